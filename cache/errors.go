@@ -1,0 +1,89 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The sentinels that callers can test for with errors.Is. Every error that Service returns wraps its
+// cause in an [Error]; none contains a key, a tag or a value.
+var (
+	// ErrNotStarted: the Service was used before Start.
+	ErrNotStarted = errors.New("cache: not started; call Service.Start first, or use it from an fx OnStart hook or later")
+	// ErrClosed: the Service was used after Stop.
+	ErrClosed = errors.New("cache: closed")
+	// ErrInvalidKey: a key or tag is empty or longer than max_key_bytes.
+	ErrInvalidKey = errors.New("cache: invalid key or tag: it must have between 1 and max_key_bytes bytes")
+	// ErrInvalidTTL: a TTL is negative, or a Strategy was handed one that is not positive.
+	ErrInvalidTTL = errors.New("cache: invalid TTL: it must not be negative")
+	// ErrValueTooLarge: an encoded value is longer than max_value_bytes or than the strategy can hold.
+	ErrValueTooLarge = errors.New("cache: value too large: raise max_value_bytes, or store less")
+	// ErrTooManyTags: an entry has more than max_tags tags.
+	ErrTooManyTags = errors.New("cache: too many tags: raise max_tags, or use fewer")
+	// ErrUnavailable: the storage could not be reached, or not in time. Whether the operation was
+	// applied is unknown.
+	ErrUnavailable = errors.New("cache: storage unavailable")
+	// ErrNotFound is what a loader returns when there is nothing to load: GetOrLoad returns it to
+	// every waiting caller and stores nothing.
+	ErrNotFound = errors.New("cache: not found")
+	// ErrEncoding: a value could not be encoded by the codec.
+	ErrEncoding = errors.New("cache: value cannot be encoded")
+	// ErrUnsupported: the strategy lacks the optional part that the operation needs.
+	ErrUnsupported = errors.New("cache: not supported by this strategy")
+)
+
+// Error is the one wrapper that Service puts around whatever went wrong; find it with errors.As. It
+// never contains a key, a tag or a value.
+type Error struct {
+	// Op is the operation: "get", "set", "delete", "invalidate", "lease", "fill", "clear", "load",
+	// "start" or "stop".
+	Op string
+	// Strategy is the name of the strategy, as in the configuration.
+	Strategy string
+	// Err is the cause.
+	Err error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return fmt.Sprintf("cache %s (%s): %v", e.Op, e.Strategy, e.Err) }
+
+// Unwrap returns the cause, for errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Err }
+
+// PanicError is what every caller of GetOrLoad receives when the loader panicked.
+type PanicError struct {
+	// Value is what the loader panicked with; nil when it ended its goroutine (runtime.Goexit). It
+	// is not part of the message, because it may hold anything.
+	Value any
+	// Stack is the loader's stack at the panic.
+	Stack []byte
+}
+
+// Error implements error.
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "cache: the loader ended its goroutine"
+	}
+	return fmt.Sprintf("cache: the loader panicked with a %T", e.Value)
+}
+
+// Unwrap returns the panic's value where that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// OptionError reports one option that has an unusable value. A Validate method joins all it finds
+// with errors.Join; the config package puts the full path of the section in front.
+type OptionError struct {
+	// Name is the option's key within its section, for example "max_size".
+	Name string
+	// Reason says what is wrong and what to write instead.
+	Reason string
+}
+
+// Error implements error.
+func (e *OptionError) Error() string { return e.Name + ": " + e.Reason }
+
+// Option returns the parts of e; the config package looks for this method, without knowing e.
+func (e *OptionError) Option() (name, reason string) { return e.Name, e.Reason }

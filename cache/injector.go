@@ -1,0 +1,37 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"go.uber.org/dig"
+)
+
+// Injector is the Injector of the seed: the DI container that an Init receives. *dig.Container and
+// *dig.Scope implement it. Use it during Init only, and from one goroutine: dig is not
+// goroutine-safe.
+type Injector interface {
+	Invoke(function any, opts ...dig.InvokeOption) error
+}
+
+// Resolve returns the T that in holds. The container holds *[Service], [Options], [Clock],
+// *slog.Logger and metric.Meter; in an fx application also the configuration source and every type
+// that the application exports. The error for any other type names it and says how to export it.
+func Resolve[T any](in Injector) (T, error) {
+	var value T
+	if in == nil {
+		return value, fmt.Errorf("cache: cannot resolve %v: no Injector was given to Init", reflect.TypeFor[T]())
+	}
+	resolved := false
+	err := in.Invoke(func(v T) { value, resolved = v, true })
+	if err == nil && resolved {
+		return value, nil
+	}
+	if err == nil {
+		err = errors.New("the injector did not call back")
+	}
+	t := reflect.TypeFor[T]()
+	return value, fmt.Errorf("cache: %v is not known to the cache's container; "+
+		"add fxcache.Export[%v]() to the fx options, and have the application provide it: %w", t, t, dig.RootCause(err))
+}

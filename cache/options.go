@@ -1,0 +1,136 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Options configure a [Service]. The zero value of each field means its default. The fields with a
+// koanf tag are the keys of the configuration section `cache`.
+//
+// A strategy finds the Options of its Service, complete, with Resolve[cache.Options] in Init.
+type Options struct {
+	// Namespace separates applications that share one storage: it is part of every key and tag.
+	// Any bytes but none is fine. Default "app".
+	Namespace string `koanf:"namespace"`
+	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
+	DefaultTTL time.Duration `koanf:"default_ttl"`
+	// MaxTTL caps every TTL. Default 720h.
+	MaxTTL time.Duration `koanf:"max_ttl"`
+	// MaxKeyBytes limits a key or tag, the namespace not counted. Default 1KiB.
+	MaxKeyBytes Size `koanf:"max_key_bytes"`
+	// MaxValueBytes limits an encoded value, when it is stored and when it is read. Default 1MiB.
+	MaxValueBytes Size `koanf:"max_value_bytes"`
+	// MaxTags limits the tags of one entry. Default 64.
+	MaxTags int `koanf:"max_tags"`
+	// Timeout is the deadline of each single operation on the strategy; a read that takes longer is
+	// a miss for GetOrLoad. Default 50ms.
+	Timeout time.Duration `koanf:"timeout"`
+	// LockWait is how long GetOrLoad waits for another holder of a key's lease before it loads
+	// without storing. Default 2s.
+	LockWait time.Duration `koanf:"lock_wait"`
+
+	// StrategyName is what errors and metrics call the strategy. Default: its Go type.
+	StrategyName string `koanf:"-"`
+	// Codec encodes values that do not encode themselves. Default JSON.
+	Codec Codec `koanf:"-"`
+	// Clock is "now". Default SystemClock.
+	Clock Clock `koanf:"-"`
+	// Logger receives warnings about a failing strategy, at most one per kind and ten seconds, and
+	// never a key or a value. Default slog.Default().
+	Logger *slog.Logger `koanf:"-"`
+	// MeterProvider makes the instruments behind Stats. Default: OpenTelemetry's global one.
+	MeterProvider metric.MeterProvider `koanf:"-"`
+}
+
+// WithDefaults returns o with every zero field replaced by its default.
+func (o Options) WithDefaults() Options {
+	if o.Namespace == "" {
+		o.Namespace = "app"
+	}
+	if o.MaxTTL == 0 {
+		o.MaxTTL = 720 * time.Hour
+	}
+	if o.MaxKeyBytes == 0 {
+		o.MaxKeyBytes = KiB
+	}
+	if o.MaxValueBytes == 0 {
+		o.MaxValueBytes = MiB
+	}
+	if o.MaxTags == 0 {
+		o.MaxTags = 64
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 50 * time.Millisecond
+	}
+	if o.LockWait == 0 {
+		o.LockWait = 2 * time.Second
+	}
+	if o.Codec == nil {
+		o.Codec = JSON{}
+	}
+	if o.Clock == nil {
+		o.Clock = SystemClock{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MeterProvider == nil {
+		o.MeterProvider = otel.GetMeterProvider()
+	}
+	return o
+}
+
+// Validate reports every unusable value as an [OptionError], joined.
+func (o Options) Validate() error {
+	var errs []error
+	report := func(name, format string, args ...any) {
+		errs = append(errs, &OptionError{Name: name, Reason: fmt.Sprintf(format, args...)})
+	}
+	if o.Namespace == "" {
+		report("namespace", "must not be empty")
+	}
+	if limit := int(KiB); len(o.Namespace) > limit {
+		report("namespace", "must not be longer than %d bytes", limit)
+	}
+	if o.MaxTTL <= 0 {
+		report("max_ttl", "must be positive, not %v", o.MaxTTL)
+	} else if o.DefaultTTL > o.MaxTTL {
+		report("default_ttl", "must not exceed max_ttl (%v), not %v", o.MaxTTL, o.DefaultTTL)
+	}
+	if o.DefaultTTL < 0 {
+		report("default_ttl", "must not be negative (0s means max_ttl), not %v", o.DefaultTTL)
+	}
+	for _, size := range []struct {
+		name         string
+		value, limit Size
+	}{
+		{"max_key_bytes", o.MaxKeyBytes, 32 * KiB},
+		{"max_value_bytes", o.MaxValueBytes, 512 * MiB},
+		{"max_tags", Size(o.MaxTags), 4096},
+	} {
+		if size.value <= 0 || size.value > size.limit {
+			report(size.name, "must be between 1 and %d, not %d", size.limit, size.value)
+		}
+	}
+	if o.Timeout <= 0 {
+		report("timeout", "must be positive, not %v", o.Timeout)
+	}
+	if o.LockWait < 0 {
+		report("lock_wait", "must not be negative, not %v", o.LockWait)
+	}
+	return errors.Join(errs...)
+}
+
+// physicalPrefix is what Service puts before each key and tag: the namespace, in which ':' and '%'
+// are escaped so that the first ':' always ends it, and a ':'. That makes (namespace, name) →
+// physical name injective, and lets a strategy cut the namespace off again.
+func (o Options) physicalPrefix() string {
+	return strings.NewReplacer("%", "%25", ":", "%3A").Replace(o.Namespace) + ":"
+}

@@ -1,0 +1,123 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// Strategy is the CacheStrategy of the seed: the place where entries are stored, and the plug-in
+// point of the framework. All methods are safe for concurrent use.
+//
+// Keys and tags arrive from [Service] as "<namespace>:<name>": validated, at most max_key_bytes long
+// after the namespace, and otherwise arbitrary bytes. A strategy must keep different keys apart
+// whatever bytes they hold, and a key apart from a tag of the same name.
+//
+// A method returns promptly when ctx ends. A write that was given up because its ctx ended may have
+// been applied or not, but it must not be applied later than the strategy's own deadline: that is
+// what leases are for.
+//
+// A strategy returns its raw errors; Service wraps them once in [Error].
+type Strategy interface {
+	// Get returns the value stored under key. A miss is found == false and err == nil; an error is
+	// neither a miss nor a hit. An expired entry, or one with a tag that was invalidated after the
+	// entry was written, is a miss. The returned bytes belong to the caller.
+	Get(ctx context.Context, key string) (value []byte, found bool, err error)
+
+	// Set stores value under key and replaces a previous entry whole: its value, TTL and tags. The
+	// strategy keeps no reference to value after Set returns. A Set that is refused or that fails
+	// must not leave the previous value readable, as far as the storage can be reached.
+	// opts.TTL is positive; anything else is refused with ErrInvalidTTL.
+	Set(ctx context.Context, key string, value []byte, opts SetOptions) error
+
+	// Delete removes keys. It returns nil only when every key is gone; a key that was not there is
+	// fine, and so is an empty list.
+	Delete(ctx context.Context, keys ...string) error
+
+	// InvalidateTags makes every entry that carries any of tags, and was written before this call,
+	// unreadable for good. It returns nil only when that is done. Unknown tags and an empty list are
+	// fine. The cost should not depend on how many entries carry a tag.
+	InvalidateTags(ctx context.Context, tags ...string) error
+}
+
+// SetOptions is the SetCacheKeyOptions of the seed: how one entry is stored.
+type SetOptions struct {
+	// TTL is how long the entry may be read, exact to the millisecond; a positive TTL below that
+	// counts as one millisecond. Zero means the Service's default_ttl; negative is ErrInvalidTTL. A
+	// Strategy is always handed a positive TTL.
+	TTL time.Duration
+	// Tags under which InvalidateTags finds the entry. Order and duplicates mean nothing.
+	Tags []string
+}
+
+// Leaser is an optional part of a Strategy that closes the race every plain read-through cache has:
+// a loader reads the old row, a writer commits a new one and invalidates, the loader stores the old
+// row. Leases follow Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.
+//
+// For a Strategy without Leaser, Service fences within its own process: fills there are still
+// correct against invalidations made through the same Service, but not against those of another
+// process on the same storage.
+type Leaser interface {
+	Strategy
+
+	// GetOrLease is Get; on a miss it also asks for a lease on key, as Lease does.
+	GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error)
+
+	// Lease asks for the exclusive right to store key once, whether or not key is stored now. tags
+	// are those known before the value is; Fill may add others. A nil lease with a nil error means
+	// that another holder has it.
+	Lease(ctx context.Context, key string, tags []string) (*Lease, error)
+
+	// Fill stores what was computed under lease, as Set does, and gives the lease up. stored is
+	// false, and nothing is written, when since the lease was granted key was deleted or set, any
+	// tag of opts.Tags was invalidated (also one that the lease did not name), or the lease expired.
+	// A Fill that is refused with an error hides a previous value, as Set does.
+	Fill(ctx context.Context, lease *Lease, value []byte, opts SetOptions) (stored bool, err error)
+
+	// Release gives a lease up unused, so that the next caller need not wait for it to expire. It
+	// changes no entry. A nil, used or expired lease is fine.
+	Release(ctx context.Context, lease *Lease) error
+}
+
+// Lease is the right to store one key once. It is granted and understood by one Strategy; callers
+// hand it back unchanged, to Fill or Release, and use it at most once.
+type Lease struct {
+	// Key is the key that the lease is for.
+	Key string
+	// Tags are those that the lease was asked with.
+	Tags []string
+	// Sequence orders the lease among the granting strategy's events; for its own use.
+	Sequence uint64
+	// State is whatever else the granting strategy needs in Fill; nobody else looks at it.
+	State any
+}
+
+// Initializer is the init half of the seed's InjectableStrategy: a Strategy that needs to open
+// something, or needs what the application exports, implements it. Init runs once per start, before
+// any other method; in may be used during Init only. After a failed Init nothing stays open.
+// A Strategy may be initialised again after Destroy.
+type Initializer interface {
+	Init(ctx context.Context, in Injector) error
+}
+
+// Destroyer is the destroy half of the seed's InjectableStrategy. Destroy releases what Init opened
+// within ctx, ends every goroutine, and may be called more than once.
+type Destroyer interface {
+	Destroy(ctx context.Context) error
+}
+
+// Clearer is an optional part of a Strategy: Clear makes every entry unreadable, at a cost that does
+// not depend on how many there are.
+type Clearer interface {
+	Clear(ctx context.Context) error
+}
+
+// Local is an optional part of a Strategy, a marker: no operation ever waits for anything outside
+// the process. Service then saves the timer of a per-operation deadline.
+type Local interface {
+	Local()
+}
+
+// Unwrapper is implemented by a Strategy that decorates another one, such as a test double.
+type Unwrapper interface {
+	Unwrap() Strategy
+}

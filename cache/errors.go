@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 )
 
 // The sentinels that callers can test for with errors.Is. Every error that Service returns wraps its
@@ -57,6 +58,10 @@ type PanicError struct {
 	Value any
 	// Stack is the loader's stack at the panic.
 	Stack []byte
+}
+
+func newPanicError(value any) *PanicError {
+	return &PanicError{Value: value, Stack: debug.Stack()}
 }
 
 // Error implements error.

@@ -1,0 +1,214 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"reflect"
+	"unsafe"
+)
+
+// Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
+// type T are stored under the cache's own name, so that two caches may use the same keys. All
+// methods are safe for concurrent use; errors are as those of Service.
+//
+// Every caller gets a value of its own: changing it changes nobody else's.
+type Cache[T any] struct {
+	service *Service
+	policy  Policy[T]
+	prefix  string // physical: namespace and name
+	tags    []string
+	shape   shape
+	flights flights[T]
+}
+
+// New returns the cache of that name. An unusable policy is an [OptionError].
+func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], error) {
+	if service == nil {
+		return nil, errors.New("cache: New needs a service")
+	}
+	if err := policy.validate(name, service.options); err != nil {
+		return nil, fmt.Errorf("cache %q: %w", name, err)
+	}
+	tags, err := service.tags(policy.Tags)
+	if err != nil {
+		return nil, fmt.Errorf("cache %q: %w", name, err)
+	}
+	return &Cache[T]{
+		service: service,
+		policy:  policy,
+		prefix:  service.prefix + escapeName(name) + ":",
+		tags:    tags,
+		shape:   service.shapeOf(reflect.TypeFor[T]()),
+	}, nil
+}
+
+// Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
+// entry that cannot be decoded is a miss, and is deleted.
+func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
+	physical, err := c.key(key)
+	if err != nil {
+		return value, false, c.service.fail("get", err)
+	}
+	return c.get(ctx, physical)
+}
+
+// GetOrLoad returns the entry of key, or else what load returns, which it stores. Errors of load come
+// back as they are; load returns ErrNotFound where there is nothing.
+//
+// load runs once for all the callers that wait for the same key, in a goroutine of its own with the
+// values of the first caller's context. A caller whose context ends returns at once; the load goes
+// on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
+// caller as a [PanicError].
+//
+// What load read before an invalidation is never stored after it, and never handed to a caller who
+// came after it. When the strategy fails, load runs and its value is returned, not stored.
+func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
+	var zero T
+	physical, err := c.key(key)
+	if err != nil {
+		return zero, c.service.fail("load", err)
+	}
+	if err := c.service.ready(); err != nil {
+		return zero, c.service.fail("load", err)
+	}
+	value, found, err := c.get(ctx, physical)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return zero, err
+	case err != nil:
+		c.service.warn(ctx, &c.service.readWarning, "cache: reads fail; loading instead", err)
+	case found:
+		fresh, err := c.fresh(value)
+		if err != nil {
+			return zero, c.service.fail("load", err)
+		}
+		if fresh {
+			return value, nil
+		}
+	}
+	return c.join(ctx, physical, load, err != nil)
+}
+
+// Update stores what write returns, which must have written it to the database and committed. It is
+// the twin of GetOrLoad for changes: an invalidation between the write and the storing wins. A nil
+// error means that no later Get returns what was stored before.
+//
+// An error of write comes back as it is, and the entry is deleted, because the write may have been
+// done all the same. An [Error] means that write succeeded, and its value is returned, but that an
+// older entry may still be readable.
+func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Context) (T, error)) (value T, err error) {
+	physical, err := c.key(key)
+	if err != nil {
+		return value, c.service.fail("update", err)
+	}
+	if err := c.service.ready(); err != nil {
+		return value, c.service.fail("update", err)
+	}
+	lease := c.lease(ctx, physical)
+	settled := false
+	defer func() {
+		if settled {
+			return
+		}
+		// Also when write ended the goroutine.
+		if failure := c.service.delete(context.WithoutCancel(ctx), physical); failure != nil {
+			err = errors.Join(err, failure)
+		}
+	}()
+	value, err = protect(ctx, write)
+	if err == nil && lease != nil {
+		// The database has changed, so this must not depend on the caller staying.
+		settled = c.fill(context.WithoutCancel(ctx), lease, value) == stored
+	}
+	return value, err
+}
+
+// Set stores value under key, as Service.Set does.
+func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
+	physical, err := c.key(key)
+	if err != nil {
+		return c.service.fail("set", err)
+	}
+	opts, store, err := c.policy.setOptions(value)
+	if err != nil || !store {
+		err = errors.Join(err, c.service.delete(ctx, physical))
+	} else {
+		err = c.service.set(ctx, physical, c.shape, value, opts)
+	}
+	if err != nil {
+		return c.service.fail("set", err)
+	}
+	return nil
+}
+
+// Delete removes the entries of keys. It returns nil only when all of them are gone.
+func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
+	physical := make([]string, len(keys))
+	for i, key := range keys {
+		var err error
+		if physical[i], err = c.key(key); err != nil {
+			return c.service.fail("delete", err)
+		}
+	}
+	return c.service.delete(ctx, physical...)
+}
+
+// InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.
+func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
+	return c.service.InvalidateTags(ctx, tags...)
+}
+
+// key returns the physical form of key, in one allocation.
+func (c *Cache[T]) key(key string) (string, error) {
+	if key == "" || Size(len(key)) > c.service.options.MaxKeyBytes-Size(len(c.prefix)-len(c.service.prefix)) {
+		return "", ErrInvalidKey
+	}
+	if !c.policy.HashKeys {
+		return c.prefix + key, nil
+	}
+	digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key)))
+	return c.prefix + unsafe.String(&digest[0], len(digest)), nil
+}
+
+func (c *Cache[T]) get(ctx context.Context, physical string) (value T, found bool, err error) {
+	sealed, found, err := c.service.read(ctx, physical)
+	if err != nil || !found {
+		return value, false, err
+	}
+	if value, err = c.decode(sealed); err != nil {
+		c.service.discard(ctx, physical, err)
+		var zero T
+		return zero, false, nil
+	}
+	c.service.counters.hits.Add(1)
+	return value, true, nil
+}
+
+// decode is Service.decode, without reflection on the way of the types that matter most.
+func (c *Cache[T]) decode(sealed []byte) (value T, err error) {
+	err = c.service.decode(c.shape, sealed, &value)
+	return value, err
+}
+
+func (c *Cache[T]) fresh(value T) (fresh bool, err error) {
+	if c.policy.Fresh == nil {
+		return true, nil
+	}
+	defer asPanicError(&err)
+	return c.policy.Fresh(value), nil
+}
+
+// protect runs foreign code that loads or writes.
+func protect[T any](ctx context.Context, run func(context.Context) (T, error)) (value T, err error) {
+	finished := false
+	defer func() {
+		if !finished { // a panic, or runtime.Goexit with a nil recover
+			err = newPanicError(recover())
+		}
+	}()
+	value, err = run(ctx)
+	finished = true
+	return value, err
+}

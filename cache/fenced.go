@@ -1,0 +1,106 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fxcache/fxcache/internal/fence"
+)
+
+// The bounds of the fence that Service puts around a strategy without leases.
+const (
+	fencedMaxTags   = 1 << 16
+	fencedMaxLeases = 1 << 16
+	fencedLeaseTTL  = 30 * time.Second
+)
+
+// fenced gives a Strategy without leases those of this process. What another process does to the
+// same storage it cannot see.
+type fenced struct {
+	Strategy
+	fence *fence.Fence
+	// fills is held for reading while a Fill writes. InvalidateTags takes it once, after fencing, so
+	// that every fill that was checked before is stored before the strategy invalidates.
+	fills sync.RWMutex
+}
+
+var _ Leaser = (*fenced)(nil)
+
+func newFenced(strategy Strategy, clock Clock) *fenced {
+	return &fenced{Strategy: strategy, fence: fence.New(fence.Options{
+		MaxTags: fencedMaxTags, MaxLeases: fencedMaxLeases, LeaseTTL: fencedLeaseTTL, Now: clock.Now,
+	})}
+}
+
+func (f *fenced) Set(ctx context.Context, key string, value []byte, opts SetOptions) error {
+	return f.fence.Update(f.fence.Hash(key), func() error { return f.Strategy.Set(ctx, key, value, opts) })
+}
+
+func (f *fenced) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		// Waits for a fill of the same key that is under way, and revokes the lease of any other.
+		_ = f.fence.Update(f.fence.Hash(key), func() error { return nil })
+	}
+	return f.Strategy.Delete(ctx, keys...)
+}
+
+func (f *fenced) InvalidateTags(ctx context.Context, tags ...string) error {
+	f.fence.InvalidateTags(tags...)
+	f.fills.Lock()
+	f.fills.Unlock() //nolint:staticcheck // an empty section: it only waits for running fills
+	return f.Strategy.InvalidateTags(ctx, tags...)
+}
+
+// Clear makes fenced a Clearer; the strategy may not be one.
+func (f *fenced) Clear(ctx context.Context) error {
+	clearer, ok := f.Strategy.(Clearer)
+	if !ok {
+		return ErrUnsupported
+	}
+	f.fence.Clear()
+	f.fills.Lock()
+	f.fills.Unlock() //nolint:staticcheck // as in InvalidateTags
+	return clearer.Clear(ctx)
+}
+
+func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *Lease, error) {
+	// The lease comes first: what is read under it is then as new as the lease.
+	lease, err := f.Lease(ctx, key, tags)
+	if err != nil {
+		return nil, false, nil, err
+	}
+	value, found, err := f.Get(ctx, key)
+	if err != nil || found {
+		return value, found, nil, errors.Join(err, f.Release(ctx, lease))
+	}
+	return nil, false, lease, nil
+}
+
+func (f *fenced) Lease(_ context.Context, key string, tags []string) (*Lease, error) {
+	sequence, granted := f.fence.Lease(f.fence.Hash(key))
+	if !granted {
+		return nil, nil
+	}
+	return &Lease{Key: key, Tags: tags, Sequence: sequence}, nil
+}
+
+func (f *fenced) Fill(ctx context.Context, lease *Lease, value []byte, opts SetOptions) (bool, error) {
+	tags := make([]uint64, len(opts.Tags))
+	for i, tag := range opts.Tags {
+		tags[i] = f.fence.Hash(tag)
+	}
+	f.fills.RLock()
+	defer f.fills.RUnlock()
+	return f.fence.Fill(f.fence.Hash(lease.Key), lease.Sequence, tags, func() error {
+		return f.Strategy.Set(ctx, lease.Key, value, opts)
+	})
+}
+
+func (f *fenced) Release(_ context.Context, lease *Lease) error {
+	if lease != nil {
+		f.fence.Release(f.fence.Hash(lease.Key), lease.Sequence)
+	}
+	return nil
+}

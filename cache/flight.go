@@ -1,0 +1,277 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// A flight loads one key for all who wait for it. Its rule makes single-flight safe beside
+// invalidations: a caller may be given what was read after it came, or what was stored under a lease
+// while it waited, because nothing was invalidated then. Anybody else is carried over to a next
+// flight. So nobody who comes after an invalidation sees what was read before it.
+type flight[T any] struct {
+	key  string
+	load func(context.Context) (T, error) // of the first caller
+	// unleased: the strategy failed, so that nothing will be stored.
+	unleased bool
+	// stale: there is an entry, but the policy says that it must be loaded again.
+	stale  bool
+	cancel context.CancelFunc
+
+	// Guarded by flights.mu.
+	early   []*waiter[T] // came before the latest read of the flight began
+	late    []*waiter[T] // came after
+	waiting int          // how many of both are not gone
+}
+
+type waiter[T any] struct {
+	ctx    context.Context
+	load   func(context.Context) (T, error)
+	result chan result[T] // buffered: delivering never blocks
+
+	// Guarded by flights.mu.
+	flight *flight[T]
+	gone   bool
+}
+
+// result is what a waiter gets. All but one receive the value encoded, to make a copy of their own.
+type result[T any] struct {
+	value  T
+	sealed []byte
+	err    error
+}
+
+// errLoadAlone goes to those who cannot be given a copy, because the value does not encode.
+var errLoadAlone = errors.New("cache: load alone")
+
+// flights are those of one Cache.
+type flights[T any] struct {
+	mu    sync.Mutex
+	byKey map[string]*flight[T]
+}
+
+// join waits for the flight of a physical key, and starts one where there is none.
+func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
+	w := &waiter[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
+	c.flights.mu.Lock()
+	f, running := c.flights.byKey[physical]
+	if running {
+		f.late = append(f.late, w)
+		f.waiting++
+		w.flight = f
+	} else {
+		c.depart(physical, unleased, []*waiter[T]{w})
+	}
+	c.flights.mu.Unlock()
+	if running {
+		c.service.counters.sharedLoads.Add(1)
+	}
+	select {
+	case r := <-w.result:
+		switch {
+		case r.err == errLoadAlone: //nolint:errorlint // never wrapped
+			return protect(ctx, load)
+		case r.sealed != nil:
+			return c.decode(r.sealed)
+		default:
+			return r.value, r.err
+		}
+	case <-ctx.Done():
+		c.leave(w)
+		var zero T
+		return zero, c.service.fail("load", ctx.Err())
+	}
+}
+
+// depart starts a flight for waiters, of whom at least one is there. Callers hold flights.mu.
+func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) {
+	first := waiters[0]
+	f := &flight[T]{key: physical, load: first.load, unleased: unleased, early: waiters, waiting: len(waiters)}
+	for _, w := range waiters {
+		w.flight = f
+	}
+	cancel, ok := c.service.loads.run(first.ctx, func(ctx context.Context) { c.fly(ctx, f) })
+	if !ok {
+		for _, w := range waiters {
+			w.result <- result[T]{err: c.service.fail("load", ErrClosed)}
+		}
+		return
+	}
+	f.cancel = cancel
+	if c.flights.byKey == nil {
+		c.flights.byKey = make(map[string]*flight[T])
+	}
+	c.flights.byKey[physical] = f
+}
+
+// leave takes a caller out whose context ended. The last one cancels the load, and makes room for a
+// new flight: who comes now must not board one that is cancelled.
+func (c *Cache[T]) leave(w *waiter[T]) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	w.gone = true
+	f := w.flight
+	if f.waiting--; f.waiting > 0 || f.cancel == nil {
+		return
+	}
+	f.cancel()
+	c.forget(f)
+}
+
+func (c *Cache[T]) forget(f *flight[T]) {
+	if c.flights.byKey[f.key] == f {
+		delete(c.flights.byKey, f.key)
+	}
+}
+
+// board lets everybody who has come by now take part in what the flight reads next.
+func (c *Cache[T]) board(f *flight[T]) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	f.early, f.late = append(f.early, f.late...), nil
+}
+
+// present returns those of waiters who still wait.
+func present[T any](waiters []*waiter[T]) []*waiter[T] {
+	var here []*waiter[T]
+	for _, w := range waiters {
+		if !w.gone {
+			here = append(here, w)
+		}
+	}
+	return here
+}
+
+// fly runs a flight and lands it, whatever happens on the way.
+func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
+	var value T
+	var how outcome
+	err := error(&PanicError{}) // stands where the loader ends the goroutine
+	defer func() { c.land(f, value, how, err) }()
+	value, how, err = c.produce(ctx, f)
+}
+
+// land ends a flight: it hands the result to those who may have it, and sends the others on.
+func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
+	c.flights.mu.Lock()
+	c.forget(f)
+	arrived, late := present(f.early), present(f.late)
+	if how == stored {
+		arrived, late = append(arrived, late...), nil
+	}
+	if len(late) > 0 {
+		c.depart(f.key, f.unleased, late)
+	}
+	c.flights.mu.Unlock()
+
+	var sealed []byte
+	if err == nil && len(arrived) > 1 {
+		// Before anybody has the value, and may change it.
+		var encodeErr error
+		if sealed, encodeErr = c.service.encode(c.shape, value); encodeErr != nil {
+			err = errLoadAlone
+		}
+	}
+	for i, w := range arrived {
+		switch {
+		case i == 0 && err == errLoadAlone: //nolint:errorlint // never wrapped
+			w.result <- result[T]{value: value}
+		case i == 0 || err != nil:
+			w.result <- result[T]{value: value, err: err}
+		default:
+			w.result <- result[T]{sealed: bytes.Clone(sealed)}
+		}
+	}
+}
+
+// produce finds the value of a flight: in the cache after all, or by loading it.
+func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outcome, err error) {
+	var lease *Lease
+	defer func() {
+		if lease != nil { // not used, also when the loader ended the goroutine
+			c.release(context.WithoutCancel(ctx), lease)
+		}
+	}()
+	if !f.unleased {
+		var found bool
+		if value, found, lease, err = c.await(ctx, f); found || err != nil {
+			return value, failed, err
+		}
+	}
+	c.board(f)
+	c.service.counters.loads.Add(1)
+	value, err = protect(ctx, f.load)
+	switch {
+	case err == nil && lease != nil:
+		how = c.fill(context.WithoutCancel(ctx), lease, value)
+		lease = nil
+	case err != nil:
+		c.service.counters.loadErrors.Add(1)
+		if f.stale && errors.Is(err, ErrNotFound) {
+			if failure := c.service.delete(context.WithoutCancel(ctx), f.key); failure != nil {
+				err = errors.Join(err, failure)
+			}
+		}
+	}
+	return value, how, err
+}
+
+// The pauses between two looks at a key whose lease somebody else holds.
+const (
+	firstPause = 2 * time.Millisecond
+	lastPause  = 50 * time.Millisecond
+)
+
+// await returns the lease of a flight's key, or the entry that somebody else stored meanwhile, or
+// neither when the strategy fails or lock_wait is over.
+func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
+	over := time.NewTimer(c.service.options.LockWait)
+	defer over.Stop()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		c.board(f)
+		value, found, lease, err = c.getOrLease(ctx, f)
+		if found || lease != nil || err != nil || f.unleased {
+			return value, found, lease, err
+		}
+		next := time.NewTimer(pause)
+		select {
+		case <-next.C:
+		case <-over.C:
+			next.Stop()
+			c.service.counters.leaseTimeouts.Add(1)
+			return value, false, nil, nil
+		case <-ctx.Done():
+			next.Stop()
+			return value, false, nil, ctx.Err()
+		}
+	}
+}
+
+// getOrLease looks once. An entry that is stale or damaged is leased instead.
+func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
+	var sealed []byte
+	err = c.service.call(ctx, "lease", func(ctx context.Context) (err error) {
+		sealed, found, lease, err = c.service.leaser.GetOrLease(ctx, f.key, c.tags)
+		return err
+	})
+	if err != nil {
+		c.service.warn(ctx, &c.service.readWarning, "cache: reads fail; loading instead", err)
+		f.unleased = true
+		return value, false, nil, nil
+	}
+	if !found {
+		return value, false, lease, nil
+	}
+	if value, err = c.decode(sealed); err != nil {
+		c.service.discard(ctx, f.key, err)
+		return value, false, c.lease(ctx, f.key), nil
+	}
+	if fresh, err := c.fresh(value); fresh || err != nil {
+		return value, fresh, nil, err
+	}
+	f.stale = true
+	return value, false, c.lease(ctx, f.key), nil
+}

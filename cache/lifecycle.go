@@ -1,0 +1,133 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/dig"
+)
+
+// Start initialises the strategy and opens the Service. in is what the strategy's Init receives; nil
+// means a container that holds no more than [Service.ProvideTo] puts there. ctx bounds Start alone.
+// After a failed Start nothing stays open, and Start may be tried again; so it may after Stop.
+func (s *Service) Start(ctx context.Context, in Injector) error {
+	s.lifecycle.Lock()
+	defer s.lifecycle.Unlock()
+	if s.phase.Load() == phaseStarted {
+		return s.fail("start", errors.New("already started"))
+	}
+	if err := s.init(ctx, in); err != nil {
+		// An Init that failed half way may have opened something: Destroy is idempotent.
+		return s.fail("start", errors.Join(err, s.destroy(context.WithoutCancel(ctx))))
+	}
+	s.loads.open()
+	s.phase.Store(phaseStarted)
+	return nil
+}
+
+// Stop closes the Service: later calls return ErrClosed, running loads are cancelled and waited for
+// until ctx ends, and the strategy is destroyed. Stopping twice, or before Start, does nothing.
+func (s *Service) Stop(ctx context.Context) error {
+	s.lifecycle.Lock()
+	defer s.lifecycle.Unlock()
+	if !s.phase.CompareAndSwap(phaseStarted, phaseStopped) {
+		return nil
+	}
+	err := errors.Join(s.loads.close(ctx), s.metrics.Unregister(), s.destroy(ctx))
+	if err != nil {
+		return s.fail("stop", err)
+	}
+	return nil
+}
+
+// ProvideTo adds what a strategy may resolve of this Service to container: *Service, Options, Clock,
+// *slog.Logger and metric.Meter.
+func (s *Service) ProvideTo(container *dig.Container) error {
+	return errors.Join(
+		container.Provide(func() *Service { return s }),
+		container.Provide(func() Options { return s.options }),
+		container.Provide(func() Clock { return s.options.Clock }),
+		container.Provide(func() *slog.Logger { return s.options.Logger }),
+		container.Provide(func() metric.Meter { return s.meter }),
+	)
+}
+
+func (s *Service) init(ctx context.Context, in Injector) (err error) {
+	defer s.recovered("start", &err)
+	if in == nil {
+		container := dig.New()
+		if err := s.ProvideTo(container); err != nil {
+			return err
+		}
+		in = container
+	}
+	if initializer, ok := s.strategy.(Initializer); ok {
+		if err := initializer.Init(ctx, in); err != nil {
+			return err
+		}
+	}
+	s.metrics, err = s.observe()
+	return err
+}
+
+func (s *Service) destroy(ctx context.Context) (err error) {
+	defer s.recovered("stop", &err)
+	if destroyer, ok := s.strategy.(Destroyer); ok {
+		return destroyer.Destroy(ctx)
+	}
+	return nil
+}
+
+// loads keeps account of the goroutines that run loaders, so that none outlives Stop.
+type loads struct {
+	mu      sync.Mutex
+	ctx     context.Context // ends when the Service closes
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+func (l *loads) open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+}
+
+// run starts load in a goroutine of its own, with the values of ctx but not its end. cancel ends
+// what load was given. It reports false after close.
+func (l *loads) run(ctx context.Context, load func(context.Context)) (cancel context.CancelFunc, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx == nil || l.ctx.Err() != nil {
+		return nil, false
+	}
+	ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(l.ctx, cancel)
+	l.running.Add(1)
+	go func() {
+		defer l.running.Done()
+		defer cancel()
+		defer stop()
+		load(ctx)
+	}()
+	return cancel, true
+}
+
+func (l *loads) close(ctx context.Context) error {
+	l.mu.Lock()
+	l.cancel()
+	l.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		l.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(errors.New("a loader did not end when it was cancelled"), ctx.Err())
+	}
+}

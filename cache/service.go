@@ -1,0 +1,308 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Service is the CacheService of the seed: what applications call, directly or through [Cache]. It
+// owns everything that is the same for every storage: keys and their namespace, encoding, limits,
+// deadlines, errors and telemetry. Create it with NewService; all methods are safe for concurrent
+// use.
+type Service struct {
+	options  Options
+	prefix   string // of every key and tag: the namespace
+	codecTag byte
+	strategy Strategy
+	leaser   Leaser // strategy itself, or a fence of this process around it
+	local    bool   // the strategy never waits: no deadline is needed
+	meter    metric.Meter
+
+	phase     atomic.Int32
+	lifecycle sync.Mutex // held by Start and Stop
+	metrics   metric.Registration
+	loads     loads
+
+	counters                                 counters
+	readWarning, fillWarning, corruptWarning throttle
+}
+
+// The phases of a Service.
+const (
+	phaseNew int32 = iota
+	phaseStarted
+	phaseStopped
+)
+
+// NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
+// options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
+func NewService(strategy Strategy, options Options) (*Service, error) {
+	if strategy == nil {
+		return nil, errors.New("cache: NewService needs a strategy")
+	}
+	options = options.WithDefaults()
+	if options.StrategyName == "" {
+		options.StrategyName = reflect.TypeOf(strategy).String()
+	}
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		options:  options,
+		prefix:   options.physicalPrefix(),
+		codecTag: codecTag(options.Codec.Name()),
+		strategy: strategy,
+		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
+	}
+	if leaser, ok := strategy.(Leaser); ok {
+		s.leaser = leaser
+	} else {
+		s.leaser = newFenced(strategy, options.Clock)
+	}
+	_, s.local = strategy.(Local)
+	return s, nil
+}
+
+// Options returns the options in force, complete.
+func (s *Service) Options() Options { return s.options }
+
+// Get decodes the entry of key into target, a pointer. A miss is false and nil, and leaves target
+// alone, as far as the codec does. An entry that cannot be decoded is a miss, and is deleted.
+func (s *Service) Get(ctx context.Context, key string, target any) (found bool, err error) {
+	t := reflect.TypeOf(target)
+	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(target).IsNil() {
+		return false, s.fail("get", fmt.Errorf("%w: the target must be a pointer that is not nil, not %v", ErrEncoding, t))
+	}
+	physical, err := s.key(key)
+	if err != nil {
+		return false, s.fail("get", err)
+	}
+	sealed, found, err := s.read(ctx, physical)
+	if err != nil || !found {
+		return false, err
+	}
+	if err := s.decode(s.shapeOf(t.Elem()), sealed, target); err != nil {
+		s.discard(ctx, physical, err)
+		return false, nil
+	}
+	s.counters.hits.Add(1)
+	return true, nil
+}
+
+// Set stores value under key until opts.TTL ends, replacing a previous entry whole. When Set is
+// refused (ErrInvalidTTL, ErrTooManyTags, ErrValueTooLarge, ErrEncoding) or fails, the previous
+// value is no longer readable either, as far as the storage can be reached.
+//
+// A Set that runs beside a Delete or InvalidateTags may win. Where value was read from a database,
+// use Cache.GetOrLoad or Cache.Update, which cannot.
+func (s *Service) Set(ctx context.Context, key string, value any, opts SetOptions) error {
+	physical, err := s.key(key)
+	if err != nil {
+		return s.fail("set", err)
+	}
+	return s.set(ctx, physical, s.shapeOf(reflect.TypeOf(value)), value, opts)
+}
+
+// Delete removes keys. It returns nil only when all of them are gone.
+func (s *Service) Delete(ctx context.Context, keys ...string) error {
+	physical := make([]string, len(keys))
+	for i, key := range keys {
+		var err error
+		if physical[i], err = s.key(key); err != nil {
+			return s.fail("delete", err)
+		}
+	}
+	return s.delete(ctx, physical...)
+}
+
+// InvalidateTags makes every entry that carries any of tags, and was stored before, unreadable. It
+// returns nil only when that is done.
+func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
+	physical, err := s.tags(tags)
+	if err != nil {
+		return s.fail("invalidate", err)
+	}
+	return s.revoke(ctx, "invalidate", func(ctx context.Context) error {
+		return s.leaser.InvalidateTags(ctx, physical...)
+	})
+}
+
+// Clear makes every entry unreadable. It is ErrUnsupported where the strategy is no [Clearer];
+// a tag that all entries carry does the same there.
+func (s *Service) Clear(ctx context.Context) error {
+	return s.revoke(ctx, "clear", func(ctx context.Context) error {
+		clearer, ok := s.leaser.(Clearer)
+		if !ok {
+			return ErrUnsupported
+		}
+		return clearer.Clear(ctx)
+	})
+}
+
+// key returns the physical form of key.
+func (s *Service) key(key string) (string, error) {
+	if key == "" || Size(len(key)) > s.options.MaxKeyBytes {
+		return "", ErrInvalidKey
+	}
+	return s.prefix + key, nil
+}
+
+// tags returns the physical form of tags.
+func (s *Service) tags(tags []string) ([]string, error) {
+	if len(tags) == 0 {
+		return nil, nil
+	}
+	physical := make([]string, len(tags))
+	for i, tag := range tags {
+		var err error
+		if physical[i], err = s.key(tag); err != nil {
+			return nil, err
+		}
+	}
+	return physical, nil
+}
+
+// read returns the entry of a physical key, still encoded. It counts misses and errors; the caller
+// counts the hit once it could decode it.
+func (s *Service) read(ctx context.Context, physical string) (sealed []byte, found bool, err error) {
+	defer s.recovered("get", &err)
+	if err := s.ready(); err != nil {
+		return nil, false, s.fail("get", err)
+	}
+	bounded, cancel := s.bounded(ctx)
+	sealed, found, err = s.strategy.Get(bounded, physical)
+	cancel()
+	if err != nil {
+		s.counters.errors.Add(1)
+		return nil, false, s.fail("get", s.cause(ctx, err))
+	}
+	if !found {
+		s.counters.misses.Add(1)
+	}
+	return sealed, found, nil
+}
+
+// discard deletes an entry that could not be decoded.
+func (s *Service) discard(ctx context.Context, physical string, cause error) {
+	s.counters.corrupt.Add(1)
+	s.warn(ctx, &s.corruptWarning, "cache: an entry could not be decoded; it is deleted",
+		errors.Join(cause, s.delete(ctx, physical)))
+}
+
+func (s *Service) set(ctx context.Context, physical string, sh shape, value any, opts SetOptions) error {
+	if err := s.ready(); err != nil {
+		return s.fail("set", err)
+	}
+	sealed, opts, err := s.prepare(sh, value, opts)
+	if err != nil {
+		// The entry that should have been replaced must not stay readable.
+		err = errors.Join(err, s.delete(ctx, physical))
+	} else {
+		err = s.call(ctx, "set", func(ctx context.Context) error {
+			return s.leaser.Set(ctx, physical, sealed, opts)
+		})
+	}
+	if err != nil {
+		s.counters.setErrors.Add(1)
+		return s.fail("set", err)
+	}
+	s.counters.sets.Add(1)
+	return nil
+}
+
+// prepare encodes value and makes opts physical, within the limits.
+func (s *Service) prepare(sh shape, value any, opts SetOptions) (sealed []byte, physical SetOptions, err error) {
+	switch {
+	case opts.TTL < 0:
+		return nil, opts, ErrInvalidTTL
+	case opts.TTL == 0:
+		opts.TTL = s.options.DefaultTTL
+	}
+	if opts.TTL == 0 || opts.TTL > s.options.MaxTTL {
+		opts.TTL = s.options.MaxTTL
+	}
+	if len(opts.Tags) > s.options.MaxTags {
+		return nil, opts, ErrTooManyTags
+	}
+	if opts.Tags, err = s.tags(opts.Tags); err != nil {
+		return nil, opts, err
+	}
+	sealed, err = s.encode(sh, value)
+	return sealed, opts, err
+}
+
+func (s *Service) delete(ctx context.Context, physical ...string) error {
+	return s.revoke(ctx, "delete", func(ctx context.Context) error {
+		return s.leaser.Delete(ctx, physical...)
+	})
+}
+
+// revoke runs a deletion or invalidation.
+func (s *Service) revoke(ctx context.Context, op string, apply func(context.Context) error) error {
+	err := s.ready()
+	if err == nil {
+		err = s.call(ctx, op, apply)
+	}
+	if err != nil {
+		s.counters.deleteErrors.Add(1)
+		return s.fail(op, err)
+	}
+	s.counters.deletes.Add(1)
+	return nil
+}
+
+// call runs one operation on the strategy within the deadline.
+func (s *Service) call(ctx context.Context, op string, operation func(context.Context) error) (err error) {
+	defer s.recovered(op, &err)
+	bounded, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.cause(ctx, operation(bounded))
+}
+
+// bounded gives ctx the deadline of one operation.
+func (s *Service) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.local {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.options.Timeout)
+}
+
+// cause says ErrUnavailable where it was the operation's deadline that ended it, not the caller's.
+func (s *Service) cause(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%w: no answer within %v: %w", ErrUnavailable, s.options.Timeout, err)
+	}
+	return err
+}
+
+func (s *Service) ready() error {
+	switch s.phase.Load() {
+	case phaseStarted:
+		return nil
+	case phaseNew:
+		return ErrNotStarted
+	default:
+		return ErrClosed
+	}
+}
+
+// fail wraps err in an Error, once.
+func (s *Service) fail(op string, err error) error {
+	if _, wrapped := err.(*Error); wrapped { //nolint:errorlint // only an Error on the outside counts
+		return err
+	}
+	return &Error{Op: op, Strategy: s.options.StrategyName, Err: err}
+}
+
+// recovered turns a panic of the strategy into an error. Deferred.
+func (s *Service) recovered(op string, err *error) {
+	if value := recover(); value != nil {
+		*err = s.fail(op, newPanicError(value))
+	}
+}

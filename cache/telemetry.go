@@ -1,0 +1,134 @@
+package cache
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Stats are the counts of what a Service did since it was made.
+type Stats struct {
+	Hits    uint64 // reads that returned an entry
+	Misses  uint64 // reads that found none
+	Errors  uint64 // reads that failed; GetOrLoad treats them as misses
+	Corrupt uint64 // entries found but foreign or damaged; they count as misses too
+
+	Loads      uint64 // loader calls of GetOrLoad
+	LoadErrors uint64 // those that failed
+
+	Filled   uint64 // values of loaders that were stored
+	Refused  uint64 // values that were not, because of an invalidation meanwhile
+	Unfilled uint64 // values that were not, for any other reason
+
+	Sets          uint64 // plain writes that succeeded
+	SetErrors     uint64
+	Deletes       uint64 // Delete, InvalidateTags and Clear calls that succeeded
+	DeleteErrors  uint64
+	SharedLoads   uint64 // callers of GetOrLoad that were served by another caller's load
+	LeaseTimeouts uint64 // loads that did not store because somebody else held the lease for too long
+}
+
+// counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
+type counters struct {
+	hits, misses, errors, corrupt          atomic.Uint64
+	loads, loadErrors                      atomic.Uint64
+	filled, refused, unfilled              atomic.Uint64
+	sets, setErrors, deletes, deleteErrors atomic.Uint64
+	sharedLoads, leaseTimeouts             atomic.Uint64
+}
+
+// Stats returns a snapshot. Safe for concurrent use.
+func (s *Service) Stats() Stats {
+	c := &s.counters
+	return Stats{
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(), Corrupt: c.corrupt.Load(),
+		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
+		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(),
+		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
+		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
+		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
+	}
+}
+
+// instruments is what the counters look like to OpenTelemetry: a counter and its outcomes.
+var instruments = []struct {
+	name, description string
+	outcomes          map[string]func(*counters) *atomic.Uint64
+}{
+	{"fxcache.reads", "Reads of entries.", map[string]func(*counters) *atomic.Uint64{
+		"hit":     func(c *counters) *atomic.Uint64 { return &c.hits },
+		"miss":    func(c *counters) *atomic.Uint64 { return &c.misses },
+		"error":   func(c *counters) *atomic.Uint64 { return &c.errors },
+		"corrupt": func(c *counters) *atomic.Uint64 { return &c.corrupt },
+	}},
+	{"fxcache.loads", "Loader calls.", map[string]func(*counters) *atomic.Uint64{
+		"started":       func(c *counters) *atomic.Uint64 { return &c.loads },
+		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
+		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },
+		"lease_timeout": func(c *counters) *atomic.Uint64 { return &c.leaseTimeouts },
+	}},
+	{"fxcache.fills", "Values of loaders, stored or not.", map[string]func(*counters) *atomic.Uint64{
+		"stored":  func(c *counters) *atomic.Uint64 { return &c.filled },
+		"refused": func(c *counters) *atomic.Uint64 { return &c.refused },
+		"failed":  func(c *counters) *atomic.Uint64 { return &c.unfilled },
+	}},
+	{"fxcache.sets", "Plain writes.", map[string]func(*counters) *atomic.Uint64{
+		"ok":    func(c *counters) *atomic.Uint64 { return &c.sets },
+		"error": func(c *counters) *atomic.Uint64 { return &c.setErrors },
+	}},
+	{"fxcache.revocations", "Deletions, tag invalidations and clears.", map[string]func(*counters) *atomic.Uint64{
+		"ok":    func(c *counters) *atomic.Uint64 { return &c.deletes },
+		"error": func(c *counters) *atomic.Uint64 { return &c.deleteErrors },
+	}},
+}
+
+// observe registers the counters with the meter. They are read when metrics are collected, so the
+// hot path pays nothing for them.
+func (s *Service) observe() (metric.Registration, error) {
+	var observables []metric.Observable
+	var observers []func(metric.Observer)
+	for _, i := range instruments {
+		counter, err := s.meter.Int64ObservableCounter(i.name, metric.WithDescription(i.description))
+		if err != nil {
+			return nil, err
+		}
+		observables = append(observables, counter)
+		for outcome, count := range i.outcomes {
+			attributes := metric.WithAttributeSet(attribute.NewSet(
+				attribute.String("strategy", s.options.StrategyName), attribute.String("outcome", outcome)))
+			value := count(&s.counters)
+			observers = append(observers, func(o metric.Observer) {
+				o.ObserveInt64(counter, int64(value.Load()), attributes) //nolint:gosec // wraps after 2^63 events
+			})
+		}
+	}
+	return s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, observe := range observers {
+			observe(o)
+		}
+		return nil
+	}, observables...)
+}
+
+// warnEvery is how often each kind of warning may be logged: a storage that is down would otherwise
+// log once per request.
+const warnEvery = 10 * time.Second
+
+// throttle lets one warning through per interval and counts the others.
+type throttle struct {
+	next       atomic.Int64 // Unix nanoseconds
+	suppressed atomic.Uint64
+}
+
+func (s *Service) warn(ctx context.Context, t *throttle, message string, err error) {
+	now, next := time.Now(), t.next.Load()
+	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(warnEvery).UnixNano()) {
+		t.suppressed.Add(1)
+		return
+	}
+	s.options.Logger.WarnContext(ctx, message, "strategy", s.options.StrategyName,
+		"error", err, "suppressed", t.suppressed.Swap(0))
+}

@@ -1,0 +1,82 @@
+package fence
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const tagShardCount = 16
+
+// tagLog remembers when each tag was invalidated last, for a bounded number of tags.
+type tagLog struct {
+	shards [tagShardCount]tagShard
+	// floor is the highest sequence that was forgotten: a tagged entry below it may have carried a
+	// forgotten tag.
+	floor atomic.Uint64
+}
+
+type tagShard struct {
+	sync.RWMutex
+	limit int
+	last  map[uint64]uint64 // tag → sequence of its last invalidation
+	// queue holds (tag, sequence) in the order of noting, for forgetting the oldest. A tag that is
+	// noted again leaves its older element behind, dead, until that is popped or compacted away.
+	queue []tagEvent
+}
+
+type tagEvent struct{ tag, sequence uint64 }
+
+func (l *tagLog) init(limit int) {
+	for i := range l.shards {
+		l.shards[i].limit = max(1, limit/tagShardCount)
+		l.shards[i].last = make(map[uint64]uint64)
+	}
+}
+
+// good reports whether none of tags was invalidated after sequence.
+func (l *tagLog) good(sequence uint64, tags []uint64) bool {
+	for _, tag := range tags {
+		s := &l.shards[tag%tagShardCount]
+		s.RLock()
+		last := s.last[tag]
+		s.RUnlock()
+		if last > sequence {
+			return false
+		}
+	}
+	// Only now: note raises the floor before it forgets, so who misses a tag sees its floor.
+	return l.floor.Load() <= sequence
+}
+
+func (l *tagLog) note(tag, sequence uint64) {
+	s := &l.shards[tag%tagShardCount]
+	s.Lock()
+	defer s.Unlock()
+	if s.last[tag] >= sequence {
+		return // a later invalidation of the same tag was quicker
+	}
+	s.last[tag] = sequence
+	s.queue = append(s.queue, tagEvent{tag, sequence})
+	for len(s.last) > s.limit {
+		oldest := s.queue[0]
+		s.queue = s.queue[1:]
+		if s.last[oldest.tag] == oldest.sequence {
+			raise(&l.floor, oldest.sequence)
+			delete(s.last, oldest.tag)
+		}
+	}
+	if len(s.queue) > 2*s.limit {
+		s.compact()
+	}
+}
+
+// compact drops the dead elements of the queue; at least half of it is dead.
+func (s *tagShard) compact() {
+	live := make([]tagEvent, 0, len(s.last)+1)
+	for _, e := range s.queue {
+		if s.last[e.tag] == e.sequence {
+			live = append(live, e)
+		}
+	}
+	s.queue = live
+}

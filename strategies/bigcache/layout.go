@@ -1,0 +1,63 @@
+package bigcache
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+const (
+	// overheadBytes is what bigcache v3.2.0 adds to an entry: its own header (18) and the length in
+	// its queue (5 at most).
+	overheadBytes = 18 + 5
+	// maxKeyBytes is the longest key that bigcache's 16-bit length can hold.
+	maxKeyBytes = math.MaxUint16
+	// maxTags is the most that the entry's own 16-bit count can hold.
+	maxTags = math.MaxUint16
+)
+
+// layout is how max_size is divided.
+type layout struct {
+	shards    int
+	megabytes int // for the entries; the rest of max_size is for bigcache's index
+	maxEntry  int // bytes
+}
+
+// plan divides max_size. bigcache's limit is in whole megabytes and leaves its index out: a map of
+// about 40 bytes an entry. A quarter of max_size is set aside for that, which is right for entries of
+// 120 bytes, and more than enough for larger ones.
+//
+// A shard takes an entry for certain only if it is below half of the shard: bigcache refuses it when
+// what the shard has allocated so far is too small and cannot grow by the entry's size.
+func plan(o Options, service cache.Options) (layout, error) {
+	megabytes := max(1, int(o.MaxSize*3/4/cache.MiB))
+	largest := int(service.MaxValueBytes) + int(service.MaxKeyBytes) + 2*len(service.Namespace) +
+		overheadBytes + headerBytes + tagBytes*service.MaxTags
+	shards := o.Shards
+	for shards > 1 && megabytes*int(cache.MiB)/shards <= 2*largest {
+		shards /= 2
+	}
+	half := megabytes * int(cache.MiB) / shards / 2
+	if half <= largest {
+		need := cache.Size(2*largest)/cache.MiB + 1 // megabytes for the entries
+		return layout{}, &cache.OptionError{Name: Name + ".max_size", Reason: fmt.Sprintf(
+			"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
+			o.MaxSize, service.MaxValueBytes, (4*need+2)/3*cache.MiB)}
+	}
+	return layout{shards: shards, megabytes: megabytes, maxEntry: half - 1}, nil
+}
+
+// hasher is a seeded bigcache.Hasher: nobody outside can choose keys that collide, which would evict
+// one another.
+type hasher maphash.Seed
+
+// Sum64 implements bigcache.Hasher.
+func (h hasher) Sum64(key string) uint64 {
+	sum := maphash.String(maphash.Seed(h), key)
+	if sum == 0 {
+		return 1 // bigcache marks deleted entries with 0
+	}
+	return sum
+}

@@ -1,0 +1,63 @@
+package bigcache
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// Options are the keys of the configuration section `cache.bigcache`. The zero value of each field
+// means its default.
+type Options struct {
+	// MaxSize is the memory for entries and their index. When it is full, the oldest entries go.
+	// At least 2MiB. Default 64MiB.
+	MaxSize cache.Size `koanf:"max_size"`
+	// Shards is the highest number of parts that lock separately, a power of two. There are fewer
+	// where a part would be too small to hold a value of max_value_bytes. Default 256.
+	Shards int `koanf:"shards"`
+	// MaxInvalidatedTags is how many invalidated tags are remembered one by one, at about 100 bytes
+	// each. Beyond it, tagged entries older than the forgotten ones become misses. Default 65536.
+	MaxInvalidatedTags int `koanf:"max_invalidated_tags"`
+	// LeaseTTL is how long a loader may take for its value to be stored. Default 30s.
+	LeaseTTL time.Duration `koanf:"lease_ttl"`
+}
+
+// WithDefaults returns o with every zero field replaced by its default.
+func (o Options) WithDefaults() Options {
+	if o.MaxSize == 0 {
+		o.MaxSize = 64 * cache.MiB
+	}
+	if o.Shards == 0 {
+		o.Shards = 256
+	}
+	if o.MaxInvalidatedTags == 0 {
+		o.MaxInvalidatedTags = 1 << 16
+	}
+	if o.LeaseTTL == 0 {
+		o.LeaseTTL = 30 * time.Second
+	}
+	return o
+}
+
+// Validate reports every unusable value as a cache.OptionError, joined.
+func (o Options) Validate() error {
+	var errs []error
+	report := func(name, format string, args ...any) {
+		errs = append(errs, &cache.OptionError{Name: name, Reason: fmt.Sprintf(format, args...)})
+	}
+	if o.MaxSize < 2*cache.MiB {
+		report("max_size", "must be at least 2MiB, not %v", o.MaxSize)
+	}
+	if o.Shards <= 0 || o.Shards > 1<<16 || o.Shards&(o.Shards-1) != 0 {
+		report("shards", "must be a power of two between 1 and 65536, not %d", o.Shards)
+	}
+	if o.MaxInvalidatedTags <= 0 {
+		report("max_invalidated_tags", "must be positive, not %d", o.MaxInvalidatedTags)
+	}
+	if o.LeaseTTL <= 0 {
+		report("lease_ttl", "must be positive, not %v", o.LeaseTTL)
+	}
+	return errors.Join(errs...)
+}

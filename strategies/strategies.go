@@ -1,0 +1,14 @@
+// Package strategies lists the storage strategies that come with fxcache; each lives in a folder of
+// its own, and knows nothing of the others. What an application registers itself is not here.
+package strategies
+
+import (
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+	"github.com/fxcache/fxcache/strategies/noop"
+)
+
+// All returns the factories of the built-in strategies.
+func All() []cache.Factory {
+	return []cache.Factory{bigcache.Factory(), noop.Factory()}
+}

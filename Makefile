@@ -1,0 +1,74 @@
+# `make help` lists the targets. Loops over modules and installs live in .ci/, so that each recipe
+# is one plain command: GNU make 3.81 (macOS) knows neither .SHELLFLAGS nor .ONESHELL.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+TIMEOUT   ?= 10m
+ARGS      ?=
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT_MODULE  := github.com/golangci/golangci-lint/v2
+GOLANGCI_LINT         := $(CURDIR)/.bin/$(GOLANGCI_LINT_VERSION)/golangci-lint
+
+# Never download a toolchain: a build uses the Go that is installed.
+export GOTOOLCHAIN ?= local
+# A clone that git distrusts (another owner, no git at all) must not break a build.
+export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=false)
+
+.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once cover ci run clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+fmt: ## check the formatting (fmt-fix mends it)
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "gofmt would change (make fmt-fix):"; echo "$$unformatted"; exit 1; }
+
+format: fmt ## the same as fmt
+
+fmt-fix: ## format every Go file
+	gofmt -w .
+
+vet: ## go vet, in every module
+	.ci/each-module go vet ./...
+
+tidy-check: ## go.mod and go.sum are tidy, in every module
+	.ci/each-module go mod tidy -diff
+
+lint: $(GOLANGCI_LINT) ## golangci-lint, built on demand, in every module
+	.ci/each-module $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...
+
+$(GOLANGCI_LINT):
+	GOBIN=$(@D) go install $(GOLANGCI_LINT_MODULE)/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+redis: # a redis-server for the tests that start one
+	@.ci/need redis-server redis-server
+
+test: redis ## vet and test with the race detector, in every module
+	.ci/each-module go vet ./...
+	.ci/each-module go test -race -timeout $(TIMEOUT) ./...
+
+fuzz: redis ## run each fuzz target for FUZZTIME (10s)
+	.ci/each-module $(CURDIR)/.ci/fuzz $(FUZZTIME)
+
+bench: redis ## run every benchmark for BENCHTIME (1s)
+	.ci/each-module go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m ./...
+
+bench-once: redis ## run every benchmark once, to see that it still works
+	.ci/each-module go test -run '^$$' -bench . -benchmem -benchtime 1x -timeout $(TIMEOUT) ./...
+
+cover: redis ## test coverage by function, in coverage.out
+	go test -coverpkg ./... -coverprofile coverage.out -timeout $(TIMEOUT) ./...
+	go tool cover -func coverage.out
+
+ci: ## everything that CI checks
+	bash .ci/run
+
+run: ## start the example shop: make run ARGS='-config app/configs/redis.yaml'
+	go run ./app $(ARGS)
+
+clean: ## remove what the targets made
+	rm -rf .bin coverage.out
+	go clean -testcache

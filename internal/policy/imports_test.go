@@ -1,0 +1,187 @@
+package policy_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fxcache/fxcache"
+
+const (
+	fx       = "go.uber.org/fx"
+	koanf    = "github.com/knadh/koanf"
+	bigcache = "github.com/allegro/bigcache"
+	rueidis  = "github.com/redis/rueidis"
+)
+
+// pkg is what `go list` says of one package. Deps is the transitive closure of its imports, those of
+// its tests not counted.
+type pkg struct {
+	ImportPath string
+	Deps       []string
+}
+
+// layer says what the packages of one folder may reach, themselves included.
+type layer struct {
+	ours  []string // folders of this module; "." is the root package alone
+	never []string // packages of others, and what lies below them
+}
+
+// layerOf is the table of section "Layers" in CONTRIBUTING.md. A package without a layer is a finding.
+func layerOf(dir string) (layer, bool) {
+	library := []string{"config", "cache", "sessioncache", "strategies"}
+	switch {
+	case under(dir, "config"):
+		return layer{[]string{"config"}, []string{fx, bigcache, rueidis, "testing"}}, true
+	case under(dir, "cache/cachetest"):
+		return layer{[]string{"cache"}, []string{fx, koanf, bigcache, rueidis}}, true
+	case under(dir, "cache"):
+		return layer{[]string{"cache"}, []string{fx, koanf, bigcache, rueidis, "testing"}}, true
+	case under(dir, "sessioncache/sessiontest"):
+		return layer{[]string{"cache", "sessioncache"}, []string{fx, koanf, bigcache, rueidis}}, true
+	case under(dir, "sessioncache"):
+		return layer{[]string{"cache", "sessioncache"}, []string{fx, koanf, bigcache, rueidis, "testing"}}, true
+	case under(dir, "strategies/tiered"):
+		return layer{
+			[]string{"cache", "strategies/tiered", "strategies/bigcache", "strategies/redis"},
+			[]string{fx, koanf, "testing"},
+		}, true
+	case dir == "strategies":
+		return layer{[]string{"cache", "strategies"}, []string{fx, koanf, "testing"}}, true
+	case under(dir, "strategies"):
+		name, _, _ := strings.Cut(strings.TrimPrefix(dir, "strategies/"), "/")
+		return layer{[]string{"cache", "strategies/" + name}, []string{fx, koanf, "testing"}}, true
+	case dir == ".":
+		return layer{append(library, "."), []string{"testing"}}, true
+	case under(dir, "app"):
+		return layer{append(library, ".", "app"), []string{"testing"}}, true
+	case under(dir, "fxtest"):
+		return layer{append(library, ".", "fxtest", "internal"), nil}, true
+	case under(dir, "internal"):
+		return layer{append(library, "internal"), []string{fx}}, true
+	}
+	return layer{}, false
+}
+
+// under reports whether path is folder or lies below it.
+func under(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// dirOf is the folder of a package of this module.
+func dirOf(importPath string) (dir string, ours bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+func checkLayers(pkgs []pkg) (findings []string) {
+	for _, p := range pkgs {
+		dir, _ := dirOf(p.ImportPath)
+		allowed, ok := layerOf(dir)
+		if !ok {
+			findings = append(findings, dir+" has no layer: give it one in layerOf")
+			continue
+		}
+		for _, dep := range p.Deps {
+			depDir, ours := dirOf(dep)
+			reaches := func(folder string) bool { return under(depDir, folder) }
+			if ours && !slices.ContainsFunc(allowed.ours, reaches) || !ours && slices.ContainsFunc(allowed.never, reaches) {
+				findings = append(findings, fmt.Sprintf("%s must not reach %s (go mod why shows the way)", dir, depDir))
+			}
+		}
+	}
+	return findings
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Deps", "./...")
+	list.Dir = root
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var pkgs []pkg
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	if !slices.ContainsFunc(pkgs, func(p pkg) bool { return p.ImportPath == module+"/cache" && len(p.Deps) > 0 }) {
+		t.Fatal("go list does not show the cache package and its dependencies")
+	}
+	for _, finding := range checkLayers(pkgs) {
+		t.Error(finding)
+	}
+}
+
+func TestLayersBite(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		from, to string // "./" starts a folder of this module
+		allowed  bool
+	}{
+		{from: "./cache", to: fx},
+		{from: "./cache", to: bigcache + "/v3/queue"},
+		{from: "./cache", to: rueidis},
+		{from: "./cache", to: "testing"},
+		{from: "./cache", to: "testing/fstest"},
+		{from: "./cache", to: "./config"},
+		{from: "./cache", to: "./"},
+		{from: "./cache", to: "./cache/codec", allowed: true},
+		{from: "./cache", to: "go.uber.org/dig", allowed: true},
+		{from: "./cache/codec", to: "testing"},
+		{from: "./cache/cachetest", to: "testing", allowed: true},
+		{from: "./cache/cachetest", to: "./strategies/noop"},
+		{from: "./config", to: "./cache"},
+		{from: "./config", to: koanf + "/v2", allowed: true},
+		{from: "./sessioncache", to: "./cache", allowed: true},
+		{from: "./sessioncache", to: "./config"},
+		{from: "./sessioncache", to: "./strategies/noop"},
+		{from: "./sessioncache", to: "testing"},
+		{from: "./sessioncache/sessiontest", to: "testing", allowed: true},
+		{from: "./strategies/redis", to: "./strategies/bigcache"},
+		{from: "./strategies/redis", to: "./sessioncache"},
+		{from: "./strategies/redis", to: rueidis, allowed: true},
+		{from: "./strategies/redis/script", to: "./strategies/redis", allowed: true},
+		{from: "./strategies/tiered", to: "./strategies/redis", allowed: true},
+		{from: "./strategies/tiered", to: "./strategies/noop"},
+		{from: "./strategies", to: "./strategies/tiered", allowed: true},
+		{from: "./strategies", to: "./"},
+		{from: "./", to: "./strategies", allowed: true},
+		{from: "./", to: "testing"},
+		{from: "./", to: "./app"},
+		{from: "./app", to: "./", allowed: true},
+		{from: "./app", to: "testing"},
+		{from: "./fxtest", to: "./", allowed: true},
+		{from: "./internal/redistest", to: "./"},
+		{from: "./util", to: "fmt"}, // no layer
+	} {
+		got := checkLayers([]pkg{{ImportPath: importPath(test.from), Deps: []string{importPath(test.to)}}})
+		if (len(got) == 0) != test.allowed {
+			t.Errorf("%s → %s: findings %q, want allowed = %v", test.from, test.to, got, test.allowed)
+		}
+	}
+}
+
+func importPath(name string) string {
+	if folder, ours := strings.CutPrefix(name, "./"); ours {
+		return strings.TrimSuffix(module+"/"+folder, "/")
+	}
+	return name
+}

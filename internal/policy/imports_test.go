@@ -170,6 +170,7 @@ func TestLayersBite(t *testing.T) {
 		{from: "./app", to: "testing"},
 		{from: "./fxtest", to: "./", allowed: true},
 		{from: "./internal/redistest", to: "./"},
+		{from: "./internal/redistest", to: "testing", allowed: true},
 		{from: "./util", to: "fmt"}, // no layer
 	} {
 		got := checkLayers([]pkg{{ImportPath: importPath(test.from), Deps: []string{importPath(test.to)}}})

@@ -35,39 +35,42 @@ type layer struct {
 }
 
 // layerOf is the table of section "Layers" in CONTRIBUTING.md. A package without a layer is a finding.
-func layerOf(dir string) (layer, bool) {
-	library := []string{"config", "cache", "sessioncache", "strategies"}
+func layerOf(dir string) (l layer, ok bool) {
+	storages := []string{bigcache, rueidis}
+	library := []string{"internal/fence", "config", "cache", "sessioncache", "strategies"}
 	switch {
+	case under(dir, "internal/fence"):
+		l = layer{[]string{"internal/fence"}, append(storages, fx, koanf, "testing")}
 	case under(dir, "config"):
-		return layer{[]string{"config"}, []string{fx, bigcache, rueidis, "testing"}}, true
+		l = layer{[]string{"config"}, append(storages, fx, "testing")}
 	case under(dir, "cache/cachetest"):
-		return layer{[]string{"cache"}, []string{fx, koanf, bigcache, rueidis}}, true
+		l = layer{[]string{"internal/fence", "cache"}, append(storages, fx, koanf)}
 	case under(dir, "cache"):
-		return layer{[]string{"cache"}, []string{fx, koanf, bigcache, rueidis, "testing"}}, true
+		l = layer{[]string{"internal/fence", "cache"}, append(storages, fx, koanf, "testing")}
 	case under(dir, "sessioncache/sessiontest"):
-		return layer{[]string{"cache", "sessioncache"}, []string{fx, koanf, bigcache, rueidis}}, true
+		l = layer{[]string{"internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf)}
 	case under(dir, "sessioncache"):
-		return layer{[]string{"cache", "sessioncache"}, []string{fx, koanf, bigcache, rueidis, "testing"}}, true
+		l = layer{[]string{"internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf, "testing")}
 	case under(dir, "strategies/tiered"):
-		return layer{
-			[]string{"cache", "strategies/tiered", "strategies/bigcache", "strategies/redis"},
-			[]string{fx, koanf, "testing"},
-		}, true
+		ours := []string{"internal/fence", "cache", "strategies/tiered", "strategies/bigcache", "strategies/redis"}
+		l = layer{ours, []string{fx, koanf, "testing"}}
 	case dir == "strategies":
-		return layer{[]string{"cache", "strategies"}, []string{fx, koanf, "testing"}}, true
+		l = layer{[]string{"internal/fence", "cache", "strategies"}, []string{fx, koanf, "testing"}}
 	case under(dir, "strategies"):
 		name, _, _ := strings.Cut(strings.TrimPrefix(dir, "strategies/"), "/")
-		return layer{[]string{"cache", "strategies/" + name}, []string{fx, koanf, "testing"}}, true
+		l = layer{[]string{"internal/fence", "cache", "strategies/" + name}, []string{fx, koanf, "testing"}}
 	case dir == ".":
-		return layer{append(library, "."), []string{"testing"}}, true
+		l = layer{append(library, "."), []string{"testing"}}
 	case under(dir, "app"):
-		return layer{append(library, ".", "app"), []string{"testing"}}, true
+		l = layer{append(library, ".", "app"), []string{"testing"}}
 	case under(dir, "fxtest"):
-		return layer{append(library, ".", "fxtest", "internal"), nil}, true
+		l = layer{append(library, ".", "fxtest", "internal"), nil}
 	case under(dir, "internal"):
-		return layer{append(library, "internal"), []string{fx}}, true
+		l = layer{append(library, "internal"), []string{fx}}
+	default:
+		return layer{}, false
 	}
-	return layer{}, false
+	return l, true
 }
 
 // under reports whether path is folder or lies below it.
@@ -145,6 +148,10 @@ func TestLayersBite(t *testing.T) {
 		{from: "./cache", to: "./"},
 		{from: "./cache", to: "./cache/codec", allowed: true},
 		{from: "./cache", to: "go.uber.org/dig", allowed: true},
+		{from: "./cache", to: "./internal/fence", allowed: true},
+		{from: "./cache", to: "./internal/redistest"},
+		{from: "./internal/fence", to: "./cache"},
+		{from: "./internal/fence", to: "testing"},
 		{from: "./cache/codec", to: "testing"},
 		{from: "./cache/cachetest", to: "testing", allowed: true},
 		{from: "./cache/cachetest", to: "./strategies/noop"},

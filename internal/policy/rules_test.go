@@ -264,7 +264,7 @@ func checkRegistries(s *source) (findings []string) {
 			continue
 		}
 		for _, spec := range group.Specs {
-			value := spec.(*ast.ValueSpec) //nolint:errcheck // a var declaration holds nothing else
+			value := spec.(*ast.ValueSpec) // a var declaration holds nothing else
 			if slices.ContainsFunc(value.Values, isEmptyMap) || len(value.Values) == 0 && isMapType(value.Type) {
 				findings = append(findings, s.at(value.Pos(), "%s can be registered in from anywhere", value.Names[0].Name))
 			}

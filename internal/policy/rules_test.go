@@ -101,7 +101,7 @@ var rules = []rule{
 			"a/a.go":    "package a\n\n// " + unfinished + ": all of it.",
 		},
 		want: []string{"README.md:3: says " + unfinished, "a/a.go:3: says " + unfinished},
-		good: map[string]string{"README.md": "mktemp XXXXXX; " + strings.ToLower(unfinished)},
+		good: map[string]string{"README.md": "mktemp X" + unfinished + "X; " + strings.ToLower(unfinished)},
 	},
 	{
 		name:  "no sleeping tests",

@@ -162,14 +162,17 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 
 // key returns the physical form of key, in one allocation.
 func (c *Cache[T]) key(key string) (string, error) {
-	if key == "" || Size(len(key)) > c.service.options.MaxKeyBytes-Size(len(c.prefix)-len(c.service.prefix)) {
+	if key == "" {
 		return "", ErrInvalidKey
 	}
-	if !c.policy.HashKeys {
-		return c.prefix + key, nil
+	if c.policy.HashKeys {
+		digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key)))
+		return c.prefix + unsafe.String(&digest[0], len(digest)), nil
 	}
-	digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key)))
-	return c.prefix + unsafe.String(&digest[0], len(digest)), nil
+	if Size(len(c.prefix)-len(c.service.prefix)+len(key)) > c.service.options.MaxKeyBytes {
+		return "", ErrInvalidKey
+	}
+	return c.prefix + key, nil
 }
 
 func (c *Cache[T]) get(ctx context.Context, physical string) (value T, found bool, err error) {
@@ -186,10 +189,28 @@ func (c *Cache[T]) get(ctx context.Context, physical string) (value T, found boo
 	return value, true, nil
 }
 
-// decode is Service.decode, without reflection on the way of the types that matter most.
-func (c *Cache[T]) decode(sealed []byte) (value T, err error) {
-	err = c.service.decode(c.shape, sealed, &value)
+// decode is Service.decode. Pointers to types that decode themselves, such as sessions, take a way
+// with one allocation less.
+func (c *Cache[T]) decode(sealed []byte) (T, error) {
+	if c.shape.self && c.shape.pointed != nil {
+		return c.decodePointed(sealed)
+	}
+	var value T
+	err := c.service.decode(c.shape, sealed, &value)
 	return value, err
+}
+
+func (c *Cache[T]) decodePointed(sealed []byte) (value T, err error) {
+	defer asPanicError(&err)
+	payload, err := openEnvelope(sealed, c.shape.tag, c.service.options.MaxValueBytes)
+	if err != nil {
+		return value, err
+	}
+	target := reflect.New(c.shape.pointed).Interface()
+	if err := decodeSelf(c.shape, payload, target); err != nil {
+		return value, err
+	}
+	return target.(T), nil
 }
 
 func (c *Cache[T]) fresh(value T) (fresh bool, err error) {

@@ -22,8 +22,8 @@ type Policy[T any] struct {
 	// Fresh reports whether a stored value may still be served; GetOrLoad loads again when it may
 	// not. Get returns such a value all the same.
 	Fresh func(value T) bool
-	// HashKeys stores SHA-256 digests instead of keys. It is for keys that are secrets, such as
-	// session tokens: they never leave the process then.
+	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for keys
+	// that are secrets, such as session tokens: they never leave the process.
 	HashKeys bool
 }
 

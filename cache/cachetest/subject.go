@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,6 +158,22 @@ func (s *subject) elapse(d time.Duration) {
 	}
 	end := time.Now().Add(d)
 	s.eventually("the time to pass", func() bool { return time.Now().After(end) })
+}
+
+// work runs f in a goroutine of group. The subject that f receives may fail: its Fatal ends that
+// goroutine, where that of a test would have to end the test's own.
+func (s *subject) work(group *sync.WaitGroup, f func(s *subject)) {
+	worker := *s
+	worker.TB = workerTB{s.TB}
+	group.Go(func() { f(&worker) })
+}
+
+type workerTB struct{ testing.TB }
+
+func (t workerTB) Fatalf(format string, args ...any) {
+	t.Helper()
+	t.Errorf(format, args...)
+	runtime.Goexit()
 }
 
 // eventually waits until done reports true. It is the one place where the suite waits for real.

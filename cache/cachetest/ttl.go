@@ -28,7 +28,13 @@ var ttls = []check{
 	{"Hour", expiresAfter(time.Hour)},
 	{"Month", expiresAfter(720 * time.Hour)},
 	{"Century", expiresAfter(century)},
-	{"LongestDuration", expiresAfter(math.MaxInt64)},
+	{"LongestDuration", func(s *subject) {
+		// Added to now, it overflows nanoseconds since 1970: at once expired, or never.
+		s.set("key", "v", math.MaxInt64)
+		s.hit("key", "v", "after Set with the longest TTL there is")
+		s.elapse(short)
+		s.hit("key", "v", "some time after Set with the longest TTL there is")
+	}},
 	{"MaxTTL", func(s *subject) { expiresAfter(s.options.WithDefaults().MaxTTL)(s) }},
 	{"ResetShortens", func(s *subject) {
 		s.set("key", "old", long)

@@ -1,0 +1,242 @@
+package fxcache
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/codec"
+	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/sessioncache"
+	"github.com/fxcache/fxcache/strategies"
+)
+
+// The sections of the configuration.
+const (
+	cachePath   = "cache"
+	sessionPath = "session_cache"
+)
+
+// The session strategies that come with the package.
+const (
+	defaultSessions = "default"
+	noopSessions    = "noop"
+)
+
+// environmentPrefix is that of the variables that configure the cache, unless Environment says other.
+const environmentPrefix = "FXCACHE_"
+
+// cacheSection is the section `cache`, but for the parts that belong to strategies.
+type cacheSection struct {
+	Strategy      string `koanf:"strategy"`
+	Codec         string `koanf:"codec"`
+	cache.Options `koanf:",squash"`
+
+	known []string
+}
+
+// Validate reports every unusable value.
+func (s cacheSection) Validate() error {
+	_, err := codec.ByName(s.Codec)
+	if err != nil {
+		err = &cache.OptionError{Name: "codec", Reason: err.Error()}
+	}
+	return errors.Join(s.Options.Validate(), err, checkSelected(s.Strategy, s.known))
+}
+
+// sessionSection is the section `session_cache`, likewise.
+type sessionSection struct {
+	Strategy             string `koanf:"strategy"`
+	sessioncache.Options `koanf:",squash"`
+
+	known []string
+}
+
+// Validate reports every unusable value.
+func (s sessionSection) Validate() error {
+	return errors.Join(s.Options.Validate(), checkSelected(s.Strategy, s.known))
+}
+
+func checkSelected(name string, known []string) error {
+	if slices.Contains(known, name) {
+		return nil
+	}
+	return &cache.OptionError{Name: "strategy", Reason: fmt.Sprintf("there is no strategy %q; choose one of %s",
+		name, strings.Join(known, ", "))}
+}
+
+// build reads the configuration and makes the selected strategies. It collects all errors.
+func (r *runtime) build(in runtimeIn) error {
+	var err error
+	if r.source, err = load(in); err != nil {
+		return err
+	}
+	return config.Join(
+		r.source.CheckSections(cachePath, sessionPath),
+		r.buildCache(in),
+		r.buildSessions(in),
+	)
+}
+
+// load merges the inputs. A group of fx has no order, so none of two of a kind could be the one that
+// wins: that is an error.
+func load(in runtimeIn) (*config.Source, error) {
+	inputs := []config.Input{config.Env(environmentPrefix)}
+	var isolated, process []config.Input
+	for _, e := range in.Environments {
+		if e.isolated {
+			isolated = append(isolated, e.Input)
+		} else {
+			process = append(process, e.Input)
+		}
+	}
+	switch {
+	case len(isolated) > 1 || len(process) > 1:
+		return nil, errors.New("fxcache: Environment is given more than once")
+	case len(isolated) == 1:
+		inputs = isolated
+	case len(process) == 1:
+		inputs = process
+	}
+	var given []string
+	for _, input := range in.Inputs {
+		inputs = append(inputs, input.Input)
+		given = append(given, input.option)
+	}
+	slices.Sort(given)
+	if files := slices.DeleteFunc(slices.Clone(given), func(option string) bool { return option == "Override" }); len(files) > 1 || len(given)-len(files) > 1 {
+		return nil, fmt.Errorf("fxcache: %s are given together: use ConfigFile (which takes several files) or Config, once, and Override once",
+			strings.Join(given, " and "))
+	}
+	return config.Load(inputs...)
+}
+
+func (r *runtime) buildCache(in runtimeIn) error {
+	r.factories = slices.Concat(strategies.All(), in.Factories)
+	byName, names, err := index(r.factories, func(f cache.Factory) (string, bool) { return f.Name, f.New != nil },
+		reflect.TypeFor[cacheSection]())
+	if err != nil {
+		return err
+	}
+	section := cacheSection{Strategy: "bigcache", Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
+	err = r.source.Decode(cachePath, &section, names...)
+	factory, ok := byName[section.Strategy]
+	if !ok {
+		return err
+	}
+	strategy, failure := newStrategy(cachePath, factory.Name, func() (cache.Strategy, error) {
+		return factory.New(r.source.At(cachePath + "." + factory.Name))
+	})
+	if err = config.Join(err, failure); err != nil {
+		return err
+	}
+	for _, wrap := range in.Wrappers {
+		strategy = wrap(strategy)
+	}
+	options := section.Options
+	options.StrategyName = section.Strategy
+	if options.Codec, err = codec.ByName(section.Codec); err != nil {
+		return err
+	}
+	if in.Logger != nil {
+		options.Logger = in.Logger
+	}
+	if in.MeterProvider != nil {
+		options.MeterProvider = in.MeterProvider
+	}
+	for _, change := range in.CacheOptions {
+		change(&options)
+	}
+	r.strategy = section.Strategy
+	r.service, err = cache.NewService(strategy, options)
+	return err
+}
+
+func (r *runtime) buildSessions(in runtimeIn) error {
+	byName, names, err := index(in.SessionFactories, func(f sessioncache.Factory) (string, bool) { return f.Name, f.New != nil },
+		reflect.TypeFor[sessionSection](), defaultSessions, noopSessions)
+	if err != nil {
+		return err
+	}
+	section := sessionSection{Strategy: defaultSessions, Options: sessioncache.Options{}.WithDefaults(), known: names}
+	if err := r.source.Decode(sessionPath, &section, names...); err != nil {
+		return err
+	}
+	r.sessionStrategy = section.Strategy
+	switch section.Strategy {
+	case defaultSessions:
+		for _, change := range in.SessionOptions {
+			change(&section.Options)
+		}
+		r.sessions, err = sessioncache.New(section.Options)
+	case noopSessions:
+		noop := sessioncache.Noop{}
+		if r.service != nil {
+			noop.Clock = r.service.Options().Clock
+		}
+		r.sessions = noop
+	default:
+		factory := byName[section.Strategy]
+		r.sessions, err = newStrategy(sessionPath, factory.Name, func() (sessioncache.Strategy, error) {
+			return factory.New(r.source.At(sessionPath + "." + factory.Name))
+		})
+	}
+	return err
+}
+
+// newStrategy runs a factory, which is foreign code.
+func newStrategy[S any](path, name string, make func() (S, error)) (strategy S, err error) {
+	defer recovered(fmt.Sprintf("%s.%s: the factory", path, name), &err)
+	strategy, err = make()
+	var known *config.Error
+	switch {
+	case err != nil && !errors.As(err, &known):
+		err = fmt.Errorf("%s.%s: %w", path, name, err)
+	case err == nil && any(strategy) == nil:
+		err = fmt.Errorf("%s.%s: the factory returned no strategy", path, name)
+	}
+	return strategy, err
+}
+
+// validName is what the name of a strategy must look like, in order to be a section as well.
+var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// index returns factories by name, and all names, sorted.
+func index[F any](factories []F, of func(F) (name string, complete bool), section reflect.Type, builtin ...string) (map[string]F, []string, error) {
+	var errs []error
+	byName := make(map[string]F)
+	names := slices.Clone(builtin)
+	reserved := optionNames(section)
+	for _, factory := range factories {
+		name, complete := of(factory)
+		switch {
+		case !validName.MatchString(name):
+			errs = append(errs, fmt.Errorf("a strategy is registered under the name %q: use lower case letters, digits, _ and -", name))
+		case !complete:
+			errs = append(errs, fmt.Errorf("the strategy %q is registered without New", name))
+		case slices.Contains(names, name):
+			errs = append(errs, fmt.Errorf("two strategies are registered under the name %q", name))
+		case slices.Contains(reserved, name):
+			errs = append(errs, fmt.Errorf("a strategy is registered under the name %q, which is an option", name))
+		}
+		byName[name] = factory
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return byName, names, errors.Join(errs...)
+}
+
+// optionNames returns the keys of a section.
+func optionNames(section reflect.Type) []string {
+	var names []string
+	for _, field := range reflect.VisibleFields(section) {
+		if name, _, _ := strings.Cut(field.Tag.Get("koanf"), ","); name != "" && name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,109 @@
+package fxcache
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+
+	"github.com/knadh/koanf/v2"
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// ConfigFile reads the configuration from files: YAML, TOML or JSON, by extension; the later wins.
+// Use either ConfigFile or Config, once. Without them, the defaults and the environment hold.
+func ConfigFile(paths ...string) fx.Option {
+	return supply("inputs", input{option: "ConfigFile", Input: config.File(paths...)})
+}
+
+// Config takes the configuration from a koanf that the application has, at path; "" is its root.
+// The sections are `<path>.cache` and `<path>.session_cache`. k is read once and never changed.
+func Config(k *koanf.Koanf, path string) fx.Option {
+	return supply("inputs", input{option: "Config", Input: config.From(k, path)})
+}
+
+// Override sets configuration values in code. They win over files and environment. Keys are paths,
+// such as "cache.strategy", or nested maps. Give it once.
+func Override(values map[string]any) fx.Option {
+	return supply("inputs", input{option: "Override", Input: config.Values(values)})
+}
+
+// Environment chooses which environment variables configure the cache: those that start with prefix.
+// Without it the prefix is FXCACHE_. A nil environ means os.Environ. A test gives a list of its own,
+// which replaces the process's whatever else is given.
+func Environment(prefix string, environ func() []string) fx.Option {
+	e := environment{isolated: environ != nil}
+	if environ == nil {
+		environ = os.Environ
+	}
+	e.Input = config.Environ(prefix, environ)
+	return supply("environments", e)
+}
+
+// Register adds the factory of a storage strategy. `cache.strategy: <name>` selects it, and its
+// section is `cache.<name>`.
+func Register(factory cache.Factory) fx.Option { return supply("factories", factory) }
+
+// RegisterSession adds the factory of a session strategy. `session_cache.strategy: <name>` selects
+// it, and its section is `session_cache.<name>`.
+func RegisterSession(factory sessioncache.Factory) fx.Option {
+	return supply("session_factories", factory)
+}
+
+// CacheOptions changes the options of *cache.Service after the configuration was read: for a codec,
+// clock or logger of the application's own.
+func CacheOptions(change func(*cache.Options)) fx.Option { return supply("cache_options", change) }
+
+// SessionOptions changes the options of the default session strategy after the configuration was
+// read: for Tags and Renew, which are code.
+func SessionOptions(change func(*sessioncache.Options)) fx.Option {
+	return supply("session_options", change)
+}
+
+// Wrap decorates the selected storage strategy, whichever it is. wrap must keep the optional parts
+// of the strategy that it wants used, cache.Leaser above all.
+func Wrap(wrap func(cache.Strategy) cache.Strategy) fx.Option { return supply("wrappers", wrap) }
+
+// Export lets strategies resolve the application's T in Init, with cache.Resolve. The T is built
+// with the application, whether or not a strategy asks for it.
+func Export[T any]() fx.Option {
+	return fx.Provide(fx.Annotate(
+		func(value T) seed {
+			return seed{reflect.TypeFor[T](), func(c *dig.Container) error {
+				return c.Provide(func() T { return value })
+			}}
+		},
+		fx.ResultTags(`group:"fxcache.seeds"`),
+	))
+}
+
+// input is one source of the configuration, and the name of the option that gave it.
+type input struct {
+	config.Input
+	option string
+}
+
+// environment replaces the default one.
+type environment struct {
+	config.Input
+	isolated bool // not the process's
+}
+
+// seed puts one exported value into a container.
+type seed struct {
+	of  reflect.Type
+	put func(*dig.Container) error
+}
+
+// supply adds value to a group. It is a constructor and no fx.Supply, because that loses the static
+// type of functions and structs alike.
+func supply[T any](group string, value T) fx.Option {
+	return fx.Provide(fx.Annotate(
+		func() T { return value },
+		fx.ResultTags(fmt.Sprintf(`group:"fxcache.%s"`, group)),
+	))
+}

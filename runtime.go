@@ -1,0 +1,121 @@
+package fxcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// runtime is what one application has of the cache. It is built without doing anything, so that
+// errors can be collected; start and stop do the work.
+type runtime struct {
+	source    *config.Source
+	factories []cache.Factory
+	service   *cache.Service
+	sessions  sessioncache.Strategy
+	// names of the selected strategies, for the scopes of the container.
+	strategy, sessionStrategy string
+	seeds                     []seed
+	// err is the configuration error. It is kept here, and not returned to dig, because dig would
+	// wrap it in the names of constructors.
+	err error
+}
+
+func newRuntime(in runtimeIn) *runtime {
+	r := &runtime{}
+	if r.err = r.build(in); r.err == nil {
+		in.Lifecycle.Append(fx.Hook{OnStart: r.start, OnStop: r.stop})
+	}
+	return r
+}
+
+// sessionsOf returns the session strategy as a T, where it is one.
+func sessionsOf[T any](r *runtime) (sessions T, err error) {
+	if r.err != nil {
+		return sessions, r.err
+	}
+	sessions, ok := r.sessions.(T)
+	if !ok {
+		return sessions, fmt.Errorf("session_cache.strategy is %q, which is no %v", r.sessionStrategy, reflect.TypeFor[T]())
+	}
+	return sessions, nil
+}
+
+// start initialises the strategies with what the application exports. Only they see the container:
+// dig is not safe for concurrent use.
+func (r *runtime) start(ctx context.Context) error {
+	container, err := r.container()
+	if err != nil {
+		return err
+	}
+	if err := r.service.Start(ctx, container.Scope("cache."+r.strategy)); err != nil {
+		return err
+	}
+	err = r.initSessions(ctx, container.Scope("session_cache."+r.sessionStrategy))
+	if err == nil && ctx.Err() != nil {
+		// fx has given up on this start and will not call stop.
+		err = ctx.Err()
+	}
+	if err != nil {
+		return errors.Join(err, r.stop(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+func (r *runtime) initSessions(ctx context.Context, in cache.Injector) (err error) {
+	defer recovered("session strategy "+r.sessionStrategy+": Init", &err)
+	if initializer, ok := r.sessions.(cache.Initializer); ok {
+		if err := initializer.Init(ctx, in); err != nil {
+			return fmt.Errorf("session strategy %s: %w", r.sessionStrategy, err)
+		}
+	}
+	return nil
+}
+
+func (r *runtime) stop(ctx context.Context) error {
+	return errors.Join(r.destroySessions(ctx), r.service.Stop(ctx))
+}
+
+func (r *runtime) destroySessions(ctx context.Context) (err error) {
+	defer recovered("session strategy "+r.sessionStrategy+": Destroy", &err)
+	if destroyer, ok := r.sessions.(cache.Destroyer); ok {
+		return destroyer.Destroy(ctx)
+	}
+	return nil
+}
+
+// container builds what Init receives: what the module has, and what the application exports.
+func (r *runtime) container() (*dig.Container, error) {
+	container := dig.New()
+	err := errors.Join(
+		r.service.ProvideTo(container),
+		container.Provide(func() *config.Source { return r.source }),
+		container.Provide(func() []cache.Factory { return r.factories }),
+	)
+	exported := make(map[reflect.Type]bool)
+	for _, seed := range r.seeds {
+		if exported[seed.of] {
+			continue // two modules of one application may need the same
+		}
+		exported[seed.of] = true
+		if failure := seed.put(container); failure != nil {
+			err = errors.Join(err, fmt.Errorf("fxcache.Export[%v]: strategies have one of the cache's own: %w", seed.of, dig.RootCause(failure)))
+		}
+	}
+	return container, err
+}
+
+// recovered turns a panic of foreign code into an error. Deferred.
+func recovered(what string, err *error) {
+	if value := recover(); value != nil {
+		*err = fmt.Errorf("%s panicked: %v", what, value)
+	}
+}

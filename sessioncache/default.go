@@ -1,0 +1,227 @@
+package sessioncache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// Default is the DefaultSessionCacheStrategy of the seed: it keeps sessions in cache.Service, on
+// whatever storage strategy that has. Create it with New; all methods are safe for concurrent use,
+// and return cache.ErrNotStarted before Init, Clear excepted.
+//
+// The token never leaves the process: entries are found by its SHA-256, and do not contain it. Two
+// clocks bound what is served: after CacheExpiry a session is read from the database again, after
+// Expires it is gone.
+type Default struct {
+	options  Options
+	state    atomic.Pointer[state] // nil before Init
+	renewals renewals
+}
+
+// state is what Init set up.
+type state struct {
+	service *cache.Service
+	records *cache.Cache[*record]
+	clock   cache.Clock
+}
+
+var (
+	_ Sessions          = (*Default)(nil)
+	_ cache.Initializer = (*Default)(nil)
+)
+
+// New returns a Default, not yet initialised. Unusable options are cache.OptionErrors.
+func New(options Options) (*Default, error) {
+	options = options.WithDefaults()
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	return &Default{options: options}, nil
+}
+
+// Init takes *cache.Service from in.
+func (d *Default) Init(_ context.Context, in cache.Injector) error {
+	service, err := cache.Resolve[*cache.Service](in)
+	if err != nil {
+		return err
+	}
+	st := &state{service: service, clock: service.Options().Clock}
+	st.records, err = cache.New(service, d.options.Prefix, cache.Policy[*record]{
+		HashKeys: true,
+		Tags:     []string{d.allTag()},
+		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
+		TTLOf:    func(r *record) time.Duration { return d.ttl(&r.CachedSession, st.clock.Now()) },
+		Fresh:    func(r *record) bool { return fresh(&r.CachedSession, st.clock.Now()) },
+	})
+	if err != nil {
+		return err
+	}
+	d.state.Store(st)
+	return nil
+}
+
+// Get implements Strategy.
+func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, error) {
+	st, err := d.open()
+	if err != nil || token == "" {
+		return nil, false, err
+	}
+	r, found, err := st.records.Get(ctx, token)
+	if err != nil || !found || !fresh(&r.CachedSession, st.clock.Now()) {
+		return nil, false, err
+	}
+	r.setToken(token)
+	return &r.CachedSession, true, nil
+}
+
+// GetOrLoad implements Sessions. It is the call for every request: what load read is never cached
+// after the session was deleted meanwhile, a slow or failing cache costs no more than its timeout
+// and then counts as a miss, and a session that expires soon is renewed (Options.Renew).
+func (d *Default) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
+	st, err := d.open()
+	if err != nil || token == "" {
+		return nil, false, err
+	}
+	r, err := st.records.GetOrLoad(ctx, token, func(ctx context.Context) (*record, error) {
+		return d.run(ctx, st, token, load)
+	})
+	if errors.Is(err, cache.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	r.setToken(token)
+	return d.renew(ctx, st, &r.CachedSession)
+}
+
+// Update implements Sessions. Use it for log-in, and for every change of a session.
+func (d *Default) Update(ctx context.Context, token string, write Load) (*CachedSession, error) {
+	st, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		return nil, ErrTokenMismatch
+	}
+	r, err := st.records.Update(ctx, token, func(ctx context.Context) (*record, error) {
+		return d.run(ctx, st, token, write)
+	})
+	if r == nil {
+		return nil, err
+	}
+	r.setToken(token)
+	return &r.CachedSession, err
+}
+
+// Set implements Strategy. A Set that runs beside a Delete may win: the session would be back. Use
+// Update, which cannot, where the session was just written to the database, and GetOrLoad where it
+// was read. A session that has expired is removed instead.
+func (d *Default) Set(ctx context.Context, session *CachedSession) error {
+	st, err := d.open()
+	if err != nil {
+		return err
+	}
+	if session == nil || session.Token.IsZero() {
+		return ErrTokenMismatch
+	}
+	now := st.clock.Now()
+	return st.records.Set(ctx, session.Token.Reveal(), d.record(session, now))
+}
+
+// Delete implements Strategy. Call it after the database has committed.
+func (d *Default) Delete(ctx context.Context, token string) error {
+	st, err := d.open()
+	if err != nil || token == "" {
+		return err
+	}
+	return st.records.Delete(ctx, token)
+}
+
+// DeleteUser implements Sessions: "log out everywhere". Call it after the database has committed.
+func (d *Default) DeleteUser(ctx context.Context, user ID) error {
+	return d.InvalidateTags(ctx, d.userTag(user))
+}
+
+// InvalidateTags implements Sessions. Call it after the database has committed.
+func (d *Default) InvalidateTags(ctx context.Context, tags ...string) error {
+	st, err := d.open()
+	if err != nil {
+		return err
+	}
+	return st.service.InvalidateTags(ctx, tags...)
+}
+
+// Clear implements Strategy.
+func (d *Default) Clear(ctx context.Context) error {
+	if d.state.Load() == nil {
+		return nil
+	}
+	return d.InvalidateTags(ctx, d.allTag())
+}
+
+func (d *Default) open() (*state, error) {
+	if st := d.state.Load(); st != nil {
+		return st, nil
+	}
+	return nil, cache.ErrNotStarted
+}
+
+// run loads or writes a session, and sees to it that what comes back belongs to token.
+func (d *Default) run(ctx context.Context, st *state, token string, load Load) (*record, error) {
+	began := st.clock.Now() // what load reads may be as old as this
+	session, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if session == nil || session.Expired(st.clock.Now()) {
+		return nil, cache.ErrNotFound
+	}
+	if !session.Token.IsZero() && session.Token.Reveal() != token {
+		return nil, ErrTokenMismatch
+	}
+	return d.record(session, began), nil
+}
+
+// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest.
+func (d *Default) record(session *CachedSession, began time.Time) *record {
+	r := newRecord()
+	r.CachedSession = *session.Clone()
+	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
+		r.CacheExpiry = soft
+	}
+	return r
+}
+
+// ttl is how long a session may stay in the cache; negative for one that must not.
+func (d *Default) ttl(session *CachedSession, now time.Time) time.Duration {
+	if session.Expired(now) {
+		return -1
+	}
+	return min(d.options.TTL, session.Expires.Sub(now))
+}
+
+func (d *Default) allTag() string { return d.options.Prefix + ":all" }
+
+func (d *Default) userTag(user ID) string { return fmt.Sprintf("%s:user:%s", d.options.Prefix, user) }
+
+func (d *Default) tags(session *CachedSession) []string {
+	var tags []string
+	if session.User != nil {
+		tags = append(tags, d.userTag(session.User.ID))
+	}
+	if d.options.Tags != nil {
+		tags = append(tags, d.options.Tags(session)...)
+	}
+	return tags
+}
+
+// fresh reports whether a cached session may be served without asking the database.
+func fresh(session *CachedSession, now time.Time) bool {
+	return !session.Expired(now) && !session.Stale(now)
+}

@@ -1,0 +1,68 @@
+package sessioncache
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// Noop is the NoopSessionCacheStrategy of the seed: it caches nothing, so that every request reads
+// the database. The zero value is ready; it is safe for concurrent use.
+type Noop struct {
+	// Clock decides what has expired. Nil means cache.SystemClock.
+	Clock cache.Clock
+}
+
+var _ Sessions = Noop{}
+
+// Set implements Strategy.
+func (Noop) Set(context.Context, *CachedSession) error { return nil }
+
+// Get implements Strategy: never found.
+func (Noop) Get(context.Context, string) (*CachedSession, bool, error) { return nil, false, nil }
+
+// Delete implements Strategy.
+func (Noop) Delete(context.Context, string) error { return nil }
+
+// Clear implements Strategy.
+func (Noop) Clear(context.Context) error { return nil }
+
+// GetOrLoad implements Sessions: it calls load.
+func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
+	if token == "" {
+		return nil, false, nil
+	}
+	session, err := n.Update(ctx, token, load)
+	if errors.Is(err, cache.ErrNotFound) {
+		return nil, false, nil
+	}
+	return session, err == nil, err
+}
+
+// Update implements Sessions: it calls write.
+func (n Noop) Update(ctx context.Context, token string, write Load) (*CachedSession, error) {
+	session, err := write(ctx)
+	if err != nil {
+		return nil, err
+	}
+	clock := n.Clock
+	if clock == nil {
+		clock = cache.SystemClock{}
+	}
+	if session == nil || session.Expired(clock.Now()) {
+		return nil, cache.ErrNotFound
+	}
+	if session.Token.IsZero() {
+		session.Token = cache.NewSecret(token)
+	} else if session.Token.Reveal() != token {
+		return nil, ErrTokenMismatch
+	}
+	return session, nil
+}
+
+// DeleteUser implements Sessions.
+func (Noop) DeleteUser(context.Context, ID) error { return nil }
+
+// InvalidateTags implements Sessions.
+func (Noop) InvalidateTags(context.Context, ...string) error { return nil }

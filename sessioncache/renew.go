@@ -1,0 +1,60 @@
+package sessioncache
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// renewals are the sessions that are being renewed by this process.
+type renewals struct {
+	mu      sync.Mutex
+	running map[ID]struct{}
+}
+
+func (r *renewals) begin(id ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, running := r.running[id]; running {
+		return false
+	}
+	if r.running == nil {
+		r.running = make(map[ID]struct{})
+	}
+	r.running[id] = struct{}{}
+	return true
+}
+
+func (r *renewals) end(id ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, id)
+}
+
+// renew prolongs session where its half-life is over, and returns it as it is now. It looks at every
+// session that is served, not only at those loaded: otherwise a user whose session always comes from
+// the cache would be logged out in the middle of work.
+func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) (*CachedSession, bool, error) {
+	if d.options.Renew == nil || session.Expires.Sub(st.clock.Now()) >= d.options.Duration/2 {
+		return session, true, nil
+	}
+	if !d.renewals.begin(session.ID) {
+		return session, true, nil // somebody is at it; the session is good until then
+	}
+	defer d.renewals.end(session.ID)
+	token := session.Token.Reveal()
+	renewed, err := d.Update(ctx, token, func(ctx context.Context) (*CachedSession, error) {
+		return d.options.Renew(ctx, session.Clone())
+	})
+	switch failure := (*cache.Error)(nil); {
+	case errors.Is(err, cache.ErrNotFound):
+		return nil, false, nil
+	case renewed != nil && (err == nil || errors.As(err, &failure)):
+		return renewed, true, nil
+	default:
+		st.service.Options().Logger.WarnContext(ctx, "sessioncache: a session could not be renewed", "error", err)
+		return session, true, nil
+	}
+}

@@ -1,0 +1,38 @@
+// Package config reads configuration from files, the environment and code, and decodes its sections
+// strictly: whatever it does not understand is an error, and one error lists everything that is
+// wrong, with the full path of each key and where its value came from.
+//
+//	source, err := config.Load(config.File("fxcache.yaml"), config.Env("FXCACHE_"))
+//	options := bigcache.Options{}.WithDefaults()
+//	err = source.Decode("cache.bigcache", &options)
+//
+// The package knows no strategy: who owns a section owns its Options, defaults and Validate method.
+// It is built on koanf's parsers, and takes an application's own *koanf.Koanf through [From]. Merging
+// and decoding are its own, because koanf's flat key space has no room for the origin of a value, for
+// a null or for a key with a dot in it, and its weakly typed decoder reads `ttl: 30` as 30 ns.
+//
+// # How values are read
+//
+// The struct field decides; its `koanf:"name"` tag is the key, `koanf:",squash"` puts the fields of a
+// nested struct among those of the outer one, and a field without a tag is not configurable.
+//
+//   - Text (string) is never made from a number or from true and false: YAML has read 0123 as 83 and
+//     no as false before this package could see what was written. In quotes, everything is text, and
+//     all values from the environment are.
+//   - Whole numbers, numbers, and true or false are also read from text: "256", "0.5", "true".
+//   - A time.Duration needs a unit: 30s, 5m, 1h30m. Only zero may go without.
+//   - A type with an UnmarshalText method reads text; one that is based on a number also reads
+//     numbers, so that a size may be 64MiB or 1048576.
+//   - A list is also read from text, separated by commas; spaces around the commas are dropped, and
+//     empty text is the empty list. A list replaces a list. A map is merged into a map.
+//   - A section without any keys (`redis:` with nothing below it) is an empty section. A key without a
+//     value (`ttl:`) is a problem, because it cannot be told whether the default was meant.
+//   - A file's keys are exact: lower case, and a dot in a key does not open a section.
+//
+// # Secrets
+//
+// A type with the methods Reveal() string and UnmarshalText is a secret. Beside the key of a secret,
+// `password`, there is always `password_file`, the path of a file that holds it; to give both is a
+// problem. No error and no String shows a secret, nor the value of a key that looks like one by its
+// name (password, token, dsn, …), nor the password in a URL.
+package config

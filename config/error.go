@@ -1,0 +1,106 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Error is everything that is wrong with a configuration. Load, Decode, CheckSections and Join return
+// it; find it with errors.As. It never contains a secret.
+type Error struct {
+	// Problems is not empty, sorted by path, and without duplicates.
+	Problems []Problem
+}
+
+// Problem is one thing that the operator has to correct.
+type Problem struct {
+	// Path is the full path of the key: "cache.bigcache.max_size", "cache.redis.addresses[1]". It is
+	// empty when the problem is a whole file, or not one of a key.
+	Path string
+	// Origin says where the value came from: the path of a file, "inline", "koanf", "code",
+	// "defaults", "environment FXCACHE_CACHE__TTL", or "default" when no input has set the key. It is
+	// empty when that says nothing.
+	Origin string
+	// Message says what is wrong and what to write instead.
+	Message string
+}
+
+// String returns "path (origin): message", without the parts that are empty.
+func (p Problem) String() string {
+	switch {
+	case p.Path != "" && p.Origin != "":
+		return fmt.Sprintf("%s (%s): %s", p.Path, p.Origin, p.Message)
+	case p.Path != "" || p.Origin != "":
+		return p.Path + p.Origin + ": " + p.Message
+	}
+	return p.Message
+}
+
+// Error lists the problems, one on a line.
+func (e *Error) Error() string {
+	var text strings.Builder
+	plural := "s"
+	if len(e.Problems) == 1 {
+		plural = ""
+	}
+	fmt.Fprintf(&text, "invalid configuration: %d problem%s:", len(e.Problems), plural)
+	for _, problem := range e.Problems {
+		text.WriteString("\n  " + strings.ReplaceAll(problem.String(), "\n", "\n    "))
+	}
+	return text.String()
+}
+
+// Join merges errors into one *Error, or returns nil when all of them are nil. An *Error contributes
+// its problems, also when another error wraps it; the result of errors.Join its parts; any other error
+// becomes a Problem with nothing but a message. Problems that are equal are listed once.
+func Join(errs ...error) error {
+	var problems []Problem
+	for _, err := range errs {
+		for _, leaf := range leaves(err) {
+			var known *Error
+			if errors.As(leaf, &known) && known != nil {
+				problems = append(problems, known.Problems...)
+			} else {
+				problems = append(problems, Problem{Message: leaf.Error()})
+			}
+		}
+	}
+	return newError(problems)
+}
+
+func newError(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	problems = slices.Clone(problems)
+	slices.SortFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Message, b.Message))
+	})
+	return &Error{Problems: slices.Compact(problems)}
+}
+
+// leaves takes a tree of errors.Join apart. An error whose text is more than that of its parts, such
+// as fmt.Errorf with two %w, stays whole: to split it would lose words.
+func leaves(err error) []error {
+	if known, ok := err.(*Error); err == nil || ok && known == nil {
+		return nil
+	}
+	tree, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var parts []error
+	var texts []string
+	for _, child := range tree.Unwrap() {
+		if child != nil {
+			parts, texts = append(parts, leaves(child)...), append(texts, child.Error())
+		}
+	}
+	if err.Error() != strings.Join(texts, "\n") {
+		return []error{err}
+	}
+	return parts
+}

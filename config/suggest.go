@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// unknown is the message about a key that is none of names.
+func unknown(key string, names []string) string {
+	if parts := strings.Split(key, "."); len(parts) > 1 {
+		return fmt.Sprintf("unknown key: a dot does not open a section; write %s: on a line of its own, and the rest below it", parts[0])
+	}
+	if name := nearest(key, names, len(key)); name != "" {
+		return fmt.Sprintf("unknown key; did you mean %q?", name)
+	}
+	if len(names) == 0 {
+		return "unknown key; there are no keys here"
+	}
+	return "unknown key; valid keys: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
+}
+
+// nearest returns the name that key is most likely a misspelling of, or "". A third of the letters
+// may be wrong, at most limit, and always one.
+func nearest(key string, names []string, limit int) string {
+	best, found := limit+1, ""
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		allowed := max(1, max(len(key), len(name))/3)
+		if d := distance(strings.ToLower(key), name); d <= allowed && d < best {
+			best, found = d, name
+		}
+	}
+	return found
+}
+
+// distance is the Levenshtein distance, with two swapped letters as one mistake (optimal string
+// alignment): it is the most common typo, and would cost "ttl" two of its three letters.
+func distance(a, b string) int {
+	if len(a)*len(b) > 1<<16 {
+		return len(a) + len(b) // not a misspelt key, and quadratic to compare
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

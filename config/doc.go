@@ -17,7 +17,7 @@
 // nested struct among those of the outer one, and a field without a tag is not configurable.
 //
 //   - Text (string) is never made from a number or from true and false: YAML has read 0123 as 83 and
-//     no as false before this package could see what was written. In quotes, everything is text, and
+//     1e3 as 1000 before this package could see what was written. In quotes, everything is text, and
 //     all values from the environment are.
 //   - Whole numbers, numbers, and true or false are also read from text: "256", "0.5", "true".
 //   - A time.Duration needs a unit: 30s, 5m, 1h30m. Only zero may go without.

@@ -23,9 +23,6 @@ type subject struct {
 	ctx      context.Context
 }
 
-// patience is how long a check waits for what must happen at once. Only a failing check uses it up.
-const patience = 10 * time.Second
-
 func newSubject(t testing.TB, strategy cache.Strategy, c config) *subject {
 	t.Helper()
 	// Service gives every operation on a strategy that is not Local a deadline; so does the suite,
@@ -57,7 +54,7 @@ func (s *subject) init() {
 
 func (s *subject) destroy() {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
 	if d, ok := s.strategy.(cache.Destroyer); ok {
 		if err := d.Destroy(ctx); err != nil {
@@ -179,7 +176,7 @@ func (t workerTB) Fatalf(format string, args ...any) {
 // eventually waits until done reports true. It is the one place where the suite waits for real.
 func (s *subject) eventually(what string, done func() bool) {
 	s.Helper()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(s.patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -187,7 +184,7 @@ func (s *subject) eventually(what string, done func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			s.Fatalf("waited %v in vain for %s", patience, what)
+			s.Fatalf("waited %v in vain for %s", s.patience, what)
 		}
 	}
 }

@@ -58,7 +58,7 @@ var topics = []topic{
 	{name: "NoRetention", checks: noRetention, applies: func(c config) bool { return c.noRetention }},
 	{name: "Basics", checks: basics, applies: retains},
 	{name: "TTL", checks: ttls, applies: retains},
-	{name: "Tags", checks: tags, applies: retains},
+	{name: "Tags", checks: tagging, applies: retains},
 	{name: "Names", checks: names, applies: retains},
 	{name: "Leases", checks: leasing, applies: leases},
 	{name: "HeldLoader", checks: heldLoader, applies: leases},
@@ -99,10 +99,13 @@ type config struct {
 	seed        uint64
 	options     cache.Options
 	values      []any
+
+	// patience is how long a check waits for what must happen soon. Only a failing one uses it up.
+	patience time.Duration
 }
 
 func newConfig(options []Option) config {
-	c := config{granularity: time.Millisecond, capacity: 64 * cache.MiB, seed: rand.Uint64()}
+	c := config{granularity: time.Millisecond, capacity: 64 * cache.MiB, seed: rand.Uint64(), patience: 10 * time.Second}
 	for _, option := range options {
 		option(&c)
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// tags: InvalidateTags hides every entry with any of the tags that was written before, and no other.
-var tags = []check{
+// tagging: InvalidateTags hides every entry with any of the tags that was written before, and no other.
+var tagging = []check{
 	{"OneTag", func(s *subject) {
 		s.set("a", "1", time.Minute, "red")
 		s.set("b", "2", time.Minute, "blue")

@@ -114,7 +114,7 @@ func (s *subject) expiresForReal(key, value string, ttl time.Duration, write fun
 	begin := time.Now()
 	write()
 	end := time.Now()
-	if ttl > patience/2 {
+	if ttl > s.patience/2 {
 		s.hit(key, value, fmt.Sprintf("at once after Set with TTL %v", ttl))
 		return
 	}

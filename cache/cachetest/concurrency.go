@@ -3,6 +3,7 @@ package cachetest
 import (
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ var concurrency = []check{
 			s.work(&work, func(s *subject) {
 				for round := range s.count(500) {
 					s.set("key", sealed("key", i, round), time.Minute, "tag")
+					runtime.Gosched()
 					s.intact("key")
 					if round%10 == i {
 						s.delete("key")

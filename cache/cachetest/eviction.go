@@ -44,14 +44,12 @@ var eviction = []check{
 	}},
 	{"OverwritingOneKey", func(s *subject) {
 		// What was replaced must not count for ever.
-		value := strings.Repeat("v", int(s.portion()))
+		padding := strings.Repeat("v", int(s.portion()))
 		for i := range 2 * int(s.capacity/s.portion()) {
+			value := fmt.Sprint(i, padding)
 			s.set("key", value, time.Hour)
-			if i%50 == 0 {
-				s.hit("key", value, "after Set over another value")
-			}
+			s.hit("key", value, "after writing one key over and over, more often than there is room")
 		}
-		s.hit("key", value, "after writing one key more often than there is room")
 	}},
 	{"EvictedStaysInvalid", func(s *subject) {
 		// Room that is made by dropping what is known of tags must not revive an entry.

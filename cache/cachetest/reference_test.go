@@ -45,7 +45,9 @@ type entry struct {
 const maxTags = 10_000
 
 func newReference() *reference {
-	return &reference{capacity: int(cache.MiB), leaseTTL: time.Minute, clock: cache.SystemClock{}}
+	r := &reference{capacity: int(cache.MiB), leaseTTL: time.Minute, clock: cache.SystemClock{}}
+	r.empty()
+	return r
 }
 
 func (r *reference) Init(_ context.Context, in cache.Injector) error {
@@ -119,9 +121,6 @@ func (r *reference) set(key string, value []byte, opts cache.SetOptions) error {
 		if r.entries[oldest.key] == oldest {
 			r.remove(oldest.key)
 		}
-	}
-	if r.entries == nil {
-		r.empty() // used before Init
 	}
 	e := &entry{
 		key: key, value: slices.Clone(value), tags: slices.Clone(opts.Tags),

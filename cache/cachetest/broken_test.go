@@ -1,0 +1,101 @@
+package cachetest_test
+
+import (
+	"context"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// broken is the reference with some methods replaced; nil ones stay as they are.
+type broken struct {
+	*reference
+	get        func(key string) ([]byte, bool, error)
+	set        func(ctx context.Context, key string, value []byte, opts cache.SetOptions) error
+	delete     func(ctx context.Context, keys []string) error
+	invalidate func(ctx context.Context, tags []string) error
+	getOrLease func(key string) ([]byte, bool, *cache.Lease, error)
+	lease      func(key string, tags []string) (*cache.Lease, error)
+	fill       func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error)
+	release    func(lease *cache.Lease) error
+	clear      func() error
+	init       func() error
+	destroy    func() error
+}
+
+func (b *broken) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	if b.get != nil {
+		return b.get(key)
+	}
+	return b.reference.Get(ctx, key)
+}
+
+func (b *broken) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
+	if b.set != nil {
+		return b.set(ctx, key, value, opts)
+	}
+	return b.reference.Set(ctx, key, value, opts)
+}
+
+func (b *broken) Delete(ctx context.Context, keys ...string) error {
+	if b.delete != nil {
+		return b.delete(ctx, keys)
+	}
+	return b.reference.Delete(ctx, keys...)
+}
+
+func (b *broken) InvalidateTags(ctx context.Context, tags ...string) error {
+	if b.invalidate != nil {
+		return b.invalidate(ctx, tags)
+	}
+	return b.reference.InvalidateTags(ctx, tags...)
+}
+
+func (b *broken) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+	if b.getOrLease != nil {
+		return b.getOrLease(key)
+	}
+	return b.reference.GetOrLease(ctx, key, tags)
+}
+
+func (b *broken) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
+	if b.lease != nil {
+		return b.lease(key, tags)
+	}
+	return b.reference.Lease(ctx, key, tags)
+}
+
+func (b *broken) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+	if b.fill != nil {
+		return b.fill(ctx, lease, value, opts)
+	}
+	return b.reference.Fill(ctx, lease, value, opts)
+}
+
+func (b *broken) Release(ctx context.Context, lease *cache.Lease) error {
+	if b.release != nil {
+		return b.release(lease)
+	}
+	return b.reference.Release(ctx, lease)
+}
+
+func (b *broken) Clear(ctx context.Context) error {
+	if b.clear != nil {
+		return b.clear()
+	}
+	return b.reference.Clear(ctx)
+}
+
+// Init runs the replacement after the real one.
+func (b *broken) Init(ctx context.Context, in cache.Injector) error {
+	if err := b.reference.Init(ctx, in); err != nil || b.init == nil {
+		return err
+	}
+	return b.init()
+}
+
+func (b *broken) Destroy(ctx context.Context) error {
+	if b.destroy != nil {
+		return b.destroy()
+	}
+	return b.reference.Destroy(ctx)
+}

@@ -1,0 +1,220 @@
+package cachetest_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+var leaseMutants = []mutant{
+	broke("lease on a hit", "Leases/GetOrLeaseHit", func(b *broken, r *reference) {
+		b.getOrLease = func(key string) ([]byte, bool, *cache.Lease, error) {
+			value, found, err := r.Get(nil, key)
+			lease, _ := r.Lease(nil, key, nil)
+			return value, found, lease, err
+		}
+	}),
+	broke("no lease on a miss", "Leases/GetOrLeaseMiss", func(b *broken, r *reference) {
+		b.getOrLease = func(key string) ([]byte, bool, *cache.Lease, error) {
+			value, found, err := r.Get(nil, key)
+			return value, found, nil, err
+		}
+	}),
+	broke("get_or_lease looks at the map only", "Leases/GetOrLeaseSeesWhatGetSees", func(b *broken, r *reference) {
+		b.getOrLease = func(key string) ([]byte, bool, *cache.Lease, error) {
+			if e := r.entries[key]; e != nil {
+				return slices.Clone(e.value), true, nil, nil
+			}
+			lease, err := r.Lease(nil, key, nil)
+			return nil, false, lease, err
+		}
+	}),
+	broke("everybody gets a lease", "Leases/OneHolder LeaseRaces/OneHolder", func(b *broken, r *reference) {
+		lease := func(key string) *cache.Lease {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.leases, key)
+			return r.lease(key, nil)
+		}
+		b.lease = func(key string, _ []string) (*cache.Lease, error) { return lease(key), nil }
+		b.getOrLease = func(key string) ([]byte, bool, *cache.Lease, error) { return nil, false, lease(key), nil }
+	}),
+	broke("fill keeps the lease", "Leases/FillFreesTheLease Leases/FillTwice", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			defer func() { r.leases[lease.Key] = lease }()
+			return r.Fill(ctx, lease, value, opts)
+		}
+	}),
+	broke("release does nothing", "Leases/ReleaseFreesTheLease", func(b *broken, _ *reference) {
+		b.release = func(*cache.Lease) error { return nil }
+	}),
+	broke("release deletes", "Leases/ReleaseFreesTheLease", func(b *broken, r *reference) {
+		b.release = func(lease *cache.Lease) error { return r.Delete(nil, lease.Key) }
+	}),
+	broke("release frees anybody's lease", "Leases/ReleaseOfNoUse", func(b *broken, r *reference) {
+		b.release = func(lease *cache.Lease) error {
+			if lease != nil {
+				delete(r.leases, lease.Key)
+			}
+			return nil
+		}
+	}),
+	broke("release of a used lease fails", "Leases/ReleaseOfNoUse", func(b *broken, r *reference) {
+		b.release = func(lease *cache.Lease) error {
+			if lease == nil || r.leases[lease.Key] != lease {
+				return errMutant
+			}
+			return r.Release(nil, lease)
+		}
+	}),
+	broke("fill forgets the TTL", "Leases/FillStoresTTLAndTags", fillWith(func(_ *cache.Lease, opts *cache.SetOptions) { opts.TTL += time.Hour })),
+	broke("fill forgets learned tags", "Leases/FillStoresTTLAndTags", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			stored, err := r.Fill(ctx, lease, value, opts)
+			if e := r.entries[lease.Key]; stored {
+				e.tags = slices.Clone(lease.Tags)
+			}
+			return stored, err
+		}
+	}),
+	broke("fill keeps the replaced tags and TTL", "Leases/FillReplacesWhole", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			before := r.entries[lease.Key]
+			stored, err := r.Fill(ctx, lease, value, opts)
+			if before != nil && stored {
+				r.entries[lease.Key].tags, r.entries[lease.Key].expires = before.tags, before.expires
+			}
+			return stored, err
+		}
+	}),
+	broke("release leaves the lease usable", "Leases/FillAfterSuccessor", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			r.leases[lease.Key] = lease
+			return r.Fill(ctx, lease, value, opts)
+		}
+	}),
+	broke("set does not fence", "Leases/FillAfterSet HeldLoader/RandomSchedules", func(b *broken, r *reference) {
+		b.set = func(_ context.Context, key string, value []byte, opts cache.SetOptions) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.set(key, value, opts)
+		}
+	}),
+	broke("set and delete do not fence", "Leases/FillAfterSetAndDelete Leases/FillAfterDelete Leases/FillAfterRefusedSet Leases/FillAfterManyDeletes HeldLoader/RandomSchedules",
+		func(b *broken, r *reference) {
+			b.set = func(_ context.Context, key string, value []byte, opts cache.SetOptions) error {
+				return r.set(key, value, opts)
+			}
+			b.delete = func(_ context.Context, keys []string) error {
+				for _, key := range keys {
+					r.remove(key)
+				}
+				return nil
+			}
+		}),
+	broke("delete keeps the lease taken", "Leases/LeaseEndsWithInvalidation", func(b *broken, r *reference) {
+		b.delete = func(_ context.Context, keys []string) error {
+			for _, key := range keys {
+				r.remove(key)
+				if lease := r.leases[key]; lease != nil {
+					r.leases[key] = &cache.Lease{Key: key, State: lease.State}
+				}
+			}
+			return nil
+		}
+	}),
+	broke("fill checks no tags", "LeaseRaces/VersionsNeverGoBack Leases/FillAfterInvalidation HeldLoader/RandomSchedules", fillWith(func(lease *cache.Lease, _ *cache.SetOptions) {
+		lease.Sequence = 1 << 62
+	})),
+	broke("fill checks the lease's tags only", "Leases/FillAfterInvalidationOfLearnedTag HeldLoader/RandomSchedules",
+		func(b *broken, r *reference) {
+			b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+				if r.invalidated(lease.Tags, lease.Sequence) {
+					return false, nil
+				}
+				lease.Sequence = r.sequence
+				return r.Fill(ctx, lease, value, opts)
+			}
+		}),
+	broke("fill checks learned tags only", "Leases/FillAfterInvalidation HeldLoader/RandomSchedules", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			learned := slices.DeleteFunc(slices.Clone(opts.Tags), func(tag string) bool { return slices.Contains(lease.Tags, tag) })
+			if r.invalidated(learned, lease.Sequence) {
+				return false, nil
+			}
+			lease.Sequence = r.sequence
+			return r.Fill(ctx, lease, value, opts)
+		}
+	}),
+	broke("clear does not fence", "Leases/FillAfterClear LeaseRaces/FillAgainstClear", func(b *broken, r *reference) {
+		b.clear = func() error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.order, r.used, r.entries = nil, 0, make(map[string]*entry)
+			return nil
+		}
+	}),
+	broke("refused fill deletes", "Leases/RefusedFillKeepsTheEntry", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			stored, err := r.Fill(ctx, lease, value, opts)
+			if !stored {
+				_ = r.Delete(ctx, lease.Key)
+			}
+			return stored, err
+		}
+	}),
+	broke("refused fill is an error", "Leases/FillTwice", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			stored, err := r.Fill(ctx, lease, value, opts)
+			if !stored && err == nil {
+				err = errMutant
+			}
+			return stored, err
+		}
+	}),
+	broke("fill with bad TTL keeps the value", "Leases/FillWithInvalidTTL", func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			if opts.TTL <= 0 {
+				return false, cache.ErrInvalidTTL
+			}
+			return r.Fill(ctx, lease, value, opts)
+		}
+	}),
+	broke("lease for ever", "Leases/LeaseExpires", func(_ *broken, r *reference) { r.leaseTTL = 720 * time.Hour }),
+	broke("expired lease fills", "Leases/LeaseExpires", fillWith(func(lease *cache.Lease, _ *cache.SetOptions) {
+		lease.State = lease.State.(time.Time).Add(720 * time.Hour)
+	})),
+	broke("every write refuses every fill", "Leases/UnrelatedWritesRefuseFew", func(b *broken, r *reference) {
+		b.delete = func(ctx context.Context, keys []string) error {
+			clear(r.leases)
+			return r.Delete(ctx, keys...)
+		}
+	}),
+	broke("older invalidations refuse", "Leases/InvalidationBeforeTheLease", func(b *broken, r *reference) {
+		b.lease = func(key string, tags []string) (*cache.Lease, error) {
+			lease, err := r.Lease(nil, key, tags)
+			if lease != nil {
+				lease.Sequence = 0
+			}
+			return lease, err
+		}
+	}),
+	broke("invalidation knows no learned tags", "HeldLoader/RandomSchedules", func(b *broken, r *reference) {
+		b.invalidate = func(ctx context.Context, tags []string) error {
+			return r.InvalidateTags(ctx, slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return strings.Contains(tag, "learned") })...)
+		}
+	}),
+}
+
+// fillWith returns a mutation that fills with another lease or other options.
+func fillWith(change func(lease *cache.Lease, opts *cache.SetOptions)) func(b *broken, r *reference) {
+	return func(b *broken, r *reference) {
+		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+			change(lease, &opts)
+			return r.Fill(ctx, lease, value, opts)
+		}
+	}
+}

@@ -1,0 +1,13 @@
+package sessioncache
+
+// Decode, NewRecord and the alias let black-box tests reach what only Default uses.
+var (
+	Decode    = decode
+	NewRecord = newRecord
+)
+
+// Record is record.
+type Record = record
+
+// SetToken is setToken.
+func (r *record) SetToken(token string) { r.setToken(token) }

@@ -1,0 +1,243 @@
+package sessioncache
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The kinds of values in custom fields, and what follows each. Their numbers are part of the format.
+const (
+	fieldNil = iota
+	fieldFalse
+	fieldTrue
+	fieldInt     // signed varint
+	fieldInt64   // signed varint
+	fieldUint64  // unsigned varint
+	fieldFloat64 // 8 bytes, little-endian
+	fieldString  // text
+	fieldBytes   // text
+	fieldTime    // Unix seconds as a signed varint, nanoseconds as an unsigned one
+	fieldList    // count, values
+	fieldStrings // count, texts
+	fieldMap     // count, pairs of text and value in ascending order of the texts
+)
+
+// maxFieldLevels bounds the recursion over what may come from anywhere, or contain itself.
+const maxFieldLevels = 16
+
+// ErrUnsupportedField is wrapped by every FieldError.
+var ErrUnsupportedField = errors.New("sessioncache: custom field cannot be encoded")
+
+// FieldError says which custom field cannot be encoded. It does not hold the value.
+type FieldError struct {
+	// Path leads to the field, for example `cart.lines[2].price`.
+	Path string
+	// Type is its Go type.
+	Type string
+	// Reason says why not.
+	Reason string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("%v: %s of type %s: %s", ErrUnsupportedField, e.Path, e.Type, e.Reason)
+}
+
+// Unwrap returns ErrUnsupportedField.
+func (e *FieldError) Unwrap() error { return ErrUnsupportedField }
+
+// in returns e as seen from the parent that holds the field under step.
+func (e *FieldError) in(step string) *FieldError {
+	e.Path = step + e.Path
+	return e
+}
+
+// appendFields appends a map of the given level of nesting, with its names in order: equal sessions
+// then have equal encodings, and no name comes twice.
+func appendFields(dst []byte, fields map[string]any, level int) ([]byte, *FieldError) {
+	var space [16]string
+	names := space[:0]
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+
+	dst = binary.AppendUvarint(dst, uint64(len(names)))
+	for _, name := range names {
+		var failure *FieldError
+		dst, failure = appendField(appendText(dst, name), fields[name], level)
+		if failure != nil {
+			return nil, failure.in(pathStep(name, level))
+		}
+	}
+	return dst, nil
+}
+
+// appendField appends a value that a map or list of the given level holds.
+func appendField(dst []byte, value any, level int) ([]byte, *FieldError) {
+	switch value := value.(type) {
+	case nil:
+		return append(dst, fieldNil), nil
+	case bool:
+		if value {
+			return append(dst, fieldTrue), nil
+		}
+		return append(dst, fieldFalse), nil
+	case int:
+		return binary.AppendVarint(append(dst, fieldInt), int64(value)), nil
+	case int64:
+		return binary.AppendVarint(append(dst, fieldInt64), value), nil
+	case uint64:
+		return binary.AppendUvarint(append(dst, fieldUint64), value), nil
+	case float64:
+		return binary.LittleEndian.AppendUint64(append(dst, fieldFloat64), math.Float64bits(value)), nil
+	case string:
+		return appendText(append(dst, fieldString), value), nil
+	case []byte:
+		dst = binary.AppendUvarint(append(dst, fieldBytes), uint64(len(value)))
+		return append(dst, value...), nil
+	case time.Time:
+		dst = binary.AppendVarint(append(dst, fieldTime), value.Unix())
+		return binary.AppendUvarint(dst, uint64(value.Nanosecond())), nil
+	case []string:
+		dst = binary.AppendUvarint(append(dst, fieldStrings), uint64(len(value)))
+		for _, text := range value {
+			dst = appendText(dst, text)
+		}
+		return dst, nil
+	}
+	return appendNested(dst, value, level+1)
+}
+
+// appendNested appends a value that holds values itself; level is its own.
+func appendNested(dst []byte, value any, level int) ([]byte, *FieldError) {
+	reason := "only nil, bool, int, int64, uint64, float64, string, []byte, time.Time, []any, []string and map[string]any can"
+	if level > maxFieldLevels {
+		reason = fmt.Sprintf("nested more than %d levels deep", maxFieldLevels)
+	} else {
+		switch value := value.(type) {
+		case []any:
+			dst = binary.AppendUvarint(append(dst, fieldList), uint64(len(value)))
+			for i, element := range value {
+				var failure *FieldError
+				dst, failure = appendField(dst, element, level)
+				if failure != nil {
+					return nil, failure.in("[" + strconv.Itoa(i) + "]")
+				}
+			}
+			return dst, nil
+		case map[string]any:
+			return appendFields(append(dst, fieldMap), value, level)
+		}
+	}
+	return nil, &FieldError{Type: fmt.Sprintf("%T", value), Reason: reason}
+}
+
+// pathStep quotes a name that would make the path ambiguous or unreadable.
+func pathStep(name string, level int) string {
+	quoted := strconv.Quote(name)
+	if name == "" || len(quoted) != len(name)+2 || strings.ContainsAny(name, ".[] ") {
+		return "[" + quoted + "]"
+	}
+	if level == 1 {
+		return name
+	}
+	return "." + name
+}
+
+// fields reads a map of the given level of nesting.
+func (d *decoder) fields(level int) map[string]any {
+	count := d.count(minPairBytes)
+	if count == 0 {
+		return nil
+	}
+	fields := make(map[string]any, count)
+	previous := ""
+	for i := range count {
+		name := d.text()
+		if i > 0 && name <= previous {
+			d.fail("custom fields out of order")
+		}
+		fields[name] = d.field(level)
+		if d.err != nil {
+			return nil
+		}
+		previous = name
+	}
+	return fields
+}
+
+// field reads a value that a map or list of the given level holds.
+func (d *decoder) field(level int) any {
+	switch kind := d.byte(); kind {
+	case fieldNil:
+		return nil
+	case fieldFalse, fieldTrue:
+		return kind == fieldTrue
+	case fieldInt:
+		value := d.varint()
+		if int64(int(value)) != value {
+			d.fail("an int of 64 bits") // written by a 64-bit process, read by a 32-bit one
+		}
+		return int(value)
+	case fieldInt64:
+		return d.varint()
+	case fieldUint64:
+		return d.uvarint()
+	case fieldFloat64:
+		return math.Float64frombits(d.fixed64())
+	case fieldString:
+		return d.text()
+	case fieldBytes:
+		return d.bytes()
+	case fieldTime:
+		return d.nanoTime()
+	case fieldStrings:
+		return d.list()
+	case fieldList, fieldMap:
+		if level >= maxFieldLevels {
+			d.fail("custom fields nested too deep")
+			return nil
+		}
+		if kind == fieldMap {
+			return d.fields(level + 1)
+		}
+		return d.values(level + 1)
+	default:
+		d.fail("an unknown kind of custom field")
+		return nil
+	}
+}
+
+// bytes copies what it reads, because the application may write to it.
+func (d *decoder) bytes() []byte { return append([]byte(nil), d.text()...) }
+
+func (d *decoder) nanoTime() time.Time {
+	seconds, nanoseconds := d.varint(), d.uvarint()
+	if nanoseconds >= uint64(time.Second) {
+		d.fail("more nanoseconds than a second has")
+		return time.Time{}
+	}
+	return time.Unix(seconds, int64(nanoseconds)).UTC()
+}
+
+func (d *decoder) values(level int) []any {
+	count := d.count(minFieldBytes)
+	if count == 0 {
+		return nil
+	}
+	values := make([]any, count)
+	for i := range values {
+		values[i] = d.field(level)
+		if d.err != nil {
+			return nil
+		}
+	}
+	return values
+}

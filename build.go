@@ -122,16 +122,17 @@ func (r *runtime) buildCache(in runtimeIn) error {
 	if err != nil {
 		return err
 	}
-	section := cacheSection{Strategy: "bigcache", Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
+	section := cacheSection{Strategy: r.selected(cachePath, "bigcache"), Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
 	err = r.source.Decode(cachePath, &section, names...)
-	factory, ok := byName[section.Strategy]
-	if !ok {
-		return err
+	var strategy cache.Strategy
+	if factory, ok := byName[section.Strategy]; ok {
+		var failure error
+		strategy, failure = newStrategy(cachePath, factory.Name, func() (cache.Strategy, error) {
+			return factory.New(r.source.At(cachePath + "." + factory.Name))
+		})
+		err = config.Join(err, failure)
 	}
-	strategy, failure := newStrategy(cachePath, factory.Name, func() (cache.Strategy, error) {
-		return factory.New(r.source.At(cachePath + "." + factory.Name))
-	})
-	if err = config.Join(err, failure); err != nil {
+	if err != nil {
 		return err
 	}
 	for _, wrap := range in.Wrappers {
@@ -162,13 +163,14 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 	if err != nil {
 		return err
 	}
-	section := sessionSection{Strategy: defaultSessions, Options: sessioncache.Options{}.WithDefaults(), known: names}
-	if err := r.source.Decode(sessionPath, &section, names...); err != nil {
-		return err
-	}
+	section := sessionSection{Strategy: r.selected(sessionPath, defaultSessions), Options: sessioncache.Options{}.WithDefaults(), known: names}
+	invalid := r.source.Decode(sessionPath, &section, names...)
 	r.sessionStrategy = section.Strategy
 	switch section.Strategy {
 	case defaultSessions:
+		if invalid != nil {
+			break
+		}
 		for _, change := range in.SessionOptions {
 			change(&section.Options)
 		}
@@ -180,12 +182,26 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 		}
 		r.sessions = noop
 	default:
-		factory := byName[section.Strategy]
-		r.sessions, err = newStrategy(sessionPath, factory.Name, func() (sessioncache.Strategy, error) {
-			return factory.New(r.source.At(sessionPath + "." + factory.Name))
-		})
+		if factory, ok := byName[section.Strategy]; ok {
+			r.sessions, err = newStrategy(sessionPath, factory.Name, func() (sessioncache.Strategy, error) {
+				return factory.New(r.source.At(sessionPath + "." + factory.Name))
+			})
+		}
 	}
-	return err
+	return config.Join(invalid, err)
+}
+
+// selected returns the name of the strategy that a section selects, whatever else is wrong in it, so
+// that the strategy's own section can be reported on as well.
+func (r *runtime) selected(path, fallback string) string {
+	section := struct {
+		Strategy string `koanf:"strategy"`
+	}{Strategy: fallback}
+	var problems *config.Error
+	if err := r.source.Decode(path, &section); errors.As(err, &problems) {
+		return fallback
+	}
+	return section.Strategy
 }
 
 // newStrategy runs a factory, which is foreign code.

@@ -1,0 +1,122 @@
+package fxcache_test
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+	_ "modernc.org/sqlite"
+
+	"github.com/fxcache/fxcache"
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/config"
+)
+
+// The Injector is a real dig container: a custom strategy takes the application's *sql.DB from it, and
+// what the module itself has.
+func TestStrategyResolvesTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := &storage{journal: &journal{}}
+	s.init = func(ctx context.Context, in cache.Injector) error {
+		if _, ok := in.(*dig.Scope); !ok {
+			t.Errorf("the Injector is a %T, want a *dig.Scope", in)
+		}
+		db, err := cache.Resolve[*sql.DB](in)
+		if err != nil {
+			return err
+		}
+		var one int
+		if err := db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil || one != 1 {
+			t.Errorf("the database answers %d, %v", one, err)
+		}
+		resolves[*cache.Service](t, in)
+		resolves[cache.Options](t, in)
+		resolves[cache.Clock](t, in)
+		resolves[*slog.Logger](t, in)
+		resolves[metric.Meter](t, in)
+		resolves[*config.Source](t, in)
+		if factories := resolves[[]cache.Factory](t, in); len(factories) < 3 {
+			t.Errorf("%d factories are registered, want the built-in ones and this", len(factories))
+		}
+		return nil
+	}
+	app := newApp(s.register(), fxcache.Export[*sql.DB](), fxcache.Export[*sql.DB](),
+		fx.Provide(func() (*sql.DB, error) { return sql.Open("sqlite", ":memory:") }),
+		fx.Invoke(func(lc fx.Lifecycle, db *sql.DB) { lc.Append(fx.StopHook(db.Close)) }))
+	start(t, app)
+	stop(t, app)
+}
+
+func resolves[T any](t *testing.T, in cache.Injector) T {
+	t.Helper()
+	value, err := cache.Resolve[T](in)
+	if err != nil {
+		t.Error(err)
+	}
+	return value
+}
+
+func TestResolveNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	s := &storage{journal: &journal{}}
+	s.init = func(_ context.Context, in cache.Injector) error {
+		_, err := cache.Resolve[*sql.DB](in)
+		return err
+	}
+	err := newApp(s.register(), fx.Provide(func() (*sql.DB, error) { return sql.Open("sqlite", ":memory:") })).Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "*sql.DB is not known") || !strings.Contains(err.Error(), "fxcache.Export[*sql.DB]()") {
+		t.Errorf("the error must name the type and the fix: %v", err)
+	}
+}
+
+// repository is something that the application exports although it needs the cache itself.
+type repository struct{ service *cache.Service }
+
+func TestExportMayDependOnTheService(t *testing.T) {
+	t.Parallel()
+	var resolved *repository
+	s := &storage{journal: &journal{}}
+	s.init = func(_ context.Context, in cache.Injector) (err error) {
+		resolved, err = cache.Resolve[*repository](in)
+		return err
+	}
+	app := newApp(s.register(), fxcache.Export[*repository](),
+		fx.Provide(func(service *cache.Service) *repository { return &repository{service} }))
+	start(t, app)
+	stop(t, app)
+	if resolved == nil || resolved.service == nil {
+		t.Error("the repository did not arrive")
+	}
+}
+
+// What one strategy provides does not reach the other.
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	j := &journal{}
+	s, k, options := both(j)
+	s.init = func(_ context.Context, in cache.Injector) error {
+		return in.(*dig.Scope).Provide(func() *repository { return &repository{} })
+	}
+	k.init = func(_ context.Context, in cache.Injector) error {
+		if _, err := cache.Resolve[*repository](in); err == nil {
+			t.Error("the session strategy sees what the storage strategy provided for itself")
+		}
+		return nil
+	}
+	app := newApp(options)
+	start(t, app)
+	stop(t, app)
+}
+
+func TestExportOfWhatTheModuleHas(t *testing.T) {
+	t.Parallel()
+	err := newApp(fxcache.Export[*cache.Service]()).Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "Export[*cache.Service]") {
+		t.Errorf("Start: %v, want an error that names the export", err)
+	}
+}

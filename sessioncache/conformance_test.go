@@ -1,0 +1,55 @@
+package sessioncache_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/sessioncache"
+	"github.com/fxcache/fxcache/sessioncache/sessiontest"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+	"github.com/fxcache/fxcache/strategies/noop"
+)
+
+func newBigcache(t testing.TB) cache.Strategy {
+	t.Helper()
+	strategy, err := bigcache.New(bigcache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strategy
+}
+
+func TestDefaultOnBigcache(t *testing.T) {
+	t.Parallel()
+	sessiontest.Run(t, sessiontest.OnStorage(newBigcache))
+}
+
+// withoutLeases hides the optional parts of a strategy, so that the fence of the Service has to do.
+type withoutLeases struct {
+	cache.Strategy
+	cache.Initializer
+	cache.Destroyer
+}
+
+func TestDefaultOnStorageWithoutLeases(t *testing.T) {
+	t.Parallel()
+	sessiontest.Run(t, sessiontest.OnStorage(func(t testing.TB) cache.Strategy {
+		s := newBigcache(t).(*bigcache.Strategy)
+		return withoutLeases{s, s, s}
+	}))
+}
+
+func TestDefaultOnNoop(t *testing.T) {
+	t.Parallel()
+	sessiontest.Run(t, sessiontest.OnStorage(func(testing.TB) cache.Strategy { return noop.Strategy{} }), sessiontest.NoRetention())
+}
+
+func TestNoop(t *testing.T) {
+	t.Parallel()
+	sessiontest.Run(t, func(testing.TB) sessiontest.Subject {
+		clock := cachetest.NewClock(time.Now())
+		return sessiontest.Subject{Strategy: sessioncache.Noop{Clock: clock}, Clock: clock}
+	}, sessiontest.NoRetention())
+}

@@ -1,0 +1,165 @@
+package sessioncache_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/dig"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// V22: Clear before Init is nil; whatever else comes before Init is an error, not a panic.
+func TestBeforeInit(t *testing.T) {
+	t.Parallel()
+	d, err := sessioncache.New(sessioncache.Options{})
+	check(t, err)
+	if err := d.Clear(t.Context()); err != nil {
+		t.Errorf("Clear: %v, want nil", err)
+	}
+	_, _, get := d.Get(t.Context(), "token")
+	_, _, load := d.GetOrLoad(t.Context(), "token", nil)
+	_, update := d.Update(t.Context(), "token", nil)
+	for name, err := range map[string]error{
+		"Get": get, "GetOrLoad": load, "Update": update,
+		"Set": d.Set(t.Context(), &sessioncache.CachedSession{}), "Delete": d.Delete(t.Context(), "token"),
+		"DeleteUser": d.DeleteUser(t.Context(), "42"), "InvalidateTags": d.InvalidateTags(t.Context(), "tag"),
+	} {
+		if !errors.Is(err, cache.ErrNotStarted) {
+			t.Errorf("%s: %v, want ErrNotStarted", name, err)
+		}
+	}
+}
+
+func TestInitNeedsTheService(t *testing.T) {
+	t.Parallel()
+	d, err := sessioncache.New(sessioncache.Options{})
+	check(t, err)
+	if err := d.Init(t.Context(), dig.New()); err == nil || !strings.Contains(err.Error(), "*cache.Service") {
+		t.Errorf("Init: %v, want an error that names *cache.Service", err)
+	}
+}
+
+func TestInvalidOptions(t *testing.T) {
+	t.Parallel()
+	_, err := sessioncache.New(sessioncache.Options{TTL: -1, StaleAfter: -1, Prefix: strings.Repeat("x", 200),
+		Renew: func(context.Context, *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {
+			return nil, nil
+		}})
+	for _, name := range []string{"ttl", "stale_after", "prefix", "Duration"} {
+		if err == nil || !strings.Contains(err.Error(), name+": ") {
+			t.Errorf("%s is missing in %v", name, err)
+		}
+	}
+	var option *cache.OptionError
+	if !errors.As(err, &option) {
+		t.Errorf("%T is no cache.OptionError", err)
+	}
+}
+
+// V15: an error from a revocation reaches the caller.
+func TestRevocationErrors(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for name, try := range map[string]struct {
+		op     string
+		revoke func(*fixture) error
+	}{
+		"Delete":         {cachetest.OpDelete, func(f *fixture) error { return f.Delete(t.Context(), "token") }},
+		"DeleteUser":     {cachetest.OpInvalidate, func(f *fixture) error { return f.DeleteUser(t.Context(), "42") }},
+		"InvalidateTags": {cachetest.OpInvalidate, func(f *fixture) error { return f.InvalidateTags(t.Context(), "tag") }},
+		"Clear":          {cachetest.OpInvalidate, func(f *fixture) error { return f.Clear(t.Context()) }},
+	} {
+		f := newFixture(t, sessioncache.Options{})
+		check(t, f.Set(t.Context(), f.session("token", time.Hour)))
+		f.recorder.FailNext(try.op, 1, boom)
+		var wrapped *cache.Error
+		if err := try.revoke(f); !errors.Is(err, boom) || !errors.As(err, &wrapped) {
+			t.Errorf("%s: %v, want boom in a *cache.Error", name, err)
+		}
+		if !f.found(t, "token") {
+			t.Errorf("%s: the session is gone although the revocation failed: the test proves nothing", name)
+		}
+	}
+}
+
+// The same when Update cannot store and cannot delete: the caller has the session, and is told.
+func TestUpdateThatCannotRevoke(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{})
+	boom := errors.New("boom")
+	f.recorder.FailNext(cachetest.OpFill, 1, boom)
+	f.recorder.FailNext(cachetest.OpDelete, 1, boom)
+	session, err := f.Update(t.Context(), "token", returns(f.session("token", time.Hour)))
+	var failure *cache.Error
+	if session == nil || !errors.As(err, &failure) {
+		t.Errorf("session %v, err %v; want both", session, err)
+	}
+}
+
+// V20: what is stored lives no longer than the session itself.
+func TestTTLIsBoundedByExpires(t *testing.T) {
+	t.Parallel()
+	for name, try := range map[string]struct{ lasts, want time.Duration }{
+		"short": {time.Minute, time.Minute},
+		"long":  {48 * time.Hour, 24 * time.Hour},
+	} {
+		f := newFixture(t, sessioncache.Options{})
+		session := f.session("token", try.lasts)
+		check(t, f.Set(t.Context(), session))
+		_, _, err := f.GetOrLoad(t.Context(), "other", returns(f.session("other", try.lasts)))
+		check(t, err)
+		_, err = f.Update(t.Context(), "third", returns(f.session("third", try.lasts)))
+		check(t, err)
+		writes := 0
+		for _, o := range f.recorder.Operations() {
+			if o.Name == cachetest.OpSet || o.Name == cachetest.OpFill {
+				writes++
+				if o.TTL != try.want {
+					t.Errorf("%s: %s with a TTL of %v, want %v", name, o.Name, o.TTL, try.want)
+				}
+			}
+		}
+		if writes != 3 {
+			t.Errorf("%s: %d writes, want 3", name, writes)
+		}
+	}
+}
+
+// G2: soft expiry counts from when the read of the database began, not from when it was stored.
+func TestStaleAfterCountsFromTheRead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{StaleAfter: time.Minute})
+	began := f.clock.Now()
+	session, _, err := f.GetOrLoad(t.Context(), "token", func(context.Context) (*sessioncache.CachedSession, error) {
+		row := f.session("token", time.Hour)
+		f.clock.Advance(50 * time.Second) // a slow database, or a slow network behind it
+		return row, nil
+	})
+	check(t, err)
+	if want := began.Add(time.Minute); !session.CacheExpiry.Equal(want) {
+		t.Errorf("CacheExpiry is %v after the read began, want 1m", session.CacheExpiry.Sub(began))
+	}
+	f.clock.Advance(10 * time.Second)
+	if f.found(t, "token") {
+		t.Error("a session is served that was read more than stale_after ago")
+	}
+}
+
+// A session is cached under the caller's own CacheExpiry only where that is the earlier one.
+func TestCacheExpiryOfTheCaller(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{})
+	session := f.session("token", time.Hour)
+	session.CacheExpiry = f.clock.Now().Add(time.Hour)
+	check(t, f.Set(t.Context(), session))
+	f.clock.Advance(5 * time.Minute)
+	if f.found(t, "token") {
+		t.Error("the caller's CacheExpiry prolonged stale_after")
+	}
+}

@@ -1,0 +1,158 @@
+// Package sessiontest is the conformance suite for session strategies: the project's own on any
+// storage, and those of third parties.
+//
+//	func TestConformance(t *testing.T) {
+//		sessiontest.Run(t, sessiontest.OnStorage(newStorage))
+//	}
+//
+// A strategy that implements sessioncache.Sessions is tested as such. What the package does not test
+// is the storage itself: that is what cache/cachetest is for.
+package sessiontest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/dig"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// Subject is a session strategy that is ready for use.
+type Subject struct {
+	Strategy sessioncache.Strategy
+	// Clock is what the strategy's expiries follow. Nil: they follow a clock that the test cannot
+	// move, and the suite waits.
+	Clock *cachetest.Clock
+}
+
+// Option tells Run what the strategy cannot do.
+type Option func(*suite)
+
+// NoRetention declares that the strategy stores nothing.
+func NoRetention() Option { return func(s *suite) { s.noRetention = true } }
+
+type suite struct {
+	newSubject  func(testing.TB) Subject
+	noRetention bool
+}
+
+// Run runs the suite. newSubject returns a fresh, initialised strategy for each test; where its
+// storage is shared, it must be empty or of a namespace of its own.
+func Run(t *testing.T, newSubject func(testing.TB) Subject, options ...Option) {
+	s := suite{newSubject: newSubject}
+	for _, option := range options {
+		option(&s)
+	}
+	t.Run("basics", s.basics)
+	t.Run("expiry", s.expiry)
+	t.Run("revocation", s.revocation)
+	t.Run("readthrough", s.readThrough)
+	t.Run("races", s.races)
+}
+
+// OnStorage returns subjects for Run: the default session strategy on a storage strategy, which
+// newStorage returns not yet initialised. Sessions carry the tags "role:<name>" for the custom field
+// "roles".
+func OnStorage(newStorage func(testing.TB) cache.Strategy) func(testing.TB) Subject {
+	return func(t testing.TB) Subject {
+		clock := cachetest.NewClock(time.Now().Truncate(time.Millisecond))
+		service, err := cache.NewService(newStorage(t), cache.Options{
+			Clock: clock, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		})
+		must(t, err)
+		container := dig.New()
+		must(t, service.ProvideTo(container))
+		must(t, service.Start(t.Context(), container))
+		t.Cleanup(func() { must(t, service.Stop(context.Background())) })
+		sessions, err := sessioncache.New(sessioncache.Options{Tags: roleTags})
+		must(t, err)
+		must(t, sessions.Init(t.Context(), container))
+		return Subject{Strategy: sessions, Clock: clock}
+	}
+}
+
+func roleTags(session *sessioncache.CachedSession) (tags []string) {
+	roles, _ := session.CustomFields["roles"].([]string)
+	for _, role := range roles {
+		tags = append(tags, "role:"+role)
+	}
+	return tags
+}
+
+// subject is a Subject with the words that the tests are made of.
+type subject struct {
+	testing.TB
+	Subject
+}
+
+func (s suite) subject(t testing.TB) subject {
+	t.Helper()
+	return subject{t, s.newSubject(t)}
+}
+
+func (s subject) now() time.Time {
+	if s.Clock != nil {
+		return s.Clock.Now()
+	}
+	return time.Now()
+}
+
+// pass lets d go by.
+func (s subject) pass(d time.Duration) {
+	if s.Clock != nil {
+		s.Clock.Advance(d)
+		return
+	}
+	<-time.After(d)
+}
+
+// session returns a session of that token that ends in an hour.
+func (s subject) session(token string) *sessioncache.CachedSession {
+	return &sessioncache.CachedSession{
+		ID: "id of " + sessioncache.ID(token), Token: cache.NewSecret(token), Expires: s.now().Add(time.Hour),
+		User: &sessioncache.User{ID: "42", Identifier: "alice@example.com", Verified: true},
+	}
+}
+
+func (s subject) set(session *sessioncache.CachedSession) {
+	s.Helper()
+	must(s, s.Strategy.Set(s.Context(), session))
+}
+
+func (s subject) get(token string) (*sessioncache.CachedSession, bool) {
+	s.Helper()
+	session, found, err := s.Strategy.Get(s.Context(), token)
+	must(s, err)
+	if found != (session != nil) {
+		s.Fatalf("found is %t beside a session that is %v", found, session)
+	}
+	return session, found
+}
+
+func (s subject) wantFound(want bool, token, when string) {
+	s.Helper()
+	if _, found := s.get(token); found != want {
+		s.Errorf("found is %t %s, want %t", found, when, want)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tokens(n int) []string {
+	tokens := make([]string, n)
+	for i := range tokens {
+		tokens[i] = fmt.Sprintf("token %d", i)
+	}
+	return tokens
+}

@@ -1,0 +1,79 @@
+package sessioncache_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/dig"
+	"go.uber.org/goleak"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fixture is a Default on bigcache that a test can watch, and whose clock it moves.
+type fixture struct {
+	*sessioncache.Default
+	service  *cache.Service
+	clock    *cachetest.Clock
+	recorder *cachetest.Recorder
+	log      *bytes.Buffer // read it when nothing runs any more
+}
+
+func newFixture(t testing.TB, options sessioncache.Options) *fixture {
+	t.Helper()
+	f := &fixture{clock: cachetest.NewClock(time.Unix(1_800_000_000, 0)), log: &bytes.Buffer{}}
+	var strategy cache.Strategy
+	strategy, f.recorder = cachetest.Record(newBigcache(t))
+	var err error
+	f.service, err = cache.NewService(strategy, cache.Options{
+		Clock: f.clock, Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	check(t, err)
+	check(t, f.service.Start(t.Context(), nil))
+	t.Cleanup(func() { check(t, f.service.Stop(context.Background())) })
+	f.Default, err = sessioncache.New(options)
+	check(t, err)
+	check(t, f.Init(t.Context(), injector(t, f.service)))
+	return f
+}
+
+// session returns one that lasts for d.
+func (f *fixture) session(token string, d time.Duration) *sessioncache.CachedSession {
+	return &sessioncache.CachedSession{ID: "1", Token: cache.NewSecret(token), Expires: f.clock.Now().Add(d),
+		User: &sessioncache.User{ID: "42", Identifier: "alice@example.com"}}
+}
+
+// found reports whether the cache itself has the session.
+func (f *fixture) found(t testing.TB, token string) bool {
+	t.Helper()
+	_, found, err := f.Get(t.Context(), token)
+	check(t, err)
+	return found
+}
+
+// returns is a load of session.
+func returns(session *sessioncache.CachedSession) sessioncache.Load {
+	return func(context.Context) (*sessioncache.CachedSession, error) { return session.Clone(), nil }
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// injector returns the container of service, as the module would hand it to Init.
+func injector(t testing.TB, service *cache.Service) cache.Injector {
+	t.Helper()
+	container := dig.New()
+	check(t, service.ProvideTo(container))
+	return container
+}

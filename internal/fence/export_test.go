@@ -1,0 +1,42 @@
+package fence
+
+// What the tests of bounds need to see, and no caller does.
+
+// StripeCount is how many parts the leases are divided into.
+const StripeCount = stripeCount
+
+// Leases counts the leases that are kept, dead ones included.
+func (f *Fence) Leases() (n int) {
+	for i := range f.stripes {
+		f.stripes[i].Lock()
+		n += len(f.stripes[i].leases)
+		f.stripes[i].Unlock()
+	}
+	return n
+}
+
+// TagLog counts the tags that are remembered, and the elements of the queues that order them.
+func (f *Fence) TagLog() (remembered, queued int) {
+	for i := range f.tags.shards {
+		s := &f.tags.shards[i]
+		s.RLock()
+		remembered += len(s.last)
+		queued += len(s.queue)
+		s.RUnlock()
+	}
+	return remembered, queued
+}
+
+// Floor is the highest sequence that was forgotten.
+func (f *Fence) Floor() uint64 { return f.tags.floor.Load() }
+
+// Begin and Finish are the two halves of InvalidateTags, so that a test can run something in between.
+func (f *Fence) Begin() (sequence uint64) { return f.sequence.Add(1) }
+
+// Finish is the second half of InvalidateTags.
+func (f *Fence) Finish(sequence uint64, tags ...uint64) {
+	for _, tag := range tags {
+		f.tags.note(tag, sequence)
+	}
+	raise(&f.invalidated, sequence)
+}

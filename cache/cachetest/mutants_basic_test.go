@@ -16,7 +16,7 @@ var errMutant = errors.New("mutant")
 var basicMutants = []mutant{
 	broke("miss is an error", "Basics/MissingKey Vendure/GetMissing", func(b *broken, r *reference) {
 		b.get = func(key string) ([]byte, bool, error) {
-			value, found, _ := r.Get(nil, key)
+			value, found, _ := r.Get(anyContext, key)
 			if !found {
 				return nil, false, errMutant
 			}
@@ -25,19 +25,19 @@ var basicMutants = []mutant{
 	}),
 	broke("miss is an empty hit", "Basics/MissingKey Vendure/GetMissing", func(b *broken, r *reference) {
 		b.get = func(key string) ([]byte, bool, error) {
-			value, _, err := r.Get(nil, key)
+			value, _, err := r.Get(anyContext, key)
 			return value, true, err
 		}
 	}),
 	broke("read once", "Basics/SetThenGet", func(b *broken, r *reference) {
 		b.get = func(key string) ([]byte, bool, error) {
-			defer r.Delete(nil, key)
-			return r.Get(nil, key)
+			defer func() { _ = r.Delete(anyContext, key) }()
+			return r.Get(anyContext, key)
 		}
 	}),
 	broke("empty value is a miss", "Basics/EmptyValueIsAHit", func(b *broken, r *reference) {
 		b.get = func(key string) ([]byte, bool, error) {
-			value, _, err := r.Get(nil, key)
+			value, _, err := r.Get(anyContext, key)
 			return value, len(value) > 0, err
 		}
 	}),
@@ -95,7 +95,7 @@ var basicMutants = []mutant{
 	broke("clear forgets untagged entries", "Basics/Clear", func(b *broken, r *reference) {
 		b.clear = func() error {
 			for _, e := range r.order {
-				_ = r.InvalidateTags(nil, e.tags...)
+				_ = r.InvalidateTags(anyContext, e.tags...)
 			}
 			return nil
 		}
@@ -149,7 +149,7 @@ var basicMutants = []mutant{
 	}),
 	broke("get hands out its own", "Isolation/ValueFromGet Isolation/ReadersDoNotShare", func(b *broken, r *reference) {
 		b.get = func(key string) ([]byte, bool, error) {
-			_, found, err := r.Get(nil, key)
+			_, found, err := r.Get(anyContext, key)
 			if !found {
 				return nil, false, err
 			}
@@ -163,7 +163,7 @@ var basicMutants = []mutant{
 			return r.Set(ctx, key, value, opts)
 		}
 		b.get = func(key string) ([]byte, bool, error) {
-			_, found, err := r.Get(nil, key)
+			_, found, err := r.Get(anyContext, key)
 			return arena[key], found, err
 		}
 	}),
@@ -208,7 +208,7 @@ func keys(change func(key string) string) func(b *broken, r *reference) {
 		b.set = func(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
 			return r.Set(ctx, change(key), value, opts)
 		}
-		b.get = func(key string) ([]byte, bool, error) { return r.Get(nil, change(key)) }
+		b.get = func(key string) ([]byte, bool, error) { return r.Get(anyContext, change(key)) }
 	}
 }
 

@@ -12,14 +12,14 @@ import (
 var leaseMutants = []mutant{
 	broke("lease on a hit", "Leases/GetOrLeaseHit", func(b *broken, r *reference) {
 		b.getOrLease = func(key string) ([]byte, bool, *cache.Lease, error) {
-			value, found, err := r.Get(nil, key)
-			lease, _ := r.Lease(nil, key, nil)
+			value, found, err := r.Get(anyContext, key)
+			lease, _ := r.Lease(anyContext, key, nil)
 			return value, found, lease, err
 		}
 	}),
 	broke("no lease on a miss", "Leases/GetOrLeaseMiss", func(b *broken, r *reference) {
 		b.getOrLease = func(key string) ([]byte, bool, *cache.Lease, error) {
-			value, found, err := r.Get(nil, key)
+			value, found, err := r.Get(anyContext, key)
 			return value, found, nil, err
 		}
 	}),
@@ -28,7 +28,7 @@ var leaseMutants = []mutant{
 			if e := r.entries[key]; e != nil {
 				return slices.Clone(e.value), true, nil, nil
 			}
-			lease, err := r.Lease(nil, key, nil)
+			lease, err := r.Lease(anyContext, key, nil)
 			return nil, false, lease, err
 		}
 	}),
@@ -52,7 +52,7 @@ var leaseMutants = []mutant{
 		b.release = func(*cache.Lease) error { return nil }
 	}),
 	broke("release deletes", "Leases/ReleaseFreesTheLease", func(b *broken, r *reference) {
-		b.release = func(lease *cache.Lease) error { return r.Delete(nil, lease.Key) }
+		b.release = func(lease *cache.Lease) error { return r.Delete(anyContext, lease.Key) }
 	}),
 	broke("release frees anybody's lease", "Leases/ReleaseOfNoUse", func(b *broken, r *reference) {
 		b.release = func(lease *cache.Lease) error {
@@ -67,7 +67,7 @@ var leaseMutants = []mutant{
 			if lease == nil || r.leases[lease.Key] != lease {
 				return errMutant
 			}
-			return r.Release(nil, lease)
+			return r.Release(anyContext, lease)
 		}
 	}),
 	broke("fill forgets the TTL", "Leases/FillStoresTTLAndTags", fillWith(func(_ *cache.Lease, opts *cache.SetOptions) { opts.TTL += time.Hour })),
@@ -195,7 +195,7 @@ var leaseMutants = []mutant{
 	}),
 	broke("older invalidations refuse", "Leases/InvalidationBeforeTheLease", func(b *broken, r *reference) {
 		b.lease = func(key string, tags []string) (*cache.Lease, error) {
-			lease, err := r.Lease(nil, key, tags)
+			lease, err := r.Lease(anyContext, key, tags)
 			if lease != nil {
 				lease.Sequence = 0
 			}

@@ -19,7 +19,7 @@ var lifecycleMutants = []mutant{
 				return errMutant
 			}
 			running = false
-			return r.Destroy(context.Background())
+			return r.Destroy(anyContext)
 		}
 	}),
 	broke("starts once", "Lifecycle/InitAgain", func(b *broken, _ *reference) {
@@ -34,9 +34,9 @@ var lifecycleMutants = []mutant{
 	}),
 	broke("closed for good", "Restart/Works", func(b *broken, r *reference) {
 		closed := false
-		b.destroy = func() error { closed = true; return r.Destroy(context.Background()) }
+		b.destroy = func() error { closed = true; return r.Destroy(anyContext) }
 		b.get = func(key string) ([]byte, bool, error) {
-			value, found, err := r.Get(nil, key)
+			value, found, err := r.Get(anyContext, key)
 			return value, found && !closed, err
 		}
 	}),
@@ -101,7 +101,7 @@ var lifecycleMutants = []mutant{
 	broke("restart forgets revocations", "Restart/RevokedStaysRevoked", func(b *broken, r *reference) {
 		// A snapshot that holds the entries, but not the tags.
 		var saved map[string]*entry
-		b.destroy = func() error { saved = r.entries; return r.Destroy(context.Background()) }
+		b.destroy = func() error { saved = r.entries; return r.Destroy(anyContext) }
 		b.init = func() error {
 			if saved != nil {
 				r.entries, r.tagsFloor = saved, 0
@@ -111,7 +111,7 @@ var lifecycleMutants = []mutant{
 	}),
 	broke("restart counts from zero", "LeaseRestart/OldLease", func(b *broken, r *reference) {
 		b.lease = func(key string, tags []string) (*cache.Lease, error) {
-			lease, err := r.Lease(nil, key, tags)
+			lease, err := r.Lease(anyContext, key, tags)
 			if lease != nil {
 				lease.Sequence += 100 // of a longer life
 			}

@@ -43,13 +43,13 @@ var raceMutants = []mutant{
 	broke("set in the background", "Races/SetAgainstDelete", func(b *broken, r *reference) {
 		b.set = func(_ context.Context, key string, value []byte, opts cache.SetOptions) error {
 			value = slices.Clone(value)
-			go func() { _ = r.Set(context.Background(), key, value, opts) }()
+			go func() { _ = r.Set(anyContext, key, value, opts) }()
 			return nil
 		}
 	}),
 	broke("invalidation in the background", "Races/InvalidateThenSet", func(b *broken, r *reference) {
 		b.invalidate = func(_ context.Context, tags []string) error {
-			go func() { _ = r.InvalidateTags(context.Background(), tags...) }()
+			go func() { _ = r.InvalidateTags(anyContext, tags...) }()
 			return nil
 		}
 	}),
@@ -91,7 +91,7 @@ var raceMutants = []mutant{
 		b.set = func(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
 			return r.Set(ctx, slot(key), value, opts)
 		}
-		b.get = func(key string) ([]byte, bool, error) { return r.Get(nil, slot(key)) }
+		b.get = func(key string) ([]byte, bool, error) { return r.Get(anyContext, slot(key)) }
 	}),
 	broke("fill under the last leased key", "Concurrency/EverythingAtOnce", func(b *broken, r *reference) {
 		var mu sync.Mutex
@@ -100,7 +100,7 @@ var raceMutants = []mutant{
 			mu.Lock()
 			last = key
 			mu.Unlock()
-			return r.GetOrLease(nil, key, nil)
+			return r.GetOrLease(anyContext, key, nil)
 		}
 		b.fill = func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 			runtime.Gosched()

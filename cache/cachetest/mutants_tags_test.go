@@ -120,7 +120,7 @@ var tagMutants = []mutant{
 		}
 		b.get = func(key string) ([]byte, bool, error) {
 			maps.DeleteFunc(r.tags, func(tag string, _ uint64) bool { return r.clock.Now().After(lives[tag]) })
-			return r.Get(nil, key)
+			return r.Get(anyContext, key)
 		}
 	}),
 	broke("tags forgotten", "Tags/ManyInvalidatedTags Leases/FillAfterManyInvalidations", forgetTags(maxTags)),

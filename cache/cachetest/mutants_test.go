@@ -34,6 +34,9 @@ func broke(name, kills string, change func(b *broken, r *reference)) mutant {
 
 var mutants = slices.Concat(basicMutants, ttlMutants, tagMutants, leaseMutants, raceMutants, limitMutants, lifecycleMutants)
 
+// anyContext is for calls to the reference, which looks at none.
+var anyContext = context.Background()
+
 // mutantVariable tells TestMutant, in a process of its own, whom to put on trial: a failing test
 // would fail its parents here.
 const mutantVariable = "CACHETEST_MUTANT"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
 )
 
 const everyVendureTag = "Vendure/InvalidateBySingleTag Vendure/InvalidateManyKeysBySeveralTags Vendure/InvalidateLargeNumberOfKeys"
@@ -20,7 +21,7 @@ var ttlMutants = []mutant{
 	broke("rounded to seconds", "TTL/SubSecond TTL/SecondsAndMilliseconds", ttl(func(d time.Duration) time.Duration { return d.Round(time.Second) })),
 	broke("life window", "TTL/Hour", ttl(func(d time.Duration) time.Duration { return min(d, 10*time.Minute) })),
 	broke("32-bit milliseconds", "TTL/Month TTL/MaxTTL", ttl(func(d time.Duration) time.Duration {
-		return time.Duration(int32(d.Milliseconds())) * time.Millisecond
+		return min(d, math.MaxInt32*time.Millisecond)
 	})),
 	broke("32-bit seconds", "TTL/Century", ttl(func(d time.Duration) time.Duration {
 		return min(d, math.MaxInt32*time.Second)
@@ -46,7 +47,7 @@ var ttlMutants = []mutant{
 	}),
 	broke("sliding expiry", "TTL/ReadingDoesNotProlong", func(b *broken, r *reference) {
 		b.get = func(key string) ([]byte, bool, error) {
-			value, found, err := r.Get(nil, key)
+			value, found, err := r.Get(anyContext, key)
 			if found {
 				r.entries[key].expires = r.clock.Now().Add(time.Minute)
 			}
@@ -83,6 +84,14 @@ var ttlMutants = []mutant{
 		}
 		return d
 	})),
+	onWallClock(broke("late on the wall clock", "TTL/SubSecond", ttl(func(d time.Duration) time.Duration { return d + 100*time.Millisecond }))),
+	onWallClock(broke("early on the wall clock", "TTL/SubSecond", ttl(func(d time.Duration) time.Duration { return d - 100*time.Millisecond }))),
+}
+
+// onWallClock has the mutant's TTLs checked in real time.
+func onWallClock(m mutant) mutant {
+	m.options = append(m.options, cachetest.WallClock(), cachetest.Patience(5*time.Second))
+	return m
 }
 
 // ttl returns a mutation that stores another TTL.

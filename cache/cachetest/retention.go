@@ -47,8 +47,8 @@ var noRetention = []check{
 			if lease == nil {
 				continue // whether a lease is granted without anything to store is up to the strategy
 			}
-			if _, err := l.Fill(s.ctx, lease, []byte("v"), s.opts(time.Minute)); err != nil {
-				s.Errorf("Fill: %v", err)
+			if stored, err := l.Fill(s.ctx, lease, []byte("v"), s.opts(time.Minute)); stored || err != nil {
+				s.Errorf("Fill: stored %t, error %v; want neither, because nothing is stored", stored, err)
 			}
 			s.miss("key", "after Fill, with NoRetention declared")
 			s.release(lease)

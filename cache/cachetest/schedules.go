@@ -15,9 +15,8 @@ import (
 // reader are interleaved at random, in one goroutine, so that each failure repeats.
 var heldLoader = []check{
 	{"RandomSchedules", func(s *subject) {
-		stored := 0
+		stored, seed := 0, s.seed
 		for i := range s.count(10_000) {
-			seed := s.seed + uint64(i)
 			run := &schedule{
 				subject: s, random: rand.New(rand.NewPCG(seed, 0)),
 				key: fmt.Sprint("key", i), static: fmt.Sprint("static", i%64), learned: fmt.Sprint("learned", i%64),
@@ -32,6 +31,7 @@ var heldLoader = []check{
 				s.Fatalf("schedule %d, run again with cachetest.Seed(%d): %s\nsteps: %s",
 					i, seed, run.failure, strings.Join(run.steps, ", "))
 			}
+			seed++
 		}
 		if stored == 0 {
 			s.Error("not a single Fill was stored")

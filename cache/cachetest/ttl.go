@@ -38,7 +38,7 @@ var ttls = []check{
 	{"MaxTTL", func(s *subject) { expiresAfter(s.options.WithDefaults().MaxTTL)(s) }},
 	{"ResetShortens", func(s *subject) {
 		s.set("key", "old", long)
-		s.expires("key", "new", short, func() { s.set("key", "new", short) })
+		s.expires("new", short, func() { s.set("key", "new", short) })
 	}},
 	{"ResetProlongs", func(s *subject) {
 		s.set("key", "old", short)
@@ -54,7 +54,7 @@ var ttls = []check{
 		s.hit("later", "2", "after the TTL of another entry")
 	}},
 	{"ReadingDoesNotProlong", func(s *subject) {
-		s.expires("key", "v", short, func() {
+		s.expires("v", short, func() {
 			s.set("key", "v", short)
 			s.hit("key", "v", "after Set")
 		})
@@ -79,56 +79,56 @@ var ttls = []check{
 
 func expiresAfter(ttl time.Duration) func(s *subject) {
 	return func(s *subject) {
-		s.expires("key", "v", ttl, func() { s.set("key", "v", ttl) })
+		s.expires("v", ttl, func() { s.set("key", "v", ttl) })
 		s.set("key", "again", time.Minute)
 		s.hit("key", "again", "after expiry and Set")
 	}
 }
 
-// expires checks that key, which write stores with value and ttl, can be read that long, and no
+// expires checks that "key", which write stores with value and ttl, can be read that long, and no
 // longer. A positive TTL below a millisecond counts as one.
-func (s *subject) expires(key, value string, ttl time.Duration, write func()) {
+func (s *subject) expires(value string, ttl time.Duration, write func()) {
 	s.Helper()
 	ttl = max(ttl, time.Millisecond)
 	if s.clock == nil {
-		s.expiresForReal(key, value, ttl, write)
+		s.expiresForReal(value, ttl, write)
 		return
 	}
 	write()
 	if alive := ttl - s.granularity; alive >= 0 {
 		s.clock.Advance(alive)
-		s.hit(key, value, fmt.Sprintf("%v after Set with TTL %v", alive, ttl))
+		s.hit("key", value, fmt.Sprintf("%v after Set with TTL %v", alive, ttl))
 		s.clock.Advance(s.granularity)
 	} else {
 		s.clock.Advance(ttl)
 	}
 	s.clock.Advance(s.granularity - time.Millisecond)
-	s.miss(key, fmt.Sprintf("%v after Set with that TTL", ttl))
+	s.miss("key", fmt.Sprintf("%v after Set with that TTL", ttl))
 }
 
 // expiresForReal is expires without a clock to set. It needs no tolerance for a slow machine,
 // because it judges by what must be true whenever the write was applied between its begin and end,
 // and each read between its own.
-func (s *subject) expiresForReal(key, value string, ttl time.Duration, write func()) {
+func (s *subject) expiresForReal(value string, ttl time.Duration, write func()) {
 	s.Helper()
 	begin := time.Now()
 	write()
 	end := time.Now()
 	if ttl > s.patience/2 {
-		s.hit(key, value, fmt.Sprintf("at once after Set with TTL %v", ttl))
+		s.hit("key", value, fmt.Sprintf("at once after Set with TTL %v", ttl))
 		return
 	}
 	s.eventually("the entry to expire", func() bool {
 		asked := time.Now()
-		got, found := s.get(key)
+		got, found := s.get("key")
 		answered := time.Now()
 		switch {
 		case found && got != value:
-			s.Fatalf("Get(%s) = %s, want %s", show(key), show(got), show(value))
+			s.Fatalf("Get = %s, want %s", show(got), show(value))
 		case found && asked.After(end.Add(ttl+s.granularity)):
-			s.Fatalf("Get(%s) is a hit %v after Set with TTL %v", show(key), asked.Sub(end), ttl)
+			s.Fatalf("Get is a hit %v after Set with TTL %v", asked.Sub(end), ttl)
 		case !found && answered.Before(begin.Add(ttl-s.granularity)):
-			s.Fatalf("Get(%s) is a miss %v after Set with TTL %v", show(key), answered.Sub(begin), ttl)
+			s.Fatalf("Get is a miss %v after Set with TTL %v", answered.Sub(begin), ttl)
 		}
 		return !found
 	})

@@ -1,0 +1,455 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+type callerKey struct{}
+
+// V2: any number of concurrent misses is one load.
+func TestOneLoadForAll(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		for _, callers := range []int{100, 1000} {
+			t.Run(fmt.Sprint(kind.name, "/", callers), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					service := start(t, kind.make(t), cache.Options{})
+					c := newCache(t, service, "c", cache.Policy[int]{})
+					var loads atomic.Int32
+					release := make(chan struct{})
+					load := func(context.Context) (int, error) {
+						<-release
+						return int(loads.Add(1)), nil
+					}
+					var calls []<-chan outcome[int]
+					for range callers {
+						calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) }))
+					}
+					synctest.Wait()
+					close(release)
+					for _, call := range calls {
+						if got := <-call; got.err != nil || kind.stores && got.value != 1 {
+							t.Fatalf("got %+v", got)
+						}
+					}
+					// Where nothing can be stored, who came after the read began needs a second one.
+					limit := int32(1)
+					if !kind.stores {
+						limit = 2
+					}
+					if n := loads.Load(); n > limit {
+						t.Errorf("%d loads, want at most %d", n, limit)
+					}
+					stats := service.Stats()
+					if stats.SharedLoads != uint64(callers-1) || stats.Loads != uint64(loads.Load()) {
+						t.Errorf("%+v", stats)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A caller whose context ends returns at once; the load goes on for the others.
+func TestFirstCallerLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
+		release := make(chan struct{})
+		load := func(ctx context.Context) (int, error) {
+			select {
+			case <-release:
+				return ctx.Value(callerKey{}).(int), nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), callerKey{}, 7), time.Second)
+		defer cancel()
+		began := time.Now()
+		first := async(func() (int, error) { return c.GetOrLoad(ctx, "k", load) })
+		synctest.Wait()
+		second := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) })
+		got := <-first
+		var wrapped *cache.Error
+		if !errors.Is(got.err, context.DeadlineExceeded) || !errors.As(got.err, &wrapped) || errors.Is(got.err, cache.ErrUnavailable) {
+			t.Errorf("the first caller got %v", got.err)
+		}
+		if d := time.Since(began); d != time.Second {
+			t.Errorf("the first caller returned after %v, want 1s", d)
+		}
+		synctest.Wait()
+		close(release)
+		if got := <-second; got.value != 7 || got.err != nil {
+			t.Errorf("the second caller got %+v, want 7: the loader has the first caller's values", got)
+		}
+	})
+}
+
+// When nobody is left the load is cancelled, and who comes then gets a fresh one.
+func TestAllCallersLeave(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCache(t, start(t, kind.make(t), cache.Options{}), "c", cache.Policy[int]{})
+				ctx, cancel := context.WithCancel(t.Context())
+				release := make(chan struct{})
+				var ended error
+				stubborn := func(ctx context.Context) (int, error) {
+					<-ctx.Done()
+					ended = ctx.Err()
+					<-release
+					return 1, nil
+				}
+				first := async(func() (int, error) { return c.GetOrLoad(ctx, "k", stubborn) })
+				synctest.Wait()
+				second := async(func() (int, error) { return c.GetOrLoad(ctx, "k", stubborn) })
+				synctest.Wait()
+				cancel()
+				for _, call := range []<-chan outcome[int]{first, second} {
+					if got := <-call; !errors.Is(got.err, context.Canceled) {
+						t.Errorf("got %+v", got)
+					}
+				}
+				synctest.Wait()
+				if ended == nil {
+					t.Error("the load was not cancelled")
+				}
+				// The first load is still there, and holds the lease.
+				third := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(3)) })
+				if got := <-third; got.value != 3 || got.err != nil {
+					t.Errorf("a later caller got %+v", got)
+				}
+				close(release)
+			})
+		})
+	}
+}
+
+// A panic or runtime.Goexit in the loader reaches every waiter as an error and leaves nothing locked.
+func TestLoaderBreaks(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for _, test := range []struct {
+		name string
+		end  func()
+		is   error
+	}{
+		{"panic", func() { panic("secret-in-panic") }, nil},
+		{"panic with an error", func() { panic(boom) }, boom},
+		{"nil panic", func() { panic(nil) }, nil}, //nolint:govet // what a loader may do
+		{"nil dereference", func() { var p *int; *p = 1 }, nil},
+		{"Goexit", runtime.Goexit, nil},
+	} {
+		for _, kind := range kinds {
+			t.Run(test.name+"/"+kind.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					service, recorder, _ := record(t, kind.make(t), cache.Options{})
+					c := newCache(t, service, "c", cache.Policy[int]{})
+					release := make(chan struct{})
+					load := func(context.Context) (int, error) {
+						<-release
+						test.end()
+						return 1, nil
+					}
+					var calls []<-chan outcome[int]
+					for range 3 {
+						calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) }))
+					}
+					synctest.Wait()
+					close(release)
+					for _, call := range calls {
+						got := <-call
+						var broken *cache.PanicError
+						if !errors.As(got.err, &broken) || test.is != nil && !errors.Is(got.err, test.is) {
+							t.Fatalf("got %+v, want a PanicError", got)
+						}
+						if fmt.Sprint(got.err) == "" || got.value != 0 {
+							t.Errorf("got %+v", got)
+						}
+					}
+					if kind.name != "fence" && recorder.Count(cachetest.OpRelease) == 0 {
+						t.Error("the lease was not released")
+					}
+					began := time.Now()
+					got, err := c.GetOrLoad(t.Context(), "k", value(2))
+					if got != 2 || err != nil || time.Since(began) != 0 {
+						t.Errorf("the next call: %v, %v after %v", got, err, time.Since(began))
+					}
+					if stats := service.Stats(); stats.Loads != stats.LoadErrors+1 {
+						t.Errorf("a broken load is a failed one: %+v", stats)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The loader's error comes back as it is, to all who may have it, and nothing is stored.
+func TestLoaderFails(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{errors.New("no such table"), cache.ErrNotFound, fmt.Errorf("user: %w", cache.ErrNotFound)} {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[*int]{})
+			release := make(chan struct{})
+			load := func(context.Context) (*int, error) {
+				<-release
+				return new(int), failure
+			}
+			// The first call of all waits for the lease, so that the others are early.
+			unblock := recorder.Block(cachetest.OpGetOrLease)
+			var calls []<-chan outcome[*int]
+			for range 3 {
+				calls = append(calls, async(func() (*int, error) { return c.GetOrLoad(t.Context(), "k", load) }))
+			}
+			synctest.Wait()
+			unblock()
+			close(release)
+			seen := map[*int]bool{}
+			for _, call := range calls {
+				got := <-call
+				if got.err != failure { //nolint:errorlint // as it is, not wrapped
+					t.Errorf("got %v, want %v itself", got.err, failure)
+				}
+				if got.value != nil && seen[got.value] {
+					t.Error("V14: two callers share a value")
+				}
+				seen[got.value] = true
+			}
+			if n := service.Stats().Loads; n != 1 {
+				t.Errorf("%d loads", n)
+			}
+			if _, found, err := c.Get(t.Context(), "k"); found || err != nil {
+				t.Errorf("something was stored: %v, %v", found, err)
+			}
+			if recorder.Count(cachetest.OpFill) != 0 || recorder.Count(cachetest.OpRelease) != 1 {
+				t.Error("the lease was not released unused")
+			}
+		})
+	}
+}
+
+// invalidations are the ways to revoke the entry of key "k" of the cache "c" in staleness tests.
+var invalidations = []struct {
+	name   string
+	revoke func(context.Context, *cache.Service, *cache.Cache[int]) error
+}{
+	{"Delete", func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error { return c.Delete(ctx, "k") }},
+	{"static tag", func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
+		return c.InvalidateTags(ctx, "static")
+	}},
+	{"learned tag", func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
+		return c.InvalidateTags(ctx, "other", "learned")
+	}},
+	{"Clear", func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error { return s.Clear(ctx) }},
+}
+
+func tagged() cache.Policy[int] {
+	return cache.Policy[int]{Tags: []string{"static"}, TagsOf: func(int) []string { return []string{"learned"} }}
+}
+
+// V3 and G1 through single-flight: what was read before an invalidation is neither stored after it
+// nor handed to a caller who came after it.
+func TestInvalidationBeatsHeldLoad(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		for _, how := range invalidations {
+			t.Run(kind.name+"/"+how.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					service := start(t, kind.make(t), cache.Options{})
+					c := newCache(t, service, "c", tagged())
+					var row atomic.Int32
+					row.Store(1)
+					read, release := make(chan struct{}), make(chan struct{})
+					var once sync.Once
+					load := func(context.Context) (int, error) {
+						v := int(row.Load())
+						once.Do(func() { close(read); <-release })
+						return v, nil
+					}
+					old := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+					<-read
+					row.Store(2)
+					if err := how.revoke(t.Context(), service, c); err != nil {
+						t.Fatal(err)
+					}
+					late := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+					synctest.Wait()
+					close(release)
+					if got := <-old; got.value != 1 || got.err != nil {
+						t.Errorf("the caller from before got %+v", got)
+					}
+					if got := <-late; got.value != 2 || got.err != nil {
+						t.Errorf("G1: the caller from after the invalidation got %+v, want version 2", got)
+					}
+					got, found, err := c.Get(t.Context(), "k")
+					if err != nil || found != kind.stores || found && got != 2 {
+						t.Errorf("V3: Get = %v, %v, %v", got, found, err)
+					}
+					if kind.stores && service.Stats().Refused != 1 {
+						t.Errorf("%+v", service.Stats())
+					}
+				})
+			})
+		}
+	}
+}
+
+// afterFill calls hook between the storing of a value and the answer about it.
+type afterFill struct {
+	cache.Leaser
+	hook func()
+}
+
+func (s *afterFill) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+	stored, err := s.Leaser.Fill(ctx, lease, value, opts)
+	s.hook()
+	return stored, err
+}
+
+func (s *afterFill) Clear(ctx context.Context) error { return s.Leaser.(cache.Clearer).Clear(ctx) }
+
+func (s *afterFill) Init(ctx context.Context, in cache.Injector) error {
+	return s.Leaser.(cache.Initializer).Init(ctx, in)
+}
+
+func (s *afterFill) Destroy(ctx context.Context) error {
+	return s.Leaser.(cache.Destroyer).Destroy(ctx)
+}
+
+// G1: an invalidation in between the storing and the landing of a flight. The value was stored
+// rightly, and yet who comes after the invalidation must not be given it.
+func TestInvalidationBetweenFillAndLanding(t *testing.T) {
+	t.Parallel()
+	for _, how := range invalidations {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				strategy := &afterFill{Leaser: newBigcache(t)}
+				service := start(t, strategy, cache.Options{})
+				c := newCache(t, service, "c", tagged())
+				var row atomic.Int32
+				row.Store(1)
+				load := func(context.Context) (int, error) { return int(row.Load()), nil }
+				var late <-chan outcome[int]
+				var once sync.Once
+				strategy.hook = func() {
+					once.Do(func() {
+						row.Store(2)
+						if err := how.revoke(t.Context(), service, c); err != nil {
+							t.Error(err)
+						}
+						late = async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+						synctest.Wait()
+					})
+				}
+				if got, err := c.GetOrLoad(t.Context(), "k", load); got != 1 || err != nil {
+					t.Errorf("the caller from before got %v, %v", got, err)
+				}
+				if got := <-late; got.value != 2 || got.err != nil {
+					t.Errorf("G1: the caller from after the invalidation got %+v, want version 2", got)
+				}
+			})
+		})
+	}
+}
+
+// Who comes while a value is being stored is served by the entry, not by another load.
+func TestLateCallerIsServedByTheEntry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy := &afterFill{Leaser: newBigcache(t)}
+		c := newCache(t, start(t, strategy, cache.Options{}), "c", cache.Policy[int]{})
+		read := make(chan struct{})
+		release := make(chan struct{})
+		first := async(func() (int, error) {
+			return c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
+				close(read)
+				<-release
+				return 1, nil
+			})
+		})
+		<-read
+		beforeFill := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) })
+		synctest.Wait()
+		var afterwards <-chan outcome[int]
+		strategy.hook = func() {
+			afterwards = async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) })
+			synctest.Wait()
+		}
+		close(release)
+		for _, call := range []<-chan outcome[int]{first, beforeFill, afterwards} {
+			if call == nil {
+				synctest.Wait()
+				call = afterwards
+			}
+			if got := <-call; got.value != 1 || got.err != nil {
+				t.Errorf("got %+v", got)
+			}
+		}
+	})
+}
+
+// Fresh: a stale entry is loaded again, under a lease; ErrNotFound then deletes it; another failure
+// leaves it.
+func TestStaleEntry(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds[:2] {
+		synctest.Test(t, func(t *testing.T) {
+			service := start(t, kind.make(t), cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[int]{Fresh: func(v int) bool { return v > 1 }})
+			ctx := t.Context()
+			for key, test := range map[string]struct {
+				load  func(context.Context) (int, error)
+				err   error
+				found bool
+				value int
+			}{
+				"newer":   {value(2), nil, true, 2},
+				"gone":    {func(context.Context) (int, error) { return 0, cache.ErrNotFound }, cache.ErrNotFound, false, 0},
+				"failing": {func(context.Context) (int, error) { return 0, errOutage }, errOutage, true, 1},
+			} {
+				if err := c.Set(ctx, key, 1); err != nil {
+					t.Fatal(err)
+				}
+				if got, found, err := c.Get(ctx, key); got != 1 || !found || err != nil {
+					t.Errorf("%s: Get returns stale entries all the same: %v, %v, %v", key, got, found, err)
+				}
+				if _, err := c.GetOrLoad(ctx, key, test.load); !errors.Is(err, test.err) {
+					t.Errorf("%s: GetOrLoad: %v", key, err)
+				}
+				if got, found, err := c.Get(ctx, key); got != test.value || found != test.found || err != nil {
+					t.Errorf("%s: then Get = %v, %v, %v", key, got, found, err)
+				}
+			}
+			// A reload that an invalidation overtakes is not stored.
+			if err := c.Set(ctx, "k", 1); err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.GetOrLoad(ctx, "k", func(ctx context.Context) (int, error) { return 3, c.Delete(ctx, "k") })
+			if got != 3 || err != nil {
+				t.Errorf("GetOrLoad = %v, %v", got, err)
+			}
+			if _, found, _ := c.Get(ctx, "k"); found {
+				t.Errorf("%s: the reload was stored without a valid lease", kind.name)
+			}
+		})
+	}
+}

@@ -42,6 +42,10 @@ const (
 	OpClear      = cachetest.OpClear
 )
 
+// timeout is that of single operations, unless the configuration has one: the default of production
+// would strike on a busy machine now and then.
+const timeout = 10 * time.Second
+
 // App is a started application.
 type App struct {
 	// Cache is the application's CacheService.
@@ -68,7 +72,12 @@ func New(t testing.TB, options ...fx.Option) *App {
 	built := fx.New(
 		fx.Options(options...),
 		fxcache.Environment("FXCACHE_", func() []string { return nil }),
-		fxcache.CacheOptions(func(o *cache.Options) { o.Clock = app.Clock }),
+		fxcache.CacheOptions(func(o *cache.Options) {
+			o.Clock = app.Clock
+			if o.Timeout == (cache.Options{}).WithDefaults().Timeout {
+				o.Timeout = timeout
+			}
+		}),
 		fxcache.Wrap(func(strategy cache.Strategy) cache.Strategy {
 			strategy, app.Strategy = cachetest.Record(strategy)
 			return strategy

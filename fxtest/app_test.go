@@ -1,0 +1,169 @@
+package fxtest_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/fx"
+	"go.uber.org/goleak"
+
+	"github.com/fxcache/fxcache"
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/fxtest"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// userTest is a test as a user would write it: it must pass on any strategy that stores.
+func userTest(t *testing.T, options ...fx.Option) {
+	app := fxtest.New(t, options...)
+	prices, err := cache.New(app.Cache, "prices", cache.Policy[int]{TTL: time.Minute, Tags: []string{"prices"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads := 0
+	price := func() int {
+		t.Helper()
+		value, err := prices.GetOrLoad(t.Context(), "lamp", func(context.Context) (int, error) { loads++; return 100 + loads, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	if price() != 101 || price() != 101 {
+		t.Error("the second look did not come from the cache")
+	}
+	app.Clock.Advance(time.Minute)
+	if price() != 102 {
+		t.Error("the price outlived its TTL")
+	}
+	if err := app.Cache.InvalidateTags(t.Context(), "prices"); err != nil {
+		t.Fatal(err)
+	}
+	if price() != 103 {
+		t.Error("the price outlived its tag")
+	}
+	load := func(context.Context) (*sessioncache.CachedSession, error) {
+		return &sessioncache.CachedSession{ID: "1", Expires: app.Clock.Now().Add(time.Hour)}, nil
+	}
+	if _, found, err := app.Sessions.GetOrLoad(t.Context(), "token", load); !found || err != nil {
+		t.Fatal(found, err)
+	}
+	if _, found, _ := app.Sessions.Get(t.Context(), "token"); !found {
+		t.Error("the session is not cached")
+	}
+	app.Clock.Advance(time.Hour)
+	if _, found, _ := app.Sessions.Get(t.Context(), "token"); found {
+		t.Error("the session outlived its end")
+	}
+}
+
+func TestUserTest(t *testing.T) {
+	t.Parallel()
+	t.Run("defaults", func(t *testing.T) { t.Parallel(); userTest(t) })
+	t.Run("configured", func(t *testing.T) {
+		t.Parallel()
+		userTest(t, fxtest.Config("cache: {strategy: bigcache, codec: cbor, bigcache: {max_size: 16MiB}}"))
+	})
+	t.Run("module among the options", func(t *testing.T) {
+		t.Parallel()
+		userTest(t, fx.Module("shop", fxcache.Module))
+	})
+	t.Run("module in a struct of options", func(t *testing.T) {
+		t.Parallel()
+		userTest(t, fx.Options(fx.Options(fxcache.Module), fxcache.Environment("SHOP_", nil)))
+	})
+}
+
+func TestRecorder(t *testing.T) {
+	t.Parallel()
+	app := fxtest.New(t)
+	boom := errors.New("boom")
+	app.Strategy.FailNext(fxtest.OpDelete, 1, boom)
+	if err := app.Cache.Delete(t.Context(), "key"); !errors.Is(err, boom) {
+		t.Errorf("Delete: %v, want boom", err)
+	}
+	if n := app.Strategy.Count(fxtest.OpDelete); n != 1 {
+		t.Errorf("%d deletions recorded, want 1", n)
+	}
+}
+
+// A delay works against the configured timeout, in a synctest bubble at no cost.
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		app := fxtest.New(t, fxtest.Config("cache: {timeout: 20ms}"))
+		app.Strategy.DelayNext(fxtest.OpDelete, 1, time.Minute)
+		began := time.Now()
+		if err := app.Cache.Delete(t.Context(), "key"); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("Delete: %v, want ErrUnavailable", err)
+		}
+		if took := time.Since(began); took != 20*time.Millisecond {
+			t.Errorf("it took %v, want 20ms", took)
+		}
+	})
+}
+
+// Without a configured timeout, none is short enough to strike on a slow machine.
+func TestGenerousTimeout(t *testing.T) {
+	t.Parallel()
+	if timeout := fxtest.New(t).Cache.Options().Timeout; timeout < 5*time.Second {
+		t.Errorf("timeout %v", timeout)
+	}
+}
+
+func TestNoEnvironment(t *testing.T) {
+	t.Setenv("FXCACHE_CACHE__NAMESPACE", "environment")
+	if namespace := fxtest.New(t).Cache.Options().Namespace; namespace == "environment" {
+		t.Error("a test must not depend on the environment")
+	}
+}
+
+func TestConfigThatIsNoYAML(t *testing.T) {
+	t.Parallel()
+	app := fx.New(fxcache.Module, fxtest.Config("cache: ]["), fx.NopLogger)
+	if err := app.Err(); err == nil || !strings.Contains(err.Error(), "fxtest.Config") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A test whose application cannot be built, started or stopped fails, and says why.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"build": `there is no strategy "nosuch"`, "start": "no start today", "stop": "no stop today",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			command := exec.Command(os.Args[0], "-test.run=^TestFailing$", "-test.v") //nolint:gosec,noctx // this very binary
+			command.Env = append(os.Environ(), "FXTEST_FAIL="+name)
+			out, err := command.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "--- FAIL: TestFailing") || !strings.Contains(string(out), want) {
+				t.Errorf("%v, want a failed test that says %q:\n%s", err, want, out)
+			}
+		})
+	}
+}
+
+// TestFailing does nothing by itself: TestFailures runs it, in a process of its own.
+func TestFailing(t *testing.T) {
+	switch os.Getenv("FXTEST_FAIL") {
+	case "build":
+		fxtest.New(t, fxtest.Config("cache: {strategy: nosuch}"))
+	case "start":
+		fxtest.New(t, fx.Invoke(func(lc fx.Lifecycle) {
+			lc.Append(fx.StartHook(func() error { return errors.New("no start today") }))
+		}))
+	case "stop":
+		fxtest.New(t, fx.Invoke(func(lc fx.Lifecycle) {
+			lc.Append(fx.StopHook(func() error { return errors.New("no stop today") }))
+		}))
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/sessioncache"
 )
 
 type Product struct{ Name string }
@@ -19,35 +20,82 @@ func NewProducts(service *cache.Service) (*cache.Cache[Product], error) {
 
 func Show(lc fx.Lifecycle, products *cache.Cache[Product]) {
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
-		for range 2 {
-			product, err := products.GetOrLoad(ctx, "1", func(context.Context) (Product, error) {
-				fmt.Println("reading the database")
-				return Product{Name: "Lamp"}, nil
-			})
-			if err != nil {
-				return err
-			}
-			fmt.Println(product.Name)
-		}
-		return nil
+		lamp, err := products.GetOrLoad(ctx, "lamp", func(context.Context) (Product, error) {
+			return Product{Name: "Lamp"}, nil // SELECT … FROM product
+		})
+		fmt.Println(lamp.Name, err)
+		return err
 	}))
 }
 
 // One option brings the cache into an application. With fxcache.ConfigFile("fxcache.yaml") beside it,
 // the storage strategy is the operator's choice.
 func Example() {
-	app := fx.New(
-		fxcache.Module,
-		fx.Provide(NewProducts),
-		fx.Invoke(Show),
-		fx.NopLogger,
-	)
+	app := fx.New(fxcache.Module, fx.Provide(NewProducts), fx.Invoke(Show), fx.NopLogger)
 	if err := app.Start(context.Background()); err != nil {
 		fmt.Println(err)
 	}
-	_ = app.Stop(context.Background())
+	defer func() { _ = app.Stop(context.Background()) }()
+	// Output: Lamp <nil>
+}
+
+// Database is the application's own.
+type Database struct{}
+
+func (Database) Insert(context.Context, *sessioncache.CachedSession) error { return nil }
+func (Database) Session(context.Context, string) (*sessioncache.CachedSession, error) {
+	return nil, nil
+}
+func (Database) Delete(context.Context, string) error { return nil }
+
+type Auth struct {
+	Sessions sessioncache.Sessions
+	DB       Database
+}
+
+// Authenticate runs for every request.
+func (a *Auth) Authenticate(ctx context.Context, token string) (*sessioncache.CachedSession, bool, error) {
+	return a.Sessions.GetOrLoad(ctx, token, func(ctx context.Context) (*sessioncache.CachedSession, error) {
+		return a.DB.Session(ctx, token)
+	})
+}
+
+// LogIn writes the session to the database and then to the cache; a log-out in between wins.
+func (a *Auth) LogIn(ctx context.Context, token string, session *sessioncache.CachedSession) error {
+	_, err := a.Sessions.Update(ctx, token, func(ctx context.Context) (*sessioncache.CachedSession, error) {
+		return session, a.DB.Insert(ctx, session)
+	})
+	return err
+}
+
+// LogOut commits first. An error from the cache reaches the user: the session may still be served.
+func (a *Auth) LogOut(ctx context.Context, token string) error {
+	if err := a.DB.Delete(ctx, token); err != nil {
+		return err
+	}
+	return a.Sessions.Delete(ctx, token)
+}
+
+// Sessions are read through, written through, and revoked after the database has committed.
+func Example_sessions() {
+	auth := &Auth{}
+	app := fx.New(fxcache.Module, fx.Populate(&auth.Sessions), fx.NopLogger)
+	ctx := context.Background()
+	if err := app.Start(ctx); err != nil {
+		fmt.Println(err)
+	}
+	defer func() { _ = app.Stop(ctx) }()
+
+	session := &sessioncache.CachedSession{ID: "1", User: &sessioncache.User{ID: "42"}, Expires: time.Now().Add(time.Hour)}
+	fmt.Println(auth.LogIn(ctx, "secret token", session))
+	cached, found, err := auth.Authenticate(ctx, "secret token")
+	fmt.Println(cached.User.ID, found, err)
+	fmt.Println(auth.LogOut(ctx, "secret token"))
+	_, found, err = auth.Authenticate(ctx, "secret token")
+	fmt.Println(found, err)
 	// Output:
-	// reading the database
-	// Lamp
-	// Lamp
+	// <nil>
+	// 42 true <nil>
+	// <nil>
+	// false <nil>
 }

@@ -168,7 +168,7 @@ func TestRandomBytes(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
-	for _, name := range codec.Names() {
+	for _, name := range []string{"json", "cbor"} {
 		chosen, err := codec.ByName(name)
 		if err != nil {
 			t.Fatal(err)

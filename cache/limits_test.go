@@ -210,9 +210,9 @@ func TestNamesAreInjective(t *testing.T) {
 			}
 		}
 		for _, name := range parts {
-			c := newCache(t, service, name, cache.Policy[string]{})
+			c := newCache(t, service, name, cache.Policy[[]byte]{})
 			for _, key := range parts {
-				if err := c.Set(t.Context(), key, namespace+"|"+name+"|"+key); err != nil {
+				if err := c.Set(t.Context(), key, []byte(namespace+"|"+name+"|"+key)); err != nil {
 					t.Fatal(err)
 				}
 				note("key", namespace, name, key)
@@ -226,9 +226,9 @@ func TestNamesAreInjective(t *testing.T) {
 	for _, namespace := range parts {
 		service := start(t, shared, cache.Options{Namespace: namespace})
 		for _, name := range parts {
-			c := newCache(t, service, name, cache.Policy[string]{})
+			c := newCache(t, service, name, cache.Policy[[]byte]{})
 			for _, key := range parts {
-				if got, found, err := c.Get(t.Context(), key); got != namespace+"|"+name+"|"+key || !found || err != nil {
+				if got, found, err := c.Get(t.Context(), key); string(got) != namespace+"|"+name+"|"+key || !found || err != nil {
 					t.Fatalf("%q, %q, %q: %q, %v, %v", namespace, name, key, got, found, err)
 				}
 			}

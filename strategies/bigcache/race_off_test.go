@@ -1,0 +1,5 @@
+//go:build !race
+
+package bigcache_test
+
+const raceEnabled = false

@@ -1,0 +1,91 @@
+package shop
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// Argon2id, and not bcrypt, because it takes memory, which is what makes guessing on graphics cards
+// expensive, and because bcrypt refuses passwords beyond 72 bytes. The parameters are the second set
+// of the OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
+const (
+	argonMemory  = 19 * 1024 // KiB
+	argonPasses  = 2
+	argonLanes   = 1
+	argonSaltLen = 16
+	argonKeyLen  = 32
+)
+
+// argonPrefix opens every hash. One with another prefix was made with other parameters.
+var argonPrefix = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, argonMemory, argonPasses, argonLanes)
+
+// nobodysHash is a hash that no password is known for: its key is all zeros.
+var nobodysHash = encodeHash(make([]byte, argonSaltLen), make([]byte, argonKeyLen))
+
+// passwords hashes, no more at once than there are processors: each hash takes 19 MiB, so that a
+// flood of log-ins could otherwise take all the memory there is.
+type passwords struct{ slots chan struct{} }
+
+func newPasswords() *passwords {
+	return &passwords{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
+
+// hash returns password in the PHC format: $argon2id$v=19$m=…,t=…,p=…$salt$key.
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+	salt := make([]byte, argonSaltLen)
+	_, _ = rand.Read(salt) // never fails: it ends the program instead
+	key, err := p.derive(ctx, password, salt)
+	if err != nil {
+		return "", err
+	}
+	return encodeHash(salt, key), nil
+}
+
+// verify reports whether encoded is a hash of password.
+func (p *passwords) verify(ctx context.Context, encoded, password string) (bool, error) {
+	salt, want, err := decodeHash(encoded)
+	if err != nil {
+		return false, err
+	}
+	key, err := p.derive(ctx, password, salt)
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(key, want) == 1, nil
+}
+
+func (p *passwords) derive(ctx context.Context, password string, salt []byte) ([]byte, error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return argon2.IDKey([]byte(password), salt, argonPasses, argonMemory, argonLanes, argonKeyLen), nil
+}
+
+func encodeHash(salt, key []byte) string {
+	encode := base64.RawStdEncoding.EncodeToString
+	return argonPrefix + encode(salt) + "$" + encode(key)
+}
+
+func decodeHash(encoded string) (salt, key []byte, err error) {
+	rest, known := strings.CutPrefix(encoded, argonPrefix)
+	first, second, complete := strings.Cut(rest, "$")
+	if !known || !complete {
+		return nil, nil, errors.New("a password hash in the database has an unknown format")
+	}
+	if salt, err = base64.RawStdEncoding.DecodeString(first); err != nil {
+		return nil, nil, err
+	}
+	key, err = base64.RawStdEncoding.DecodeString(second)
+	return salt, key, err
+}

@@ -1,0 +1,54 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// The hashes are nobody's business outside this package, so this test is inside.
+func TestPasswords(t *testing.T) {
+	t.Parallel()
+	p, ctx := newPasswords(), t.Context()
+	long := strings.Repeat("x", 100) // bcrypt would look at 72 bytes of it
+	hashes := make(map[string]bool)
+	for _, password := range []string{"", "a", "pässwörd", long, long + "y", long} {
+		encoded, err := p.hash(ctx, password)
+		if err != nil || !strings.HasPrefix(encoded, "$argon2id$v=19$m=19456,t=2,p=1$") {
+			t.Fatalf("hash: %q, %v", encoded, err)
+		}
+		if hashes[encoded] {
+			t.Error("two hashes are equal")
+		}
+		hashes[encoded] = true
+		if matches, err := p.verify(ctx, encoded, password); err != nil || !matches {
+			t.Errorf("the password does not match its own hash: %v", err)
+		}
+		if matches, err := p.verify(ctx, encoded, password+"z"); err != nil || matches {
+			t.Errorf("another password matches: %v", err)
+		}
+	}
+	if matches, err := p.verify(ctx, nobodysHash, ""); err != nil || matches {
+		t.Errorf("nobody's hash: %v, %v", matches, err)
+	}
+	for _, damaged := range []string{"", "admin", argonPrefix, argonPrefix + "AAAA", argonPrefix + "AAAA$!", "$2a$10$abc$def"} {
+		if matches, err := p.verify(ctx, damaged, ""); matches || err == nil {
+			t.Errorf("%q is accepted as a hash", damaged)
+		}
+	}
+}
+
+// TestPasswordsWait: with all slots taken, a log-in waits as long as its client does.
+func TestPasswordsWait(t *testing.T) {
+	t.Parallel()
+	p := newPasswords()
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.hash(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("hash: %v", err)
+	}
+}

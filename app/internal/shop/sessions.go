@@ -1,0 +1,143 @@
+package shop
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+const (
+	// SessionDuration is how long a session lives without being used. One that is used is renewed
+	// when less than half of it is left.
+	SessionDuration = 24 * time.Hour
+	// SessionLimit is how long a session lives in any case.
+	SessionLimit = 30 * 24 * time.Hour
+	// Channel is the one channel of this shop; see sessioncache.ChannelPermissions.
+	Channel sessioncache.ID = "default"
+	// rolesField is the custom field of a cached session that names the user's roles.
+	rolesField = "roles"
+)
+
+// NewToken returns a session token: 256 bits that cannot be guessed.
+func NewToken() string {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails: it ends the program instead
+	return base64.RawURLEncoding.EncodeToString(random[:])
+}
+
+// StartSession makes a session of user that token opens.
+func (s *Store) StartSession(ctx context.Context, token string, user sessioncache.ID) (session *sessioncache.CachedSession, err error) {
+	err = s.transact(ctx, func(tx *sql.Tx) error {
+		now := time.Now()
+		// The sessions that nobody ended have to go at some time, and log-ins are rare.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires <= ?`, now.UnixMilli()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO sessions (token_hash, user, created, expires) VALUES (?, ?, ?, ?)`,
+			hash(token), user, now.UnixMilli(), now.Add(SessionDuration).UnixMilli()); err != nil {
+			return err
+		}
+		session, err = sessionOf(ctx, tx, token)
+		return err
+	})
+	return session, err
+}
+
+// Session returns the session that token opens, as it is now.
+func (s *Store) Session(ctx context.Context, token string) (*sessioncache.CachedSession, error) {
+	return sessionOf(ctx, s.db, token)
+}
+
+// RenewSession prolongs the session that token opens by SessionDuration from now, but never beyond
+// SessionLimit, and returns it.
+func (s *Store) RenewSession(ctx context.Context, token string) (session *sessioncache.CachedSession, err error) {
+	err = s.transact(ctx, func(tx *sql.Tx) error {
+		now := time.Now()
+		if _, err := tx.ExecContext(ctx, `UPDATE sessions SET expires = min(?, created + ?) WHERE token_hash = ? AND expires > ?`,
+			now.Add(SessionDuration).UnixMilli(), SessionLimit.Milliseconds(), hash(token), now.UnixMilli()); err != nil {
+			return err
+		}
+		// Where the session is gone, the UPDATE found nothing, and neither does this.
+		session, err = sessionOf(ctx, tx, token)
+		return err
+	})
+	return session, err
+}
+
+// EndSession deletes the session that token opens, if there is one.
+func (s *Store) EndSession(ctx context.Context, token string) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = ?`, hash(token))
+	return err
+}
+
+// EndSessions deletes all sessions of user.
+func (s *Store) EndSessions(ctx context.Context, user sessioncache.ID) error {
+	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE user = ?`, user)
+	return err
+}
+
+// sessionOf reads everything about a session in one statement, which sees one state of the database:
+// the roles of before a change and the permissions of after it would be a session that never was.
+func sessionOf(ctx context.Context, q querier, token string) (*sessioncache.CachedSession, error) {
+	session := &sessioncache.CachedSession{AuthenticationStrategy: "password", User: &sessioncache.User{}}
+	var expires int64
+	var roleList, permissionList []byte
+	err := q.QueryRowContext(ctx, `
+		SELECT CAST(s.id AS TEXT), s.expires, CAST(u.id AS TEXT), u.identifier,
+			(SELECT json_group_array(role) FROM user_roles WHERE user = u.id),
+			(SELECT json_group_array(DISTINCT permission) FROM user_roles JOIN role_permissions USING (role) WHERE user = u.id)
+		FROM sessions s JOIN users u ON u.id = s.user
+		WHERE s.token_hash = ? AND s.expires > ?`, hash(token), time.Now().UnixMilli()).
+		Scan(&session.ID, &expires, &session.User.ID, &session.User.Identifier, &roleList, &permissionList)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, cache.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	var roles, permissions []string
+	if err := errors.Join(json.Unmarshal(roleList, &roles), json.Unmarshal(permissionList, &permissions)); err != nil {
+		return nil, err
+	}
+	slices.Sort(roles)
+	slices.Sort(permissions)
+	session.Expires = time.UnixMilli(expires)
+	session.User.ChannelPermissions = []sessioncache.ChannelPermissions{
+		{ID: Channel, Code: string(Channel), Permissions: permissions},
+	}
+	session.CustomFields = map[string]any{rolesField: roles}
+	return session, nil
+}
+
+// Roles returns the codes of the roles that the user of session has.
+func Roles(session *sessioncache.CachedSession) []string {
+	roles, _ := session.CustomFields[rolesField].([]string)
+	return roles
+}
+
+// RoleTag is the tag of all cached sessions whose user has the role.
+func RoleTag(role string) string { return "role:" + role }
+
+// SessionTags returns the tags of a cached session: one for each role of its user.
+func SessionTags(session *sessioncache.CachedSession) []string {
+	tags := make([]string, 0, 4)
+	for _, role := range Roles(session) {
+		tags = append(tags, RoleTag(role))
+	}
+	return tags
+}
+
+// hash is what the database knows of a token. It needs no salt: tokens are random already.
+func hash(token string) []byte {
+	digest := sha256.Sum256([]byte(token))
+	return digest[:]
+}

@@ -1,0 +1,83 @@
+// Package shop is the business of the example: accounts, roles, log-in sessions and products in a
+// SQLite database, and the read-through cache of the products. It knows nothing of HTTP and of fx.
+package shop
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver: SQLite in Go, so that the example needs no C compiler
+)
+
+//go:embed schema.sql
+var schema string
+
+// Open returns the database in the file at path, which is created on first use. Nothing is read yet.
+func Open(path string) (*sql.DB, error) {
+	options := url.Values{
+		"_pragma": {
+			"busy_timeout(5000)", // milliseconds that a writer waits for another, also for one in another process
+			"journal_mode(WAL)",  // readers do not wait for writers
+			"foreign_keys(1)",
+		},
+		// A transaction takes the write lock when it begins. One that read first, and wanted to
+		// write then, would fail at once if another has written meanwhile.
+		"_txlock": {"immediate"},
+	}
+	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: options.Encode()}
+	return sql.Open("sqlite", file.String())
+}
+
+// Store is the database of record. Each method that writes has committed when it returns nil; that
+// is when its caller may touch the cache. Methods return cache.ErrNotFound where there is no such
+// row, as loaders of the cache are to do. A Store is safe for concurrent use.
+type Store struct {
+	db        *sql.DB
+	passwords *passwords
+	seeded    []Account
+}
+
+// New returns a Store on db, which stays the caller's.
+func New(db *sql.DB) *Store { return &Store{db: db, passwords: newPasswords()} }
+
+// Prepare creates the tables that are missing, and seeds an empty database.
+func (s *Store) Prepare(ctx context.Context) error {
+	if _, err := s.db.ExecContext(ctx, schema); err != nil {
+		return fmt.Errorf("the database cannot be opened: %w", err)
+	}
+	if err := s.seed(ctx); err != nil {
+		return fmt.Errorf("the database cannot be seeded: %w", err)
+	}
+	return nil
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
+
+// transact runs write in a transaction and commits it, or rolls it back when write fails or panics.
+func (s *Store) transact(ctx context.Context, write func(*sql.Tx) error) (err error) {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// After a commit there is nothing to roll back, and Rollback says so.
+		if failure := tx.Rollback(); !errors.Is(failure, sql.ErrTxDone) {
+			err = errors.Join(err, failure)
+		}
+	}()
+	if err := write(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}

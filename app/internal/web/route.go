@@ -1,0 +1,81 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// handler answers a request, or returns what is wrong with it, having written nothing.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// methods are what one path answers. http.ServeMux could route methods too, but would refuse the
+// others in plain text.
+type methods map[string]handler
+
+// failure is an answer other than 2xx. Its message is for the client.
+type failure struct {
+	status  int
+	message string
+}
+
+// Error implements error.
+func (f failure) Error() string { return f.message }
+
+func (a *API) route(endpoint methods) http.Handler {
+	allowed := strings.Join(slices.Sorted(maps.Keys(endpoint)), ", ")
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet // net/http leaves the body out
+		}
+		answer, ok := endpoint[method]
+		if !ok {
+			w.Header().Set("Allow", allowed)
+			return failure{http.StatusMethodNotAllowed, "use " + allowed}
+		}
+		return answer(w, r)
+	})
+}
+
+// handle turns the error of answer into a JSON answer.
+func (a *API) handle(answer handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store") // nearly everything here is about one user
+		header.Set("X-Content-Type-Options", "nosniff")
+		err := answer(w, r)
+		if err == nil {
+			return
+		}
+		f := explain(err)
+		if f.status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+			// The pattern and not the URL, which may hold what is nobody's business.
+			a.logger.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.Pattern, "error", err)
+		}
+		reply(w, f.status, map[string]string{"error": f.message})
+	})
+}
+
+// explain returns the answer that err deserves.
+func explain(err error) failure {
+	var known failure
+	var cacheFailed *cache.Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, cache.ErrNotFound):
+		return failure{http.StatusNotFound, "there is no such thing"}
+	case errors.As(err, &cacheFailed):
+		// Reads do not fail because of the cache, so this was a change. The database has it, unless
+		// that failed as well; in both cases the client does right to repeat it.
+		return failure{http.StatusServiceUnavailable, "the cache does not answer, so old data may be served for some minutes; please repeat the request"}
+	default:
+		return failure{http.StatusInternalServerError, "something went wrong"}
+	}
+}

@@ -1,0 +1,20 @@
+package web
+
+import "net/http"
+
+// stats answers GET /stats: what the cache has done since the start. Like /metrics it is for the
+// operator; a real shop would serve both on a port of their own.
+func (a *API) stats(w http.ResponseWriter, _ *http.Request) error {
+	reply(w, http.StatusOK, a.cache.Stats())
+	return nil
+}
+
+// healthz answers GET /healthz. The cache is no part of it: the shop works without.
+func (a *API) healthz(w http.ResponseWriter, r *http.Request) error {
+	if err := a.store.Ping(r.Context()); err != nil {
+		a.logger.ErrorContext(r.Context(), "the database does not answer", "error", err)
+		return failure{http.StatusServiceUnavailable, "the database does not answer"}
+	}
+	reply(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}

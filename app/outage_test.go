@@ -1,0 +1,87 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/fxtest"
+)
+
+const sessionRows = `SELECT count(*) FROM sessions`
+
+// TestShopWorksWithoutCache: everything that only reads, and the log-in, need nothing but the database.
+func TestShopWorksWithoutCache(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	for _, operation := range []string{
+		fxtest.OpGet, fxtest.OpGetOrLease, fxtest.OpLease, fxtest.OpFill, fxtest.OpSet, fxtest.OpRelease, fxtest.OpDelete,
+	} {
+		o.Strategy.FailNext(operation, 1000, errOutage)
+	}
+	bob := visitor(t, o.url, "bob")
+	bob.get(t, o.url+"/me").from(t, "database").has(t, "identifier", `"bob@example.com"`)
+	bob.get(t, o.url+"/me").from(t, "database")
+	bob.get(t, o.url+"/products/1").is(t, http.StatusOK).has(t, "name", `"Lamp"`)
+	program(t, "wrong").get(t, o.url+"/me").is(t, http.StatusUnauthorized)
+	if errors, ok := bob.get(t, o.url+"/stats").is(t, http.StatusOK).json["Errors"].(float64); !ok || errors < 4 {
+		t.Errorf("/stats counts %v errors", errors)
+	}
+	if warnings := strings.Count(o.log.String(), "level=WARN"); warnings == 0 || warnings > 3 {
+		t.Errorf("%d warnings, want one of each kind:\n%s", warnings, &o.log)
+	}
+}
+
+// TestLogOutDuringOutage: the client hears that the cache has not, and can repeat the request. Who
+// does not is logged out when the cache asks the database again.
+func TestLogOutDuringOutage(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, path, operation string
+	}{
+		{"log out", "/logout", fxtest.OpDelete},
+		{"log out everywhere", "/logout-everywhere", fxtest.OpInvalidate},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := open(t)
+			patient, hasty := visitor(t, o.url, "bob"), visitor(t, o.url, "alice")
+			for rows, c := range []*client{hasty, patient} {
+				o.Strategy.FailNext(test.operation, 1, errOutage)
+				a := c.post(t, o.url+test.path, nil).is(t, http.StatusServiceUnavailable)
+				if len(a.Cookies()) > 0 || !strings.Contains(a.text, "repeat") {
+					t.Errorf("the client is not asked to repeat, or cannot: %v %s", a.Cookies(), a.text)
+				}
+				if got := o.count(t, sessionRows); got != 1-rows {
+					t.Errorf("%d sessions in the database, want %d", got, 1-rows)
+				}
+				c.get(t, o.url+"/me").from(t, "cache") // that is what the client was told
+			}
+			patient.post(t, o.url+test.path, nil).is(t, http.StatusNoContent)
+			patient.get(t, o.url+"/me").is(t, http.StatusUnauthorized)
+			o.Clock.Advance(5 * time.Minute) // session_cache.stale_after
+			hasty.get(t, o.url+"/me").is(t, http.StatusUnauthorized)
+		})
+	}
+}
+
+// TestChangesDuringOutage: the same for roles and products.
+func TestChangesDuringOutage(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	admin := visitor(t, o.url, "admin")
+	role, product := map[string]any{"permissions": []string{"new"}}, map[string]any{"name": "New", "price_cents": 1}
+
+	o.Strategy.FailNext(fxtest.OpInvalidate, 1, errOutage)
+	admin.put(t, o.url+"/roles/customer", role).is(t, http.StatusServiceUnavailable)
+	admin.put(t, o.url+"/roles/customer", role).is(t, http.StatusOK)
+
+	o.Strategy.FailNext(fxtest.OpFill, 1, errOutage)
+	o.Strategy.FailNext(fxtest.OpDelete, 1, errOutage)
+	admin.put(t, o.url+"/products/1", product).is(t, http.StatusServiceUnavailable)
+	admin.put(t, o.url+"/products/1", product).is(t, http.StatusOK)
+	if n := o.count(t, `SELECT count(*) FROM products WHERE name = 'New'`); n != 1 {
+		t.Error("the product has not changed")
+	}
+}

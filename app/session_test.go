@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestSessionsExpire in the database: the cache serves none longer than that, nor longer than
+// stale_after without asking.
+func TestSessionsExpire(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	bob := visitor(t, o.url, "bob")
+	o.Clock.Advance(5*time.Minute - time.Millisecond)
+	bob.get(t, o.url+"/me").from(t, "cache")
+	o.Clock.Advance(time.Millisecond)
+	bob.get(t, o.url+"/me").from(t, "database")
+	bob.get(t, o.url+"/me").from(t, "cache")
+
+	o.exec(t, `UPDATE sessions SET expires = ?`, time.Now().UnixMilli())
+	o.Clock.Advance(5 * time.Minute)
+	bob.get(t, o.url+"/me").is(t, http.StatusUnauthorized)
+	// The next log-in clears away what has expired.
+	bob.login(t, o.url, "bob@example.com", "bob")
+	if n := o.count(t, sessionRows); n != 1 {
+		t.Errorf("%d sessions in the database, want 1", n)
+	}
+}
+
+// TestSessionsAreRenewed when half of their time is over, but not for ever.
+func TestSessionsAreRenewed(t *testing.T) {
+	t.Parallel()
+	const hour = time.Hour / time.Millisecond
+	for _, test := range []struct {
+		name      string
+		age, left time.Duration // in milliseconds, as in the database
+		renewed   time.Duration // what is left then
+	}{
+		{"more than half is left", hour, 13 * hour, 13 * hour},
+		{"less than half is left", hour, 11 * hour, 24 * hour},
+		{"the limit is near", (30*24 - 14) * hour, 2 * hour, 14 * hour},
+		{"the limit is there", (30*24 - 2) * hour, 2 * hour, 2 * hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := open(t)
+			bob := visitor(t, o.url, "bob")
+			now := time.Now().UnixMilli()
+			o.exec(t, `UPDATE sessions SET created = ?, expires = ?`, now-int64(test.age), now+int64(test.left))
+			if err := o.Sessions.Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			bob.get(t, o.url+"/me").from(t, "database")
+			left := time.Duration(int64(o.count(t, `SELECT expires FROM sessions`)) - now)
+			if slack := hour / 60; left < test.renewed-slack || left > test.renewed+slack {
+				t.Errorf("%v ms are left, want %v", int64(left), int64(test.renewed))
+			}
+			bob.get(t, o.url+"/me").from(t, "cache")
+		})
+	}
+}
+
+// TestRenewalOfAnEndedSession: a session that is gone from the database is not renewed, and is gone
+// from the cache then too.
+func TestRenewalOfAnEndedSession(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	bob := visitor(t, o.url, "bob")
+	// It is cached with an hour left, and deleted where the cache does not see it.
+	o.exec(t, `UPDATE sessions SET expires = ?`, time.Now().Add(13*time.Hour).UnixMilli())
+	if err := o.Sessions.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bob.get(t, o.url+"/me").from(t, "database")
+	o.exec(t, `DELETE FROM sessions`)
+	bob.get(t, o.url+"/me").from(t, "cache")
+	o.Clock.Advance(2 * time.Hour)
+	bob.get(t, o.url+"/me").is(t, http.StatusUnauthorized)
+}

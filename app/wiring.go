@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.uber.org/fx"
+
+	"github.com/fxcache/fxcache"
+	"github.com/fxcache/fxcache/app/internal/shop"
+	"github.com/fxcache/fxcache/app/internal/web"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// wiring is the whole application: the cache module, and what the shop itself owns. The module finds
+// the logger and the meter provider here, because they are provided.
+//
+// fx starts what others depend on first, and stops it last: database, cache, server.
+func wiring(o options, logger *slog.Logger) fx.Option {
+	var store *shop.Store // options of the module are code, and not built by fx; Populate sets it
+	configuration := fx.Options()
+	if o.config != "" {
+		configuration = fxcache.ConfigFile(o.config)
+	}
+	return fx.Options(
+		fxcache.Module,
+		configuration,
+		fxcache.SessionOptions(func(s *sessioncache.Options) {
+			// What a change of roles has to drop.
+			s.Tags = shop.SessionTags
+			s.Duration = shop.SessionDuration
+			s.Renew = func(ctx context.Context, session *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {
+				return store.RenewSession(ctx, session.Token.Reveal()) // to find its hash in the database
+			}
+		}),
+		// A strategy of one's own, registered with fxcache.Register, finds the database in its Init.
+		fxcache.Export[*sql.DB](),
+
+		fx.Supply(o, logger),
+		fx.Provide(
+			newDatabase,
+			newStore,
+			shop.NewCatalog,
+			newMetrics,
+			web.NewAPI,
+			newServer,
+		),
+		fx.Populate(&store),
+		fx.Invoke(func(*web.Server) {}),
+	)
+}
+
+func newDatabase(lifecycle fx.Lifecycle, o options) (*sql.DB, error) {
+	db, err := shop.Open(o.database)
+	if err != nil {
+		return nil, err
+	}
+	lifecycle.Append(fx.StopHook(db.Close))
+	return db, nil
+}
+
+func newStore(lifecycle fx.Lifecycle, db *sql.DB) *shop.Store {
+	store := shop.New(db)
+	lifecycle.Append(fx.StartHook(store.Prepare))
+	return store
+}
+
+// newMetrics returns a registry of our own, and not the global one: two applications in one process,
+// as in tests, must not meet there.
+func newMetrics(lifecycle fx.Lifecycle) (metric.MeterProvider, web.Metrics, error) {
+	registry := prometheus.NewRegistry()
+	reader, err := exporter.New(exporter.WithRegisterer(registry))
+	if err != nil {
+		return nil, nil, err
+	}
+	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
+	lifecycle.Append(fx.StopHook(provider.Shutdown))
+	return provider, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+}
+
+func newServer(lifecycle fx.Lifecycle, o options, api *web.API, logger *slog.Logger, shutdowner fx.Shutdowner) *web.Server {
+	server := web.NewServer(o.address, api.Handler(), logger, func(err error) {
+		logger.Error("the server ended", "error", err)
+		_ = shutdowner.Shutdown(fx.ExitCode(exitFailure)) // fails only where a shutdown is under way
+	})
+	lifecycle.Append(fx.StartStopHook(server.Start, server.Stop))
+	return server
+}

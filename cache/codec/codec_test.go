@@ -128,6 +128,7 @@ func TestWhatEncodesDecodes(t *testing.T) {
 			typed := reflect.New(reflect.TypeOf(value))
 			if err := c.Unmarshal(data, typed.Interface()); err != nil {
 				t.Errorf("%s encodes, but: %v", name, err)
+				continue
 			}
 			if c.Name() == "json" && name == "no UTF-8" {
 				continue // encoding/json replaces what is not UTF-8
@@ -140,7 +141,7 @@ func TestWhatEncodesDecodes(t *testing.T) {
 				continue
 			}
 			if !reflect.DeepEqual(got, value) {
-				t.Errorf("%s: read %.100v, want %.100v", name, got, value)
+				t.Errorf("%s: another %T was read", name, got)
 			}
 		}
 	})

@@ -72,7 +72,7 @@ func TestMaxSizeIsHonoured(t *testing.T) { //nolint:paralleltest // measures the
 }
 
 // bigcache keeps, for each shard, a buffer as large as the largest entry that it ever saw, and our
-// pool one per processor: one large value after the other must not take memory for good.
+// pool one per processor. The former stay: at worst a third of max_size, in the smallest shards.
 func TestLargeValuesLeaveNothingBehind(t *testing.T) { //nolint:paralleltest // measures the heap
 	const maxSize = 16 * cache.MiB
 	before := heap()

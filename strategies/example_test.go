@@ -1,0 +1,151 @@
+package strategies_test
+
+// How to write a strategy of your own. This one is complete: a map behind a mutex, with an option of
+// its own. It has no leases, so that Service fences fills within the process, and never evicts.
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/config"
+)
+
+// Options are the keys of the section `cache.memory`.
+type Options struct {
+	// MaxValue limits one value.
+	MaxValue cache.Size `koanf:"max_value"`
+}
+
+// Validate is called by the decoder, which puts the section's path in front of what it reports.
+func (o Options) Validate() error {
+	if o.MaxValue <= 0 {
+		return &cache.OptionError{Name: "max_value", Reason: fmt.Sprintf("must be positive, not %v", o.MaxValue)}
+	}
+	return nil
+}
+
+// Factory is what goes into fxcache.Register. New reads the section, and does no I/O.
+func Factory() cache.Factory {
+	return cache.Factory{Name: "memory", New: func(cfg cache.Decoder) (cache.Strategy, error) {
+		options := Options{MaxValue: cache.MiB}
+		if err := cfg.Decode(&options); err != nil {
+			return nil, err
+		}
+		return &Memory{options: options}, nil
+	}}
+}
+
+// Memory is a cache.Strategy.
+type Memory struct {
+	options Options
+	clock   cache.Clock
+	mu      sync.Mutex
+	entries map[string]entry
+}
+
+type entry struct {
+	value   []byte
+	tags    []string
+	expires time.Time
+}
+
+var _ cache.Strategy = (*Memory)(nil)
+
+// Init takes from the container what it needs, here the clock: so tests can set it. A strategy that
+// opens something here has a Destroy, too.
+func (m *Memory) Init(_ context.Context, in cache.Injector) (err error) {
+	m.entries = make(map[string]entry)
+	m.clock, err = cache.Resolve[cache.Clock](in)
+	return err
+}
+
+// Get returns a copy: the caller may change it.
+func (m *Memory) Get(_ context.Context, key string) ([]byte, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, found := m.entries[key]
+	if !found || !m.clock.Now().Before(e.expires) {
+		return nil, false, nil // a miss is not an error
+	}
+	return slices.Clone(e.value), true, nil
+}
+
+// Set replaces all of an entry. One that is refused does not leave the previous value readable.
+func (m *Memory) Set(_ context.Context, key string, value []byte, opts cache.SetOptions) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, key)
+	switch {
+	case opts.TTL <= 0:
+		return cache.ErrInvalidTTL
+	case cache.Size(len(value)) > m.options.MaxValue:
+		return cache.ErrValueTooLarge
+	}
+	expires := m.clock.Now().Add(max(opts.TTL, time.Millisecond))
+	m.entries[key] = entry{slices.Clone(value), slices.Clone(opts.Tags), expires}
+	return nil
+}
+
+// Delete does not mind keys that are not there.
+func (m *Memory) Delete(_ context.Context, keys ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range keys {
+		delete(m.entries, key)
+	}
+	return nil
+}
+
+// InvalidateTags looks at every entry; a strategy for more than a few keeps an index.
+func (m *Memory) InvalidateTags(_ context.Context, tags ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.entries, func(_ string, e entry) bool {
+		return slices.ContainsFunc(e.tags, func(tag string) bool { return slices.Contains(tags, tag) })
+	})
+	return nil
+}
+
+// The whole test of a strategy: say what it cannot do, and run the suite.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	cachetest.Run(t, func(testing.TB) cache.Strategy {
+		return &Memory{options: Options{MaxValue: cache.MiB}}
+	}, cachetest.NoLeases(), cachetest.NoEviction())
+}
+
+// From the configuration to a stored value, without fx. With fx it is fxcache.Register(Factory()).
+func Example() {
+	ctx := context.Background()
+	source, _ := config.Load(config.YAML("cache: {memory: {max_value: 16B}}"))
+	strategy, err := Factory().New(source.At("cache.memory"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	service, _ := cache.NewService(strategy, cache.Options{StrategyName: "memory"})
+	if err := service.Start(ctx, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = service.Stop(ctx) }()
+
+	fmt.Println(service.Set(ctx, "greeting", "hello", cache.SetOptions{TTL: time.Minute}))
+	fmt.Println(service.Set(ctx, "speech", "friends, Romans, countrymen", cache.SetOptions{TTL: time.Minute}))
+
+	source, _ = config.Load(config.YAML("cache: {memory: {max_value: 0B}}"))
+	_, err = Factory().New(source.At("cache.memory"))
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// cache set (memory): cache: value too large: raise max_value_bytes, or store less
+	// invalid configuration: 1 problem:
+	//   cache.memory.max_value (inline): must be positive, not 0B
+}

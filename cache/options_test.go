@@ -1,0 +1,74 @@
+package cache_test
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+func TestOptionDefaults(t *testing.T) {
+	t.Parallel()
+	got := cache.Options{}.WithDefaults()
+	if got.Namespace != "app" || got.DefaultTTL != 0 || got.MaxTTL != 720*time.Hour || got.MaxKeyBytes != cache.KiB ||
+		got.MaxValueBytes != cache.MiB || got.MaxTags != 64 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second {
+		t.Errorf("%+v", got)
+	}
+	if got.Codec != (cache.JSON{}) || got.Clock != (cache.SystemClock{}) || got.Logger != slog.Default() || got.MeterProvider == nil {
+		t.Errorf("%+v", got)
+	}
+	if err := got.Validate(); err != nil {
+		t.Errorf("the defaults are not valid: %v", err)
+	}
+	want := cache.Options{
+		Namespace: "n", DefaultTTL: 1, MaxTTL: 2, MaxKeyBytes: 3, MaxValueBytes: 4, MaxTags: 5, Timeout: 6, LockWait: 7,
+		StrategyName: "s", Codec: cache.JSON{}, Clock: cache.SystemClock{}, Logger: slog.New(slog.DiscardHandler), MeterProvider: got.MeterProvider,
+	}
+	if got := want.WithDefaults(); got != want {
+		t.Errorf("what is set was replaced: %+v", got)
+	}
+}
+
+func TestOptionErrors(t *testing.T) {
+	t.Parallel()
+	for name, tests := range map[string][]cache.Options{
+		"namespace":       {{Namespace: strings.Repeat("n", 1025)}},
+		"max_ttl":         {{MaxTTL: -1}},
+		"default_ttl":     {{DefaultTTL: -1}, {DefaultTTL: 2, MaxTTL: 1}, {DefaultTTL: math.MaxInt64}},
+		"max_key_bytes":   {{MaxKeyBytes: -1}, {MaxKeyBytes: 32*cache.KiB + 1}},
+		"max_value_bytes": {{MaxValueBytes: -1}, {MaxValueBytes: 512*cache.MiB + 1}},
+		"max_tags":        {{MaxTags: -1}, {MaxTags: 4097}},
+		"timeout":         {{Timeout: -1}},
+		"lock_wait":       {{LockWait: -1}},
+	} {
+		for _, options := range tests {
+			service, err := cache.NewService(new(table), options)
+			var option *cache.OptionError
+			if service != nil || !errors.As(err, &option) || option.Name != name || option.Reason == "" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	// The zero Options, without defaults, are all wrong, and all of it is reported.
+	err := cache.Options{}.Validate()
+	for _, name := range []string{"namespace", "max_ttl", "max_key_bytes", "max_value_bytes", "max_tags", "timeout"} {
+		if err == nil || !strings.Contains(err.Error(), name+": ") {
+			t.Errorf("%s is missing in %v", name, err)
+		}
+	}
+	for _, options := range []cache.Options{
+		{Namespace: strings.Repeat("n", 1024)}, {MaxKeyBytes: 32 * cache.KiB}, {MaxValueBytes: 512 * cache.MiB}, {MaxTags: 4096},
+		{DefaultTTL: time.Hour, MaxTTL: time.Hour}, {MaxTTL: 1}, {MaxTTL: math.MaxInt64}, {Timeout: 1, LockWait: 1},
+	} {
+		if _, err := cache.NewService(new(table), options); err != nil {
+			t.Errorf("%+v: %v", options, err)
+		}
+	}
+	if service, err := cache.NewService(nil, cache.Options{}); service != nil || err == nil {
+		t.Errorf("NewService without a strategy = %v, %v", service, err)
+	}
+}

@@ -1,190 +1,225 @@
 package config
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/v2"
 )
 
-// decoder walks a section and a struct side by side. It is a walk of its own rather than mapstructure
-// with hooks: mapstructure's errors are sentences in Go's terms ("expected type 'int', got …") with
-// the values in them, it does not tell unknown keys apart from where they came from, and a hook sees
-// neither the path nor whether the key is a secret.
+// decoder is one call of Decode. mapstructure walks the section and the struct, and its hook reads the
+// values, because mapstructure cuts fractions off, lets integers overflow, and takes a null for zero.
+// The hook also reports what is wrong: mapstructure's errors are about Go's types, name a map's keys
+// and a list's items alike, and its Metadata.Unused stays empty once any value beside is wrong.
 type decoder struct {
+	source   *Source
+	root     *node
+	foreign  []string // keys of the root that belong to somebody else
 	problems []Problem
 	failed   bool     // some value could not be read: Validate would judge a default in its place
-	secrets  []string // paths of the secrets
+	secrets  []string // keys of the secrets
 }
 
-// wrong reports a value that cannot be read.
-func (d *decoder) wrong(n *node, path, format string, args ...any) {
+// node is a value on its way through mapstructure, with what problems say about it.
+type node struct {
+	key    string // within koanf
+	origin origin
+	raw    any // as koanf has it
+	value  any // map[string]*node, []*node, nil for a key without a value, or a single value
+}
+
+// errReported ends the decoding of a value whose problem is in decoder.problems.
+var errReported = errors.New("reported")
+
+func (d *decoder) wrong(n *node, format string, args ...any) error {
 	d.failed = true
-	d.problems = append(d.problems, n.origin.problem(path, format, args...))
+	d.problems = append(d.problems, n.origin.problem(n.key, format, args...))
+	return errReported
 }
 
-// section decodes keys into the struct dst, which it may change: maps, lists and pointers that dst
-// shares with the caller's struct are replaced, not written to.
-func (d *decoder) section(keys section, path string, dst reflect.Value, foreign []string) {
-	known := fields(dst.Type())
-	valid := slices.AppendSeq(slices.Clone(foreign), maps.Keys(known))
-	files := map[string]string{} // key of a secret's file → key of the secret
-	for name, index := range known {
-		field := dst.Type().FieldByIndex(index)
+// node returns a value of koanf, a copy, as a tree of nodes. The origin of an item is that of its list.
+func (s *Source) node(key string, value any, from origin) *node {
+	if known, ok := s.marks[key]; ok {
+		from = known.origin
+	}
+	n := &node{key, from, value, value}
+	switch value := value.(type) {
+	case carried:
+		n.value = value()
+		n.raw = n.value
+	case map[string]any:
+		children := make(map[string]*node, len(value))
+		for name, child := range value {
+			children[name] = s.node(below(key, name), child, from)
+			value[name] = children[name].raw
+		}
+		n.value = children
+	case []any:
+		items := make([]*node, len(value))
+		for i, item := range value {
+			items[i] = s.node(below(key, fmt.Sprintf("[%d]", i)), item, from)
+			value[i] = items[i].raw
+		}
+		n.value = items
+	}
+	return n
+}
+
+// unmarshal decodes the root. Maps, lists and pointers that dst shares with the caller's struct are
+// replaced, not written to.
+func (d *decoder) unmarshal(dst any) {
+	err := d.source.keys.UnmarshalWithConf(d.root.key, dst, koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
+		DecodeHook:           d.hook,
+		MatchName:            func(key, name string) bool { return key == name },
+		IgnoreUntaggedFields: true,
+		DisableUnmarshaler:   true, // it would be given nodes
+	}})
+	if err != nil && !d.failed { // about the struct: all that is wrong with values is found by the hook
+		_ = d.wrong(d.root, "cannot be decoded into %T: %s", dst, err)
+	}
+}
+
+// hook turns a node into the value for the target to.
+func (d *decoder) hook(from, to reflect.Value) (any, error) {
+	n, ok := from.Interface().(*node)
+	if !ok && d.root.value != nil {
+		return from.Interface(), nil // the key of a map, or a part of what the hook has returned
+	} else if !ok {
+		*d.root = *d.source.node(d.root.key, from.Interface(), d.root.origin)
+		n = d.root
+	}
+	t := to.Type()
+	keys, hasKeys := n.value.(map[string]*node)
+	switch {
+	case t.Kind() == reflect.Interface && t.NumMethod() == 0:
+		if n.value != nil {
+			to.SetZero() // mapstructure would decode into the type of the default
+		}
+		return n.raw, nil
+	case n.value == nil && isSection(t):
+		return nil, nil //nolint:nilnil // for mapstructure: leave it as it is
+	case n.value == nil:
+		return nil, d.wrong(n, "has no value: write one, or remove the key")
+	case t.Kind() == reflect.Pointer:
+		return n, nil
+	case reflect.TypeOf(n.value).AssignableTo(t) && t.Kind() != reflect.Float64:
+		return n.value, nil
+	case isText(t):
+		return d.text(n, t)
+	case t == durationType:
+		return d.duration(n)
+	case isSection(t) && !hasKeys:
+		return nil, d.wrong(n, "must be a section of keys, not %s", noun(n.value))
+	case t.Kind() == reflect.Struct:
+		return d.section(n, keys, to), nil
+	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
+		merged := reflect.MakeMap(t)
+		for entry := to.MapRange(); entry.Next(); {
+			merged.SetMapIndex(entry.Key(), entry.Value())
+		}
+		to.Set(merged)
+		return keys, nil
+	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
+		to.SetZero() // mapstructure would decode into the items of the default
+		return d.list(n, t)
+	}
+	return d.scalar(n, t)
+}
+
+// section returns the keys that the struct to has, and reports the others.
+func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[string]*node {
+	known := fields(to.Type())
+	valid := slices.Collect(maps.Keys(known))
+	for name, field := range known {
+		unshare(to.FieldByIndex(field.Index))
 		if holdsSecrets(field.Type) {
-			d.secrets = append(d.secrets, join(path, name))
+			d.secrets = append(d.secrets, below(n.key, name))
 		}
 		if _, taken := known[name+"_file"]; isSecret(field.Type) && !taken {
-			files[name+"_file"] = name
 			valid = append(valid, name+"_file")
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		child, below := keys[key], join(path, key)
-		if index, ok := known[key]; ok {
-			d.value(child, below, dst.FieldByIndex(index))
-		} else if name, ok := files[key]; ok {
-			d.secretFile(child, below, name, keys, dst.FieldByIndex(known[name]))
-		} else if !slices.Contains(foreign, key) {
+	if n == d.root {
+		valid = append(valid, d.foreign...)
+	}
+	result := make(map[string]*node, len(keys))
+	for key, child := range keys {
+		secret, isFile := strings.CutSuffix(key, "_file")
+		field, hasFile := known[secret]
+		switch {
+		case known[key].Type != nil:
+			result[key] = child
+		case !slices.Contains(valid, key):
 			// Not wrong: what could be read can still be validated.
-			d.problems = append(d.problems, child.origin.problem(below, "%s", unknown(key, valid)))
+			d.problems = append(d.problems, child.origin.problem(child.key, "%s", unknown(key, valid)))
+		case isFile && hasFile && isSecret(field.Type) && d.secretFile(child, keys[secret], secret) == nil:
+			result[secret] = child
 		}
+	}
+	return result
+}
+
+// unshare makes v, if it is a pointer, one to a copy: mapstructure decodes into what it points to.
+func unshare(v reflect.Value) {
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		pointee := reflect.New(v.Type().Elem())
+		pointee.Elem().Set(v.Elem())
+		v.Set(pointee)
 	}
 }
 
-// value decodes n into dst, whatever that is.
-func (d *decoder) value(n *node, path string, dst reflect.Value) {
-	t := dst.Type()
+func (d *decoder) list(n *node, t reflect.Type) (any, error) {
+	items, isList := n.value.([]*node)
+	text, isText := n.value.(string)
 	switch {
-	case t.Kind() == reflect.Interface && t.NumMethod() == 0:
-		if value := plain(n); value != nil {
-			dst.Set(reflect.ValueOf(value))
-		}
-	case n.value == nil:
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		if !isSection(t) {
-			d.wrong(n, path, "has no value: write one, or remove the key")
-		}
-	case reflect.TypeOf(n.value).AssignableTo(t) && t.Kind() != reflect.Float64:
-		dst.Set(reflect.ValueOf(n.value))
-	case t.Kind() == reflect.Pointer:
-		pointee := reflect.New(t.Elem())
-		if !dst.IsNil() {
-			pointee.Elem().Set(dst.Elem())
-		}
-		d.value(n, path, pointee.Elem())
-		dst.Set(pointee)
-	case isText(t):
-		d.text(n, path, dst)
-	case t == durationType:
-		d.duration(n, path, dst)
-	case t.Kind() == reflect.Struct:
-		if keys, ok := n.value.(section); ok {
-			d.section(keys, path, dst, nil)
-		} else {
-			d.wrong(n, path, "must be a section of keys, not %s", noun(n))
-		}
-	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
-		d.mapping(n, path, dst)
-	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8:
-		d.list(n, path, dst)
-	default:
-		d.scalar(n, path, dst)
+	case isList:
+		return items, nil
+	case !isText || isSection(t.Elem()):
+		return nil, d.wrong(n, "must be a list, not %s", noun(n.value))
+	case text == "":
+		return []*node{}, nil
 	}
+	for i, part := range strings.Split(text, ",") {
+		part = strings.TrimSpace(part)
+		items = append(items, &node{below(n.key, fmt.Sprintf("[%d]", i)), n.origin, part, part})
+	}
+	return items, nil
 }
 
-func (d *decoder) mapping(n *node, path string, dst reflect.Value) {
-	keys, ok := n.value.(section)
-	if !ok {
-		d.wrong(n, path, "must be a section of keys, not %s", noun(n))
-		return
-	}
-	t := dst.Type()
-	result := reflect.MakeMap(t)
-	for entry := dst.MapRange(); entry.Next(); {
-		result.SetMapIndex(entry.Key(), entry.Value())
-	}
-	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		key := reflect.ValueOf(name).Convert(t.Key())
-		item := reflect.New(t.Elem()).Elem()
-		if old := result.MapIndex(key); old.IsValid() {
-			item.Set(old)
-		}
-		d.value(keys[name], join(path, name), item)
-		result.SetMapIndex(key, item)
-	}
-	dst.Set(result)
-}
-
-func (d *decoder) list(n *node, path string, dst reflect.Value) {
-	items, ok := n.value.(list)
-	if text, isString := n.value.(string); isString && !isSection(dst.Type().Elem()) {
-		ok = true
-		for part := range strings.SplitSeq(text, ",") {
-			if text != "" {
-				items = append(items, &node{n.origin, strings.TrimSpace(part)})
-			}
-		}
-	}
-	if !ok {
-		d.wrong(n, path, "must be a list, not %s", noun(n))
-		return
-	}
-	result := reflect.MakeSlice(dst.Type(), len(items), len(items))
-	for i, item := range items {
-		d.value(item, fmt.Sprintf("%s[%d]", path, i), result.Index(i))
-	}
-	dst.Set(result)
-}
+// index is an item of a list in the name of an option.
+var index = regexp.MustCompile(`\[\d+\]`)
 
 // validate adds what dst says about itself.
-func (d *decoder) validate(dst any, path string, at *node) {
+func (d *decoder) validate(dst any) {
 	validator, ok := dst.(interface{ Validate() error })
 	if !ok {
 		return
 	}
 	for _, err := range leaves(validator.Validate()) {
-		from, name, reason := at, "", err.Error()
+		// A section may come from several inputs, of which its own origin is only the first.
+		n := node{key: d.root.key, origin: origin{prefix: d.root.origin.prefix}}
+		name, reason := "", err.Error()
+		// Not errors.As: the words of an error around it would be lost.
 		if option, ok := err.(interface{ Option() (name, reason string) }); ok {
 			name, reason = option.Option()
 		}
-		below := path
-		for key := range strings.SplitSeq(name, ".") {
-			if name == "" {
-				break
+		if name != "" {
+			key := below(n.key, strings.ReplaceAll(name, ".", delimiter))
+			n.key = index.ReplaceAllStringFunc(key, func(item string) string { return delimiter + item })
+			n.origin.name = "default"
+			key = index.ReplaceAllString(key, "")
+			if known, ok := d.source.marks[key]; ok {
+				n.origin = known.origin
+			} else if known, ok := d.source.marks[key+"_file"]; ok {
+				n.origin = known.origin
 			}
-			keys, _ := from.value.(section)
-			below = join(below, key)
-			key, _, _ = strings.Cut(key, "[") // an item of a list
-			from = cmp.Or(keys[key], keys[key+"_file"], &node{origin: origin{name: "default", prefix: at.origin.prefix}})
 		}
-		if name == "" {
-			// A section may come from several inputs, of which its own origin is only the first.
-			from = &node{origin: origin{prefix: at.origin.prefix}}
-		}
-		d.wrong(from, below, "%s", redactURL(reason))
+		_ = d.wrong(&n, "%s", redactURL(reason))
 	}
-}
-
-// plain is n without origins, as koanf would have it.
-func plain(n *node) any {
-	switch value := n.value.(type) {
-	case section:
-		result := make(map[string]any, len(value))
-		for key, child := range value {
-			result[key] = plain(child)
-		}
-		return result
-	case list:
-		result := make([]any, len(value))
-		for i, item := range value {
-			result[i] = plain(item)
-		}
-		return result
-	}
-	return n.value
 }

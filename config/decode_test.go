@@ -162,6 +162,7 @@ func TestDecodeProblems(t *testing.T) {
 		{`password: {hunter2: x}`, `password (inline): must be text, not a section`},
 		{`keys: [a, 5]`, `keys[1] (inline): must be text, not a number: put it in quotes`},
 		{`token_pin: hunter2`, `token_pin (inline): must be a whole number (the value is not shown)`},
+		{`token_ttl: 7654321`, `token_ttl (inline): has no unit: write 30s, 30m, …`},
 		{`count: "redis://user:hunter2@host"`, `count (inline): must be a whole number, not "redis://user:[redacted]@host"`},
 	} {
 		t.Run(test.yaml, func(t *testing.T) {
@@ -267,6 +268,14 @@ func TestDecodeLeavesDstAloneOnError(t *testing.T) {
 		}
 	}
 
+	// Nor is the secret behind a pointer, when it comes from a file.
+	auth := cache.NewSecret("before")
+	dst.Auth = &auth
+	if err := yamlSource(t, "{auth_file: "+write(t, "auth", "after")+", count: lots}").Decode("", &dst); err == nil || auth.Reveal() != "before" {
+		t.Errorf("auth is %q after %v", auth.Reveal(), err)
+	}
+	dst.Auth = nil
+
 	// What dst shares with somebody else is not written to, not even on success.
 	shared, labels := dst, dst.Labels
 	must(t, yamlSource(t, fmt.Sprintf(text, "")).Decode("", &dst))
@@ -294,6 +303,7 @@ func TestDecodeSections(t *testing.T) {
 	wantProblems(t, source.Decode("cache.x", &struct{}{}), "cache.x.anything (inline): unknown key; there are no keys here")
 	wantProblems(t, yamlSource(t, "cache: 5").Decode("cache", &selection), "cache (inline): must be a section of keys, not a number")
 	must(t, source.Decode("not.there", &selection))
+	must(t, yamlSource(t, "{log_file: x, strategy_file: {}, strategy: y}").Decode("", &selection, "log_file", "strategy_file"))
 }
 
 func TestDecodeNeedsAPointerToAStruct(t *testing.T) {
@@ -301,5 +311,17 @@ func TestDecodeNeedsAPointerToAStruct(t *testing.T) {
 	number := 5
 	for _, dst := range []any{nil, everything{}, (*everything)(nil), &number, "x"} {
 		wantProblems(t, yamlSource(t, "").Decode("a", dst), fmt.Sprintf("a: cannot be decoded into %T: that is not a pointer to a struct", dst))
+	}
+}
+
+func TestDecodeRefusesAStructThatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	var dst struct {
+		Count int `koanf:",squash"`
+	}
+	var all *config.Error
+	err := yamlSource(t, "a: {}").Decode("a", &dst)
+	if !errors.As(err, &all) || all.Problems[0].Path != "a" || !strings.Contains(err.Error(), "cannot be decoded into *struct") {
+		t.Errorf("got %v", err)
 	}
 }

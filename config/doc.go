@@ -7,9 +7,9 @@
 //	err = source.Decode("cache.bigcache", &options)
 //
 // The package knows no strategy: who owns a section owns its Options, defaults and Validate method.
-// It is built on koanf's parsers, and takes an application's own *koanf.Koanf through [From]. Merging
-// and decoding are its own, because koanf's flat key space has no room for the origin of a value, for
-// a null or for a key with a dot in it, and its weakly typed decoder reads `ttl: 30` as 30 ns.
+// koanf parses, merges and, with mapstructure, decodes; an application's own *koanf.Koanf comes in
+// through [From]. What they have no place for is kept beside them: where each value came from, how one
+// is read strictly, the nearest valid key, secrets, and the one [Error].
 //
 // # How values are read
 //
@@ -24,7 +24,7 @@
 //   - A type with an UnmarshalText method reads text; one that is based on a number also reads
 //     numbers, so that a size may be 64MiB or 1048576.
 //   - A list is also read from text, separated by commas; spaces around the commas are dropped, and
-//     empty text is the empty list. A list replaces a list. A map is merged into a map.
+//     empty text is the empty list. A list replaces a list. A map is merged into a map, entry by entry.
 //   - A section without any keys (`redis:` with nothing below it) is an empty section. A key without a
 //     value (`ttl:`) is a problem, because it cannot be told whether the default was meant.
 //   - A file's keys are exact: lower case, and a dot in a key does not open a section.

@@ -85,11 +85,12 @@ func newError(problems []Problem) error {
 // leaves takes a tree of errors.Join apart. An error whose text is more than that of its parts, such
 // as fmt.Errorf with two %w, stays whole: to split it would lose words.
 func leaves(err error) []error {
-	if known, ok := err.(*Error); err == nil || ok && known == nil {
+	var known *Error
+	if err == nil || errors.As(err, &known) && known == nil {
 		return nil
 	}
-	tree, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	var tree interface{ Unwrap() []error }
+	if !errors.As(err, &tree) {
 		return []error{err}
 	}
 	var parts []error

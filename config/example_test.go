@@ -20,10 +20,10 @@ func ExampleLoad() {
 	fmt.Print(source)
 	// Output:
 	// cache:
-	//   redis:
-	//     mode: cluster
-	//     password: '[redacted]'
-	//   strategy: redis
+	//     redis:
+	//         mode: cluster
+	//         password: '[redacted]'
+	//     strategy: redis
 }
 
 func ExampleSource_Decode() {

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 )
 
@@ -17,7 +20,7 @@ import (
 // for several calls of Load, which read them anew.
 type Input struct {
 	level level
-	read  func() ([]*node, []Problem) // roots; later ones win
+	read  func(*loader)
 }
 
 // level orders the inputs of Load: a higher one wins.
@@ -38,29 +41,17 @@ const (
 func Load(inputs ...Input) (*Source, error) {
 	ordered := slices.Clone(inputs)
 	slices.SortStableFunc(ordered, func(a, b Input) int { return cmp.Compare(a.level, b.level) })
-	merged := section{}
-	source := &Source{root: &node{value: merged}}
-	var problems []Problem
+	l := loader{source: &Source{}}
+	l.source.know()
 	for _, input := range ordered {
-		if input.read == nil {
-			continue
-		}
-		roots, failed := input.read()
-		problems = append(problems, failed...)
-		for _, root := range roots {
-			if keys, ok := root.value.(section); ok {
-				problems = append(problems, merge(merged, keys, "")...)
-			} else if root.value != nil {
-				problems = append(problems, root.origin.problem("", "must be keys and values, not %s", noun(root)))
-			}
-			// What no input has set is looked for where the application keeps its configuration.
-			source.root.origin.prefix = cmp.Or(root.origin.prefix, source.root.origin.prefix)
+		if input.read != nil {
+			input.read(&l)
 		}
 	}
-	if err := newError(problems); err != nil {
+	if err := newError(l.problems); err != nil {
 		return nil, err
 	}
-	return source, nil
+	return l.source, nil
 }
 
 // Defaults gives values that every other input overrides. Keys may be nested maps or dotted paths;
@@ -72,52 +63,56 @@ func Defaults(values map[string]any) Input { return inCode(levelDefaults, "defau
 func Values(values map[string]any) Input { return inCode(levelValues, "code", values) }
 
 func inCode(at level, name string, values map[string]any) Input {
-	return Input{at, func() ([]*node, []Problem) {
-		b := builder{origin: origin{name: name}, dotted: true}
-		return []*node{b.node("", values)}, b.problems
-	}}
+	return Input{at, func(l *loader) { l.flat(origin{name: name}, nil, plain(values)) }}
+}
+
+// flat loads each value below path as a layer of its own. All at once, koanf's confmap would unflatten
+// "a.b" and "a" in random order, and the one would make it forget the other.
+func (l *loader) flat(from origin, path []string, value any) {
+	keys, isSection := value.(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		l.flat(from, slices.Concat(path, strings.Split(key, ".")), keys[key])
+	}
+	switch {
+	case isSection && (len(keys) > 0 || len(path) == 0):
+	case slices.Contains(path, ""):
+		l.report(from, "", "has a key with an empty part, %q", strings.Join(path, "."))
+	default:
+		l.set(from, path, value)
+	}
 }
 
 // File reads files: YAML (.yaml, .yml), TOML (.toml) or JSON (.json). Later ones win. A file that
 // does not exist is a problem.
 func File(paths ...string) Input {
 	paths = slices.Clone(paths)
-	return Input{levelFiles, func() (roots []*node, problems []Problem) {
+	return Input{levelFiles, func(l *loader) {
 		for _, path := range paths {
 			from := origin{name: path}
-			parse, ok := formats[strings.ToLower(filepath.Ext(path))]
+			parser, ok := parsers[strings.ToLower(filepath.Ext(path))]
 			if !ok {
-				extensions := strings.Join(slices.Sorted(maps.Keys(formats)), ", ")
-				problems = append(problems, from.problem("", "has an unknown extension: name it one of %s", extensions))
-				continue
+				extensions := strings.Join(slices.Sorted(maps.Keys(parsers)), ", ")
+				l.report(from, "", "has an unknown extension: name it one of %s", extensions)
+			} else if data, err := os.ReadFile(path); err != nil {
+				l.report(from, "", "cannot be read: %s", reason(err))
+			} else {
+				l.document(from, data, parser)
 			}
-			data, err := os.ReadFile(path)
-			if err != nil {
-				problems = append(problems, from.problem("", "cannot be read: %s", reason(err)))
-				continue
-			}
-			root, failed := document(from, data, parse)
-			roots, problems = append(roots, root), append(problems, failed...)
 		}
-		return roots, problems
 	}}
 }
 
 // YAML is a YAML document in code, at the level of files: for tests and examples.
 func YAML(text string) Input {
-	return Input{levelFiles, func() ([]*node, []Problem) {
-		root, problems := document(origin{name: "inline"}, []byte(text), parseYAML)
-		return []*node{root}, problems
-	}}
+	return Input{levelFiles, func(l *loader) { l.document(origin{name: "inline"}, []byte(text), parsers[".yaml"]) }}
 }
 
-func document(from origin, data []byte, parse func([]byte) (any, error)) (*node, []Problem) {
-	content, err := parse(data)
-	if err != nil {
-		return &node{origin: from}, syntaxProblems(from, data, err)
+func (l *loader) document(from origin, data []byte, parser koanf.Parser) {
+	layer := koanf.New(delimiter)
+	if err := layer.Load(rawbytes.Provider(data), parser); err != nil {
+		l.problems = append(l.problems, syntaxProblems(from, data, err)...)
 	}
-	b := builder{origin: from}
-	return b.node("", content), b.problems
+	l.merge(from, layer, nil)
 }
 
 // Env reads the environment of the process: with the prefix "FXCACHE_", the variable
@@ -128,25 +123,21 @@ func Env(prefix string) Input { return Environ(prefix, os.Environ) }
 
 // Environ is Env with an environment of its own, in the form of os.Environ.
 func Environ(prefix string, environ func() []string) Input {
-	return Input{levelEnvironment, func() ([]*node, []Problem) {
-		root := &node{value: section{}}
-		var problems []Problem
-		for _, variable := range slices.Sorted(slices.Values(environ())) {
-			name, value, _ := strings.Cut(variable, "=")
-			path, ok := strings.CutPrefix(name, prefix)
-			if !ok || !strings.Contains(path, "__") {
-				continue
+	return Input{levelEnvironment, func(l *loader) {
+		// It has no error to return: see its source.
+		variables, _ := env.Provider("", env.Opt{Prefix: prefix, EnvironFunc: environ}).Read()
+		// Each variable is a layer, with its own name as the origin: see flat.
+		for _, name := range slices.Sorted(maps.Keys(variables)) {
+			from := origin{name: "environment " + name}
+			path := strings.Split(strings.ToLower(strings.TrimPrefix(name, prefix)), "__")
+			switch {
+			case len(path) == 1:
+			case slices.Contains(path, ""):
+				l.report(from, "", "names an empty key: write __ between two keys, and nowhere else")
+			default:
+				l.set(from, path, variables[name])
 			}
-			b := builder{origin: origin{name: "environment " + name}}
-			parts := strings.Split(strings.ToLower(path), "__")
-			if slices.Contains(parts, "") {
-				b.report("", "names an empty key: write __ between two keys, and nowhere else")
-			} else {
-				b.place(root.value.(section), "", parts, &node{b.origin, value})
-			}
-			problems = append(problems, b.problems...)
 		}
-		return []*node{root}, problems
 	}}
 }
 
@@ -155,29 +146,25 @@ func Environ(prefix string, environ func() []string) Input {
 // it. It is not an error when k has nothing at path. Values are copied, k does not change, and later
 // changes of k have no effect. Problems name the full path within k.
 func From(k *koanf.Koanf, path string) Input {
-	return Input{levelKoanf, func() ([]*node, []Problem) {
-		b := builder{origin: origin{name: "koanf", shared: path == ""}}
+	return Input{levelKoanf, func(l *loader) {
+		from := origin{name: "koanf", shared: path == ""}
 		if k == nil {
-			b.report("", "is nil")
-			return nil, b.problems
+			l.report(from, "", "is nil")
+			return
 		}
 		var keys []string
 		if path != "" {
 			keys = strings.Split(path, cmp.Or(k.Delim(), path))
 		}
-		b.origin.prefix = strings.Join(keys, ".")
-		var content any = k.Raw() // a deep copy
-		for _, key := range keys {
-			if content != nil {
-				within, ok := content.(map[string]any)
-				if !ok {
-					b.report("", "must be a section, but has a value further up")
-					return nil, b.problems
-				}
-				content = within[key]
+		for i := range keys {
+			from.prefix = strings.Join(keys[:i+1], ".")
+			if what := noun(plain(k.Get(strings.Join(keys[:i+1], k.Delim())))); what != aSection && what != nothing {
+				l.report(from, "", "must be keys and values, not %s", what)
+				return
 			}
 		}
-		return []*node{b.node("", content)}, b.problems
+		content, _ := plain(k.Get(path)).(map[string]any) // a deep copy
+		l.load(from, confmap.Provider(content, ""))
 	}}
 }
 

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"maps"
 	"reflect"
 	"strings"
@@ -157,7 +158,7 @@ func TestFromEdges(t *testing.T) {
 		{"nil", config.From(nil, ""), []string{"koanf: is nil"}},
 		{"missing", config.From(app, "nowhere.at.all"), nil},
 		{"a value", config.From(app, "a"), []string{"a (koanf): must be keys and values, not a number"}},
-		{"below a value", config.From(app, "a.b"), []string{"a.b (koanf): must be a section, but has a value further up"}},
+		{"below a value", config.From(app, "a.b"), []string{"a (koanf): must be keys and values, not a number"}},
 		{"no delimiter", config.From(koanf.New(""), "a"), nil},
 	} {
 		_, err := config.Load(test.input)
@@ -177,9 +178,9 @@ func TestLoadProblems(t *testing.T) {
 		{"yaml nested duplicate", "a.yml", "a:\n  b: 1\n  b: 2\n", []string{`line 3: key "b" is already defined at line 2`}},
 		{"yaml two documents", "a.yaml", "a: {}\n---\nb: {}\n", []string{"has more than one document: remove what follows the line ---"}},
 		{"yaml broken second document", "a.yaml", "a: {}\n---\nb: [\n", []string{"line 3: did not find expected node content"}},
-		{"yaml scalar", "a.yaml", "hello", []string{"must be keys and values, not text"}},
-		{"yaml list", "a.yaml", "[1]", []string{"must be keys and values, not a list"}},
-		{"yaml number as key", "a.yaml", "1: x", []string{"has a key that is not text: put it in quotes"}},
+		{"yaml scalar", "a.yaml", "hello", []string{"line 1: must be keys and values"}},
+		{"yaml list", "a.yaml", "[1]", []string{"line 1: must be keys and values"}},
+		{"yaml number as key", "a.yaml", "a:\n  0123: x", []string{"line 2: has a key that is not text: put it in quotes"}},
 		{"yaml password as anchor", "a.yaml", "password: *hunter2", []string{"unknown anchor referenced"}},
 		{"yaml password as key", "a.yaml", "password: {{ hunter2 }}", []string{"invalid key: put values that begin with { in quotes"}},
 		{"yaml password with tag", "a.yaml", "password: !!int hunter2", []string{"cannot decode !!str … as a !!int"}},
@@ -214,14 +215,14 @@ func TestLoadReportsAllInputs(t *testing.T) {
 	mustMkdir(t, folder)
 	_, err := config.Load(config.File(missing, folder), config.YAML("a: ["), environ("FXCACHE_A____B=1", "FXCACHE_A__=1"),
 		config.Values(map[string]any{"a..b": 1, "": map[string]any{"b": 1}}))
-	all, _ := err.(*config.Error)
-	if all == nil || len(all.Problems) != 7 {
+	var all *config.Error
+	if !errors.As(err, &all) || len(all.Problems) != 7 {
 		t.Fatalf("got %v", err)
 	}
 	for _, want := range []string{
 		missing + ": cannot be read: no such file or directory", folder + ": cannot be read: is a directory", "inline: line 1: ",
 		"environment FXCACHE_A____B: names an empty key", "environment FXCACHE_A__: names an empty key",
-		`code: has a key with an empty part, "a..b"`, `code: has a key with an empty part, ""`,
+		`code: has a key with an empty part, "a..b"`, `code: has a key with an empty part, ".b"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in\n%v", want, err)
@@ -251,6 +252,17 @@ func TestConflicts(t *testing.T) {
 		t.Log(test.name)
 		wantProblems(t, err, test.want...)
 	}
+}
+
+func TestTheOriginIsThatOfTheInputThatWon(t *testing.T) {
+	t.Parallel()
+	source := load(t, config.YAML("a: {ttl: 5m, nested: {wait: 1}, hosts: [a, b]}"), config.YAML("a:"), environ("FXCACHE_A__TTL=fast"),
+		config.Values(map[string]any{"a.hosts": []int{1}, "a.labels": map[string]int{"x.y": 1}}))
+	wantProblems(t, source.Decode("a", &everything{}),
+		"a.hosts[0] (code): must be text, not a number: put it in quotes",
+		"a.labels.x (code): must be text, not a section",
+		"a.nested.wait (inline): has no unit: write 1s, 1m, …",
+		`a.ttl (environment FXCACHE_A__TTL): must be a duration such as 500ms, 30s, 5m or 24h, not "fast"`)
 }
 
 func TestInputsAreReusable(t *testing.T) {

@@ -4,41 +4,53 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
-	"strconv"
 	"strings"
 
 	kjson "github.com/knadh/koanf/parsers/json"
 	"github.com/knadh/koanf/parsers/toml/v2"
+	kyaml "github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/v2"
 	"go.yaml.in/yaml/v3"
 )
 
-// formats has the parser of each file extension.
-var formats = map[string]func([]byte) (any, error){
-	".yaml": parseYAML,
-	".yml":  parseYAML,
-	".toml": func(data []byte) (any, error) { return toml.Parser().Unmarshal(data) },
-	".json": func(data []byte) (any, error) { return kjson.Parser().Unmarshal(data) },
-}
+// parsers has the parser of each file extension.
+var parsers = map[string]koanf.Parser{".yaml": strictYAML{kyaml.Parser()}, ".yml": strictYAML{kyaml.Parser()}, ".toml": toml.Parser(), ".json": kjson.Parser()}
 
-// parseYAML does what koanf's parser does not: it refuses a second document, which would be ignored,
-// and leaves it to the caller to say that the first is not a section.
-func parseYAML(data []byte) (any, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var document any
-	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
+// strictYAML is koanf's parser, but it refuses what that overlooks: a second document, and keys that
+// are not text, of which koanf would make text: of 0123, "83".
+type strictYAML struct{ *kyaml.YAML }
+
+func (p strictYAML) Unmarshal(data []byte) (map[string]any, error) {
+	keys, err := p.YAML.Unmarshal(data)
+	if err != nil {
 		return nil, err
 	}
-	var second yaml.Node
+	var document, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
 	if err := decoder.Decode(&second); err == nil {
 		return nil, errors.New("has more than one document: remove what follows the line ---")
 	} else if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return document, nil
+	return keys, textKeys(&document)
+}
+
+func textKeys(node *yaml.Node) error {
+	for i, child := range node.Content {
+		if tag := child.ShortTag(); node.Kind == yaml.MappingNode && i%2 == 0 && tag != "!!str" && tag != "!!merge" {
+			return fmt.Errorf("line %d: has a key that is not text: put it in quotes", child.Line)
+		}
+		if err := textKeys(child); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // echoes are the places where the parsers quote what stands in the file, which may be a password
@@ -49,6 +61,7 @@ var echoes = []struct {
 }{
 	{regexp.MustCompile(`^(yaml|toml|json): `), ""},
 	{regexp.MustCompile("`[^`]*`"), "…"},
+	{regexp.MustCompile(`cannot unmarshal .* into map\[string\]interface \{\}`), "must be keys and values"},
 	{regexp.MustCompile(`anchor '[^']*'`), "anchor"},
 	{regexp.MustCompile(`(?s)invalid map key: .*`), "invalid key: put values that begin with { in quotes"},
 	{regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `), ""},
@@ -67,11 +80,11 @@ func syntaxProblems(from origin, data []byte, err error) []Problem {
 		texts = inYAML.Errors
 	case errors.As(err, &inTOML):
 		row, _ := inTOML.Position()
-		texts[0] = line(row) + strings.TrimPrefix(texts[0], "toml: ")
+		texts[0] = fmt.Sprintf("line %d: %s", row, strings.TrimPrefix(texts[0], "toml: "))
 	case errors.As(err, &inJSON):
 		// The offset is behind the byte that is wrong.
 		before := data[:max(0, min(int(inJSON.Offset)-1, len(data)))]
-		texts[0] = line(1+bytes.Count(before, []byte("\n"))) + texts[0]
+		texts[0] = fmt.Sprintf("line %d: %s", 1+bytes.Count(before, []byte("\n")), texts[0])
 	case errors.As(err, &notObject) && strings.HasPrefix(notObject.Value, "number "):
 		texts[0] = "has a number that is too large"
 	case errors.As(err, &notObject):
@@ -86,5 +99,3 @@ func syntaxProblems(from origin, data []byte, err error) []Problem {
 	}
 	return problems
 }
-
-func line(number int) string { return "line " + strconv.Itoa(number) + ": " }

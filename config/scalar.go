@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -10,172 +11,119 @@ import (
 	"time"
 )
 
-// scalar decodes text, true or false, and numbers.
-func (d *decoder) scalar(n *node, path string, dst reflect.Value) {
-	switch t := dst.Type(); t.Kind() {
-	case reflect.String:
-		if v := reflect.ValueOf(n.value); v.Kind() == reflect.String {
-			dst.SetString(v.String())
-		} else {
-			d.notText(n, path)
-		}
-	case reflect.Bool:
-		text, ok := literal(n)
+// scalar reads text, true or false, and numbers.
+func (d *decoder) scalar(n *node, t reflect.Type) (any, error) {
+	text, ok := literal(n.value)
+	switch {
+	case t.Kind() == reflect.String && noun(n.value) == aText:
+		return text, nil
+	case t.Kind() == reflect.String:
+		return nil, d.notText(n, ok)
+	case t.Kind() == reflect.Bool:
 		value, err := strconv.ParseBool(text)
-		if v := reflect.ValueOf(n.value); v.Kind() != reflect.String && v.Kind() != reflect.Bool {
-			ok = false
+		if noun(n.value) == aNumber || err != nil {
+			return nil, d.wrong(n, "must be true or false%s", not(n))
 		}
-		if !ok || err != nil {
-			d.wrong(n, path, "must be true or false%s", not(n, path))
-			return
-		}
-		dst.SetBool(value)
-	case reflect.Float32, reflect.Float64:
-		text, ok := number(n)
+		return value, nil
+	case !isNumber(t):
+		return nil, d.wrong(n, "cannot be configured: its type is %s", t)
+	case t.Kind() == reflect.Float32, t.Kind() == reflect.Float64:
 		value, err := strconv.ParseFloat(text, t.Bits())
-		if !ok || err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
-			d.wrong(n, path, "must be a number%s", not(n, path))
-			return
+		if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
+			return nil, d.wrong(n, "must be a number%s", not(n))
 		}
-		dst.SetFloat(value)
-	default:
-		if !isNumber(t) {
-			d.wrong(n, path, "cannot be configured: its type is %s", t)
-			return
-		}
-		d.whole(n, path, dst)
+		return value, nil
 	}
+	return d.whole(n, t, text)
 }
 
-// whole decodes integers. A fraction is refused rather than cut off, and so is what does not fit.
-func (d *decoder) whole(n *node, path string, dst reflect.Value) {
-	text, ok := number(n)
-	var err error
-	if dst.CanInt() {
-		var value int64
-		if value, err = strconv.ParseInt(text, 10, dst.Type().Bits()); ok && err == nil {
-			dst.SetInt(value)
-			return
-		}
+// whole reads integers. A fraction is refused rather than cut off, and so is what does not fit.
+func (d *decoder) whole(n *node, t reflect.Type, text string) (value any, err error) {
+	limits := fmt.Sprintf("0 to %d", uint64(math.MaxUint64)>>(64-t.Bits()))
+	if reflect.Zero(t).CanUint() {
+		value, err = strconv.ParseUint(text, 10, t.Bits())
 	} else {
-		var value uint64
-		if value, err = strconv.ParseUint(text, 10, dst.Type().Bits()); ok && err == nil {
-			dst.SetUint(value)
-			return
-		}
+		limits = fmt.Sprintf("%d to %d", math.MinInt64>>(64-t.Bits()), math.MaxInt64>>(64-t.Bits()))
+		value, err = strconv.ParseInt(text, 10, t.Bits())
 	}
-	if v := reflect.ValueOf(n.value); v.CanFloat() && math.Abs(v.Float()) > 1<<53 {
-		d.wrong(n, path, "is too large to be read exactly: put it in quotes")
-		return
+	_, negative := strconv.ParseInt(text, 10, 64) // a syntax error for ParseUint
+	switch v := reflect.ValueOf(n.value); {
+	case err == nil:
+		return value, nil
+	case v.CanFloat() && math.Abs(v.Float()) > 1<<53:
+		return nil, d.wrong(n, "is too large to be read exactly: put it in quotes")
+	case errors.Is(err, strconv.ErrRange) || negative == nil:
+		return nil, d.wrong(n, "must be a whole number from %s%s", limits, not(n))
 	}
-	_, signed := strconv.ParseInt(text, 10, 64)
-	if tooBig := errors.Is(err, strconv.ErrRange); ok && (tooBig || signed == nil) {
-		d.wrong(n, path, "must be a whole number from %s%s", limits(dst), not(n, path))
-		return
-	}
-	d.wrong(n, path, "must be a whole number%s", not(n, path))
+	return nil, d.wrong(n, "must be a whole number%s", not(n))
 }
 
-// limits names the numbers that fit into the integer dst.
-func limits(dst reflect.Value) string {
-	bits := dst.Type().Bits()
-	if dst.CanUint() {
-		return "0 to " + strconv.FormatUint(math.MaxUint64>>(64-bits), 10)
-	}
-	return strconv.FormatInt(math.MinInt64>>(64-bits), 10) + " to " + strconv.FormatInt(math.MaxInt64>>(64-bits), 10)
-}
-
-func (d *decoder) duration(n *node, path string, dst reflect.Value) {
-	text, ok := literal(n)
+func (d *decoder) duration(n *node) (any, error) {
+	text, ok := literal(n.value)
 	value, err := time.ParseDuration(text)
 	switch {
 	case ok && err == nil:
-		dst.SetInt(int64(value))
-	case ok && text != "" && strings.Trim(text, "-.0123456789") == "":
-		d.wrong(n, path, "has no unit: write %[1]ss, %[1]sm, …", shown(path, text, "30"))
-	default:
-		d.wrong(n, path, "must be a duration such as 500ms, 30s, 5m or 24h%s", not(n, path))
+		return value, nil
+	case text == "" || strings.Trim(text, "-.0123456789") != "":
+		return nil, d.wrong(n, "must be a duration such as 500ms, 30s, 5m or 24h%s", not(n))
+	case keyLooksSecret(n.key):
+		text = "30"
 	}
+	return nil, d.wrong(n, "has no unit: write %[1]ss, %[1]sm, …", text)
 }
 
-// text decodes into a type that reads itself from text.
-func (d *decoder) text(n *node, path string, dst reflect.Value) {
-	t := dst.Type()
-	text, ok := literal(n)
-	isString := reflect.ValueOf(n.value).Kind() == reflect.String
-	if !ok || !isString && !isNumber(t) && t.Kind() != reflect.Bool {
-		d.notText(n, path)
-		return
+// text reads a type that reads itself from text.
+func (d *decoder) text(n *node, t reflect.Type) (any, error) {
+	text, ok := literal(n.value)
+	if !ok || noun(n.value) != aText && !isNumber(t) && t.Kind() != reflect.Bool {
+		return nil, d.notText(n, ok)
 	}
-	// Into a new value: UnmarshalText may write through pointers that a copy of dst shares.
 	value := reflect.New(t)
-	if err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-		if isSecret(t) || pathLooksSecret(path) {
-			d.wrong(n, path, "is not valid (the value is not shown)")
-		} else {
-			d.wrong(n, path, "%s", redactURL(err.Error()))
-		}
-		return
+	err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
+	switch {
+	case err == nil:
+		return value.Elem().Interface(), nil
+	case isSecret(t) || keyLooksSecret(n.key):
+		return nil, d.wrong(n, "is not valid (the value is not shown)")
 	}
-	dst.Set(value.Elem())
+	return nil, d.wrong(n, "%s", redactURL(err.Error()))
 }
 
-func (d *decoder) notText(n *node, path string) {
-	hint := ""
-	if _, ok := literal(n); ok {
-		hint = ": put it in quotes"
+func (d *decoder) notText(n *node, isSingle bool) error {
+	if isSingle {
+		return d.wrong(n, "must be text, not %s: put it in quotes", noun(n.value))
 	}
-	d.wrong(n, path, "must be text, not %s%s", noun(n), hint)
+	return d.wrong(n, "must be text, not %s", noun(n.value))
 }
 
 // literal is a single value as it is written in the environment.
-func literal(n *node) (text string, ok bool) {
-	switch v := reflect.ValueOf(n.value); {
-	case v.Kind() == reflect.String:
-		return v.String(), true
-	case v.Kind() == reflect.Bool:
-		return strconv.FormatBool(v.Bool()), true
-	case v.CanInt():
-		return strconv.FormatInt(v.Int(), 10), true
-	case v.CanUint():
-		return strconv.FormatUint(v.Uint(), 10), true
-	case v.CanFloat():
-		// JSON has only floats, so 1048576 comes as one: no exponent, as long as it is exact.
-		if math.Abs(v.Float()) <= 1<<53 {
-			return strconv.FormatFloat(v.Float(), 'f', -1, 64), true
-		}
-		return strconv.FormatFloat(v.Float(), 'g', -1, 64), true
+func literal(value any) (text string, ok bool) {
+	// JSON has only floats, so 1048576 comes as one: no exponent, as long as it is exact.
+	if v := reflect.ValueOf(value); v.CanFloat() && math.Abs(v.Float()) <= 1<<53 {
+		return strconv.FormatFloat(v.Float(), 'f', -1, 64), true
+	}
+	switch noun(value) {
+	case aText, aNumber, aBool:
+		return fmt.Sprint(value), true
 	}
 	return "", false
 }
 
-// number is literal, but for true and false.
-func number(n *node) (text string, ok bool) {
-	text, ok = literal(n)
-	return text, ok && reflect.ValueOf(n.value).Kind() != reflect.Bool
-}
-
 // not says what the value is instead, if that may be shown.
-func not(n *node, path string) string {
-	text, ok := literal(n)
-	if !ok {
-		return ", not " + noun(n)
+func not(n *node) string {
+	text, ok := literal(n.value)
+	switch {
+	case !ok:
+		return ", not " + noun(n.value)
+	case keyLooksSecret(n.key):
+		return " (the value is not shown)"
+	case noun(n.value) != aText:
+		return ", not " + text
 	}
-	if reflect.ValueOf(n.value).Kind() == reflect.String {
-		const enough = 60
-		text = redactURL(text)
-		if runes := []rune(text); len(runes) > enough {
-			text = string(runes[:enough]) + "…"
-		}
-		text = strconv.Quote(text)
+	const enough = 60
+	text = redactURL(text)
+	if runes := []rune(text); len(runes) > enough {
+		text = string(runes[:enough]) + "…"
 	}
-	return shown(path, ", not "+text, " (the value is not shown)")
-}
-
-// shown returns text, or what stands for it where the path looks secret.
-func shown(path, text, instead string) string {
-	if pathLooksSecret(path) {
-		return instead
-	}
-	return text
+	return ", not " + strconv.Quote(text)
 }

@@ -13,24 +13,25 @@ var (
 	revealerType        = reflect.TypeFor[interface{ Reveal() string }]()
 )
 
-// fields maps the keys of a struct to the indexes of their fields, those of squashed structs included.
-// A key of the outer struct hides the same key of a squashed one, as a field of Go does.
-func fields(t reflect.Type) map[string][]int {
-	found, outer := map[string][]int{}, map[string][]int{}
+// fields maps the keys of a struct, and of those squashed into it, to their fields, with the Index from
+// t on. To tell unknown keys, secrets and their files takes the types, which mapstructure does not
+// give away.
+func fields(t reflect.Type) map[string]reflect.StructField {
+	found := map[string]reflect.StructField{}
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, options, _ := strings.Cut(field.Tag.Get("koanf"), ",")
 		switch {
 		case options == "squash" && field.Type.Kind() == reflect.Struct && (field.IsExported() || field.Anonymous):
-			for key, index := range fields(field.Type) {
-				found[key] = append([]int{i}, index...)
+			for key, inner := range fields(field.Type) {
+				inner.Index = append([]int{i}, inner.Index...)
+				if _, hidden := found[key]; !hidden {
+					found[key] = inner
+				}
 			}
 		case name != "" && name != "-" && field.IsExported():
-			outer[name] = []int{i}
+			found[name] = field
 		}
-	}
-	for key, index := range outer {
-		found[key] = index
 	}
 	return found
 }
@@ -54,8 +55,11 @@ func holdsSecrets(t reflect.Type) bool {
 	return isSecret(t)
 }
 
-// isSection reports whether t is read from a section of keys.
+// isSection reports whether t, or what t points to, is read from a section of keys.
 func isSection(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	return !isText(t) && (t.Kind() == reflect.Struct || t.Kind() == reflect.Map)
 }
 

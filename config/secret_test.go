@@ -15,7 +15,8 @@ import (
 
 func TestSecretFile(t *testing.T) {
 	t.Parallel()
-	for content, want := range map[string]string{"hunter2": "hunter2", "hunter2\n": "hunter2", "hunter2\r\n": "hunter2", "a\n\n": "a\n", " a ": " a "} {
+	for _, test := range [][2]string{{"hunter2", "hunter2"}, {"hunter2\n", "hunter2"}, {"hunter2\r\n", "hunter2"}, {"a\n\n", "a\n"}, {" a ", " a "}} {
+		content, want := test[0], test[1]
 		path := write(t, "password", content)
 		var got everything
 		must(t, load(t, environ("FXCACHE_X__PASSWORD_FILE="+path, "FXCACHE_X__AUTH_FILE="+path)).Decode("x", &got))
@@ -137,7 +138,7 @@ func TestStringOfASharedRoot(t *testing.T) {
 	}
 	must(t, source.CheckSections("cache"))
 	must(t, source.Decode("sessions", &base{}))
-	if got, want := source.String(), "cache:\n  name: \"n\"\nsessions:\n  name: s\n"; got != want {
+	if got, want := source.String(), "cache:\n    name: \"n\"\nsessions:\n    name: s\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

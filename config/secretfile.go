@@ -1,9 +1,9 @@
 package config
 
 import (
+	"errors"
 	"io"
 	"os"
-	"reflect"
 	"strings"
 )
 
@@ -11,31 +11,29 @@ import (
 // largest secrets, chains of certificates, have some 10 KiB.
 const maxSecretBytes = 1 << 20
 
-// secretFile decodes the secret called name from the file whose path is n.
-func (d *decoder) secretFile(n *node, path, name string, keys section, dst reflect.Value) {
-	file, isString := n.value.(string)
-	switch _, both := keys[name]; {
-	case both:
-		d.wrong(n, path, "is given in addition to %s (%s): remove one of them", name, keys[name].origin.name)
-		return
+// secretFile replaces the path in n by what the file holds. other is the secret called name, if that
+// is given as well.
+func (d *decoder) secretFile(n, other *node, name string) error {
+	path, isString := n.value.(string)
+	switch {
+	case other != nil:
+		return d.wrong(n, "is given in addition to %s (%s): remove one of them", name, other.origin.name)
 	case n.value == nil:
-		d.wrong(n, path, "has no value: write one, or remove the key")
-		return
+		return d.wrong(n, "has no value: write one, or remove the key")
 	case !isString:
-		d.wrong(n, path, "must be the path of a file, not %s", noun(n))
-		return
+		return d.wrong(n, "must be the path of a file, not %s", noun(n.value))
 	}
-	text, err := readSecret(file)
+	text, err := readSecret(path)
 	switch {
 	case err != nil:
-		d.wrong(n, path, "cannot read the file %q: %s", file, reason(err))
+		return d.wrong(n, "cannot read the file %q: %s", path, reason(err))
 	case len(text) > maxSecretBytes:
-		d.wrong(n, path, "cannot use the file %q: it is larger than %d bytes", file, maxSecretBytes)
+		return d.wrong(n, "cannot use the file %q: it is larger than %d bytes", path, maxSecretBytes)
 	case text == "":
-		d.wrong(n, path, "cannot use the file %q: it is empty", file)
-	default:
-		d.value(&node{n.origin, text}, path, dst)
+		return d.wrong(n, "cannot use the file %q: it is empty", path)
 	}
+	n.value = text
+	return nil
 }
 
 // readSecret returns the content of a file without the newline that editors and echo put at its end.
@@ -44,11 +42,10 @@ func readSecret(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxSecretBytes+2))
 	text, cut := strings.CutSuffix(string(content), "\n")
 	if cut {
 		text = strings.TrimSuffix(text, "\r")
 	}
-	return text, err
+	return text, errors.Join(err, file.Close())
 }

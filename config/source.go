@@ -2,17 +2,22 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/knadh/koanf/maps"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/v2"
 )
 
 // Source is a merged configuration. Make one with [Load]. It is safe for concurrent use; what was
 // loaded never changes.
 type Source struct {
-	root *node // nil in the zero value, which is empty
+	keys   *koanf.Koanf
+	marks  map[string]mark // by path in keys
+	prefix string          // of keys that no input has set
 
 	mu        sync.Mutex
 	sections  map[string]bool // top level names that were checked or decoded
@@ -36,75 +41,76 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
 		return newError([]Problem{{Path: path, Message: fmt.Sprintf("cannot be decoded into %T: that is not a pointer to a struct", dst)}})
 	}
-	d := decoder{}
-	at := s.find(path, &d)
+	s.know()
+	d := decoder{source: s, foreign: sections}
+	found := d.find(path)
 	result := reflect.New(target.Type().Elem())
 	result.Elem().Set(target.Elem())
-	if !d.failed {
-		keys, _ := at.value.(section)
-		d.section(keys, path, result.Elem(), sections)
+	if found {
+		d.unmarshal(result.Interface())
 	}
 	if !d.failed {
-		d.validate(result.Interface(), path, at)
+		d.validate(result.Interface())
 	}
 	err := newError(d.problems)
-	s.remember(path, result.Elem(), d.secrets, err == nil)
+	s.remember(&d, result.Elem(), err == nil)
 	if err == nil {
 		target.Elem().Set(result.Elem())
 	}
 	return err
 }
 
-// find returns the section at path. For a missing one it returns a stand-in that knows where the
-// nearest section that is there came from.
-func (s *Source) find(path string, d *decoder) *node {
-	at := s.root
-	if at == nil {
-		at = &node{}
+// find makes the section at path the root. One that is missing knows the prefix of the nearest section
+// that is there.
+func (d *decoder) find(path string) (found bool) {
+	key := strings.ReplaceAll(path, ".", delimiter)
+	d.root = &node{key: key, origin: origin{prefix: d.source.prefix}}
+	if key == "" {
+		return true
 	}
-	if path == "" {
-		return at
-	}
-	below := ""
-	for _, key := range strings.Split(path, ".") {
-		keys, _ := at.value.(section)
-		below = join(below, key)
-		next, ok := keys[key]
+	at := ""
+	for name := range strings.SplitSeq(key, delimiter) {
+		at = below(at, name)
+		known, ok := d.source.marks[at]
 		if !ok {
-			next = &node{origin: origin{prefix: at.origin.prefix}}
-		} else if _, isSection := next.value.(section); !isSection && next.value != nil {
-			d.wrong(next, below, "must be a section of keys, not %s", noun(next))
-			return next
+			d.root.origin = origin{prefix: d.root.origin.prefix}
+			return false
 		}
-		at = next
+		d.root.origin = known.origin
+		if known.noun != aSection && known.noun != nothing {
+			_ = d.wrong(&node{key: at, origin: known.origin}, "must be a section of keys, not %s", known.noun)
+			return false
+		}
 	}
-	return at
+	return d.source.marks[key].noun == aSection
 }
 
 // remember keeps what String shows, and what it hides.
-func (s *Source) remember(path string, result reflect.Value, secrets []string, valid bool) {
-	name, _, _ := strings.Cut(path, ".")
+func (s *Source) remember(d *decoder, result reflect.Value, valid bool) {
+	key := d.root.key
+	name, _, _ := strings.Cut(key, delimiter)
+	s.know(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.know(name)
-	for _, secret := range secrets {
+	for _, secret := range d.secrets {
 		s.secrets[secret] = true
 	}
 	if !valid {
 		return
 	}
-	shown := show(result, false)
-	if path != "" {
-		for _, key := range slices.Backward(strings.Split(path, ".")) {
-			shown = map[string]any{key: shown}
-		}
+	shown := s.show(result, key, false).(map[string]any)
+	if key != "" {
+		shown = maps.Unflatten(map[string]any{key: shown}, delimiter)
 	}
-	overlay(s.effective, shown.(map[string]any))
+	maps.Merge(shown, s.effective)
 }
 
-// know notes top level names that are ours. The caller holds mu.
+// know notes top level names that are ours, and makes the zero value usable.
 func (s *Source) know(names ...string) {
-	if s.sections == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys, s.marks = koanf.New(delimiter), map[string]mark{}
 		s.sections, s.secrets, s.effective = map[string]bool{}, map[string]bool{}, map[string]any{}
 	}
 	for _, name := range names {
@@ -116,19 +122,14 @@ func (s *Source) know(names ...string) {
 // the root of an application's koanf (From with the path "") other keys are the application's own:
 // only those that are almost a name are reported. The error is an *Error.
 func (s *Source) CheckSections(names ...string) error {
-	s.mu.Lock()
 	s.know(names...)
-	s.mu.Unlock()
-	if s.root == nil {
-		return nil
-	}
 	var problems []Problem
-	keys, _ := s.root.value.(section)
-	for key, child := range keys {
-		if slices.Contains(names, key) || child.origin.shared && nearest(key, names, 2) == "" {
+	for key := range s.keys.Raw() {
+		from := s.marks[key].origin
+		if slices.Contains(names, key) || from.shared && nearest(key, names, 2) == "" {
 			continue
 		}
-		problems = append(problems, child.origin.problem(join("", key), "%s", unknown(key, names)))
+		problems = append(problems, from.problem(key, "%s", unknown(key, names)))
 	}
 	return newError(problems)
 }
@@ -157,41 +158,19 @@ func (s Section) Decode(dst any) error {
 // to go by, so print after decoding. Of a shared root (see [From]), only sections that were decoded
 // or named to CheckSections are shown.
 func (s *Source) String() string {
+	s.know()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := map[string]any{}
-	if s.root != nil {
-		keys, _ := s.root.value.(section)
-		for key, child := range keys {
-			if !child.origin.shared || s.sections[key] {
-				all[key] = s.showRaw(child, join("", key), looksSecret(key))
-			}
+	for key, value := range s.keys.Raw() {
+		if !s.marks[key].origin.shared || s.sections[key] {
+			all[key] = s.show(reflect.ValueOf(value), key, looksSecret(key))
 		}
 	}
-	overlay(all, s.effective)
-	return encode(all)
-}
-
-func (s *Source) showRaw(n *node, path string, hidden bool) any {
-	hidden = hidden || s.secrets[path]
-	switch value := n.value.(type) {
-	case nil:
-		return nil
-	case section:
-		shown := make(map[string]any, len(value))
-		for _, key := range slices.Sorted(maps.Keys(value)) {
-			shown[key] = s.showRaw(value[key], join(path, key), hidden || looksSecret(key))
-		}
-		return shown
-	case list:
-		shown := make([]any, len(value))
-		for i, item := range value {
-			shown[i] = s.showRaw(item, fmt.Sprintf("%s[%d]", path, i), hidden)
-		}
-		return shown
+	maps.Merge(s.effective, all)
+	text, err := yaml.Parser().Marshal(all)
+	if err != nil {
+		return "# " + err.Error() + "\n"
 	}
-	if hidden {
-		return mask(n.value != "")
-	}
-	return show(reflect.ValueOf(n.value), false)
+	return string(text)
 }

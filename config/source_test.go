@@ -73,22 +73,22 @@ func TestStringShowsTheEffectiveConfiguration(t *testing.T) {
 		t.Fatal("no error")
 	}
 	const want = `cache:
-  default_ttl: 0s
-  lock_wait: 2s
-  max_key_bytes: 1KiB
-  max_tags: 5
-  max_ttl: 720h0m0s
-  max_value_bytes: 1MiB
-  namespace: shop
-  other:
-    raw:
-      - 1
-      - 2.5
-      - null
-  timeout: 50ms
-  x:
-    mode: default
-    wait: 1s
+    default_ttl: 0s
+    lock_wait: 2s
+    max_key_bytes: 1KiB
+    max_tags: 5
+    max_ttl: 720h0m0s
+    max_value_bytes: 1MiB
+    namespace: shop
+    other:
+        raw:
+            - 1
+            - 2.5
+            - null
+    timeout: 50ms
+    x:
+        mode: default
+        wait: 1s
 `
 	for range 2 { // showing it does not change it
 		if got := source.String(); got != want {

@@ -40,3 +40,13 @@ func (f *Fence) Finish(sequence uint64, tags ...uint64) {
 	}
 	raise(&f.invalidated, sequence)
 }
+
+// Locked reports whether somebody is at work on key: nobody else can be then.
+func (f *Fence) Locked(key uint64) bool {
+	s := f.stripe(key)
+	if s.TryLock() {
+		s.Unlock()
+		return false
+	}
+	return true
+}

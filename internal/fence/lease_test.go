@@ -135,7 +135,7 @@ func granted(f *fence.Fence, key uint64) bool {
 func TestLeasesAreBounded(t *testing.T) {
 	t.Parallel()
 	const limit, n = 4 * fence.StripeCount, 40 * fence.StripeCount
-	f, advance := newFence(64, limit)
+	f, _ := newFence(64, limit)
 	sequences := make([]uint64, n)
 	for key := range sequences {
 		sequences[key] = lease(t, f, uint64(key))
@@ -157,17 +157,48 @@ func TestLeasesAreBounded(t *testing.T) {
 	if stored != limit {
 		t.Errorf("%d leases were good, want the %d that fit", stored, limit)
 	}
+}
 
-	// Dead leases give way before live ones do.
-	for key := range uint64(3) {
-		lease(t, f, key*fence.StripeCount)
+// Dead leases give way before live ones do.
+func TestDeadLeasesGoFirst(t *testing.T) {
+	t.Parallel()
+	f, advance := newFence(64, 4*fence.StripeCount) // four in each stripe
+	key := uint64(0)
+	next := func() uint64 { key += fence.StripeCount; return key } // all of one stripe
+	for range 20 {
+		for range 3 {
+			lease(t, f, next())
+		}
+		advance(leaseTTL)
+		alive := next()
+		sequence := lease(t, f, alive)
+		for range 3 {
+			lease(t, f, next())
+		}
+		if !fill(t, f, alive, sequence) {
+			t.Fatal("a live lease was revoked, while dead ones were kept")
+		}
+		advance(leaseTTL)
 	}
-	advance(leaseTTL)
-	alive := lease(t, f, 3*fence.StripeCount)
-	for key := range uint64(3) {
-		lease(t, f, (10+key)*fence.StripeCount)
+}
+
+// The key is locked while it is written: else a Fill could check before an Update, and write after.
+func TestWritesExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	f, _ := newFence(64, 1024)
+	locked := func() error {
+		if !f.Locked(1) {
+			t.Error("the key is not locked while it is written")
+		}
+		return nil
 	}
-	if !fill(t, f, 3*fence.StripeCount, alive) {
-		t.Error("a live lease was revoked, while dead ones were kept")
+	if err := f.Update(1, locked); err != nil {
+		t.Error(err)
+	}
+	if stored, err := f.Fill(1, lease(t, f, 1), nil, locked); !stored || err != nil {
+		t.Errorf("Fill: stored %t, error %v", stored, err)
+	}
+	if f.Locked(1) {
+		t.Error("the key is still locked")
 	}
 }

@@ -47,7 +47,7 @@ func TestHeldLoaders(t *testing.T) {
 			var done atomic.Bool
 			for range 2 {
 				writers.Go(func() {
-					for i := range int64(10_000) {
+					for i := range int64(4000) {
 						number := database.Add(1)
 						test.revoke(f, &s)
 						for old := published.Load(); old < number && !published.CompareAndSwap(old, number); {

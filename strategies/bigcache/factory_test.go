@@ -76,7 +76,7 @@ func TestOptions(t *testing.T) {
 // names reports whether err consists of OptionErrors about exactly those options.
 func names(err error, options ...string) bool {
 	var got []string
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // its parts, not its chain
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, part := range joined.Unwrap() {
 			var option *cache.OptionError
 			if !errors.As(part, &option) || option.Reason == "" {

@@ -12,8 +12,12 @@ const (
 	// overheadBytes is what bigcache v3.2.0 adds to an entry: its own header (18) and the length in
 	// its queue (5 at most).
 	overheadBytes = 18 + 5
-	// maxKeyBytes is the longest key that bigcache's 16-bit length can hold.
-	maxKeyBytes = math.MaxUint16
+	// serviceBytes is more than what Service adds to a value and a key, beside the namespace, each byte
+	// of which may become three.
+	serviceBytes = 128
+	// maxKeyBytes is the longest key for which bigcache, in 16 bits, computes rightly where the value
+	// begins: behind its header and the key.
+	maxKeyBytes = math.MaxUint16 - 18
 	// maxTags is the most that the entry's own 16-bit count can hold.
 	maxTags = math.MaxUint16
 )
@@ -32,8 +36,8 @@ type layout struct {
 // A shard takes an entry for certain only if it is below half of the shard: bigcache refuses it when
 // what the shard has allocated so far is too small and cannot grow by the entry's size.
 func plan(o Options, service cache.Options) (layout, error) {
-	megabytes := max(1, int(o.MaxSize*3/4/cache.MiB))
-	largest := int(service.MaxValueBytes) + int(service.MaxKeyBytes) + 2*len(service.Namespace) +
+	megabytes := max(1, int(o.MaxSize/cache.MiB*3/4))
+	largest := int(service.MaxValueBytes) + int(service.MaxKeyBytes) + serviceBytes + 3*len(service.Namespace) +
 		overheadBytes + headerBytes + tagBytes*service.MaxTags
 	shards := o.Shards
 	for shards > 1 && megabytes*int(cache.MiB)/shards <= 2*largest {

@@ -38,7 +38,7 @@ func TestEveryAllowedValueFits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			seed := rand.Uint64()
-			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable sizes, no secret
+			random := rand.New(rand.NewPCG(seed, 0))
 			o := start(t, test.options, test.service)
 			service := test.service.WithDefaults()
 			largest := int(service.MaxValueBytes)

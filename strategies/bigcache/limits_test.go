@@ -82,8 +82,8 @@ func TestTagCount(t *testing.T) {
 		o.hit("key", "v")
 		o.invalidate("none of its tags")
 		o.hit("key", "v")
-		if n > 0 {
-			o.invalidate(tags[n-1])
+		for _, last := range tags[max(n-1, 0):n] {
+			o.invalidate(last)
 			o.miss("key")
 		}
 	}

@@ -55,7 +55,11 @@ func Factory() cache.Factory {
 		if err := cfg.Decode(&options); err != nil {
 			return nil, err
 		}
-		return New(options)
+		strategy, err := New(options)
+		if err != nil {
+			return nil, err // and not a nil *Strategy, which is a Strategy that is not nil
+		}
+		return strategy, nil
 	}}
 }
 

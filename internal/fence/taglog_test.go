@@ -81,6 +81,27 @@ func TestForgetsTheOldest(t *testing.T) {
 	}
 }
 
+// Dropping the dead elements of the queue leaves the live ones, in their order.
+func TestForgetsTheOldestAfterCompaction(t *testing.T) {
+	t.Parallel()
+	f, _ := newFence(16*4, 16) // four in each shard, in queues of eight
+	for _, tag := range []uint64{16, 32, 48} {
+		f.Finish(f.Begin(), tag) // 1, 2, 3
+	}
+	for range 7 {
+		f.Finish(f.Begin(), 48)
+	}
+	if _, queued := f.TagLog(); queued > 4 {
+		t.Fatalf("%d elements are queued: nothing was dropped, the test shows nothing", queued)
+	}
+	for floor, tag := range []uint64{64, 80, 96} {
+		f.Finish(f.Begin(), tag)
+		if got := f.Floor(); got != uint64(floor) { //nolint:gosec // below 3
+			t.Errorf("the floor is %d after tag %d, want %d: the oldest is forgotten first", got, tag, floor)
+		}
+	}
+}
+
 // An invalidation that finishes after so many others that its own sequence is below the floor.
 func TestLateBelowTheFloor(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,8 @@ func TestMaxSizeIsHonoured(t *testing.T) { //nolint:paralleltest // measures the
 }
 
 // bigcache keeps, for each shard, a buffer as large as the largest entry that it ever saw, and our
-// pool one per processor. The former stay: at worst a third of max_size, in the smallest shards.
+// pool one per processor. The former stay: half a shard each, so
+// 3/8 of max_size at worst, where shards are as small as plan allows.
 func TestLargeValuesLeaveNothingBehind(t *testing.T) { //nolint:paralleltest // measures the heap
 	const maxSize = 16 * cache.MiB
 	before := heap()

@@ -96,7 +96,7 @@ func TestForgetsTheOldestAfterCompaction(t *testing.T) {
 	}
 	for floor, tag := range []uint64{64, 80, 96} {
 		f.Finish(f.Begin(), tag)
-		if got := f.Floor(); got != uint64(floor) { //nolint:gosec // below 3
+		if got := f.Floor(); got != uint64(floor) {
 			t.Errorf("the floor is %d after tag %d, want %d: the oldest is forgotten first", got, tag, floor)
 		}
 	}

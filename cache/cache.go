@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"unsafe"
 )
 
@@ -31,6 +32,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	if err := policy.validate(name, service.options); err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
+	policy.Tags = slices.Clone(policy.Tags)
 	tags, err := service.tags(policy.Tags)
 	if err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
@@ -96,8 +98,8 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 // error means that no later Get returns what was stored before.
 //
 // An error of write comes back as it is, and the entry is deleted, because the write may have been
-// done all the same. An [Error] means that write succeeded, and its value is returned, but that an
-// older entry may still be readable.
+// done all the same; where that fails as well, both errors are joined. An error beside the value of
+// a write that succeeded says that an older entry may still be readable.
 func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Context) (T, error)) (value T, err error) {
 	physical, err := c.key(key)
 	if err != nil {
@@ -106,7 +108,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err := c.service.ready(); err != nil {
 		return value, c.service.fail("update", err)
 	}
-	lease := c.lease(ctx, physical)
+	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
 	settled := false
 	defer func() {
 		if settled {
@@ -202,6 +204,9 @@ func (c *Cache[T]) decode(sealed []byte) (T, error) {
 
 func (c *Cache[T]) decodePointed(sealed []byte) (value T, err error) {
 	defer asPanicError(&err)
+	if c.shape.isNil(sealed) {
+		return value, nil
+	}
 	payload, err := openEnvelope(sealed, c.shape.tag, c.service.options.MaxValueBytes)
 	if err != nil {
 		return value, err

@@ -11,10 +11,11 @@ import (
 const (
 	envelopeBytes  = 2
 	envelopeFormat = 0x01
+	envelopeNil    = 0x02 // a nil pointer, where the codec is not asked
 	selfEncoded    = 0x00 // the tag of types that encode themselves
 )
 
-var errForeign = errors.New("cache: the entry was not written by this version and codec")
+var errForeign = errors.New("cache: the entry cannot be read: it is damaged, or of another version, type or codec")
 
 // codecTag folds a codec's name into one byte other than selfEncoded.
 func codecTag(name string) byte {

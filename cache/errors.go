@@ -27,7 +27,8 @@ var (
 	// ErrNotFound is what a loader returns when there is nothing to load: GetOrLoad returns it to
 	// every waiting caller and stores nothing.
 	ErrNotFound = errors.New("cache: not found")
-	// ErrEncoding: a value could not be encoded by the codec.
+	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
+	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")
 	// ErrUnsupported: the strategy lacks the optional part that the operation needs.
 	ErrUnsupported = errors.New("cache: not supported by this strategy")
@@ -51,7 +52,17 @@ func (e *Error) Error() string { return fmt.Sprintf("cache %s (%s): %v", e.Op, e
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Err }
 
-// PanicError is what every caller of GetOrLoad receives when the loader panicked.
+// codecError is an error of a codec, of which only the type is said: its text may quote the value.
+type codecError struct{ reason, cause error }
+
+// Error implements error.
+func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause) }
+
+// Unwrap returns both causes, for errors.Is and errors.As.
+func (e *codecError) Unwrap() []error { return []error{e.reason, e.cause} }
+
+// PanicError is what came of a panic in code that is not this package's: a loader, which then reaches
+// every caller that waits for it, a codec, a function of a Policy, a strategy.
 type PanicError struct {
 	// Value is what the loader panicked with; nil when it ended its goroutine (runtime.Goexit). It
 	// is not part of the message, because it may hold anything.
@@ -67,9 +78,9 @@ func newPanicError(value any) *PanicError {
 // Error implements error.
 func (e *PanicError) Error() string {
 	if e.Value == nil {
-		return "cache: the loader ended its goroutine"
+		return "cache: a callback ended its goroutine"
 	}
-	return fmt.Sprintf("cache: the loader panicked with a %T", e.Value)
+	return fmt.Sprintf("cache: a callback or strategy panicked with a %T", e.Value)
 }
 
 // Unwrap returns the panic's value where that is an error.

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -65,17 +64,18 @@ func (f *fenced) Clear(ctx context.Context) error {
 	return clearer.Clear(ctx)
 }
 
-func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *Lease, error) {
+func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error) {
 	// The lease comes first: what is read under it is then as new as the lease.
-	lease, err := f.Lease(ctx, key, tags)
-	if err != nil {
-		return nil, false, nil, err
+	held, _ := f.Lease(ctx, key, tags) // never fails
+	defer func() {
+		if lease == nil { // found, failed, or panicked
+			_ = f.Release(ctx, held)
+		}
+	}()
+	if value, found, err = f.Get(ctx, key); found || err != nil {
+		return value, found, nil, err
 	}
-	value, found, err := f.Get(ctx, key)
-	if err != nil || found {
-		return value, found, nil, errors.Join(err, f.Release(ctx, lease))
-	}
-	return nil, false, lease, nil
+	return nil, false, held, nil
 }
 
 func (f *fenced) Lease(_ context.Context, key string, tags []string) (*Lease, error) {

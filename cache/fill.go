@@ -14,17 +14,16 @@ const (
 	stored
 )
 
-// lease asks for a lease; where the strategy fails or somebody else has it, it is nil.
-func (c *Cache[T]) lease(ctx context.Context, physical string) (lease *Lease) {
-	err := c.service.call(ctx, "lease", func(ctx context.Context) (err error) {
+// lease asks for a lease; it is nil where somebody else has it.
+func (c *Cache[T]) lease(ctx context.Context, physical string) (lease *Lease, err error) {
+	err = c.service.call(ctx, "lease", func(ctx context.Context) (err error) {
 		lease, err = c.service.leaser.Lease(ctx, physical, c.tags)
 		return err
 	})
 	if err != nil {
 		c.service.warn(ctx, &c.service.fillWarning, "cache: no leases; values are not stored", err)
-		return nil
 	}
-	return lease
+	return lease, err
 }
 
 // fill stores value under lease, and gives the lease up. Where the value cannot be stored, the entry
@@ -37,7 +36,11 @@ func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T) outcome {
 		sealed, opts, err = s.prepare(c.shape, value, opts)
 	}
 	if err != nil || !store {
-		err = errors.Join(err, s.delete(ctx, lease.Key)) // which ends the lease
+		// Deleting ends the lease, if it succeeds.
+		if failure := s.delete(ctx, lease.Key); failure != nil {
+			err = errors.Join(err, failure)
+			c.release(ctx, lease)
+		}
 		if err != nil {
 			s.counters.unfilled.Add(1)
 			s.warn(ctx, &s.fillWarning, "cache: a loaded value cannot be stored", err)
@@ -53,6 +56,7 @@ func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T) outcome {
 	case err != nil:
 		s.counters.unfilled.Add(1)
 		s.warn(ctx, &s.fillWarning, "cache: a loaded value could not be stored", err)
+		c.release(ctx, lease) // it may not have been used up
 		return failed
 	case !ok:
 		s.counters.refused.Add(1)

@@ -10,7 +10,7 @@ import (
 
 // A flight loads one key for all who wait for it. Its rule makes single-flight safe beside
 // invalidations: a caller may be given what was read after it came, or what was stored under a lease
-// while it waited, because nothing was invalidated then. Anybody else is carried over to a next
+// after it came, because nothing was invalidated until then. Anybody else is carried over to a next
 // flight. So nobody who comes after an invalidation sees what was read before it.
 type flight[T any] struct {
 	key  string
@@ -19,6 +19,7 @@ type flight[T any] struct {
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
 	stale  bool
+	life   context.Context // of the Service
 	cancel context.CancelFunc
 
 	// Guarded by flights.mu.
@@ -58,7 +59,7 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 	w := &waiter[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
 	c.flights.mu.Lock()
 	f, running := c.flights.byKey[physical]
-	if running {
+	if running = running && f.life.Err() == nil; running { // not one that Stop left behind
 		f.late = append(f.late, w)
 		f.waiting++
 		w.flight = f
@@ -75,7 +76,10 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 		case r.err == errLoadAlone: //nolint:errorlint // never wrapped
 			return protect(ctx, load)
 		case r.sealed != nil:
-			return c.decode(r.sealed)
+			if value, err := c.decode(r.sealed); err == nil {
+				return value, nil
+			}
+			return protect(ctx, load) // it does not survive its own codec
 		default:
 			return r.value, r.err
 		}
@@ -93,14 +97,14 @@ func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) 
 	for _, w := range waiters {
 		w.flight = f
 	}
-	cancel, ok := c.service.loads.run(first.ctx, func(ctx context.Context) { c.fly(ctx, f) })
+	life, cancel, ok := c.service.loads.run(first.ctx, func(ctx context.Context) { c.fly(ctx, f) })
 	if !ok {
 		for _, w := range waiters {
 			w.result <- result[T]{err: c.service.fail("load", ErrClosed)}
 		}
 		return
 	}
-	f.cancel = cancel
+	f.life, f.cancel = life, cancel
 	if c.flights.byKey == nil {
 		c.flights.byKey = make(map[string]*flight[T])
 	}
@@ -121,6 +125,14 @@ func (c *Cache[T]) leave(w *waiter[T]) {
 	c.forget(f)
 }
 
+// close lets nobody else on a flight: who comes from now on starts another.
+func (c *Cache[T]) close(f *flight[T]) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	c.forget(f)
+}
+
+// forget is close for callers that hold flights.mu.
 func (c *Cache[T]) forget(f *flight[T]) {
 	if c.flights.byKey[f.key] == f {
 		delete(c.flights.byKey, f.key)
@@ -177,10 +189,10 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
 	}
 	for i, w := range arrived {
 		switch {
-		case i == 0 && err == errLoadAlone: //nolint:errorlint // never wrapped
+		case i == 0 && (err == nil || err == errLoadAlone): //nolint:errorlint // never wrapped
 			w.result <- result[T]{value: value}
-		case i == 0 || err != nil:
-			w.result <- result[T]{value: value, err: err}
+		case err != nil:
+			w.result <- result[T]{err: err}
 		default:
 			w.result <- result[T]{sealed: bytes.Clone(sealed)}
 		}
@@ -190,9 +202,13 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
 // produce finds the value of a flight: in the cache after all, or by loading it.
 func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outcome, err error) {
 	var lease *Lease
-	defer func() {
-		if lease != nil { // not used, also when the loader ended the goroutine
+	loading := false
+	defer func() { // also when the loader ends the goroutine
+		if lease != nil { // not used
 			c.release(context.WithoutCancel(ctx), lease)
+		}
+		if loading {
+			c.service.counters.loadErrors.Add(1)
 		}
 	}()
 	if !f.unleased {
@@ -203,17 +219,18 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	}
 	c.board(f)
 	c.service.counters.loads.Add(1)
+	loading = true
 	value, err = protect(ctx, f.load)
+	loading = err != nil
 	switch {
 	case err == nil && lease != nil:
+		// Who comes from now on may come after an invalidation that follows the storing.
+		c.close(f)
 		how = c.fill(context.WithoutCancel(ctx), lease, value)
 		lease = nil
-	case err != nil:
-		c.service.counters.loadErrors.Add(1)
-		if f.stale && errors.Is(err, ErrNotFound) {
-			if failure := c.service.delete(context.WithoutCancel(ctx), f.key); failure != nil {
-				err = errors.Join(err, failure)
-			}
+	case f.stale && errors.Is(err, ErrNotFound):
+		if failure := c.service.delete(context.WithoutCancel(ctx), f.key); failure != nil {
+			err = errors.Join(err, failure)
 		}
 	}
 	return value, how, err
@@ -267,11 +284,12 @@ func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found
 	}
 	if value, err = c.decode(sealed); err != nil {
 		c.service.discard(ctx, f.key, err)
-		return value, false, c.lease(ctx, f.key), nil
-	}
-	if fresh, err := c.fresh(value); fresh || err != nil {
+	} else if fresh, err := c.fresh(value); fresh || err != nil {
 		return value, fresh, nil, err
+	} else {
+		f.stale = true
 	}
-	f.stale = true
-	return value, false, c.lease(ctx, f.key), nil
+	lease, err = c.lease(ctx, f.key)
+	f.unleased = err != nil
+	return value, false, lease, nil
 }

@@ -349,16 +349,17 @@ func TestInvalidationBetweenFillAndLanding(t *testing.T) {
 				row.Store(1)
 				load := func(context.Context) (int, error) { return int(row.Load()), nil }
 				var late <-chan outcome[int]
-				var once sync.Once
+				var hooked atomic.Bool
 				strategy.hook = func() {
-					once.Do(func() {
-						row.Store(2)
-						if err := how.revoke(t.Context(), service, c); err != nil {
-							t.Error(err)
-						}
-						late = async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
-						synctest.Wait()
-					})
+					if !hooked.CompareAndSwap(false, true) {
+						return // of the late caller's own load
+					}
+					row.Store(2)
+					if err := how.revoke(t.Context(), service, c); err != nil {
+						t.Error(err)
+					}
+					late = async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+					synctest.Wait()
 				}
 				if got, err := c.GetOrLoad(t.Context(), "k", load); got != 1 || err != nil {
 					t.Errorf("the caller from before got %v, %v", got, err)
@@ -369,6 +370,32 @@ func TestInvalidationBetweenFillAndLanding(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who came while the load ran is served by what it stored, without a further look at the storage.
+func TestLateCallersShareTheFill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+		c := newCache(t, service, "c", cache.Policy[int]{})
+		release := make(chan struct{})
+		load := func(context.Context) (int, error) { <-release; return 1, nil }
+		calls := []<-chan outcome[int]{async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })}
+		synctest.Wait()
+		for range 10 {
+			calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) }))
+		}
+		synctest.Wait()
+		close(release)
+		for _, call := range calls {
+			if got := <-call; got.value != 1 || got.err != nil {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if n := recorder.Count(cachetest.OpGetOrLease); n != 1 {
+			t.Errorf("%d looks at the storage, want 1", n)
+		}
+	})
 }
 
 // Who comes while a value is being stored is served by the entry, not by another load.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"go.uber.org/dig"
 )
@@ -31,7 +32,10 @@ func Resolve[T any](in Injector) (T, error) {
 	if err == nil {
 		err = errors.New("the injector did not call back")
 	}
-	t := reflect.TypeFor[T]()
+	t, cause := reflect.TypeFor[T](), dig.RootCause(err)
+	if !strings.Contains(cause.Error(), "missing type") { // dig exports no type for this
+		return value, fmt.Errorf("cache: %v cannot be built: %w", t, cause)
+	}
 	return value, fmt.Errorf("cache: %v is not known to the cache's container; "+
-		"add fxcache.Export[%v]() to the fx options, and have the application provide it: %w", t, t, dig.RootCause(err))
+		"add fxcache.Export[%v]() to the fx options, and have the application provide it: %w", t, t, cause)
 }

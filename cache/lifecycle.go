@@ -56,7 +56,7 @@ func (s *Service) ProvideTo(container *dig.Container) error {
 }
 
 func (s *Service) init(ctx context.Context, in Injector) (err error) {
-	defer s.recovered("start", &err)
+	defer asPanicError(&err)
 	if in == nil {
 		container := dig.New()
 		if err := s.ProvideTo(container); err != nil {
@@ -74,7 +74,7 @@ func (s *Service) init(ctx context.Context, in Injector) (err error) {
 }
 
 func (s *Service) destroy(ctx context.Context) (err error) {
-	defer s.recovered("stop", &err)
+	defer asPanicError(&err)
 	if destroyer, ok := s.strategy.(Destroyer); ok {
 		return destroyer.Destroy(ctx)
 	}
@@ -95,15 +95,15 @@ func (l *loads) open() {
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 }
 
-// run starts load in a goroutine of its own, with the values of ctx but not its end. cancel ends
-// what load was given. It reports false after close.
-func (l *loads) run(ctx context.Context, load func(context.Context)) (cancel context.CancelFunc, ok bool) {
+// run starts load in a goroutine of its own, in a context with the values of parent but not its end,
+// which cancel ends. life is what ends when the Service closes. It reports false after that.
+func (l *loads) run(parent context.Context, load func(context.Context)) (life context.Context, cancel context.CancelFunc, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx == nil || l.ctx.Err() != nil {
-		return nil, false
+		return nil, nil, false
 	}
-	ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stop := context.AfterFunc(l.ctx, cancel)
 	l.running.Add(1)
 	go func() {
@@ -112,7 +112,7 @@ func (l *loads) run(ctx context.Context, load func(context.Context)) (cancel con
 		defer stop()
 		load(ctx)
 	}()
-	return cancel, true
+	return l.ctx, cancel, true
 }
 
 func (l *loads) close(ctx context.Context) error {

@@ -29,7 +29,7 @@ type Policy[T any] struct {
 
 func (p Policy[T]) validate(name string, limits Options) error {
 	var errs []error
-	if name == "" || Size(len(name)) > limits.MaxKeyBytes/2 {
+	if name == "" || Size(len(escapeName(name))) > limits.MaxKeyBytes/2 {
 		errs = append(errs, &OptionError{"name", "must have between 1 byte and half of max_key_bytes"})
 	}
 	if p.TTL < 0 {

@@ -191,6 +191,7 @@ func (s *Service) read(ctx context.Context, physical string) (sealed []byte, fou
 // discard deletes an entry that could not be decoded.
 func (s *Service) discard(ctx context.Context, physical string, cause error) {
 	s.counters.corrupt.Add(1)
+	s.counters.misses.Add(1)
 	s.warn(ctx, &s.corruptWarning, "cache: an entry could not be decoded; it is deleted",
 		errors.Join(cause, s.delete(ctx, physical)))
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"encoding"
-	"fmt"
 	"reflect"
 )
 
@@ -41,6 +40,10 @@ func (s *Service) encode(sh shape, value any) (sealed []byte, err error) {
 	defer asPanicError(&err)
 	sealed = append(make([]byte, 0, 256), envelopeFormat, sh.tag)
 	if sh.self {
+		if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() {
+			sealed[0] = envelopeNil
+			return sealed, nil
+		}
 		self, ok := value.(encoding.BinaryAppender)
 		if !ok { // only the pointer has the method
 			p := reflect.New(reflect.TypeOf(value))
@@ -52,7 +55,7 @@ func (s *Service) encode(sh shape, value any) (sealed []byte, err error) {
 		sealed, err = s.options.Codec.Append(sealed, value)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEncoding, err)
+		return nil, &codecError{ErrEncoding, err}
 	}
 	if Size(len(sealed)-envelopeBytes) > s.options.MaxValueBytes {
 		return nil, ErrValueTooLarge
@@ -64,13 +67,20 @@ func (s *Service) encode(sh shape, value any) (sealed []byte, err error) {
 // a reference to sealed.
 func (s *Service) decode(sh shape, sealed []byte, target any) (err error) {
 	defer asPanicError(&err)
+	if sh.isNil(sealed) {
+		reflect.ValueOf(target).Elem().SetZero()
+		return nil
+	}
 	payload, err := openEnvelope(sealed, sh.tag, s.options.MaxValueBytes)
 	if err != nil {
 		return err
 	}
 	switch {
 	case !sh.self:
-		return s.options.Codec.Unmarshal(payload, target)
+		if err := s.options.Codec.Unmarshal(payload, target); err != nil {
+			return &codecError{errForeign, err}
+		}
+		return nil
 	case sh.pointed != nil:
 		p := reflect.New(sh.pointed)
 		if err := decodeSelf(sh, payload, p.Interface()); err != nil {
@@ -83,11 +93,21 @@ func (s *Service) decode(sh shape, sealed []byte, target any) (err error) {
 	}
 }
 
-func decodeSelf(sh shape, payload []byte, target any) error {
+func decodeSelf(sh shape, payload []byte, target any) (err error) {
 	if sh.owned {
-		return target.(OwnedUnmarshaler).UnmarshalOwned(payload)
+		err = target.(OwnedUnmarshaler).UnmarshalOwned(payload)
+	} else {
+		err = target.(encoding.BinaryUnmarshaler).UnmarshalBinary(payload)
 	}
-	return target.(encoding.BinaryUnmarshaler).UnmarshalBinary(payload)
+	if err != nil {
+		return &codecError{errForeign, err}
+	}
+	return nil
+}
+
+// isNil reports whether sealed is a nil pointer to a type that encodes itself.
+func (sh shape) isNil(sealed []byte) bool {
+	return sh.pointed != nil && sh.self && len(sealed) == envelopeBytes && sealed[0] == envelopeNil && sealed[1] == sh.tag
 }
 
 // asPanicError turns a panic of foreign code into an error: no panic crosses this package's API.

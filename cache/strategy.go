@@ -24,8 +24,9 @@ type Strategy interface {
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 
 	// Set stores value under key and replaces a previous entry whole: its value, TTL and tags. The
-	// strategy keeps no reference to value after Set returns. A Set that is refused or that fails
-	// must not leave the previous value readable, as far as the storage can be reached.
+	// strategy keeps no reference to value or opts.Tags after Set returns. A Set that is refused or
+	// that fails must not leave the previous value readable, as far as the storage can be reached and
+	// ctx has not ended before.
 	// opts.TTL is positive; anything else is refused with ErrInvalidTTL.
 	Set(ctx context.Context, key string, value []byte, opts SetOptions) error
 
@@ -74,7 +75,7 @@ type Leaser interface {
 	Fill(ctx context.Context, lease *Lease, value []byte, opts SetOptions) (stored bool, err error)
 
 	// Release gives a lease up unused, so that the next caller need not wait for it to expire. It
-	// changes no entry. A nil, used or expired lease is fine.
+	// changes no entry, and frees no lease but this one. A nil, used or expired lease is fine.
 	Release(ctx context.Context, lease *Lease) error
 }
 
@@ -106,7 +107,8 @@ type Destroyer interface {
 }
 
 // Clearer is an optional part of a Strategy: Clear makes every entry unreadable, at a cost that does
-// not depend on how many there are.
+// not depend on how many there are. A decorator returns ErrUnsupported where what it decorates is no
+// Clearer.
 type Clearer interface {
 	Clear(ctx context.Context) error
 }

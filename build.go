@@ -122,8 +122,11 @@ func (r *runtime) buildCache(in runtimeIn) error {
 	if err != nil {
 		return err
 	}
-	section := cacheSection{Strategy: r.selected(cachePath, "bigcache"), Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
+	section := cacheSection{Strategy: "bigcache", Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
 	err = r.source.Decode(cachePath, &section, names...)
+	if name, ok := r.source.Text(cachePath + ".strategy"); ok {
+		section.Strategy = name // also where the rest is wrong: the strategy's section is looked at too
+	}
 	var strategy cache.Strategy
 	if factory, ok := byName[section.Strategy]; ok {
 		var failure error
@@ -163,8 +166,11 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 	if err != nil {
 		return err
 	}
-	section := sessionSection{Strategy: r.selected(sessionPath, defaultSessions), Options: sessioncache.Options{}.WithDefaults(), known: names}
+	section := sessionSection{Strategy: defaultSessions, Options: sessioncache.Options{}.WithDefaults(), known: names}
 	invalid := r.source.Decode(sessionPath, &section, names...)
+	if name, ok := r.source.Text(sessionPath + ".strategy"); ok {
+		section.Strategy = name
+	}
 	r.sessionStrategy = section.Strategy
 	switch section.Strategy {
 	case defaultSessions:
@@ -189,19 +195,6 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 		}
 	}
 	return config.Join(invalid, err)
-}
-
-// selected returns the name of the strategy that a section selects, whatever else is wrong in it, so
-// that the strategy's own section can be reported on as well.
-func (r *runtime) selected(path, fallback string) string {
-	section := struct {
-		Strategy string `koanf:"strategy"`
-	}{Strategy: fallback}
-	var problems *config.Error
-	if err := r.source.Decode(path, &section); errors.As(err, &problems) {
-		return fallback
-	}
-	return section.Strategy
 }
 
 // newStrategy runs a factory, which is foreign code.

@@ -64,6 +64,13 @@ func SessionOptions(change func(*sessioncache.Options)) fx.Option {
 	return supply("session_options", change)
 }
 
+// SessionOptionsFrom is SessionOptions for a change that needs something of the application, such as
+// its database for Renew. constructor is any fx constructor of a func(*sessioncache.Options); what it
+// takes must not depend on the cache.
+func SessionOptionsFrom(constructor any) fx.Option {
+	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"fxcache.session_options"`)))
+}
+
 // Wrap decorates the selected storage strategy, whichever it is. wrap must keep the optional parts
 // of the strategy that it wants used, cache.Leaser above all.
 func Wrap(wrap func(cache.Strategy) cache.Strategy) fx.Option { return supply("wrappers", wrap) }

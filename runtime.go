@@ -56,10 +56,10 @@ func (r *runtime) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.service.Start(ctx, container.Scope("cache."+r.strategy)); err != nil {
-		return err
+	if err := r.service.Start(ctx, container.Scope(cachePath+"."+r.strategy)); err != nil {
+		return locate(err, cachePath+"."+r.strategy)
 	}
-	err = r.initSessions(ctx, container.Scope("session_cache."+r.sessionStrategy))
+	err = locate(r.initSessions(ctx, container.Scope(sessionPath+"."+r.sessionStrategy)), sessionPath)
 	if err == nil && ctx.Err() != nil {
 		// fx has given up on this start and will not call stop.
 		err = ctx.Err()
@@ -68,6 +68,16 @@ func (r *runtime) start(ctx context.Context) error {
 		return errors.Join(err, r.stop(context.WithoutCancel(ctx)))
 	}
 	return nil
+}
+
+// locate gives an unusable option that only Init could find the words and the path that the others
+// have.
+func locate(err error, section string) error {
+	var option *cache.OptionError
+	if !errors.As(err, &option) {
+		return err
+	}
+	return &config.Error{Problems: []config.Problem{{Path: section + "." + option.Name, Message: option.Reason}}}
 }
 
 func (r *runtime) initSessions(ctx context.Context, in cache.Injector) (err error) {

@@ -126,7 +126,8 @@ func TestRefusedStarts(t *testing.T) {
 		}},
 		{"configuration that the shop's own cache cannot have", []string{"-config", small}, exitUsage, []string{`cache "product": name: must have`}},
 		{"configuration that the strategy finds bad at its start", []string{"-config", full}, exitUsage, []string{
-			"cache start (bigcache): bigcache.max_size: 2MiB cannot hold",
+			"invalid configuration: 1 problem:",
+			"  cache.bigcache.max_size: 2MiB cannot hold",
 		}},
 		{"flag", []string{"-nope"}, exitUsage, []string{"flag provided but not defined: -nope", "Usage of app:", "  -addr", "    \t", "  -config", "    \t", "  -db", "    \t"}},
 		{"argument", []string{"nope"}, exitUsage, []string{"unexpected argument: nope", "Usage of app:", "  -addr", "    \t", "  -config", "    \t", "  -db", "    \t"}},

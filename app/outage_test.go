@@ -25,7 +25,7 @@ func TestShopWorksWithoutCache(t *testing.T) {
 	bob.get(t, o.url+"/me").from(t, "database")
 	bob.get(t, o.url+"/products/1").is(t, http.StatusOK).has(t, "name", `"Lamp"`)
 	program(t, "wrong").get(t, o.url+"/me").is(t, http.StatusUnauthorized)
-	if errors, ok := bob.get(t, o.url+"/stats").is(t, http.StatusOK).json["Errors"].(float64); !ok || errors < 4 {
+	if errors, ok := bob.get(t, o.url+"/stats").is(t, http.StatusOK).json["errors"].(float64); !ok || errors < 4 {
 		t.Errorf("/stats counts %v errors", errors)
 	}
 	if warnings := strings.Count(o.log.String(), "level=WARN"); warnings == 0 || warnings > 3 {

@@ -159,7 +159,7 @@ func (s story) logOutEverywhere(t *testing.T) {
 func (s story) lookAfter(t *testing.T) {
 	operator := newClient(t)
 	operator.get(t, s.here+"/healthz").is(t, http.StatusOK).has(t, "status", `"ok"`)
-	hits, ok := operator.get(t, s.here+"/stats").is(t, http.StatusOK).json["Hits"].(float64)
+	hits, ok := operator.get(t, s.here+"/stats").is(t, http.StatusOK).json["hits"].(float64)
 	if cached := s.cached == "cache"; !ok || cached != (hits > 0) {
 		t.Errorf("%v hits in a shop whose sessions come from the %s", hits, s.cached)
 	}

@@ -23,7 +23,6 @@ import (
 //
 // fx starts what others depend on first, and stops it last: database, cache, server.
 func wiring(o options, logger *slog.Logger) fx.Option {
-	var store *shop.Store // options of the module are code, and not built by fx; Populate sets it
 	configuration := fx.Options()
 	if o.config != "" {
 		configuration = fxcache.ConfigFile(o.config)
@@ -31,14 +30,7 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 	return fx.Options(
 		fxcache.Module,
 		configuration,
-		fxcache.SessionOptions(func(s *sessioncache.Options) {
-			// What a change of roles has to drop.
-			s.Tags = shop.SessionTags
-			s.Duration = shop.SessionDuration
-			s.Renew = func(ctx context.Context, session *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {
-				return store.RenewSession(ctx, session.Token.Reveal()) // to find its hash in the database
-			}
-		}),
+		fxcache.SessionOptionsFrom(sessionOptions),
 		// A strategy of one's own, registered with fxcache.Register, finds the database in its Init.
 		fxcache.Export[*sql.DB](),
 
@@ -51,9 +43,20 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 			web.NewAPI,
 			newServer,
 		),
-		fx.Populate(&store),
 		fx.Invoke(func(*web.Server) {}),
 	)
+}
+
+// sessionOptions are those that only code can have: what a change of roles has to drop, and how the
+// database prolongs a session.
+func sessionOptions(store *shop.Store) func(*sessioncache.Options) {
+	return func(o *sessioncache.Options) {
+		o.Tags = shop.SessionTags
+		o.Duration = shop.SessionDuration
+		o.Renew = func(ctx context.Context, session *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {
+			return store.RenewSession(ctx, session.Token.Reveal()) // to find its hash in the database
+		}
+	}
 }
 
 func newDatabase(lifecycle fx.Lifecycle, o options) (*sql.DB, error) {

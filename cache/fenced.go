@@ -87,6 +87,9 @@ func (f *fenced) Lease(_ context.Context, key string, tags []string) (*Lease, er
 }
 
 func (f *fenced) Fill(ctx context.Context, lease *Lease, value []byte, opts SetOptions) (bool, error) {
+	if lease == nil {
+		return false, nil
+	}
 	tags := make([]uint64, len(opts.Tags))
 	for i, tag := range opts.Tags {
 		tags[i] = f.fence.Hash(tag)

@@ -11,24 +11,24 @@ import (
 
 // Stats are the counts of what a Service did since it was made.
 type Stats struct {
-	Hits    uint64 // reads that returned an entry
-	Misses  uint64 // reads that found none
-	Errors  uint64 // reads that failed; GetOrLoad treats them as misses
-	Corrupt uint64 // entries found but foreign or damaged; they count as misses too
+	Hits    uint64 `json:"hits"`    // reads that returned an entry
+	Misses  uint64 `json:"misses"`  // reads that found none, or none that was any good
+	Errors  uint64 `json:"errors"`  // reads that failed; GetOrLoad treats them as misses
+	Corrupt uint64 `json:"corrupt"` // entries found but foreign or damaged; they count as misses too
 
-	Loads      uint64 // loader calls of GetOrLoad
-	LoadErrors uint64 // those that failed
+	Loads         uint64 `json:"loads"`          // loader calls of GetOrLoad
+	LoadErrors    uint64 `json:"load_errors"`    // those that failed
+	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
+	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
 
-	Filled   uint64 // values of loaders that were stored
-	Refused  uint64 // values that were not, because of an invalidation meanwhile
-	Unfilled uint64 // values that were not, for any other reason
+	Filled   uint64 `json:"filled"`   // values of loaders that were stored
+	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
+	Unfilled uint64 `json:"unfilled"` // values that were not, for any other reason
 
-	Sets          uint64 // plain writes that succeeded
-	SetErrors     uint64
-	Deletes       uint64 // Delete, InvalidateTags and Clear calls that succeeded
-	DeleteErrors  uint64
-	SharedLoads   uint64 // callers of GetOrLoad that were served by another caller's load
-	LeaseTimeouts uint64 // loads that did not store because somebody else held the lease for too long
+	Sets         uint64 `json:"sets"` // plain writes that succeeded
+	SetErrors    uint64 `json:"set_errors"`
+	Deletes      uint64 `json:"deletes"` // Delete, InvalidateTags and Clear calls that succeeded
+	DeleteErrors uint64 `json:"delete_errors"`
 }
 
 // counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.

@@ -118,6 +118,16 @@ func (s *Source) know(names ...string) {
 	}
 }
 
+// Text returns the text at path, whatever else is wrong in its section; ok is false where there is
+// none. It is for the name that says whose section to decode.
+func (s *Source) Text(path string) (text string, ok bool) {
+	if s.keys == nil {
+		return "", false
+	}
+	text, ok = s.keys.Get(strings.ReplaceAll(path, ".", delimiter)).(string)
+	return text, ok
+}
+
 // CheckSections reports every key at the top level that is not in names, with the nearest name. In
 // the root of an application's koanf (From with the path "") other keys are the application's own:
 // only those that are almost a name are reported. The error is an *Error.

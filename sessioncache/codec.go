@@ -36,7 +36,8 @@ const (
 	flagUser = 1 << iota
 	flagVerified
 	flagFields
-	knownFlags = flagUser | flagVerified | flagFields
+	flagCapped
+	knownFlags = flagUser | flagVerified | flagFields | flagCapped
 )
 
 var (
@@ -105,6 +106,9 @@ func appendSession(dst []byte, s *CachedSession) ([]byte, error) {
 	}
 	if len(s.CustomFields) > 0 {
 		flags |= flagFields
+	}
+	if s.capped {
+		flags |= flagCapped
 	}
 
 	out := slices.Grow(dst, size)

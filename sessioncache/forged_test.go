@@ -149,7 +149,7 @@ func TestForgedNumbers(t *testing.T) {
 		"announced without a channel":   slices.Concat([]byte{1, 1 | 4}, user[2:], []byte{0, 1}, []byte{0}),
 		"count that overflows":          slices.Concat(user, []byte{1, 1}, channel(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), []byte{0}),
 		"verified without a user":       append([]byte{1, 2}, make([]byte, 16+4)...),
-		"unknown flag":                  append([]byte{1, 8}, make([]byte, 16+4)...),
+		"unknown flag":                  append([]byte{1, 16}, make([]byte, 16+4)...),
 		"number of more than 64 bits":   text(slices.Concat(bytes.Repeat([]byte{0x80}, 9), []byte{2})...),
 		"number of more than ten bytes": text(slices.Concat(bytes.Repeat([]byte{0x80}, 10), []byte{0})...),
 	}

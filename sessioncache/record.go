@@ -83,6 +83,7 @@ func (r *record) decode(in string) error {
 	r.ActiveOrderID = ID(d.text())
 	r.ActiveChannelID = ID(d.text())
 	r.AuthenticationStrategy = d.text()
+	r.capped = flags&flagCapped != 0
 	r.User = nil
 	if flags&flagUser != 0 {
 		r.user.Verified = flags&flagVerified != 0

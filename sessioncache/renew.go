@@ -37,7 +37,7 @@ func (r *renewals) end(id ID) {
 // session that is served, not only at those loaded: otherwise a user whose session always comes from
 // the cache would be logged out in the middle of work.
 func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) (*CachedSession, bool, error) {
-	if d.options.Renew == nil || session.Expires.Sub(st.clock.Now()) >= d.options.Duration/2 {
+	if d.options.Renew == nil || session.capped || session.Expires.Sub(st.clock.Now()) >= d.options.Duration/2 {
 		return session, true, nil
 	}
 	if !d.renewals.begin(session.ID) {
@@ -46,7 +46,11 @@ func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) 
 	defer d.renewals.end(session.ID)
 	token := session.Token.Reveal()
 	renewed, err := d.Update(ctx, token, func(ctx context.Context) (*CachedSession, error) {
-		return d.options.Renew(ctx, session.Clone())
+		renewed, err := d.options.Renew(ctx, session.Clone())
+		if renewed != nil {
+			renewed.capped = !renewed.Expires.After(session.Expires)
+		}
+		return renewed, err
 	})
 	switch failure := (*cache.Error)(nil); {
 	case errors.Is(err, cache.ErrNotFound):

@@ -15,6 +15,7 @@ import (
 type row struct {
 	mu       sync.Mutex
 	session  *sessioncache.CachedSession
+	limit    time.Time // zero: none
 	renewals int
 	failure  error
 }
@@ -41,6 +42,9 @@ func renewing(t *testing.T, ttl, staleAfter, duration time.Duration) (*fixture, 
 				return nil, r.failure
 			}
 			r.session.Expires = f.clock.Now().Add(duration)
+			if !r.limit.IsZero() && r.session.Expires.After(r.limit) {
+				r.session.Expires = r.limit
+			}
 			return r.session.Clone(), nil
 		}})
 	r.session = f.session("token", duration)
@@ -103,6 +107,29 @@ func TestRenewalOfARevokedSession(t *testing.T) {
 		if f.found(t, "token") {
 			t.Errorf("%s: the revoked session is still cached", name)
 		}
+	}
+}
+
+// A session that cannot be prolonged any more is not renewed with every request.
+func TestRenewalAtTheCap(t *testing.T) {
+	t.Parallel()
+	f, r := renewing(t, time.Hour, 10*time.Minute, time.Hour)
+	if _, _, err := f.GetOrLoad(t.Context(), "token", r.load); err != nil {
+		t.Fatal(err)
+	}
+	r.limit = r.session.Expires
+	f.clock.Advance(45 * time.Minute)
+	for range 10 {
+		if _, found, err := f.GetOrLoad(t.Context(), "token", r.load); err != nil || !found {
+			t.Fatalf("found %t, err %v", found, err)
+		}
+	}
+	if r.renewals != 1 {
+		t.Errorf("%d renewals for 10 requests, want 1", r.renewals)
+	}
+	f.clock.Advance(10 * time.Minute) // stale_after: the limit may have been raised
+	if _, found, err := f.GetOrLoad(t.Context(), "token", r.load); err != nil || !found || r.renewals != 2 {
+		t.Errorf("found %t, err %v, %d renewals; want one more try", found, err, r.renewals)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -14,6 +15,23 @@ import (
 // empty ID means "none". It is a type of its own so that a session token cannot be passed where an
 // id is meant, nor a channel id where a permission is.
 type ID string
+
+// Scan implements sql.Scanner, for keys that the database has as text or as integers.
+func (id *ID) Scan(value any) error {
+	switch value := value.(type) {
+	case string:
+		*id = ID(value)
+	case []byte:
+		*id = ID(value)
+	case int64:
+		*id = ID(strconv.FormatInt(value, 10))
+	case nil:
+		*id = ""
+	default:
+		return fmt.Errorf("sessioncache: an ID is text or an integer, not a %T", value)
+	}
+	return nil
+}
 
 // CachedSession is the CachedSession of the seed: what a request needs to know about the session it
 // belongs to, without reading the database.
@@ -46,6 +64,10 @@ type CachedSession struct {
 	// anything else is a *FieldError when the session is encoded. Each value comes back with the type
 	// it had, an empty slice or map as nil, a time to the nanosecond and in UTC.
 	CustomFields map[string]any
+
+	// capped: Options.Renew could not prolong the session, so asking again is in vain until it is read
+	// from the database again.
+	capped bool
 }
 
 // User is the CachedSessionUser of the seed: the user of a session and what they may do.

@@ -5,6 +5,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"math"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/vmihailenco/msgpack/v5"
@@ -21,16 +22,28 @@ func (CBOR) Name() string { return "cbor" }
 // Append implements cache.Codec.
 func (CBOR) Append(dst []byte, value any) ([]byte, error) {
 	buffer := bytes.NewBuffer(dst)
-	err := cborMode.NewEncoder(buffer).Encode(value)
+	err := cborEncoding.NewEncoder(buffer).Encode(value)
 	return buffer.Bytes(), err
 }
 
 // Unmarshal implements cache.Codec.
-func (CBOR) Unmarshal(data []byte, target any) error { return cbor.Unmarshal(data, target) }
+func (CBOR) Unmarshal(data []byte, target any) error { return cborDecoding.Unmarshal(data, target) }
 
-// cborMode keeps the nanoseconds and the zone of a time.Time; the library's default truncates to
+// cborDecoding reads whatever the encoder writes: the library's default limits are lower than
+// max_value_bytes.
+var cborDecoding = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{
+		MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, MaxNestedLevels: maxDepth, UTF8: cbor.UTF8DecodeInvalid,
+	}.DecMode()
+	if err != nil {
+		panic(err) // as below
+	}
+	return mode
+}()
+
+// cborEncoding keeps the nanoseconds and the zone of a time.Time; the library's default truncates to
 // seconds.
-var cborMode = func() cbor.EncMode {
+var cborEncoding = func() cbor.EncMode {
 	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode()
 	if err != nil {
 		panic(err) // the options are constants, and a test runs this
@@ -58,6 +71,9 @@ func (MessagePack) Append(dst []byte, value any) ([]byte, error) {
 
 // Unmarshal implements cache.Codec.
 func (MessagePack) Unmarshal(data []byte, target any) error {
+	if err := wellFormed(data); err != nil {
+		return err
+	}
 	decoder := msgpack.GetDecoder()
 	defer msgpack.PutDecoder(decoder)
 	decoder.Reset(bytes.NewReader(data))

@@ -28,7 +28,15 @@ func (f *Fence) TagLog() (remembered, queued int) {
 }
 
 // Floor is the highest sequence that was forgotten.
-func (f *Fence) Floor() uint64 { return f.tags.floor.Load() }
+func (f *Fence) Floor() (floor uint64) {
+	for i := range f.tags.shards {
+		s := &f.tags.shards[i]
+		s.RLock()
+		floor = max(floor, s.floor)
+		s.RUnlock()
+	}
+	return floor
+}
 
 // Begin and Finish are the two halves of InvalidateTags, so that a test can run something in between.
 func (f *Fence) Begin() (sequence uint64) { return f.sequence.Add(1) }

@@ -21,10 +21,10 @@ const stripeCount = 256
 
 // Options bound a Fence. All fields are required.
 type Options struct {
-	// MaxTags is how many invalidated tags are remembered exactly. When there are more, everything
-	// that carries any tag and is older than the forgotten ones counts as invalidated.
+	// MaxTags is how many invalidated tags are remembered exactly. When there are more, entries that
+	// carry tags and are older than the forgotten ones count as invalidated.
 	MaxTags int
-	// MaxLeases is how many leases may be out; beyond it, one of the older ones is revoked.
+	// MaxLeases is how many leases may be out; beyond it, another one is revoked.
 	MaxLeases int
 	// LeaseTTL is how long a lease is good.
 	LeaseTTL time.Duration
@@ -38,6 +38,7 @@ type Fence struct {
 	seed    maphash.Seed
 
 	sequence    atomic.Uint64 // of the latest lease or invalidation
+	_           [56]byte      // every lease writes sequence; every Get reads what follows
 	invalidated atomic.Uint64 // of the latest invalidation of any kind: the fast path of Good
 	cleared     atomic.Uint64 // of the latest Clear
 	tags        tagLog

@@ -1,24 +1,19 @@
 package fence
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync"
 
 const tagShardCount = 16
 
 // tagLog remembers when each tag was invalidated last, for a bounded number of tags.
-type tagLog struct {
-	shards [tagShardCount]tagShard
-	// floor is the highest sequence that was forgotten: a tagged entry below it may have carried a
-	// forgotten tag.
-	floor atomic.Uint64
-}
+type tagLog struct{ shards [tagShardCount]tagShard }
 
 type tagShard struct {
 	sync.RWMutex
 	limit int
 	last  map[uint64]uint64 // tag → sequence of its last invalidation
+	// floor is the highest sequence that was forgotten: an entry below it, with a tag of this shard,
+	// may have carried a forgotten one.
+	floor uint64
 	// queue holds (tag, sequence) in the order of noting, for forgetting the oldest. A tag that is
 	// noted again leaves its older element behind, dead, until that is popped or compacted away.
 	queue []tagEvent
@@ -38,14 +33,13 @@ func (l *tagLog) good(sequence uint64, tags []uint64) bool {
 	for _, tag := range tags {
 		s := &l.shards[tag%tagShardCount]
 		s.RLock()
-		last := s.last[tag]
+		last := max(s.last[tag], s.floor)
 		s.RUnlock()
 		if last > sequence {
 			return false
 		}
 	}
-	// Only now: note raises the floor before it forgets, so who misses a tag sees its floor.
-	return l.floor.Load() <= sequence
+	return true
 }
 
 func (l *tagLog) note(tag, sequence uint64) {
@@ -61,7 +55,7 @@ func (l *tagLog) note(tag, sequence uint64) {
 		oldest := s.queue[0]
 		s.queue = s.queue[1:]
 		if s.last[oldest.tag] == oldest.sequence {
-			raise(&l.floor, oldest.sequence)
+			s.floor = max(s.floor, oldest.sequence)
 			delete(s.last, oldest.tag)
 		}
 	}
@@ -72,7 +66,7 @@ func (l *tagLog) note(tag, sequence uint64) {
 
 // compact drops the dead elements of the queue; at least half of it is dead.
 func (s *tagShard) compact() {
-	live := make([]tagEvent, 0, len(s.last)+1)
+	live := make([]tagEvent, 0, 2*s.limit+1)
 	for _, e := range s.queue {
 		if s.last[e.tag] == e.sequence {
 			live = append(live, e)

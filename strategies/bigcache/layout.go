@@ -46,7 +46,7 @@ func plan(o Options, service cache.Options) (layout, error) {
 	half := megabytes * int(cache.MiB) / shards / 2
 	if half <= largest {
 		need := cache.Size(2*largest)/cache.MiB + 1 // megabytes for the entries
-		return layout{}, &cache.OptionError{Name: Name + ".max_size", Reason: fmt.Sprintf(
+		return layout{}, &cache.OptionError{Name: "max_size", Reason: fmt.Sprintf(
 			"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
 			o.MaxSize, service.MaxValueBytes, (4*need+2)/3*cache.MiB)}
 	}

@@ -130,8 +130,8 @@ func TestMaxSizeTooSmall(t *testing.T) {
 		}
 		err := initialise(2 * cache.MiB)
 		var option *cache.OptionError
-		if !errors.As(err, &option) || option.Name != "bigcache.max_size" {
-			t.Errorf("max_value_bytes %v: error %v, want an OptionError of bigcache.max_size", limit, err)
+		if !errors.As(err, &option) || option.Name != "max_size" {
+			t.Errorf("max_value_bytes %v: error %v, want an OptionError of max_size", limit, err)
 			continue
 		}
 		match := figure.FindStringSubmatch(option.Reason)

@@ -12,7 +12,9 @@ import (
 // means its default.
 type Options struct {
 	// MaxSize is the memory for entries and their index. When it is full, the oldest entries go.
-	// At least 2MiB. Default 64MiB.
+	// At least 2MiB. Default 64MiB. Measured under tenfold overfill, 0.8 to 1.1 of it is used;
+	// entries of less than 50 bytes after values of max_value_bytes reach 1.6, because bigcache's
+	// index grows with their number and each shard keeps a buffer of its largest entry.
 	MaxSize cache.Size `koanf:"max_size"`
 	// Shards is the highest number of parts that lock separately, a power of two. There are fewer
 	// where a part would be too small to hold a value of max_value_bytes. Default 256.

@@ -93,7 +93,7 @@ func (s *Strategy) Init(_ context.Context, in cache.Injector) error {
 		// bigcache has seconds, and ends entries by the system's clock and not by ours: it must
 		// never be the first to do so. CleanWindow 0 starts no goroutine; expired entries are
 		// overwritten when their space is needed.
-		LifeWindow:         service.MaxTTL + time.Hour,
+		LifeWindow:         max(service.MaxTTL, service.MaxTTL+time.Hour), // the sum may overflow
 		CleanWindow:        0,
 		MaxEntriesInWindow: layout.shards, // small: shards grow with use
 		MaxEntrySize:       64,
@@ -146,11 +146,12 @@ func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache
 	if err != nil {
 		return err
 	}
+	sequence := st.fence.Sequence() // now: an invalidation that comes while Set waits shall win
 	return st.fence.Update(st.fence.Hash(key), func() error {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, st.remove(key))
 		}
-		return st.put(key, value, opts, st.fence.Sequence(), st.hashes(opts.Tags))
+		return st.put(key, value, opts, sequence, st.hashes(opts.Tags))
 	})
 }
 

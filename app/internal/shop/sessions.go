@@ -92,7 +92,7 @@ func sessionOf(ctx context.Context, q querier, token string) (*sessioncache.Cach
 	var expires int64
 	var roleList, permissionList []byte
 	err := q.QueryRowContext(ctx, `
-		SELECT CAST(s.id AS TEXT), s.expires, CAST(u.id AS TEXT), u.identifier,
+		SELECT s.id, s.expires, u.id, u.identifier,
 			(SELECT json_group_array(role) FROM user_roles WHERE user = u.id),
 			(SELECT json_group_array(DISTINCT permission) FROM user_roles JOIN role_permissions USING (role) WHERE user = u.id)
 		FROM sessions s JOIN users u ON u.id = s.user

@@ -1,0 +1,83 @@
+package codec
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// maxDepth limits how deep arrays and maps may be nested: deeper ones could exhaust the stack of a
+// decoder, which nothing can recover from.
+const maxDepth = 1000
+
+var errMalformed = errors.New("codec: malformed MessagePack")
+
+// wellFormed checks that data is one MessagePack value and nothing else. The library believes the
+// lengths that are announced, so that a few damaged bytes would make it allocate gigabytes.
+//
+// Formats: https://github.com/msgpack/msgpack/blob/master/spec.md
+func wellFormed(data []byte) error {
+	open := []uint64{1} // how many values are still to come, at each level
+	for len(open) > 0 {
+		last := len(open) - 1
+		if open[last] == 0 {
+			open = open[:last]
+			continue
+		}
+		open[last]--
+		if len(data) == 0 {
+			return errMalformed
+		}
+		head := data[0]
+		data = data[1:]
+		var size, values uint64
+		switch {
+		case head <= 0x7f || head >= 0xe0 || head == 0xc0 || head == 0xc2 || head == 0xc3: // small integers, nil, booleans
+		case head <= 0x8f: // small map
+			values = 2 * uint64(head&0x0f)
+		case head <= 0x9f: // small array
+			values = uint64(head & 0x0f)
+		case head <= 0xbf: // small string
+			size = uint64(head & 0x1f)
+		case head >= 0xc4 && head <= 0xc6, head >= 0xd9 && head <= 0xdb: // binary, string
+			size = announced(&data, 1<<((head-0xc4)%0x15))
+		case head >= 0xc7 && head <= 0xc9: // extension, with its type
+			size = announced(&data, 1<<(head-0xc7)) + 1
+		case head == 0xca || head == 0xcb: // floats
+			size = 4 << (head - 0xca)
+		case head >= 0xcc && head <= 0xd3: // integers, unsigned and signed
+			size = 1 << ((head - 0xcc) % 4)
+		case head >= 0xd4 && head <= 0xd8: // extension of fixed size, with its type
+			size = 1<<(head-0xd4) + 1
+		case head == 0xdc || head == 0xdd:
+			values = announced(&data, 2<<(head-0xdc))
+		case head == 0xde || head == 0xdf:
+			values = 2 * announced(&data, 2<<(head-0xde))
+		default: // 0xc1 is never used
+			return errMalformed
+		}
+		// Each value has a byte at least.
+		if size+values > uint64(len(data)) || len(open) == maxDepth {
+			return errMalformed
+		}
+		data = data[size:]
+		if values > 0 {
+			open = append(open, values)
+		}
+	}
+	if len(data) > 0 {
+		return errMalformed
+	}
+	return nil
+}
+
+// announced takes a length of that many bytes off data. Where data is too short it is larger than
+// any data.
+func announced(data *[]byte, width int) uint64 {
+	var length [8]byte
+	if len(*data) < width {
+		return 1 << 62
+	}
+	copy(length[8-width:], (*data)[:width])
+	*data = (*data)[width:]
+	return binary.BigEndian.Uint64(length[:])
+}

@@ -12,7 +12,7 @@ type (
 	// CacheService is cache.Service.
 	CacheService = cache.Service
 	// CacheTtlProvider is cache.Clock.
-	CacheTtlProvider = cache.Clock //nolint:revive,staticcheck // the seed's spelling
+	CacheTtlProvider = cache.Clock //nolint:revive // the seed's spelling
 	// SetCacheKeyOptions is cache.SetOptions.
 	SetCacheKeyOptions = cache.SetOptions
 	// Injector is cache.Injector.

@@ -198,9 +198,9 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 }
 
 // newStrategy runs a factory, which is foreign code.
-func newStrategy[S any](path, name string, make func() (S, error)) (strategy S, err error) {
+func newStrategy[S any](path, name string, build func() (S, error)) (strategy S, err error) {
 	defer recovered(fmt.Sprintf("%s.%s: the factory", path, name), &err)
-	strategy, err = make()
+	strategy, err = build()
 	var known *config.Error
 	switch {
 	case err != nil && !errors.As(err, &known):

@@ -86,7 +86,7 @@ func TestStartTimedOut(t *testing.T) {
 		j := &journal{}
 		s, _, options := both(j)
 		s.init = func(context.Context, cache.Injector) error {
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			return nil
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -94,7 +94,7 @@ func TestStartTimedOut(t *testing.T) {
 		if err := newApp(options).Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Start: %v, want the deadline", err)
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		synctest.Wait()
 		j.is(t, "storage init", "sessions init", "sessions destroy", "storage destroy")
 	})

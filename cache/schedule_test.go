@@ -125,7 +125,7 @@ func (s *schedule) write(c *cache.Cache[int64], how int) {
 			s.t.Errorf("schedule %s: %v", s.id, err)
 			return
 		}
-		s.raise(version)
+		raise(&s.floor, version)
 	})
 }
 
@@ -143,14 +143,15 @@ func (s *schedule) update(c *cache.Cache[int64]) {
 			s.t.Errorf("schedule %s: %v", s.id, err)
 			return
 		}
-		s.raise(version)
+		raise(&s.floor, version)
 	})
 }
 
-func (s *schedule) raise(version int64) {
+// raise sets floor to at least version.
+func raise(floor *atomic.Int64, version int64) {
 	for {
-		floor := s.floor.Load()
-		if floor >= version || s.floor.CompareAndSwap(floor, version) {
+		old := floor.Load()
+		if old >= version || floor.CompareAndSwap(old, version) {
 			return
 		}
 	}
@@ -319,8 +320,7 @@ func TestRacesWithRealThreads(t *testing.T) {
 							t.Error(err)
 							return
 						}
-						for old := floor.Load(); old < version && !floor.CompareAndSwap(old, version); old = floor.Load() {
-						}
+						raise(&floor, version)
 					}
 				})
 			}

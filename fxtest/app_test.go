@@ -37,7 +37,7 @@ func userTest(t *testing.T, options ...fx.Option) {
 		}
 		return value
 	}
-	if price() != 101 || price() != 101 {
+	if first, second := price(), price(); first != 101 || second != 101 {
 		t.Error("the second look did not come from the cache")
 	}
 	app.Clock.Advance(time.Minute)
@@ -142,7 +142,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			command := exec.Command(os.Args[0], "-test.run=^TestFailing$", "-test.v") //nolint:gosec,noctx // this very binary
+			command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFailing$", "-test.v")
 			command.Env = append(os.Environ(), "FXTEST_FAIL="+name)
 			out, err := command.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestFailing") || !strings.Contains(string(out), want) {

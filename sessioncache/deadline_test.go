@@ -47,7 +47,7 @@ func TestLateWriteIsCancelled(t *testing.T) {
 		}
 		check(t, f.Delete(t.Context(), "token"))
 		release()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if f.found(t, "token") {
 			t.Error("the late write landed after the deletion")
@@ -66,7 +66,7 @@ func TestLateSetIsCancelled(t *testing.T) {
 		}
 		check(t, f.Delete(t.Context(), "token"))
 		release()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if f.found(t, "token") {
 			t.Error("the late Set landed after the deletion")

@@ -55,6 +55,6 @@ type Factory struct {
 	New func(cfg cache.Decoder) (Strategy, error)
 }
 
-// ErrTokenMismatch: a session without a token, or one that has another token than it was asked for.
+// ErrTokenMismatch says that there is a session without a token, or one that has another token than it was asked for.
 // Storing it would let one user act as another.
 var ErrTokenMismatch = errors.New("sessioncache: the session's token is not the one it was loaded for")

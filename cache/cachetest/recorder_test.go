@@ -117,7 +117,7 @@ func TestDelayNext(t *testing.T) {
 		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != 50*time.Millisecond {
 			t.Errorf("a delayed Set with a deadline of 50 ms: %v after %v", err, took)
 		}
-		time.Sleep(2 * time.Second) // of the bubble's clock
+		<-time.After(2 * time.Second) // of the bubble's clock
 		if _, found, _ := strategy.Get(t.Context(), "ns:a"); found {
 			t.Error("a Set that was given up was performed later")
 		}

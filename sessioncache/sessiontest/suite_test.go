@@ -313,7 +313,7 @@ func TestSuiteBites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pattern := "^TestMutant$/^" + strings.ReplaceAll(m.fails, "/", "$/^") + "$"
-			command := exec.Command(os.Args[0], "-test.run="+pattern, "-test.v")
+			command := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+pattern, "-test.v")
 			command.Env = append(os.Environ(), "SESSIONTEST_MUTANT="+name)
 			out, err := command.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestMutant/"+m.fails) {

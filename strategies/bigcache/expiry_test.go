@@ -73,13 +73,13 @@ func TestLifeWindowIsNeverFirst(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(ttl - time.Millisecond) // in the bubble: no time passes outside
+		<-time.After(ttl - time.Millisecond) // in the bubble: no time passes outside
 		for range 3 {
 			o.set("other", "w") // each may end the oldest entry of the shard
 		}
 		o.hit("oldest", "v")
 		o.hit("old", "v")
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		o.miss("oldest")
 	})
 }

@@ -1,0 +1,21 @@
+package noop_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/strategies/noop"
+)
+
+func Example() {
+	var strategy noop.Strategy
+	ctx := context.Background()
+	fmt.Println(strategy.Set(ctx, "key", []byte("value"), cache.SetOptions{TTL: time.Minute}))
+	_, found, err := strategy.Get(ctx, "key")
+	fmt.Println(found, err)
+	// Output:
+	// <nil>
+	// false <nil>
+}

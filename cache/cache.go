@@ -169,7 +169,7 @@ func (c *Cache[T]) key(key string) (string, error) {
 	}
 	if c.policy.HashKeys {
 		digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key))) //nolint:gosec // saves a copy; Sum256 only reads
-		return c.prefix + unsafe.String(&digest[0], len(digest)), nil //nolint:gosec // saves a copy; + copies
+		return c.prefix + unsafe.String(&digest[0], len(digest)), nil           //nolint:gosec // saves a copy; + copies
 	}
 	if Size(len(c.prefix)-len(c.service.prefix)+len(key)) > c.service.options.MaxKeyBytes {
 		return "", ErrInvalidKey

@@ -151,7 +151,7 @@ func TestLoaderBreaks(t *testing.T) {
 	}{
 		{"panic", func() { panic("secret-in-panic") }, nil},
 		{"panic with an error", func() { panic(boom) }, boom},
-		{"nil panic", func() { panic(nil) }, nil}, //nolint:govet // what a loader may do
+		{"nil panic", func() { panic(nil) }, nil},               //nolint:govet // what a loader may do
 		{"nil dereference", func() { var p *int; *p = 1 }, nil}, //nolint:govet // what a loader may do
 		{"Goexit", runtime.Goexit, nil},
 	} {

@@ -20,7 +20,7 @@ func heap() int64 {
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
-	return int64(stats.HeapAlloc) //nolint:gosec // below 2^63
+	return int64(stats.HeapAlloc)
 }
 
 // fixed is what a strategy needs beside its entries: bookkeeping of tags and leases, shards.

@@ -416,17 +416,13 @@ func TestLateCallerIsServedByTheEntry(t *testing.T) {
 		<-read
 		beforeFill := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) })
 		synctest.Wait()
-		var afterwards <-chan outcome[int]
+		afterwards := make(chan (<-chan outcome[int]), 1)
 		strategy.hook = func() {
-			afterwards = async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) })
+			afterwards <- async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) })
 			synctest.Wait()
 		}
 		close(release)
-		for _, call := range []<-chan outcome[int]{first, beforeFill, afterwards} {
-			if call == nil {
-				synctest.Wait()
-				call = afterwards
-			}
+		for _, call := range []<-chan outcome[int]{first, beforeFill, <-afterwards} {
 			if got := <-call; got.value != 1 || got.err != nil {
 				t.Errorf("got %+v", got)
 			}

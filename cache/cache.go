@@ -178,7 +178,7 @@ func (c *Cache[T]) key(key string) (string, error) {
 }
 
 func (c *Cache[T]) get(ctx context.Context, physical string) (value T, found bool, err error) {
-	sealed, found, err := c.service.read(ctx, physical)
+	sealed, found, err := c.service.read(ctx, physical, c.tags, c.policy.TagsOf == nil)
 	if err != nil || !found {
 		return value, false, err
 	}

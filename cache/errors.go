@@ -24,6 +24,9 @@ var (
 	// ErrUnavailable: the storage could not be reached, or not in time. Whether the operation was
 	// applied is unknown.
 	ErrUnavailable = errors.New("cache: storage unavailable")
+	// ErrNotReplicated: a revocation was applied, but fewer replicas confirmed it in time than the
+	// configuration asks for; should the server be lost now, it may be undone.
+	ErrNotReplicated = errors.New("cache: applied, but not confirmed by enough replicas")
 	// ErrNotFound is what a loader returns when there is nothing to load: GetOrLoad returns it to
 	// every waiting caller and stores nothing.
 	ErrNotFound = errors.New("cache: not found")

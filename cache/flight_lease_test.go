@@ -3,6 +3,8 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/strategies/noop"
 )
 
 // lock_wait: while somebody else holds the lease, GetOrLoad waits for the value, not longer than
@@ -377,4 +380,50 @@ func TestStartAgainBesideAStuckLoad(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A load that Stop gave up on ends while the next run of the Service is already loading: the two runs
+// share no accounting that could mistake one for the other (a reused sync.WaitGroup panics).
+func TestStartAgainWhileAnOldLoadEnds(t *testing.T) {
+	t.Parallel()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 500 {
+		service := newService(t, noop.Strategy{}, cache.Options{})
+		c := newCache(t, service, "c", cache.Policy[int]{})
+		if err := service.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		entered, release := make(chan struct{}), make(chan struct{})
+		old := async(func() (int, error) {
+			return c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
+				close(entered)
+				<-release
+				return 1, nil
+			})
+		})
+		<-entered
+		if err := service.Stop(gone); err == nil {
+			t.Fatal("Stop did not report the stuck loader")
+		}
+		if err := service.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		var callers sync.WaitGroup
+		for range 4 {
+			callers.Go(func() {
+				for n := range 20 {
+					if got, err := c.GetOrLoad(t.Context(), fmt.Sprint(n), value(n)); got != n || err != nil {
+						t.Errorf("GetOrLoad = %v, %v", got, err)
+					}
+				}
+			})
+		}
+		close(release)
+		<-old
+		callers.Wait()
+		if err := service.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

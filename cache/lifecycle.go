@@ -81,10 +81,16 @@ func (s *Service) destroy(ctx context.Context) (err error) {
 	return nil
 }
 
-// loads keeps account of the goroutines that run loaders, so that none outlives Stop.
+// loads keeps account of the goroutines that run loaders, so that none outlives Stop unnoticed.
 type loads struct {
-	mu      sync.Mutex
-	ctx     context.Context // ends when the Service closes
+	mu  sync.Mutex
+	run *loadRun // nil before Start
+}
+
+// loadRun are the loads between one Start and the next Stop. Each has an account of its own, because a
+// load that does not listen may end long after the Service was started again.
+type loadRun struct {
+	ctx     context.Context // ends with Stop
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -92,36 +98,39 @@ type loads struct {
 func (l *loads) open() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.run = &loadRun{}
+	l.run.ctx, l.run.cancel = context.WithCancel(context.Background())
 }
 
-// run starts load in a goroutine of its own, in a context with the values of parent but not its end,
-// which cancel ends. life is what ends when the Service closes. It reports false after that.
-func (l *loads) run(parent context.Context, load func(context.Context)) (life context.Context, cancel context.CancelFunc, ok bool) {
+// start runs load in a goroutine of its own, in a context with the values of parent but not its end,
+// which cancel ends. life is what ends with Stop. It reports false after that.
+func (l *loads) start(parent context.Context, load func(context.Context)) (life context.Context, cancel context.CancelFunc, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx == nil || l.ctx.Err() != nil {
+	run := l.run
+	if run == nil || run.ctx.Err() != nil {
 		return nil, nil, false
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
-	stop := context.AfterFunc(l.ctx, cancel)
-	l.running.Add(1)
+	stop := context.AfterFunc(run.ctx, cancel)
+	run.running.Add(1)
 	go func() {
-		defer l.running.Done()
+		defer run.running.Done()
 		defer cancel()
 		defer stop()
 		load(ctx)
 	}()
-	return l.ctx, cancel, true
+	return run.ctx, cancel, true
 }
 
 func (l *loads) close(ctx context.Context) error {
 	l.mu.Lock()
-	l.cancel()
+	run := l.run
+	run.cancel()
 	l.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
-		l.running.Wait()
+		run.running.Wait()
 		close(done)
 	}()
 	select {

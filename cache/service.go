@@ -22,6 +22,7 @@ type Service struct {
 	strategy Strategy
 	leaser   Leaser // strategy itself, or a fence of this process around it
 	local    bool   // the strategy never waits: no deadline is needed
+	hinted   Hinted // the strategy, where it is that
 	meter    metric.Meter
 
 	phase     atomic.Int32
@@ -66,6 +67,7 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 		s.leaser = newFenced(strategy, options.Clock)
 	}
 	_, s.local = strategy.(Local)
+	s.hinted, _ = strategy.(Hinted)
 	return s, nil
 }
 
@@ -83,7 +85,7 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	if err != nil {
 		return false, s.fail("get", err)
 	}
-	sealed, found, err := s.read(ctx, physical)
+	sealed, found, err := s.read(ctx, physical, nil, false)
 	if err != nil || !found {
 		return false, err
 	}
@@ -168,15 +170,19 @@ func (s *Service) tags(tags []string) ([]string, error) {
 	return physical, nil
 }
 
-// read returns the entry of a physical key, still encoded. It counts misses and errors; the caller
-// counts the hit once it could decode it.
-func (s *Service) read(ctx context.Context, physical string) (sealed []byte, found bool, err error) {
+// read returns the entry of a physical key, still encoded. Where known, its tags are expected to be
+// tags. It counts misses and errors; the caller counts the hit once it could decode it.
+func (s *Service) read(ctx context.Context, physical string, tags []string, known bool) (sealed []byte, found bool, err error) {
 	defer s.recovered("get", &err)
 	if err := s.ready(); err != nil {
 		return nil, false, s.fail("get", err)
 	}
 	bounded, cancel := s.bounded(ctx)
-	sealed, found, err = s.strategy.Get(bounded, physical)
+	if known && s.hinted != nil {
+		sealed, found, err = s.hinted.GetHinted(bounded, physical, tags)
+	} else {
+		sealed, found, err = s.strategy.Get(bounded, physical)
+	}
 	cancel()
 	if err != nil {
 		s.counters.errors.Add(1)

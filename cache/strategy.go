@@ -113,6 +113,13 @@ type Clearer interface {
 	Clear(ctx context.Context) error
 }
 
+// Hinted is an optional part of a Strategy: GetHinted is Get for a key whose entry is expected to carry
+// exactly tags, which lets a storage fetch what it needs to judge them together with the entry. The
+// hint may be wrong; the answer is that of Get.
+type Hinted interface {
+	GetHinted(ctx context.Context, key string, tags []string) (value []byte, found bool, err error)
+}
+
 // Local is an optional part of a Strategy, a marker: no operation ever waits for anything outside
 // the process. Service then saves the timer of a per-operation deadline.
 type Local interface {

@@ -11,6 +11,7 @@ package sessiontest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -63,7 +64,8 @@ func OnStorage(newStorage func(testing.TB) cache.Strategy) func(testing.TB) Subj
 	return func(t testing.TB) Subject {
 		clock := cachetest.NewClock(time.Now().Truncate(time.Millisecond))
 		service, err := cache.NewService(newStorage(t), cache.Options{
-			Clock: clock, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
+			Namespace: rand.Text(), // the storage may be shared
+			Clock:     clock, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		})
 		must(t, err)
 		container := dig.New()

@@ -73,7 +73,7 @@ func TestUnknownStrategyListsTheKnown(t *testing.T) {
 		fxcache.Register(cache.Factory{Name: "alpha", New: func(cache.Decoder) (cache.Strategy, error) { return noop.Strategy{}, nil }}),
 		fxcache.Override(map[string]any{"cache.strategy": "bigcashe", "cache.codec": "xml", "session_cache.strategy": "x"}),
 	).Err()
-	for _, want := range []string{`cache.strategy (code): there is no strategy "bigcashe"; choose one of alpha, bigcache, noop`,
+	for _, want := range []string{`cache.strategy (code): there is no strategy "bigcashe"; choose one of alpha, bigcache, noop, redis`,
 		`session_cache.strategy (code): there is no strategy "x"; choose one of default, noop`, "cache.codec"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in: %v", want, err)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fxcache/fxcache/fxtest"
 )
 
 // TestStory tells the whole story to the real program, on every configuration that needs no server.
@@ -60,6 +62,19 @@ func TestStoryOfTwoInstances(t *testing.T) {
 	here := launch(t, "-db", database, "-config", "configs/noop.yaml")
 	there := launch(t, "-db", database, "-config", "configs/noop.yaml")
 	story{here: here.url, there: there.url, cached: "database"}.tell(t)
+	here.stop(t)
+	there.stop(t)
+}
+
+// TestStoryOnOneRedis: two programs, one database and one Redis. Who logs in on one finds the session
+// in the cache of the other, and who logs out on one is refused by the other with the next request.
+func TestStoryOnOneRedis(t *testing.T) {
+	t.Parallel()
+	config := write(t, fxtest.Redis(t))
+	database := filepath.Join(t.TempDir(), "shop.db")
+	here := launch(t, "-db", database, "-config", config)
+	there := launch(t, "-db", database, "-config", config)
+	story{here: here.url, there: there.url, cached: "cache"}.tell(t)
 	here.stop(t)
 	there.stop(t)
 }

@@ -72,6 +72,10 @@ func TestUserTest(t *testing.T) {
 		t.Parallel()
 		userTest(t, fxtest.Config("cache: {strategy: bigcache, codec: cbor, bigcache: {max_size: 16MiB}}"))
 	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		userTest(t, fxtest.Config(fxtest.Redis(t)))
+	})
 	t.Run("module among the options", func(t *testing.T) {
 		t.Parallel()
 		userTest(t, fx.Module("shop", fxcache.Module))

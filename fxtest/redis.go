@@ -1,0 +1,17 @@
+package fxtest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/fxcache/fxcache/internal/redistest"
+)
+
+// Redis starts a real redis-server of the test's own, which ends with the test, and returns a
+// configuration for Config that uses it. Where redis-server is not installed the test is skipped,
+// and fails if CI=true.
+func Redis(t testing.TB) (config string) {
+	t.Helper()
+	redistest.Require(t)
+	return fmt.Sprintf("cache: {strategy: redis, redis: {addresses: [%q]}}", redistest.Start(t).Addr())
+}

@@ -1,0 +1,78 @@
+package redis_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/sessioncache/sessiontest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// on returns strategies with those options.
+func on(options redis.Options) func(testing.TB) cache.Strategy {
+	return func(t testing.TB) cache.Strategy {
+		t.Helper()
+		strategy, err := redis.New(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strategy
+	}
+}
+
+// conforms runs both suites, unchanged.
+func conforms(t *testing.T, options redis.Options) {
+	t.Run("cache", func(t *testing.T) {
+		cachetest.Run(t, on(options), cachetest.WallClock(), cachetest.NoEviction(), cachetest.Container(cache.Options{MaxValueBytes: cache.MiB}))
+	})
+	t.Run("sessions", func(t *testing.T) { sessiontest.Run(t, sessiontest.OnStorage(on(options))) })
+}
+
+func TestStandalone(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	conforms(t, redis.Options{Addresses: []string{redistest.Start(t).Addr()}})
+}
+
+// Several lanes on one server: what a cluster does to the scripts, without one.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	conforms(t, redis.Options{Addresses: []string{redistest.Start(t).Addr()}, Lanes: 8})
+}
+
+// The ACL rule of docs/redis.md is enough for both suites.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	document, err := os.ReadFile("../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`ACL SETUSER shop on >password (.*)`).FindStringSubmatch(string(document))
+	if rule == nil {
+		t.Fatal("docs/redis.md has no ACL rule")
+	}
+	// The suites choose namespaces of their own; the rule is for one.
+	rules := strings.Replace(rule[1], "~shop:*", "~*", 1)
+	server := redistest.Start(t, redistest.User("shop", "password", rules))
+	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: cache.NewSecret("password")})
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t, redistest.TLS())
+	files := server.TLSFiles()
+	options := redis.Options{Addresses: []string{server.Addr()}, TLS: redis.TLS{CA: files.CA, Cert: files.Cert, Key: files.Key, MinVersion: "1.3"}}
+	sessiontest.Run(t, sessiontest.OnStorage(on(options)))
+}

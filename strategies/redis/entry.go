@@ -1,0 +1,60 @@
+package redis
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// An entry, as store.lua writes it; its form is explained in good.lua.
+const (
+	entryFormat = 0x01
+	fixedBytes  = 1 + 8 + 2
+	nonceBytes  = 16
+)
+
+// appendFixed appends what the client knows of an entry: all up to the number of tags.
+func appendFixed(dst []byte, expiry int64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, entryFormat), uint64(expiry)) //nolint:gosec // read back as int64
+}
+
+// entry is a stored entry. Its methods take it apart in place.
+type entry []byte
+
+// expiry is when the entry ends, in Unix milliseconds. ok is false for what store.lua did not write.
+func (e entry) expiry() (ms int64, ok bool) {
+	if len(e) < fixedBytes || e[0] != entryFormat {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(e[1:])), true //nolint:gosec // written from int64
+}
+
+// tags calls each for each tag with its nonce, until it returns false, and returns the payload after
+// the last.
+func (e entry) tags(each func(name, nonce []byte) bool) (payload []byte, ok bool) {
+	rest := e[fixedBytes:]
+	for range binary.BigEndian.Uint16(e[9:]) {
+		if len(rest) < 2 {
+			return nil, false
+		}
+		length := int(binary.BigEndian.Uint16(rest))
+		if rest = rest[2:]; len(rest) < length+nonceBytes || !each(rest[:length], rest[length:length+nonceBytes]) {
+			return nil, false
+		}
+		rest = rest[length+nonceBytes:]
+	}
+	return rest, true
+}
+
+// milliseconds is a TTL rounded up to what Redis knows.
+func milliseconds(ttl time.Duration) (int64, error) {
+	if ttl <= 0 {
+		return 0, cache.ErrInvalidTTL
+	}
+	ms := ttl.Milliseconds()
+	if ttl%time.Millisecond != 0 {
+		ms++
+	}
+	return ms, nil
+}

@@ -1,0 +1,40 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// The application starts, and answers, while Redis is down. In an fx application the configuration does
+// what stands here.
+func ExampleNew() {
+	strategy, err := redis.New(redis.Options{Addresses: []string{"127.0.0.1:1"}}) // nobody is there
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	service, err := cache.NewService(strategy, cache.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	fmt.Println("start:", service.Start(ctx, nil))
+	defer func() { _ = service.Stop(ctx) }()
+
+	names, err := cache.New(service, "names", cache.Policy[string]{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(names.GetOrLoad(ctx, "42", func(context.Context) (string, error) { return "Alice", nil }))
+	fmt.Println(names.Delete(ctx, "42"))
+	// Output:
+	// start: <nil>
+	// Alice <nil>
+	// cache delete (*redis.Strategy): cache: storage unavailable: not connected yet
+}

@@ -1,0 +1,145 @@
+package redis
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// V9: different names are different Redis keys, whatever bytes they hold, and a key is never a tag, a
+// lease or a ledger.
+func TestNamesAreInjective(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	parts := []string{"", "a", "b", ":", "{", "}", "{0}", "{1}:", "%", "%7B", "%3A", "\x00", "\r\n", " ", "ä", "v", "t:", ":v:{0}:", strings.Repeat("x", 1024)}
+	draw := func() string {
+		var name strings.Builder
+		for range 1 + random.IntN(4) {
+			name.WriteString(parts[random.IntN(len(parts))])
+		}
+		return name.String()
+	}
+	for _, lanes := range []int{1, 64} {
+		n := names{lanes}
+		seen := map[string]string{} // Redis key → what it is for
+		claim := func(key, what string) {
+			if before, ok := seen[key]; ok && before != what {
+				t.Errorf("%q is both %s and %s", key, before, what)
+			}
+			seen[key] = what
+			if open, end := strings.Index(key, "{"), strings.Index(key, "}"); open < 0 || end < open+2 || key[open+1:end] == "" {
+				t.Errorf("%q has no hash tag", key)
+			}
+		}
+		for range 20_000 {
+			// As the Service makes them: the first ':' ends the namespace.
+			namespace := strings.NewReplacer("%", "%25", ":", "%3A").Replace(draw())
+			name := draw()
+			k := n.of(namespace + ":" + name)
+			id := fmt.Sprintf(" of %q in %q", name, namespace)
+			claim(k.value, "value"+id)
+			claim(k.lease, "lease"+id)
+			claim(k.tags+name, fmt.Sprintf("tag %q in %q, lane %d", name, namespace, n.lane(namespace+":"+name)))
+			claim(k.ledger, fmt.Sprintf("ledger of %q, lane %d", namespace, n.lane(namespace+":"+name)))
+		}
+	}
+}
+
+// All that a script sees lies in one slot.
+func TestOneLaneOneHashTag(t *testing.T) {
+	t.Parallel()
+	n := names{64}
+	for i := range 1000 {
+		k := n.of(fmt.Sprintf("n{s%d:key {%d}", i, i))
+		want := fmt.Sprintf("{%d}", n.lane(fmt.Sprintf("n{s%d:key {%d}", i, i)))
+		for _, key := range []string{k.value, k.lease, k.ledger, k.tags} {
+			if open := strings.Index(key, "{"); key[open:open+len(want)] != want {
+				t.Errorf("%q: the hash tag is not %s", key, want)
+			}
+		}
+	}
+}
+
+func FuzzEntry(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(sample("payload", "tag", "another"))
+	f.Add(sample("payload"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e := entry(data)
+		if _, ok := e.expiry(); !ok {
+			return
+		}
+		size := fixedBytes
+		payload, ok := e.tags(func(name, nonce []byte) bool {
+			size += 2 + len(name) + len(nonce)
+			return true
+		})
+		if ok && size+len(payload) != len(data) {
+			t.Errorf("%d bytes of header and %d of payload in %d", size, len(payload), len(data))
+		}
+	})
+}
+
+// sample is an entry as store.lua writes it.
+func sample(payload string, tags ...string) []byte {
+	e := binary.BigEndian.AppendUint16(appendFixed(nil, 1234), uint16(len(tags)))
+	for _, tag := range tags {
+		e = binary.BigEndian.AppendUint16(e, uint16(len(tag)))
+		e = append(append(e, tag...), strings.Repeat("n", nonceBytes)...)
+	}
+	return append(e, payload...)
+}
+
+func TestEntryCutAtEveryByte(t *testing.T) {
+	t.Parallel()
+	whole := sample("", "tag", "another")
+	if expiry, ok := entry(whole).expiry(); expiry != 1234 || !ok {
+		t.Errorf("expiry %d, %t", expiry, ok)
+	}
+	for n := range whole {
+		if _, ok := entry(whole[:n]).expiry(); !ok {
+			continue
+		}
+		if _, ok := entry(whole[:n]).tags(func(_, _ []byte) bool { return true }); ok {
+			t.Errorf("the first %d of %d bytes are an entry", n, len(whole))
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		options Options
+		wrong   string
+	}{
+		{Options{}, ""},
+		{Options{Mode: Cluster, Addresses: []string{"a:1", "b:2"}}, ""},
+		{Options{Mode: Sentinel, Addresses: []string{"a:1", "b:2"}}, ""},
+		{Options{Mode: "ring"}, "mode"},
+		{Options{Addresses: []string{"a:1", "b:2"}}, "addresses"},
+		{Options{DB: -1}, "db"},
+		{Options{Mode: Cluster, DB: 1}, "db"},
+		{Options{Connections: 3}, "connections"},
+		{Options{Connections: -1}, "connections"},
+		{Options{ReadBuffer: 1}, "read_buffer"},
+		{Options{WriteBuffer: -1}, "write_buffer"},
+		{Options{DialTimeout: -1}, "dial_timeout"},
+		{Options{Lanes: -1}, "lanes"},
+		{Options{Lanes: 1 << 15}, "lanes"},
+		{Options{LeaseTTL: 1}, "lease_ttl"},
+		{Options{WaitReplicas: -1}, "wait_replicas"},
+		{Options{TLS: TLS{Cert: "x"}}, "tls"},
+		{Options{TLS: TLS{MinVersion: "1.1"}}, "tls.min_version"},
+	} {
+		_, err := New(test.options)
+		var option *cache.OptionError
+		if test.wrong == "" && err != nil || test.wrong != "" && (!errors.As(err, &option) || option.Name != test.wrong) {
+			t.Errorf("%+v: %v, want a problem with %q", test.options, err, test.wrong)
+		}
+	}
+}

@@ -1,0 +1,13 @@
+-- Invalidates tags in one lane: forgets their nonces, and notes them in the ledger for the leases that
+-- are out. The deletion comes first and the script may run when memory is full: a revocation must not
+-- be refused.
+-- writes: KEYS[1] the ledger of the lane, KEYS[2…] the nonces
+-- ARGV:   the buckets of the tags in the ledger
+redis.call('UNLINK', unpack(KEYS, 2))
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local sequence = redis.call('HINCRBY', KEYS[1], 's', 1)
+  for i = 1, #ARGV do
+    redis.call('HSET', KEYS[1], ARGV[i], sequence)
+  end
+end
+return 1

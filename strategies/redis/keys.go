@@ -1,0 +1,69 @@
+package redis
+
+import (
+	"strconv"
+	"strings"
+)
+
+// names makes Redis keys of the Service's: "<namespace>:<kind>:{<lane>}:<name>". All that an operation
+// must see as one shares a lane, which is the hash tag, and so a slot of a Cluster. The namespace comes
+// first, so that an ACL rule can be limited to it.
+type names struct{ lanes int }
+
+// The kinds of keys.
+const (
+	kindValue  = "v"
+	kindLease  = "l"
+	kindTag    = "t"
+	kindLedger = "g" // one for each lane
+)
+
+// buckets is how many parts the tags are divided into, in the ledger. Two tags that share one refuse
+// each other's fills for as long as a loader runs.
+const buckets = 1024
+
+// split cuts the namespace off a key or tag of the Service. Braces in it would be taken for the hash
+// tag; '%' is escaped there already.
+func split(name string) (namespace, rest string) {
+	namespace, rest, found := strings.Cut(name, ":")
+	if !found { // nobody but a test: the Service puts its namespace before each
+		return "%", name
+	}
+	return strings.NewReplacer("{", "%7B", "}", "%7D").Replace(namespace), rest
+}
+
+// lane returns the lane of a key.
+func (n names) lane(key string) int { return int(hash(key) % uint64(n.lanes)) } //nolint:gosec // below lanes
+
+func prefix(namespace, kind string, lane int) string {
+	return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:"
+}
+
+// keys are the Redis keys for one key of the Service.
+type keys struct {
+	value, lease, ledger string
+	tags                 string // the prefix of those of tags
+}
+
+func (n names) of(key string) keys {
+	namespace, name := split(key)
+	lane := n.lane(key)
+	return keys{
+		value:  prefix(namespace, kindValue, lane) + name,
+		lease:  prefix(namespace, kindLease, lane) + name,
+		ledger: prefix(namespace, kindLedger, lane),
+		tags:   prefix(namespace, kindTag, lane),
+	}
+}
+
+// bucket returns the field of the ledger that a tag is noted under.
+func bucket(tag string) string { return strconv.FormatUint(hash(tag)%buckets, 10) }
+
+// hash is FNV-1a, 64 bits: all processes that share a Redis must agree on it.
+func hash(text string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	return h
+}

@@ -1,0 +1,21 @@
+-- Reads one entry, see good.lua, and where it is not there grants a lease on its key, unless somebody
+-- holds it. The ledger's place in time goes with the lease: store.lua compares it with what was
+-- invalidated since.
+-- reads:            KEYS[1] the value; the nonces of its tags
+-- reads and writes: KEYS[2] the lease, KEYS[3] the ledger of the lane
+-- ARGV:    1 prefix of tag keys, or empty: grant the lease whether or not there is an entry,
+--          2 token of the lease, 3 its lifetime in ms, 4 an epoch in case there is no ledger,
+--          5 lifetime of the ledger in ms: longer than that of any lease that was granted on it
+-- returns {value}, or {nil, epoch, sequence}, or {}: somebody else holds the lease
+if ARGV[1] ~= '' then
+  local value = good(KEYS[1], ARGV[1])
+  if value then return {value} end
+end
+if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {} end
+local ledger = redis.call('HMGET', KEYS[3], 'e', 's')
+if not ledger[1] then
+  ledger = {ARGV[4], '0'}
+  redis.call('HSET', KEYS[3], 'e', ARGV[4], 's', '0')
+end
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
+return {false, ledger[1], ledger[2]}

@@ -42,10 +42,10 @@ func TestNamesAreInjective(t *testing.T) {
 			name := draw()
 			k := n.of(namespace + ":" + name)
 			id := fmt.Sprintf(" of %q in %q", name, namespace)
-			claim(k.value, "value"+id)
-			claim(k.lease, "lease"+id)
-			claim(k.tags+name, fmt.Sprintf("tag %q in %q, lane %d", name, namespace, n.lane(namespace+":"+name)))
-			claim(k.ledger, fmt.Sprintf("ledger of %q, lane %d", namespace, n.lane(namespace+":"+name)))
+			claim(k.value(), "value"+id)
+			claim(k.lease(), "lease"+id)
+			claim(k.tags()+name, fmt.Sprintf("tag %q in %q, lane %d", name, namespace, n.lane(namespace+":"+name)))
+			claim(k.ledger(), fmt.Sprintf("ledger of %q, lane %d", namespace, n.lane(namespace+":"+name)))
 		}
 	}
 }
@@ -57,7 +57,7 @@ func TestOneLaneOneHashTag(t *testing.T) {
 	for i := range 1000 {
 		k := n.of(fmt.Sprintf("n{s%d:key {%d}", i, i))
 		want := fmt.Sprintf("{%d}", n.lane(fmt.Sprintf("n{s%d:key {%d}", i, i)))
-		for _, key := range []string{k.value, k.lease, k.ledger, k.tags} {
+		for _, key := range []string{k.value(), k.lease(), k.ledger(), k.tags()} {
 			if open := strings.Index(key, "{"); key[open:open+len(want)] != want {
 				t.Errorf("%q: the hash tag is not %s", key, want)
 			}

@@ -22,39 +22,52 @@ const (
 // each other's fills for as long as a loader runs.
 const buckets = 1024
 
-// split cuts the namespace off a key or tag of the Service. Braces in it would be taken for the hash
-// tag; '%' is escaped there already.
+// braces escapes what would be taken for the hash tag; '%' is escaped in a namespace already.
+var braces = strings.NewReplacer("{", "%7B", "}", "%7D")
+
+// split cuts the namespace off a key or tag of the Service.
 func split(name string) (namespace, rest string) {
 	namespace, rest, found := strings.Cut(name, ":")
 	if !found { // nobody but a test: the Service puts its namespace before each
 		return "%", name
 	}
-	return strings.NewReplacer("{", "%7B", "}", "%7D").Replace(namespace), rest
+	if strings.ContainsAny(namespace, "{}") {
+		namespace = braces.Replace(namespace)
+	}
+	return namespace, rest
 }
 
 // lane returns the lane of a key.
-func (n names) lane(key string) int { return int(hash(key) % uint64(n.lanes)) } //nolint:gosec // below lanes
+func (n names) lane(key string) int {
+	if n.lanes == 1 {
+		return 0
+	}
+	return int(hash(key) % uint64(n.lanes)) //nolint:gosec // below lanes
+}
 
 func prefix(namespace, kind string, lane int) string {
 	return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:"
 }
 
-// keys are the Redis keys for one key of the Service.
-type keys struct {
-	value, lease, ledger string
-	tags                 string // the prefix of those of tags
+// place is where one key of the Service is. Its methods make the Redis keys.
+type place struct {
+	namespace, name string
+	lane            int
 }
 
-func (n names) of(key string) keys {
+func (n names) of(key string) place {
 	namespace, name := split(key)
-	lane := n.lane(key)
-	return keys{
-		value:  prefix(namespace, kindValue, lane) + name,
-		lease:  prefix(namespace, kindLease, lane) + name,
-		ledger: prefix(namespace, kindLedger, lane),
-		tags:   prefix(namespace, kindTag, lane),
-	}
+	return place{namespace, name, n.lane(key)}
 }
+
+func (p place) value() string  { return p.in(kindValue) + p.name }
+func (p place) lease() string  { return p.in(kindLease) + p.name }
+func (p place) ledger() string { return p.in(kindLedger) }
+
+// tags is the prefix of the keys of tags.
+func (p place) tags() string { return p.in(kindTag) }
+
+func (p place) in(kind string) string { return prefix(p.namespace, kind, p.lane) }
 
 // bucket returns the field of the ledger that a tag is noted under.
 func bucket(tag string) string { return strconv.FormatUint(hash(tag)%buckets, 10) }

@@ -24,9 +24,9 @@ func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bo
 	k, random := st.names.of(key), nonces(2)
 	prefix := ""
 	if read {
-		prefix = k.tags
+		prefix = k.tags()
 	}
-	reply, err := leaseScript.Exec(ctx, conn, []string{k.value, k.lease, k.ledger},
+	reply, err := leaseScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()},
 		[]string{prefix, random[:nonceBytes], st.leaseTTL, random[nonceBytes:], st.ledgerTTL}).ToArray()
 	if err = st.answered(err); err != nil {
 		return nil, false, nil, err
@@ -71,14 +71,14 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
-	args := append(make([]string, 0, 8+4*len(tags)), g.token, g.epoch, g.sequence, k.tags,
+	args := append(make([]string, 0, 8+4*len(tags)), g.token, g.epoch, g.sequence, k.tags(),
 		strconv.FormatInt(ttl, 10), string(fixed), string(value), strconv.Itoa(len(tags)))
 	for i, tag := range tags {
 		_, name := split(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
 		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
-	n, err := storeScript.Exec(ctx, conn, []string{k.value, k.lease, k.ledger}, args).AsInt64()
+	n, err := storeScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()}, args).AsInt64()
 	if err = st.answered(err); err != nil {
 		var answer *ServerError
 		if errors.As(err, &answer) && g.token == "" {

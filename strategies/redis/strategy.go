@@ -133,7 +133,7 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	}
 	defer cancel()
 	k := st.names.of(key)
-	return st.value(getScript.Exec(ctx, conn, []string{k.value}, []string{k.tags}))
+	return st.value(getScript.Exec(ctx, conn, []string{k.value()}, []string{k.tags()}))
 }
 
 // GetHinted implements cache.Hinted: one MGET of the value and the nonces, and Get where the entry has
@@ -145,11 +145,12 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 	}
 	defer cancel()
 	k := st.names.of(key)
+	below := k.tags()
 	wanted := make([]string, 1, 1+len(tags))
-	wanted[0] = k.value
+	wanted[0] = k.value()
 	for _, tag := range tags {
 		_, name := split(tag)
-		wanted = append(wanted, k.tags+name)
+		wanted = append(wanted, below+name)
 	}
 	replies, err := conn.Do(ctx, conn.B().Mget().Key(wanted...).Build()).ToArray()
 	if err = st.answered(err); err != nil {
@@ -166,7 +167,7 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 	stranger := false
 	payload, ok := e.tags(func(name, nonce []byte) bool {
 		for i, key := range wanted[1:] {
-			if key[len(k.tags):] == string(name) {
+			if key[len(below):] == string(name) {
 				now, err := replies[1+i].ToString()
 				return err == nil && now == string(nonce)
 			}
@@ -199,7 +200,7 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	lanes := make(map[int][]string)
 	for _, key := range keys {
 		k, lane := st.names.of(key), st.names.lane(key)
-		lanes[lane] = append(lanes[lane], k.value, k.lease)
+		lanes[lane] = append(lanes[lane], k.value(), k.lease())
 	}
 	commands := make([]rueidis.Completed, 0, len(lanes))
 	for _, all := range lanes {
@@ -268,5 +269,5 @@ func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) error {
 		return err
 	}
 	defer cancel()
-	return st.answered(releaseScript.Exec(ctx, conn, []string{st.names.of(lease.Key).lease}, []string{g.token}).Error())
+	return st.answered(releaseScript.Exec(ctx, conn, []string{st.names.of(lease.Key).lease()}, []string{g.token}).Error())
 }

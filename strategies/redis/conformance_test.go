@@ -15,7 +15,11 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// rueidis closes a connection that the topology no longer needs five seconds later, in a goroutine
+// that sleeps until then, also after Close.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+}
 
 // on returns strategies with those options.
 func on(options redis.Options) func(testing.TB) cache.Strategy {

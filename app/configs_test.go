@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/fx"
+
+	"github.com/fxcache/fxcache"
+	"github.com/fxcache/fxcache/config"
+)
+
+// Every configuration that comes with the shop is one that it takes; a file with a secret is missing
+// here, and nothing else.
+func TestConfigs(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("configs/*.yaml")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		err := fx.New(fxcache.Module, fxcache.ConfigFile(file), fx.NopLogger).Err()
+		var problems *config.Error
+		if err != nil && !errors.As(err, &problems) {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if problems == nil {
+			continue
+		}
+		for _, problem := range problems.Problems {
+			if !strings.HasSuffix(problem.Path, "_file") {
+				t.Errorf("%s: %v", file, problem)
+			}
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package redis_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// What Redis answers in its bad states, and what becomes of it. A Delete returns nil only if it was
+// applied.
+func TestStatesOfTheServer(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	for _, test := range []struct {
+		name        string
+		config      []string
+		enter       [][]any
+		read, write string // the codes; empty: it works
+		unavailable bool
+	}{
+		{name: "healthy"},
+		{name: "NOREPLICAS", enter: [][]any{{"CONFIG", "SET", "min-replicas-to-write", "1"}}, write: "NOREPLICAS", unavailable: true},
+		{name: "READONLY", enter: [][]any{{"REPLICAOF", "127.0.0.1", "1"}}, write: "READONLY", unavailable: true},
+		{name: "NOPERM", enter: [][]any{{"ACL", "SETUSER", "default", "-unlink", "-evalsha", "-eval"}}, write: "NOPERM"},
+		{name: "WRONGTYPE", enter: [][]any{{"DEL", "n:v:{0}:k"}, {"LPUSH", "n:v:{0}:k", "x"}}, read: "WRONGTYPE"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, redistest.Start(t, redistest.Config(test.config...)), redis.Options{})
+			opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
+			s.set("n:k", time.Minute, "n:t")
+			s.must(s.InvalidateTags(t.Context(), "n:other"))
+			for _, command := range test.enter {
+				_, err := s.server.Do(t.Context(), command...)
+				s.must(err)
+			}
+			_, found, read := s.Get(t.Context(), "n:k")
+			verify := func(op string, err error, code string) {
+				t.Helper()
+				var answer *redis.ServerError
+				switch {
+				case code == "" && err != nil, code != "" && (!errors.As(err, &answer) || answer.Code != code):
+					t.Errorf("%s: %v, want %q", op, err, code)
+				case code != "" && errors.Is(err, cache.ErrUnavailable) != test.unavailable:
+					t.Errorf("%s: %v; unavailable: want %t", op, err, test.unavailable)
+				}
+			}
+			verify("Get", read, test.read)
+			if read == nil && !found {
+				t.Error("the entry is not found")
+			}
+			verify("InvalidateTags", s.InvalidateTags(t.Context(), "n:t"), test.write)
+			verify("Delete", s.Delete(t.Context(), "n:k"), test.write)
+			verify("Set", s.Set(t.Context(), "n:k", []byte("value of n:k"), opts), test.write)
+		})
+	}
+}
+
+// With wait_replicas the caller of a revocation is told that no replica has it; it is applied all the
+// same.
+func TestWaitReplicas(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t), redis.Options{WaitReplicas: 1, Lanes: 4})
+	s.set("n:a", time.Minute, "n:t")
+	s.set("n:b", time.Minute, "n:t")
+	for name, err := range map[string]error{
+		"Delete": s.Delete(t.Context(), "n:a"), "InvalidateTags": s.InvalidateTags(t.Context(), "n:t"),
+	} {
+		if !errors.Is(err, cache.ErrNotReplicated) {
+			t.Errorf("%s: %v, want ErrNotReplicated", name, err)
+		}
+	}
+	if s.found("n:a") || s.found("n:b") {
+		t.Error("a revocation was not applied")
+	}
+}
+
+// Replicas that confirm in time make a revocation succeed.
+func TestReplicated(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.StartSentinel(t, 1, 3).Master(), redis.Options{WaitReplicas: 1})
+	s.set("n:a", time.Minute, "n:t")
+	s.must(s.Delete(t.Context(), "n:a"))
+	s.must(s.InvalidateTags(t.Context(), "n:t"))
+	if s.found("n:a") {
+		t.Error("a revocation was not applied")
+	}
+}

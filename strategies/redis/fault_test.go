@@ -1,0 +1,182 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// startAt starts a strategy on other addresses than a server's own.
+func startAt(t testing.TB, options redis.Options) *redis.Strategy {
+	t.Helper()
+	strategy := on(options)(t).(*redis.Strategy)
+	in := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	if err := strategy.Init(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := strategy.Destroy(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return strategy
+}
+
+// V16: a fill is under way, on a slow network; its caller gives up at the deadline; the key is deleted.
+// When the frame arrives at last, it must not bring the entry back.
+func TestLateFillIsRefused(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	slow, other := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}}), start(t, server, redis.Options{})
+	opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}}
+	for name, revoke := range map[string]func() error{
+		"Delete":         func() error { return other.Delete(t.Context(), "n:k") },
+		"InvalidateTags": func() error { return other.InvalidateTags(t.Context(), "n:learned") },
+		"Set":            func() error { return other.Set(t.Context(), "n:k", []byte("value of n:k"), opts) },
+	} {
+		for range 3 { // the first loads the scripts
+			_, _, lease, err := slow.GetOrLease(t.Context(), "n:k", nil)
+			other.must(err)
+			if lease == nil {
+				t.Fatal("no lease")
+			}
+			held := proxy.Hold("evalsha")
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			stored, err := slow.Fill(ctx, lease, []byte("late"), opts)
+			cancel()
+			if stored || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: Fill: %t, %v", name, stored, err)
+			}
+			<-held.Arrived()
+			other.must(revoke())
+			held.Release()
+			<-held.Answered()
+			value, found, err := other.Get(t.Context(), "n:k")
+			other.must(err)
+			if found && string(value) == "late" {
+				t.Errorf("%s: the late fill landed", name)
+			}
+			other.must(other.Delete(t.Context(), "n:k"))
+		}
+	}
+}
+
+// A reply that is cut off at any byte is an error or a miss, and never a wrong value; nothing hangs
+// beyond its deadline, and the next call works.
+func TestCutReplies(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	through, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, Connections: 1}), start(t, server, redis.Options{})
+	direct.set("n:k", time.Hour, "n:t")
+	proxy.Slice(3)
+	for after := 0; after < 64; after += 3 {
+		proxy.CutReplyAfter("evalsha_ro", after)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		began := time.Now()
+		value, found, err := through.Get(ctx, "n:k")
+		cancel()
+		if err == nil && found && string(value) != "value of n:k" {
+			t.Errorf("cut after %d bytes: %q", after, value)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("cut after %d bytes: it took %v", after, took)
+		}
+	}
+	until(t, func() error {
+		_, found, err := through.Get(t.Context(), "n:k")
+		if err == nil && !found {
+			err = errors.New("not found")
+		}
+		return err
+	})
+}
+
+// until repeats try until it returns nil.
+func until(t testing.TB, try func() error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return time.Since(began)
+		}
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("still after %v: %v", time.Since(began), err)
+		}
+		<-tick.C
+	}
+}
+
+// Sentinel: the master is killed, a replica takes over, and the strategy follows.
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	sentinel := redistest.StartSentinel(t, 2, 3)
+	s := startAt(t, redis.Options{Mode: redis.Sentinel, Addresses: sentinel.SentinelAddrs(), SentinelMaster: redistest.MasterName})
+	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	if err := s.Set(t.Context(), "n:k", []byte("before"), opts); err != nil {
+		t.Fatal(err)
+	}
+	sentinel.Master().Kill()
+	took := until(t, func() error { return s.Set(t.Context(), "n:k", []byte("after"), opts) })
+	t.Logf("writes work again after %v", took)
+	if value, found, err := s.Get(t.Context(), "n:k"); string(value) != "after" || !found || err != nil {
+		t.Errorf("%q, %t, %v", value, found, err)
+	}
+	if err := s.InvalidateTags(t.Context(), "n:t"); err != nil {
+		t.Error(err)
+	}
+	if _, found, err := s.Get(t.Context(), "n:k"); found || err != nil {
+		t.Errorf("after the invalidation: %t, %v", found, err)
+	}
+}
+
+// Cluster: a master without a replica is killed: its lanes fail, and no others; a revocation that
+// concerns it says so.
+func TestClusterMasterLost(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 3, 0, redistest.Config("cluster-require-full-coverage no"))
+	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()})
+	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	const keys = 200
+	for i := range keys {
+		if err := s.Set(t.Context(), fmt.Sprint("n:", i), []byte("v"), opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster.Masters()[0].Kill()
+	works, fails := 0, 0
+	for i := range keys {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, found, err := s.Get(ctx, fmt.Sprint("n:", i))
+		cancel()
+		switch {
+		case err != nil:
+			fails++
+		case found:
+			works++
+		default:
+			t.Errorf("key %d: a miss, want its value or an error", i)
+		}
+	}
+	if works == 0 || fails == 0 {
+		t.Errorf("%d keys work and %d fail; want some of both", works, fails)
+	}
+	if err := s.InvalidateTags(t.Context(), "n:t"); err == nil {
+		t.Error("InvalidateTags returned nil although lanes are lost")
+	}
+}

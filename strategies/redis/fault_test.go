@@ -180,3 +180,29 @@ func TestClusterMasterLost(t *testing.T) {
 		t.Error("InvalidateTags returned nil although lanes are lost")
 	}
 }
+
+// The ledger may be evicted at any time. A lease that was granted on the lost one cannot know what was
+// invalidated since, and is refused, also when there is a new ledger by then.
+func TestLostLedger(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t), redis.Options{})
+	for _, renewed := range []bool{false, true} {
+		_, _, lease, err := s.GetOrLease(t.Context(), "n:k", nil)
+		s.must(err)
+		removed, err := s.server.Do(t.Context(), "DEL", "n:g:{0}:")
+		s.must(err)
+		if removed != int64(1) {
+			t.Fatal("there was no ledger: the test proves nothing")
+		}
+		s.must(s.InvalidateTags(t.Context(), "n:learned")) // after the load has read the old row
+		if renewed {
+			_, _, _, err := s.GetOrLease(t.Context(), "n:other", nil)
+			s.must(err)
+		}
+		stored, err := s.Fill(t.Context(), lease, []byte("old"), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
+		if stored || err != nil || s.found("n:k") {
+			t.Errorf("a new ledger: %t; stored %t, %v; want it refused", renewed, stored, err)
+		}
+	}
+}

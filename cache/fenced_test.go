@@ -3,34 +3,54 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/cachetest"
 )
 
-// gated is a table whose Sets can be held after they were checked and before they are stored.
+// gated is a table whose first Set is held, after the fence let it through, until the storage has been
+// invalidated; where that waits for the Set, as it must, a moment.
 type gated struct {
 	table
-	arrived, release chan struct{}
-	once             sync.Once
+	arrived, invalidated chan struct{}
+	first, done          sync.Once
 }
 
-func newGated() *gated { return &gated{arrived: make(chan struct{}), release: make(chan struct{})} }
+func newGated() *gated { return &gated{arrived: make(chan struct{}), invalidated: make(chan struct{})} }
+
+// Local spares the test the deadline.
+func (s *gated) Local() {}
 
 func (s *gated) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
-	s.once.Do(func() {
+	s.first.Do(func() {
 		close(s.arrived)
-		<-s.release
+		select {
+		case <-s.invalidated:
+		case <-time.After(20 * time.Millisecond):
+		}
 	})
 	return s.table.Set(ctx, key, value, opts)
 }
 
-type gatedLocal struct{ *gated } // no deadline ends what the test holds
+func (s *gated) InvalidateTags(ctx context.Context, tags ...string) error {
+	defer s.done.Do(func() { close(s.invalidated) })
+	return s.table.InvalidateTags(ctx, tags...)
+}
 
-func (gatedLocal) Local() {}
+func (s *gated) Delete(ctx context.Context, keys ...string) error {
+	defer s.done.Do(func() { close(s.invalidated) })
+	return s.table.Delete(ctx, keys...)
+}
+
+func (s *gated) Clear(ctx context.Context) error {
+	defer s.done.Do(func() { close(s.invalidated) })
+	return s.table.Clear(ctx)
+}
 
 // A fill that was found good and is being stored when an invalidation comes: the invalidation waits
 // for it and then removes it.
@@ -40,29 +60,59 @@ func TestFenceWaitsForAFillUnderWay(t *testing.T) {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
 			strategy := newGated()
-			service := start(t, gatedLocal{strategy}, cache.Options{})
+			service := start(t, strategy, cache.Options{})
 			c := newCache(t, service, "c", tagged())
 			ctx := t.Context()
 			loading := async(func() (int, error) { return c.GetOrLoad(ctx, "k", value(1)) })
 			<-strategy.arrived
-			revoking := async(func() (int, error) { return 0, how.revoke(ctx, service, c) })
-			// Whether it waits or not cannot be seen without waiting; that it must can be, below.
-			for range 100 {
-				if _, _, err := c.Get(ctx, "other"); err != nil {
-					t.Error(err)
-				}
+			if err := how.revoke(ctx, service, c); err != nil {
+				t.Errorf("the invalidation: %v", err)
 			}
-			close(strategy.release)
 			if got := <-loading; got.value != 1 || got.err != nil {
 				t.Errorf("GetOrLoad = %+v", got)
-			}
-			if got := <-revoking; got.err != nil {
-				t.Errorf("the invalidation: %v", got.err)
 			}
 			if got, found, err := c.Get(ctx, "k"); found || err != nil {
 				t.Errorf("G1: Get = %v, %v, %v", got, found, err)
 			}
 		})
+	}
+}
+
+// A fill that comes while an invalidation with many tags is under way. The fence must be closed
+// before the wait for running fills: otherwise one could start after the wait and before the closing.
+func TestFenceClosesBeforeItWaits(t *testing.T) {
+	t.Parallel()
+	tags := make([]string, 20_000)
+	for i := range tags {
+		tags[i] = fmt.Sprint(i)
+	}
+	tags[len(tags)-1] = "static"
+	for round := range 30 {
+		strategy := newGated()
+		service := start(t, strategy, cache.Options{})
+		c := newCache(t, service, "c", tagged())
+		ctx := t.Context()
+		read, release := make(chan struct{}), make(chan struct{})
+		loading := async(func() (int, error) {
+			return c.GetOrLoad(ctx, "k", func(context.Context) (int, error) {
+				close(read)
+				<-release
+				return 1, nil
+			})
+		})
+		<-read
+		revoking := async(func() (int, error) { return 0, c.InvalidateTags(ctx, tags...) })
+		<-time.After(time.Duration(round) * 200 * time.Microsecond) // a different moment each round
+		close(release)
+		if got := <-revoking; got.err != nil {
+			t.Fatal(got.err)
+		}
+		if got := <-loading; got.value != 1 || got.err != nil {
+			t.Errorf("GetOrLoad = %+v", got)
+		}
+		if got, found, err := c.Get(ctx, "k"); found || err != nil {
+			t.Fatalf("round %d: G1: Get = %v, %v, %v", round, got, found, err)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func TestLockWait(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				service, recorder, strategy := record(t, newBigcache(t), cache.Options{LockWait: 3 * time.Second})
+				service, recorder, _ := record(t, newBigcache(t), cache.Options{LockWait: 3 * time.Second})
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				ctx := t.Context()
 				held := newCache(t, service, "c", cache.Policy[int]{}) // another single-flight, the same entries
@@ -71,7 +71,6 @@ func TestLockWait(t *testing.T) {
 				if stats := service.Stats(); stats.Loads != test.loads+1 || stats.LeaseTimeouts != test.timeout {
 					t.Errorf("%+v", stats)
 				}
-				_ = strategy
 			})
 		})
 	}
@@ -98,6 +97,65 @@ func TestLeaseHeldElsewhere(t *testing.T) {
 		}
 		if _, found, err := c.Get(t.Context(), "k"); !found || err != nil {
 			t.Errorf("it waited for a lease, and did not use it: %v, %v", found, err)
+		}
+	})
+}
+
+// All who wait for somebody else's value are served by the one look that finds it.
+func TestWaitersForALeaseShareTheLook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+		c := newCache(t, service, "c", cache.Policy[int]{})
+		leaser := strategy.(cache.Leaser)
+		lease, err := leaser.Lease(t.Context(), "app:c:k", nil)
+		if lease == nil || err != nil {
+			t.Fatal(lease, err)
+		}
+		var calls []<-chan outcome[int]
+		for range 5 {
+			calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) }))
+			synctest.Wait()
+		}
+		if ok, err := leaser.Fill(t.Context(), lease, sealedOne(t), cache.SetOptions{TTL: time.Hour}); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		recorder.Reset()
+		for _, call := range calls {
+			if got := <-call; got.value != 1 || got.err != nil {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if n := recorder.Count(cachetest.OpGetOrLease); n != 1 {
+			t.Errorf("%d looks at the storage, want 1", n)
+		}
+	})
+}
+
+// sealedOne is what a Service stores for a 1.
+func sealedOne(t *testing.T) []byte {
+	t.Helper()
+	strategy := new(table)
+	mustSet(t, start(t, strategy, cache.Options{}), "k", 1, cache.SetOptions{})
+	row, _ := strategy.row("app:k")
+	return row.value
+}
+
+// A load that nobody waits for any more is cancelled. Where it comes to an end all the same, its
+// value is stored for the next caller.
+func TestAbandonedLoadIsStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.GetOrLoad(ctx, "k", func(ctx context.Context) (int, error) { <-ctx.Done(); return 1, nil })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("GetOrLoad = %v", err)
+		}
+		synctest.Wait()
+		if got, found, err := c.Get(t.Context(), "k"); got != 1 || !found || err != nil {
+			t.Errorf("Get = %v, %v, %v", got, found, err)
 		}
 	})
 }

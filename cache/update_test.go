@@ -205,7 +205,7 @@ func TestUpdateCallerLeaves(t *testing.T) {
 			if !errors.Is(got, err) {
 				t.Errorf("%s, %s: Update = %v", kind.name, name, got)
 			}
-			if got, found, err := c.Get(t.Context(), "k"); found && got != 2 || err != nil {
+			if got, found, err := c.Get(t.Context(), "k"); found != (name == "committed") || found && got != 2 || err != nil {
 				t.Errorf("%s, %s: Get = %v, %v, %v", kind.name, name, got, found, err)
 			}
 			// A caller who had left before: write decides what that means.

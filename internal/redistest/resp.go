@@ -95,7 +95,8 @@ var errNotRESP = errors.New("not RESP")
 type frameReader struct {
 	*bufio.Reader
 
-	raw []byte // of the latest value, as far as it was read
+	raw    []byte // of the latest value, as far as it was read
+	opaque bool   // what is read is not RESP, see frame
 }
 
 // value reads one value. The strings of maps come flat, as in RESP2; an attribute is dropped.
@@ -121,7 +122,11 @@ func (r *frameReader) nested() (any, error) {
 	case '-':
 		return ReplyError(text), nil
 	case ':':
-		return strconv.ParseInt(text, 10, 64)
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%w: integer %q", errNotRESP, text)
+		}
+		return n, nil
 	case '_':
 		return nil, nil
 	case '$', '!', '=', '*', '~', '>', '%', '|':
@@ -142,14 +147,16 @@ func (r *frameReader) nested() (any, error) {
 func (r *frameReader) sized(kind byte, n int) (any, error) {
 	switch kind {
 	case '$', '!', '=':
-		start := len(r.raw)
-		r.raw = append(r.raw, make([]byte, n+2)...)
-		read, err := io.ReadFull(r, r.raw[start:])
-		r.raw = r.raw[:start+read]
+		var body bytes.Buffer // grows with what comes, not with what is announced
+		_, err := io.CopyN(&body, r, int64(n)+2)
+		r.raw = append(r.raw, body.Bytes()...)
 		if err != nil {
 			return nil, err
 		}
-		text := string(r.raw[start : start+n])
+		text, ok := strings.CutSuffix(body.String(), "\r\n")
+		if !ok {
+			return nil, fmt.Errorf("%w: a string does not end where it was said to", errNotRESP)
+		}
 		if kind == '!' {
 			return ReplyError(text), nil
 		}

@@ -14,8 +14,12 @@ import (
 // of the file means that this process is gone, a line that the program is, and that its number
 // may belong to another by now. The parent-death signal of Linux would not do: it follows the thread
 // that forked, not the process, and macOS has none.
+//
+// The system sends SIGHUP to a group that holds a stopped process when nobody is left to continue it.
+// Without the trap a paused server would wake up and stay, and its watchdog would be gone.
 const watched = `
-( read -r _ <&3 || kill -9 -$$ || kill -9 $$ ) &
+trap '' HUP
+:
 exec "$@" 3<&-
 `
 

@@ -1,0 +1,92 @@
+package redistest
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// Held is one request, or one reply, that a Proxy holds back.
+type Held struct {
+	matches  func(args []string) bool
+	arrived  chan struct{}
+	answered chan struct{}
+	released chan struct{}
+	release  sync.Once
+	args     []string
+}
+
+func newHeld(matches func(args []string) bool) *Held {
+	return &Held{
+		matches: matches, arrived: make(chan struct{}), answered: make(chan struct{}), released: make(chan struct{}),
+	}
+}
+
+// Hold holds back the next request whose first words are command, e.g. "SET" or "client tracking",
+// until it is released. It then reaches the server even if the client has gone: that is what it is
+// for. On the same connection nothing overtakes it; other connections go on. Of several that
+// match, the oldest one that holds nothing yet takes the request.
+func (p *Proxy) Hold(command string) *Held { return p.HoldFunc(named(command)) }
+
+// HoldFunc is Hold for the next request with such arguments, the command's name being the first.
+func (p *Proxy) HoldFunc(matches func(args []string) bool) *Held {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := newHeld(matches)
+	p.requests = append(p.requests, h)
+	return h
+}
+
+// HoldReply holds back the next reply to a request whose first words are command: the server has done
+// it, the client does not know.
+func (p *Proxy) HoldReply(command string) *Held { return p.HoldReplyFunc(named(command)) }
+
+// HoldReplyFunc is HoldReply for a request with such arguments.
+func (p *Proxy) HoldReplyFunc(matches func(args []string) bool) *Held {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := newHeld(matches)
+	p.replies = append(p.replies, h)
+	return h
+}
+
+// Arrived is closed when the request, or the reply, has come as far as the proxy.
+func (h *Held) Arrived() <-chan struct{} { return h.arrived }
+
+// Answered is closed when the server has replied to the request, whether or not the client is still
+// there to hear it. If the connection to the server is lost before, it stays open.
+func (h *Held) Answered() <-chan struct{} { return h.answered }
+
+// Args are the request's, once Arrived is closed.
+func (h *Held) Args() []string {
+	<-h.arrived
+	return slices.Clone(h.args)
+}
+
+// Release lets it through. Before it has arrived: nothing will be held. A second call does nothing.
+func (h *Held) Release() { h.release.Do(func() { close(h.released) }) }
+
+// take removes the first of list that matches, and lets it hold.
+func (p *Proxy) take(list *[]*Held, args []string) *Held {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(*list, func(h *Held) bool { return h.matches(args) })
+	if i < 0 {
+		return nil
+	}
+	h := (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
+	h.args = args
+	close(h.arrived)
+	return h
+}
+
+// wait blocks until h is released or ctx ends.
+func (h *Held) wait(ctx context.Context) error {
+	select {
+	case <-h.released:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

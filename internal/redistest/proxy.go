@@ -1,0 +1,181 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Proxy is a TCP proxy in front of one server. It reads RESP, so it can pick out single requests and
+// replies. TLS goes through it unread: there the verbs that name a command never match.
+//
+// Replies are matched to requests by their order. After SUBSCRIBE, MONITOR or CLIENT REPLY there is no
+// such order: on that connection HoldReply, CutReplyAfter and Held.Answered do nothing any more. A
+// client of a cluster or of sentinels learns the servers' own addresses, and goes past the proxy
+// unless its dialer leads it back.
+type Proxy struct {
+	t      testing.TB
+	target string
+	addr   string
+
+	ctx  context.Context //nolint:containedctx // ends with the proxy, which has no method to pass one through
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	mu       sync.Mutex
+	listener net.Listener // nil while refusing
+	links    map[*link]struct{}
+	delay    time.Duration
+	slice    int
+	requests []*Held
+	replies  []*Held
+	cuts     []cut
+}
+
+type cut struct {
+	matches func(args []string) bool
+	after   int
+}
+
+// NewProxy starts a proxy in front of target (host:port), which need not be up. It ends with the test.
+func NewProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	port, reservation, err := reservePort(t.Context())
+	if err != nil {
+		t.Fatalf("redistest: no free port: %v", err)
+	}
+	p := &Proxy{t: t, target: target, addr: localAddr(port), links: map[*link]struct{}{}}
+	p.ctx, p.end = context.WithCancel(context.WithoutCancel(t.Context()))
+	t.Cleanup(func() {
+		p.end()
+		p.Refuse()
+		p.work.Wait()
+		_ = reservation.Close() // nothing was ever sent
+	})
+	p.Accept()
+	return p
+}
+
+// Addr is the proxy's own host:port. It never changes.
+func (p *Proxy) Addr() string { return p.addr }
+
+// Delay makes each request from now on reach the server d after it came in, pipelined ones
+// too. 0 ends it.
+func (p *Proxy) Delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
+// Slice makes replies from now on come in pieces of n bytes. 0 ends it. A piece follows the one before
+// it after a tenth of a millisecond, or the client would mostly see them as one.
+func (p *Proxy) Slice(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.slice = n
+}
+
+// Cut closes all connections to clients now. As after a cut in a real network, requests that had
+// arrived by then still reach the server; held ones when they are released.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		_ = l.client.Close() // the client may have been faster
+	}
+}
+
+// Refuse closes the proxy's port and all connections to clients: new ones are refused.
+func (p *Proxy) Refuse() {
+	p.mu.Lock()
+	listener := p.listener
+	p.listener = nil
+	p.mu.Unlock()
+	if listener != nil {
+		_ = listener.Close() // it was never closed before
+	}
+	p.Cut()
+}
+
+// Accept opens the port again after Refuse.
+func (p *Proxy) Accept() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != nil {
+		return
+	}
+	listener, err := new(net.ListenConfig).Listen(p.ctx, "tcp", p.addr)
+	if err != nil {
+		p.t.Fatalf("redistest: proxy: %v", err)
+	}
+	p.listener = listener
+	p.work.Go(func() { p.serve(listener) })
+}
+
+func (p *Proxy) serve(listener net.Listener) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		p.work.Go(func() { p.connect(listener, client) })
+	}
+}
+
+// connect makes a link of a client that listener accepted.
+func (p *Proxy) connect(listener net.Listener, client net.Conn) {
+	server, err := new(net.Dialer).DialContext(p.ctx, "tcp", p.target)
+	if err != nil {
+		_ = client.Close() // nothing was said
+		return
+	}
+	l := newLink(p, client, server)
+	p.mu.Lock()
+	accepted := p.listener == listener
+	if accepted {
+		p.links[l] = struct{}{}
+	}
+	p.mu.Unlock()
+	if !accepted { // Refuse came in between
+		_ = errors.Join(client.Close(), server.Close())
+		return
+	}
+	l.run()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.links, l)
+}
+
+// CutReplyAfter lets only the first n bytes of the next reply to command through, and closes the
+// client's connection then. For command see Hold.
+func (p *Proxy) CutReplyAfter(command string, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cuts = append(p.cuts, cut{matches: named(command), after: n})
+}
+
+// takeCut returns after how many bytes the reply to a request is to be cut.
+func (p *Proxy) takeCut(args []string) (after int, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, c := range p.cuts {
+		if c.matches(args) {
+			p.cuts = append(p.cuts[:i:i], p.cuts[i+1:]...)
+			return c.after, true
+		}
+	}
+	return 0, false
+}
+
+// named matches requests that begin with the words of command, in any case.
+func named(command string) func(args []string) bool {
+	words := strings.Fields(command)
+	return func(args []string) bool {
+		return len(args) >= len(words) && strings.EqualFold(strings.Join(args[:len(words)], " "), strings.Join(words, " "))
+	}
+}

@@ -19,7 +19,7 @@ import (
 // Without the trap a paused server would wake up and stay, and its watchdog would be gone.
 const watched = `
 trap '' HUP
-:
+( read -r _ <&3 || kill -9 -$$ || kill -9 $$ ) &
 exec "$@" 3<&-
 `
 

@@ -124,6 +124,46 @@ func TestForeignEntryUnderTheLease(t *testing.T) {
 	}
 }
 
+// brittle is a Codec whose decoder panics.
+type brittle struct{ cache.JSON }
+
+func (brittle) Unmarshal([]byte, any) error { panic("bug") }
+
+// A decoder that panics on an entry makes it a miss.
+func TestDecoderPanics(t *testing.T) {
+	t.Parallel()
+	strategy := new(table)
+	service := start(t, strategy, cache.Options{Codec: brittle{}})
+	self := []byte{1, 0, 'x'} // an envelope of a type that encodes itself
+	mustSet(t, service, "k", 1, cache.SetOptions{})
+	row, _ := strategy.row("app:k")
+	values := newCache(t, service, "values", cache.Policy[panics]{})
+	pointers := newCache(t, service, "pointers", cache.Policy[*panics]{})
+	for name, test := range map[string]struct {
+		key  string
+		raw  []byte
+		read func() (bool, error)
+	}{
+		"codec":             {"app:k", row.value, func() (bool, error) { return service.Get(t.Context(), "k", new(int)) }},
+		"type":              {"app:k", self, func() (bool, error) { return service.Get(t.Context(), "k", new(panics)) }},
+		"Cache":             {"app:values:k", self, func() (bool, error) { _, found, err := values.Get(t.Context(), "k"); return found, err }},
+		"Cache of pointers": {"app:pointers:k", self, func() (bool, error) { _, found, err := pointers.Get(t.Context(), "k"); return found, err }},
+	} {
+		if err := strategy.Set(t.Context(), test.key, test.raw, cache.SetOptions{TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := test.read(); found || err != nil {
+			t.Errorf("%s: Get = %v, %v", name, found, err)
+		}
+		if _, kept := strategy.row(test.key); kept {
+			t.Errorf("%s: the entry is still there", name)
+		}
+	}
+	if n := service.Stats().Corrupt; n != 4 {
+		t.Errorf("Corrupt = %d", n)
+	}
+}
+
 // Whatever bytes a storage returns: no panic, no error, and no value that is not theirs.
 func FuzzServiceGet(f *testing.F) {
 	for _, raw := range foreign(f) {

@@ -446,7 +446,7 @@ func TestStartAgainWhileAnOldLoadEnds(t *testing.T) {
 	t.Parallel()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 500 {
+	for range 1500 {
 		service := newService(t, noop.Strategy{}, cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
 		if err := service.Start(t.Context(), nil); err != nil {
@@ -468,10 +468,10 @@ func TestStartAgainWhileAnOldLoadEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		var callers sync.WaitGroup
-		for range 4 {
+		for caller := range 4 {
 			callers.Go(func() {
 				for n := range 20 {
-					if got, err := c.GetOrLoad(t.Context(), fmt.Sprint(n), value(n)); got != n || err != nil {
+					if got, err := c.GetOrLoad(t.Context(), fmt.Sprint(caller, n), value(n)); got != n || err != nil {
 						t.Errorf("GetOrLoad = %v, %v", got, err)
 					}
 				}

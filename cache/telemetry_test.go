@@ -264,6 +264,8 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 				_ = operation(t.Context(), service, c) // some are to fail
 			}
 			_, _ = c.GetOrLoad(t.Context(), fmt.Sprint("loaded", i), value(1))
+			_ = c.Set(t.Context(), "hit", 1)
+			_, _, _ = c.Get(t.Context(), "hit")
 			_, _ = c.GetOrLoad(t.Context(), "failing", func(context.Context) (int, error) { return 0, errOutage })
 			_, _ = c.GetOrLoad(t.Context(), "refused", func(ctx context.Context) (int, error) { return 0, c.Delete(ctx, "refused") })
 		}

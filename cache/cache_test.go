@@ -317,7 +317,7 @@ func TestIsolationOfOwnedBytes(t *testing.T) {
 			if got.err != nil || !bytes.Equal(got.value.bytes, []byte("text")) {
 				t.Fatalf("%+v", got)
 			}
-			copy(got.value.bytes, "XXXX")
+			copy(got.value.bytes, "####")
 		}
 	})
 }

@@ -13,7 +13,7 @@ var isolation = []check{
 		if err := s.strategy.Set(s.ctx, s.physical("key"), value, s.opts(time.Minute)); err != nil {
 			s.Fatalf("Set: %v", err)
 		}
-		copy(value, "XXXXX")
+		copy(value, "#####")
 		s.hit("key", "value", "after the caller changed the slice that it had given to Set")
 	}},
 	{"ValueFromGet", func(s *subject) {
@@ -22,9 +22,9 @@ var isolation = []check{
 		if err != nil {
 			s.Fatalf("Get: %v", err)
 		}
-		copy(value, "XXXXX")
+		copy(value, "#####")
 		// Within the capacity, too: an append must not reach into a shared buffer.
-		copy(value[:cap(value)], "XXXXXXXXXXXXXXXX")
+		copy(value[:cap(value)], "################")
 		s.hit("key", "value", "after the caller changed the slice that Get had returned")
 	}},
 	{"ReadersDoNotShare", func(s *subject) {
@@ -34,7 +34,7 @@ var isolation = []check{
 		if err1 != nil || err2 != nil {
 			s.Fatalf("Get: %v, %v", err1, err2)
 		}
-		copy(first, "XXXXX")
+		copy(first, "#####")
 		if string(second) != "value" {
 			s.Errorf("two Gets returned one slice: changing the first changed the second to %s", show(string(second)))
 		}
@@ -46,7 +46,7 @@ var isolation = []check{
 		if err != nil {
 			s.Fatalf("Get: %v", err)
 		}
-		s.set("key", "XXXXX", time.Minute)
+		s.set("key", "#####", time.Minute)
 		s.delete("key")
 		for range 100 {
 			s.set("key", "YYYYY", time.Minute)
@@ -75,14 +75,14 @@ var isolation = []check{
 		if stored, err := l.Fill(s.ctx, s.lease("key"), value, opts); err != nil || !stored {
 			s.Fatalf("Fill: stored %t, error %v", stored, err)
 		}
-		copy(value, "XXXXX")
+		copy(value, "#####")
 		opts.Tags[0] = s.physical("changed")
 		s.hit("key", "value", "after the caller changed the slice that it had given to Fill")
 		leased, found, _, err := l.GetOrLease(s.ctx, s.physical("key"), nil)
 		if err != nil || !found {
 			s.Fatalf("GetOrLease: found %t, error %v", found, err)
 		}
-		copy(leased, "XXXXX")
+		copy(leased, "#####")
 		s.hit("key", "value", "after the caller changed the slice that GetOrLease had returned")
 		s.invalidate("tag")
 		s.miss("key", "after InvalidateTags of the tag that Fill was given")

@@ -102,7 +102,7 @@ func TestBytesAreCopied(t *testing.T) {
 	if err := o.Set(t.Context(), "key", value, cache.SetOptions{TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	copy(value, "XXXXX")
+	copy(value, "#####")
 	got, _, err := o.Get(t.Context(), "key")
 	if err != nil {
 		t.Fatal(err)

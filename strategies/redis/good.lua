@@ -6,21 +6,19 @@
 --
 -- An entry: format (1 byte), expiry (8), number of tags (2), for each tag the length of its name (2),
 -- the name and the nonce (16), the payload. Numbers are big-endian.
+--
+-- A GET for each nonce is cheaper than one MGET, whose arguments and reply would be tables.
+local call, byte, sub = redis.call, string.byte, string.sub
 local function good(key, prefix)
-  local value = redis.call('GET', key)
-  if not value or string.byte(value, 1) ~= 1 then return false end
-  local count = string.byte(value, 10) * 256 + string.byte(value, 11)
-  if count == 0 then return value end
-  local keys, nonces, at = {}, {}, 12
-  for i = 1, count do
-    local length = string.byte(value, at) * 256 + string.byte(value, at + 1)
-    keys[i] = prefix .. string.sub(value, at + 2, at + 1 + length)
-    nonces[i] = string.sub(value, at + 2 + length, at + 17 + length)
-    at = at + 18 + length
-  end
-  local now = redis.call('MGET', unpack(keys))
-  for i = 1, count do
-    if now[i] ~= nonces[i] then return false end
+  local value = call('GET', key)
+  if not value or byte(value, 1) ~= 1 then return false end
+  local high, low = byte(value, 10, 11)
+  local at = 12
+  for _ = 1, high * 256 + low do
+    high, low = byte(value, at, at + 1)
+    local last = at + 1 + high * 256 + low
+    if call('GET', prefix .. sub(value, at + 2, last)) ~= sub(value, last + 1, last + 16) then return false end
+    at = last + 17
   end
   return value
 end

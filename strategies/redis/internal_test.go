@@ -25,7 +25,7 @@ func TestNamesAreInjective(t *testing.T) {
 		return name.String()
 	}
 	for _, lanes := range []int{1, 64} {
-		n := names{lanes}
+		n := newNames(lanes)
 		seen := map[string]string{} // Redis key → what it is for
 		claim := func(key, what string) {
 			if before, ok := seen[key]; ok && before != what {
@@ -53,7 +53,7 @@ func TestNamesAreInjective(t *testing.T) {
 // All that a script sees lies in one slot.
 func TestOneLaneOneHashTag(t *testing.T) {
 	t.Parallel()
-	n := names{64}
+	n := newNames(64)
 	for i := range 1000 {
 		k := n.of(fmt.Sprintf("n{s%d:key {%d}", i, i))
 		want := fmt.Sprintf("{%d}", n.lane(fmt.Sprintf("n{s%d:key {%d}", i, i)))

@@ -3,12 +3,43 @@ package redis
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // names makes Redis keys of the Service's: "<namespace>:<kind>:{<lane>}:<name>". All that an operation
 // must see as one shares a lane, which is the hash tag, and so a slot of a Cluster. The namespace comes
 // first, so that an ACL rule can be limited to it.
-type names struct{ lanes int }
+type names struct {
+	lanes int
+	// latest is how the keys of the namespace that was used last begin. There is no other but in
+	// tests, and to make the beginnings for each operation would cost more than all else in a read.
+	latest *atomic.Pointer[beginnings]
+}
+
+// beginnings are those of one namespace's keys, by lane.
+type beginnings struct {
+	namespace string
+	lanes     []beginning
+}
+
+// beginning is all of a key but its name, for each kind.
+type beginning struct{ value, lease, tag, ledger string }
+
+func newNames(lanes int) names { return names{lanes, new(atomic.Pointer[beginnings])} }
+
+// in returns how keys begin in a namespace.
+func (n names) in(namespace string) *beginnings {
+	if b := n.latest.Load(); b != nil && b.namespace == namespace {
+		return b
+	}
+	b := &beginnings{namespace, make([]beginning, n.lanes)}
+	for lane := range b.lanes {
+		of := func(kind string) string { return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:" }
+		b.lanes[lane] = beginning{value: of(kindValue), lease: of(kindLease), tag: of(kindTag), ledger: of(kindLedger)}
+	}
+	n.latest.Store(b)
+	return b
+}
 
 // The kinds of keys.
 const (
@@ -45,29 +76,24 @@ func (n names) lane(key string) int {
 	return int(hash(key) % uint64(n.lanes)) //nolint:gosec // below lanes
 }
 
-func prefix(namespace, kind string, lane int) string {
-	return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:"
-}
-
 // place is where one key of the Service is. Its methods make the Redis keys.
 type place struct {
-	namespace, name string
-	lane            int
+	beginning
+
+	name string
 }
 
 func (n names) of(key string) place {
 	namespace, name := split(key)
-	return place{namespace, name, n.lane(key)}
+	return place{n.in(namespace).lanes[n.lane(key)], name}
 }
 
-func (p place) value() string  { return p.in(kindValue) + p.name }
-func (p place) lease() string  { return p.in(kindLease) + p.name }
-func (p place) ledger() string { return p.in(kindLedger) }
+func (p place) value() string  { return p.beginning.value + p.name }
+func (p place) lease() string  { return p.beginning.lease + p.name }
+func (p place) ledger() string { return p.beginning.ledger }
 
-// tags is the prefix of the keys of tags.
-func (p place) tags() string { return p.in(kindTag) }
-
-func (p place) in(kind string) string { return prefix(p.namespace, kind, p.lane) }
+// tags is the beginning of the keys of tags.
+func (p place) tags() string { return p.beginning.tag }
 
 // bucket returns the field of the ledger that a tag is noted under.
 func bucket(tag string) string { return strconv.FormatUint(hash(tag)%buckets, 10) }

@@ -41,7 +41,7 @@ type Options struct {
 	SentinelPassword cache.Secret `koanf:"sentinel_password"`
 	// TLS is used where any of its fields is set.
 	TLS TLS `koanf:"tls"`
-	// Connections to each node that commands are pipelined over, a power of two up to 256. Default 4,
+	// Connections to each node that commands are pipelined over, a power of two up to 256. Default 2,
 	// in a Cluster 1.
 	Connections int `koanf:"connections"`
 	// ReadBuffer and WriteBuffer are those of each connection. Default 64KiB each.
@@ -107,7 +107,7 @@ func (o Options) WithDefaults() Options {
 // than WithDefaults runs.
 func (o Options) connections() int {
 	if o.Connections == 0 && o.Mode != Cluster {
-		return 4
+		return 2
 	}
 	return max(1, o.Connections)
 }

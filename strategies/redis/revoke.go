@@ -31,10 +31,10 @@ func (st *store) invalidate(ctx context.Context, conn rueidis.Client, tags []str
 	}
 	calls := make([]rueidis.LuaExec, st.names.lanes)
 	for lane := range calls {
-		keys := append(make([]string, 0, 1+len(names)), prefix(namespace, kindLedger, lane))
-		below := prefix(namespace, kindTag, lane)
+		begin := st.names.in(namespace).lanes[lane]
+		keys := append(make([]string, 0, 1+len(names)), begin.ledger)
 		for _, name := range names {
-			keys = append(keys, below+name)
+			keys = append(keys, begin.tag+name)
 		}
 		calls[lane] = rueidis.LuaExec{Keys: keys, Args: fields}
 	}

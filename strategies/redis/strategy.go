@@ -77,14 +77,14 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	}
 	st := &store{
 		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
-		names:     names{s.options.lanes()},
+		names:     newNames(s.options.lanes()),
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
 	if lent, err := cache.Resolve[rueidis.Client](in); err == nil {
 		st.client = borrow(lent, service.Logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
-			st.names = names{Options{Mode: Cluster}.lanes()}
+			st.names = newNames(Options{Mode: Cluster}.lanes())
 		}
 	} else {
 		certificates, err := s.options.TLS.config()

@@ -115,7 +115,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			return
 		}
 		// Also when write ended the goroutine.
-		if failure := c.service.delete(context.WithoutCancel(ctx), physical); failure != nil {
+		if failure := c.delete(context.WithoutCancel(ctx), physical); failure != nil {
 			err = errors.Join(err, failure)
 		}
 	}()
@@ -135,7 +135,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	}
 	opts, store, err := c.policy.setOptions(value)
 	if err != nil || !store {
-		err = errors.Join(err, c.service.delete(ctx, physical))
+		err = errors.Join(err, c.delete(ctx, physical))
 	} else {
 		err = c.service.set(ctx, physical, c.shape, value, opts)
 	}
@@ -145,7 +145,8 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	return nil
 }
 
-// Delete removes the entries of keys. It returns nil only when all of them are gone.
+// Delete removes the entries of keys. It returns nil only when all of them are gone; otherwise as
+// Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	physical := make([]string, len(keys))
 	for i, key := range keys {
@@ -154,7 +155,16 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 			return c.service.fail("delete", err)
 		}
 	}
-	return c.service.delete(ctx, physical...)
+	return c.delete(ctx, physical...)
+}
+
+// delete removes entries of this cache.
+func (c *Cache[T]) delete(ctx context.Context, physical ...string) error {
+	bound := c.service.options.MaxTTL
+	if c.policy.TTL > 0 && c.policy.TTLOf == nil {
+		bound = min(bound, c.policy.TTL)
+	}
+	return c.service.delete(ctx, bound, physical...)
 }
 
 // InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.

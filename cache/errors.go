@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // The sentinels that callers can test for with errors.Is. Every error that Service returns wraps its
@@ -33,6 +34,9 @@ var (
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")
+	// ErrRevocationPending: a Delete, InvalidateTags or Clear could not be applied. It is queued; a
+	// [PendingError] says until when others may still serve what was revoked.
+	ErrRevocationPending = errors.New("cache: the revocation is not applied yet; it is being retried")
 	// ErrUnsupported: the strategy lacks the optional part that the operation needs.
 	ErrUnsupported = errors.New("cache: not supported by this strategy")
 )
@@ -54,6 +58,26 @@ func (e *Error) Error() string { return fmt.Sprintf("cache %s (%s): %v", e.Op, e
 
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Err }
+
+// PendingError says that a revocation could not be applied, and is tried again in the background.
+// The Service that returned it serves no hit until it is applied. errors.Is finds ErrRevocationPending and
+// the cause.
+type PendingError struct {
+	// Until is when the last entry that is concerned will have expired: others that share the storage
+	// may serve what was revoked until it is applied, and no longer than this.
+	Until time.Time
+	// Err is why it could not be applied.
+	Err error
+}
+
+// Error implements error.
+func (e *PendingError) Error() string {
+	return fmt.Sprintf("%v, and may be served elsewhere until %s at the latest: %v",
+		ErrRevocationPending, e.Until.UTC().Format(time.RFC3339), e.Err)
+}
+
+// Unwrap returns ErrRevocationPending and the cause, for errors.Is and errors.As.
+func (e *PendingError) Unwrap() []error { return []error{ErrRevocationPending, e.Err} }
 
 // codecError is an error of a codec, of which only the type is said: its text may quote the value.
 type codecError struct{ reason, cause error }

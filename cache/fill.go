@@ -16,7 +16,7 @@ const (
 
 // lease asks for a lease; it is nil where somebody else has it.
 func (c *Cache[T]) lease(ctx context.Context, physical string) (lease *Lease, err error) {
-	err = c.service.call(ctx, "lease", func(ctx context.Context) (err error) {
+	err = c.service.guarded(ctx, "lease", func(ctx context.Context) (err error) {
 		lease, err = c.service.leaser.Lease(ctx, physical, c.tags)
 		return err
 	})
@@ -37,7 +37,7 @@ func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T) outcome {
 	}
 	if err != nil || !store {
 		// Deleting ends the lease, if it succeeds.
-		if failure := s.delete(ctx, lease.Key); failure != nil {
+		if failure := c.delete(ctx, lease.Key); failure != nil {
 			err = errors.Join(err, failure)
 			c.release(ctx, lease)
 		}
@@ -48,7 +48,7 @@ func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T) outcome {
 		return failed
 	}
 	var ok bool
-	err = s.call(ctx, "fill", func(ctx context.Context) (err error) {
+	err = s.guarded(ctx, "fill", func(ctx context.Context) (err error) {
 		ok, err = s.leaser.Fill(ctx, lease, sealed, opts)
 		return err
 	})

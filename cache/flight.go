@@ -217,6 +217,13 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 			return value, failed, err
 		}
 	}
+	if f.unleased {
+		leave, err := c.service.admit()
+		if err != nil {
+			return value, failed, err
+		}
+		defer leave()
+	}
 	c.board(f)
 	c.service.counters.loads.Add(1)
 	loading = true
@@ -229,7 +236,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		how = c.fill(context.WithoutCancel(ctx), lease, value)
 		lease = nil
 	case f.stale && errors.Is(err, ErrNotFound):
-		if failure := c.service.delete(context.WithoutCancel(ctx), f.key); failure != nil {
+		if failure := c.delete(context.WithoutCancel(ctx), f.key); failure != nil {
 			err = errors.Join(err, failure)
 		}
 	}
@@ -270,10 +277,12 @@ func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool
 // getOrLease looks once. An entry that is stale or damaged is leased instead.
 func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
 	var sealed []byte
-	err = c.service.call(ctx, "lease", func(ctx context.Context) (err error) {
-		sealed, found, lease, err = c.service.leaser.GetOrLease(ctx, f.key, c.tags)
-		return err
-	})
+	if err = c.service.mayHit(ctx); err == nil {
+		err = c.service.guarded(ctx, "lease", func(ctx context.Context) (err error) {
+			sealed, found, lease, err = c.service.leaser.GetOrLease(ctx, f.key, c.tags)
+			return err
+		})
+	}
 	if err != nil {
 		c.service.warn(ctx, &c.service.readWarning, "cache: reads fail; loading instead", err)
 		f.unleased = true

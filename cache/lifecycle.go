@@ -19,28 +19,37 @@ func (s *Service) Start(ctx context.Context, in Injector) error {
 	if s.phase.Load() == phaseStarted {
 		return s.fail("start", errors.New("already started"))
 	}
-	if err := s.init(ctx, in); err != nil {
+	outbox, err := s.init(ctx, in)
+	if err != nil {
 		// An Init that failed half way may have opened something: Destroy is idempotent.
 		return s.fail("start", errors.Join(err, s.destroy(context.WithoutCancel(ctx))))
 	}
 	s.loads.open()
+	if err := s.recallOwed(ctx, outbox); err != nil {
+		return s.fail("start", errors.Join(err, s.close(context.WithoutCancel(ctx))))
+	}
 	s.phase.Store(phaseStarted)
+	s.retryOwed()
 	return nil
 }
 
-// Stop closes the Service: later calls return ErrClosed, running loads are cancelled and waited for
-// until ctx ends, and the strategy is destroyed. Stopping twice, or before Start, does nothing.
+// Stop closes the Service: later calls return ErrClosed, revocations that are owed are tried for half of
+// the time that ctx leaves, running loads are cancelled and waited for until ctx ends, and the strategy
+// is destroyed. What is still owed then is in the error. Stopping twice, or before Start, does nothing.
 func (s *Service) Stop(ctx context.Context) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	if !s.phase.CompareAndSwap(phaseStarted, phaseStopped) {
 		return nil
 	}
-	err := errors.Join(s.loads.close(ctx), s.metrics.Unregister(), s.destroy(ctx))
-	if err != nil {
+	if err := errors.Join(s.flushOwed(ctx), s.close(ctx)); err != nil {
 		return s.fail("stop", err)
 	}
 	return nil
+}
+
+func (s *Service) close(ctx context.Context) error {
+	return errors.Join(s.loads.close(ctx), s.metrics.Unregister(), s.destroy(ctx))
 }
 
 // ProvideTo adds what a strategy may resolve of this Service to container: *Service, Options, Clock,
@@ -55,22 +64,26 @@ func (s *Service) ProvideTo(container *dig.Container) error {
 	)
 }
 
-func (s *Service) init(ctx context.Context, in Injector) (err error) {
+// init returns the application's Outbox, if it has one.
+func (s *Service) init(ctx context.Context, in Injector) (outbox Outbox, err error) {
 	defer asPanicError(&err)
 	if in == nil {
 		container := dig.New()
 		if err := s.ProvideTo(container); err != nil {
-			return err
+			return nil, err
 		}
 		in = container
 	}
 	if initializer, ok := s.strategy.(Initializer); ok {
 		if err := initializer.Init(ctx, in); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	if outbox, err = Resolve[Outbox](in); err != nil {
+		outbox = nil // the application has none
+	}
 	s.metrics, err = s.observe()
-	return err
+	return outbox, err
 }
 
 func (s *Service) destroy(ctx context.Context) (err error) {

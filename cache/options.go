@@ -35,6 +35,18 @@ type Options struct {
 	// LockWait is how long GetOrLoad waits for another holder of a key's lease before it loads
 	// without storing. Default 2s.
 	LockWait time.Duration `koanf:"lock_wait"`
+	// MaxConcurrentLoads limits the loaders that run because the strategy fails, so that an outage of
+	// the cache does not become one of the database; further ones get ErrUnavailable. Default 100.
+	MaxConcurrentLoads int `koanf:"max_concurrent_loads"`
+	// MaxPendingRevocations limits the revocations that are queued because the strategy fails; when
+	// there are more, one Clear takes the place of all. Default 10000.
+	MaxPendingRevocations int `koanf:"max_pending_revocations"`
+	// BreakerFailures is how many failures in a row, of reads and fills, make the Service stop asking
+	// the strategy for BreakerPause. Revocations are always tried. Default 10.
+	BreakerFailures int `koanf:"breaker_failures"`
+	// BreakerPause is how long the strategy is left alone then, before one read tries it again.
+	// Default 1s.
+	BreakerPause time.Duration `koanf:"breaker_pause"`
 
 	// StrategyName is what errors and metrics call the strategy. Default: its Go type.
 	StrategyName string `koanf:"-"`
@@ -72,6 +84,18 @@ func (o Options) WithDefaults() Options {
 	if o.LockWait == 0 {
 		o.LockWait = 2 * time.Second
 	}
+	if o.MaxConcurrentLoads == 0 {
+		o.MaxConcurrentLoads = 100
+	}
+	if o.MaxPendingRevocations == 0 {
+		o.MaxPendingRevocations = 10_000
+	}
+	if o.BreakerFailures == 0 {
+		o.BreakerFailures = 10
+	}
+	if o.BreakerPause == 0 {
+		o.BreakerPause = time.Second
+	}
 	if o.Codec == nil {
 		o.Codec = JSON{}
 	}
@@ -107,13 +131,16 @@ func (o Options) Validate() error {
 	if o.DefaultTTL < 0 {
 		report("default_ttl", "must not be negative (0s means max_ttl), not %v", o.DefaultTTL)
 	}
-	for _, size := range []struct {
+	for _, size := range []struct { // and counts
 		name         string
 		value, limit Size
 	}{
 		{"max_key_bytes", o.MaxKeyBytes, 32 * KiB},
 		{"max_value_bytes", o.MaxValueBytes, 512 * MiB},
 		{"max_tags", Size(o.MaxTags), 4096},
+		{"max_concurrent_loads", Size(o.MaxConcurrentLoads), 1 << 20},
+		{"max_pending_revocations", Size(o.MaxPendingRevocations), 1 << 20},
+		{"breaker_failures", Size(o.BreakerFailures), 1 << 20},
 	} {
 		if size.value <= 0 || size.value > size.limit {
 			report(size.name, "must be between 1 and %d, not %d", size.limit, size.value)
@@ -124,6 +151,9 @@ func (o Options) Validate() error {
 	}
 	if o.LockWait < 0 {
 		report("lock_wait", "must not be negative, not %v", o.LockWait)
+	}
+	if o.BreakerPause <= 0 {
+		report("breaker_pause", "must be positive, not %v", o.BreakerPause)
 	}
 	return errors.Join(errs...)
 }

@@ -15,7 +15,8 @@ func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
 	got := cache.Options{}.WithDefaults()
 	if got.Namespace != "app" || got.DefaultTTL != 0 || got.MaxTTL != 720*time.Hour || got.MaxKeyBytes != cache.KiB ||
-		got.MaxValueBytes != cache.MiB || got.MaxTags != 64 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second {
+		got.MaxValueBytes != cache.MiB || got.MaxTags != 64 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second ||
+		got.MaxConcurrentLoads != 100 || got.MaxPendingRevocations != 10_000 || got.BreakerFailures != 10 || got.BreakerPause != time.Second {
 		t.Errorf("%+v", got)
 	}
 	if got.Codec != (cache.JSON{}) || got.Clock != (cache.SystemClock{}) || got.Logger != slog.Default() || got.MeterProvider == nil {
@@ -26,6 +27,7 @@ func TestOptionDefaults(t *testing.T) {
 	}
 	want := cache.Options{
 		Namespace: "n", DefaultTTL: 1, MaxTTL: 2, MaxKeyBytes: 3, MaxValueBytes: 4, MaxTags: 5, Timeout: 6, LockWait: 7,
+		MaxConcurrentLoads: 8, MaxPendingRevocations: 9, BreakerFailures: 10, BreakerPause: 11,
 		StrategyName: "s", Codec: cache.JSON{}, Clock: cache.SystemClock{}, Logger: slog.New(slog.DiscardHandler), MeterProvider: got.MeterProvider,
 	}
 	if got := want.WithDefaults(); got != want {
@@ -44,6 +46,11 @@ func TestOptionErrors(t *testing.T) {
 		"max_tags":        {{MaxTags: -1}, {MaxTags: 4097}},
 		"timeout":         {{Timeout: -1}},
 		"lock_wait":       {{LockWait: -1}},
+
+		"max_concurrent_loads":    {{MaxConcurrentLoads: -1}, {MaxConcurrentLoads: 1<<20 + 1}},
+		"max_pending_revocations": {{MaxPendingRevocations: -1}, {MaxPendingRevocations: 1<<20 + 1}},
+		"breaker_failures":        {{BreakerFailures: -1}, {BreakerFailures: 1<<20 + 1}},
+		"breaker_pause":           {{BreakerPause: -1}},
 	} {
 		for _, options := range tests {
 			service, err := cache.NewService(new(table), options)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 )
@@ -29,9 +30,12 @@ type Service struct {
 	lifecycle sync.Mutex // held by Start and Stop
 	metrics   metric.Registration
 	loads     loads
+	breaker   breaker
+	owed      owed
+	outage    chan struct{} // has room for the loaders that may run while the strategy fails
 
-	counters                                 counters
-	readWarning, fillWarning, corruptWarning throttle
+	counters                                              counters
+	readWarning, fillWarning, corruptWarning, owedWarning throttle
 }
 
 // The phases of a Service.
@@ -60,6 +64,8 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 		codecTag: codecTag(options.Codec.Name()),
 		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
+		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
+		outage:   make(chan struct{}, options.MaxConcurrentLoads),
 	}
 	if leaser, ok := strategy.(Leaser); ok {
 		s.leaser = leaser
@@ -111,7 +117,8 @@ func (s *Service) Set(ctx context.Context, key string, value any, opts SetOption
 	return s.set(ctx, physical, s.shapeOf(reflect.TypeOf(value)), value, opts)
 }
 
-// Delete removes keys. It returns nil only when all of them are gone.
+// Delete removes keys. It returns nil only when all of them are gone; otherwise, where the storage is to
+// blame, a [PendingError], and they are being tried again.
 func (s *Service) Delete(ctx context.Context, keys ...string) error {
 	physical := make([]string, len(keys))
 	for i, key := range keys {
@@ -120,17 +127,17 @@ func (s *Service) Delete(ctx context.Context, keys ...string) error {
 			return s.fail("delete", err)
 		}
 	}
-	return s.delete(ctx, physical...)
+	return s.delete(ctx, s.options.MaxTTL, physical...)
 }
 
 // InvalidateTags makes every entry that carries any of tags, and was stored before, unreadable. It
-// returns nil only when that is done.
+// returns nil only when that is done; otherwise as Delete.
 func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 	physical, err := s.tags(tags)
 	if err != nil {
 		return s.fail("invalidate", err)
 	}
-	return s.revoke(ctx, "invalidate", func(ctx context.Context) error {
+	return s.revoke(ctx, "invalidate", ofTags, physical, s.options.MaxTTL, func(ctx context.Context) error {
 		return s.leaser.InvalidateTags(ctx, physical...)
 	})
 }
@@ -138,13 +145,7 @@ func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 // Clear makes every entry unreadable. It is ErrUnsupported where the strategy is no [Clearer];
 // a tag that all entries carry does the same there.
 func (s *Service) Clear(ctx context.Context) error {
-	return s.revoke(ctx, "clear", func(ctx context.Context) error {
-		clearer, ok := s.leaser.(Clearer)
-		if !ok {
-			return ErrUnsupported
-		}
-		return clearer.Clear(ctx)
-	})
+	return s.revoke(ctx, "clear", ofAll, nil, s.options.MaxTTL, s.clear)
 }
 
 // key returns the physical form of key.
@@ -177,16 +178,19 @@ func (s *Service) read(ctx context.Context, physical string, tags []string, know
 	if err := s.ready(); err != nil {
 		return nil, false, s.fail("get", err)
 	}
-	bounded, cancel := s.bounded(ctx)
-	if known && s.hinted != nil {
-		sealed, found, err = s.hinted.GetHinted(bounded, physical, tags)
-	} else {
-		sealed, found, err = s.strategy.Get(bounded, physical)
+	if err = s.mayHit(ctx); err == nil {
+		err = s.guarded(ctx, "get", func(bounded context.Context) (err error) {
+			if known && s.hinted != nil {
+				sealed, found, err = s.hinted.GetHinted(bounded, physical, tags)
+			} else {
+				sealed, found, err = s.strategy.Get(bounded, physical)
+			}
+			return err
+		})
 	}
-	cancel()
 	if err != nil {
 		s.counters.errors.Add(1)
-		return nil, false, s.fail("get", s.cause(ctx, err))
+		return nil, false, s.fail("get", err)
 	}
 	if !found {
 		s.counters.misses.Add(1)
@@ -199,7 +203,7 @@ func (s *Service) discard(ctx context.Context, physical string, cause error) {
 	s.counters.corrupt.Add(1)
 	s.counters.misses.Add(1)
 	s.warn(ctx, &s.corruptWarning, "cache: an entry could not be decoded; it is deleted",
-		errors.Join(cause, s.delete(ctx, physical)))
+		errors.Join(cause, s.delete(ctx, s.options.MaxTTL, physical)))
 }
 
 func (s *Service) set(ctx context.Context, physical string, sh shape, value any, opts SetOptions) error {
@@ -209,7 +213,7 @@ func (s *Service) set(ctx context.Context, physical string, sh shape, value any,
 	sealed, opts, err := s.prepare(sh, value, opts)
 	if err != nil {
 		// The entry that should have been replaced must not stay readable.
-		err = errors.Join(err, s.delete(ctx, physical))
+		err = errors.Join(err, s.delete(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {
 			return s.leaser.Set(ctx, physical, sealed, opts)
@@ -244,17 +248,27 @@ func (s *Service) prepare(sh shape, value any, opts SetOptions) (sealed []byte, 
 	return sealed, opts, err
 }
 
-func (s *Service) delete(ctx context.Context, physical ...string) error {
-	return s.revoke(ctx, "delete", func(ctx context.Context) error {
+// delete removes the entries of physical keys, none of which lives longer than bound.
+func (s *Service) delete(ctx context.Context, bound time.Duration, physical ...string) error {
+	return s.revoke(ctx, "delete", ofKeys, physical, bound, func(ctx context.Context) error {
 		return s.leaser.Delete(ctx, physical...)
 	})
 }
 
-// revoke runs a deletion or invalidation.
-func (s *Service) revoke(ctx context.Context, op string, apply func(context.Context) error) error {
+// revoke runs a deletion or invalidation of names. One that fails is owed from then on.
+func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, names []string, bound time.Duration, apply func(context.Context) error) error {
 	err := s.ready()
 	if err == nil {
+		call := s.owed.calls.Add(1)
 		err = s.call(ctx, op, apply)
+		switch {
+		case err == nil && s.owed.pending.Load() > 0:
+			s.settle(ctx, call, s.revocations(kind, names))
+		case err != nil && !isRefusal(err) && !errors.Is(err, ErrNotReplicated):
+			if owed := s.revocations(kind, names); len(owed) > 0 {
+				err = s.owe(ctx, call, owed, bound, err)
+			}
+		}
 	}
 	if err != nil {
 		s.counters.deleteErrors.Add(1)

@@ -21,6 +21,8 @@ type Stats struct {
 	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
 	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
 
+	RejectedLoads uint64 `json:"rejected_loads"` // callers that got ErrUnavailable because max_concurrent_loads ran already
+
 	Filled   uint64 `json:"filled"`   // values of loaders that were stored
 	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
 	Unfilled uint64 `json:"unfilled"` // values that were not, for any other reason
@@ -29,6 +31,9 @@ type Stats struct {
 	SetErrors    uint64 `json:"set_errors"`
 	Deletes      uint64 `json:"deletes"` // Delete, InvalidateTags and Clear calls that succeeded
 	DeleteErrors uint64 `json:"delete_errors"`
+
+	ShortCircuited     uint64 `json:"short_circuited"`     // operations that were not tried, because the circuit breaker was open
+	PendingRevocations uint64 `json:"pending_revocations"` // how many are owed now
 }
 
 // counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
@@ -38,6 +43,7 @@ type counters struct {
 	filled, refused, unfilled              atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
+	rejectedLoads, shortCircuited          atomic.Uint64
 }
 
 // Stats returns a snapshot. Safe for concurrent use.
@@ -50,6 +56,8 @@ func (s *Service) Stats() Stats {
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
+		RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
+		PendingRevocations: uint64(s.owed.pending.Load()), //nolint:gosec // a length
 	}
 }
 
@@ -69,6 +77,10 @@ var instruments = []struct {
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
 		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },
 		"lease_timeout": func(c *counters) *atomic.Uint64 { return &c.leaseTimeouts },
+		"rejected":      func(c *counters) *atomic.Uint64 { return &c.rejectedLoads },
+	}},
+	{"fxcache.short_circuits", "Operations that were not tried, because the circuit breaker was open.", map[string]func(*counters) *atomic.Uint64{
+		"open": func(c *counters) *atomic.Uint64 { return &c.shortCircuited },
 	}},
 	{"fxcache.fills", "Values of loaders, stored or not.", map[string]func(*counters) *atomic.Uint64{
 		"stored":  func(c *counters) *atomic.Uint64 { return &c.filled },
@@ -105,6 +117,14 @@ func (s *Service) observe() (metric.Registration, error) {
 			})
 		}
 	}
+	pending, err := s.meter.Int64ObservableGauge("fxcache.pending_revocations",
+		metric.WithDescription("Revocations that could not be applied yet."))
+	if err != nil {
+		return nil, err
+	}
+	strategy := metric.WithAttributeSet(attribute.NewSet(attribute.String("strategy", s.options.StrategyName)))
+	observables = append(observables, pending)
+	observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, s.owed.pending.Load(), strategy) })
 	return s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, observe := range observers {
 			observe(o)

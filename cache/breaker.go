@@ -1,0 +1,69 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// breaker leaves a strategy that fails alone for a while, so that requests do not wait for it one
+// timeout after the other. Reads, leases and fills ask it; revocations never do.
+type breaker struct {
+	*gobreaker.TwoStepCircuitBreaker[struct{}]
+}
+
+func newBreaker(failures int, pause time.Duration) breaker {
+	return breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:      pause,
+		ReadyToTrip:  func(counts gobreaker.Counts) bool { return int(counts.ConsecutiveFailures) >= failures },
+		IsSuccessful: func(err error) bool { return err == nil || isRefusal(err) },
+		// That a caller leaves says nothing about the strategy.
+		IsExcluded: func(err error) bool { return errors.Is(err, errLeft) },
+	})}
+}
+
+// isRefusal reports whether err says that the call was wrong, and not that the strategy is.
+func isRefusal(err error) bool {
+	for _, refusal := range []error{ErrInvalidKey, ErrInvalidTTL, ErrValueTooLarge, ErrTooManyTags, ErrUnsupported} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
+// errLeft says that an operation ended because its caller did.
+var errLeft = errors.New("cache: the caller left")
+
+// guarded runs one operation within the deadline, unless the strategy has been failing.
+func (s *Service) guarded(ctx context.Context, op string, operation func(context.Context) error) error {
+	if s.local {
+		return s.call(ctx, op, operation)
+	}
+	done, err := s.breaker.Allow()
+	if err != nil {
+		s.counters.shortCircuited.Add(1)
+		return fmt.Errorf("%w: it has been failing, and is left alone for a moment", ErrUnavailable)
+	}
+	err = s.call(ctx, op, operation)
+	if err != nil && ctx.Err() != nil {
+		done(errLeft)
+	} else {
+		done(err)
+	}
+	return err
+}
+
+// admit lets one loader run while the strategy fails. leave makes room for the next.
+func (s *Service) admit() (leave func(), err error) {
+	select {
+	case s.outage <- struct{}{}:
+		return func() { <-s.outage }, nil
+	default:
+		s.counters.rejectedLoads.Add(1)
+		return nil, s.fail("load", fmt.Errorf("%w, and max_concurrent_loads loaders run already", ErrUnavailable))
+	}
+}

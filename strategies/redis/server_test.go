@@ -155,35 +155,6 @@ func TestWrongHint(t *testing.T) {
 	}
 }
 
-// Revoking costs the same for 10 entries and for 20,000, and the number of lanes in commands.
-func TestRevocationIsConstant(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	s := start(t, redistest.Start(t), redis.Options{Lanes: 4})
-	for _, entries := range []int{10, 20_000} {
-		var writers sync.WaitGroup
-		for worker := range 8 {
-			writers.Go(func() {
-				for i := worker; i < entries; i += 8 {
-					if err := s.Set(t.Context(), fmt.Sprint("n:", i), nil, cache.SetOptions{TTL: time.Minute, Tags: []string{"n:all"}}); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			})
-		}
-		writers.Wait()
-		s.must(s.InvalidateTags(t.Context(), "n:other")) // loads the script
-		counts := s.commands(func() { s.must(s.InvalidateTags(t.Context(), "n:all")) })
-		if counts["evalsha"] != 4 || counts["unlink"] != 4 {
-			t.Errorf("%d entries: %v, want a script and an unlink for each of 4 lanes", entries, counts)
-		}
-		if s.found("n:0") {
-			t.Error("an entry outlived its tag")
-		}
-	}
-}
-
 // V7: nothing of ours is left when the TTLs are over.
 func TestNothingLeft(t *testing.T) {
 	t.Parallel()

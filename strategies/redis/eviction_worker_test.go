@@ -50,9 +50,9 @@ func (w *worker) run(ctx context.Context) {
 			w.begin(ctx, r)
 		case n < 40:
 			w.finish(ctx)
-		case n < 58:
+		case n < 62:
 			w.read(ctx, r)
-		case n < 68:
+		case n < 69:
 			w.write(ctx, r)
 		case n < 72:
 			w.sabotage(ctx, r)

@@ -81,7 +81,7 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	n, err := storeScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()}, args).AsInt64()
 	if err = st.answered(err); err != nil {
 		var answer *ServerError
-		if errors.As(err, &answer) && g.token == "" {
+		if errors.As(err, &answer) {
 			// Refused before it began, for want of memory for example: the old value must go.
 			err = errors.Join(err, s.Delete(ctx, key))
 		}

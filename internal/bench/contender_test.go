@@ -1,0 +1,99 @@
+package bench_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/fxcache/fxcache/internal/bench"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// contender is a Peer with keys and values of its own, so that all fit into one table and on one server.
+type contender struct {
+	name string
+	set  func(ctx context.Context, i int) error
+	get  func(ctx context.Context, i int) (found bool, err error)
+	// read is get, and returns the value in a form that can be compared, beside the one that was set.
+	read func(ctx context.Context, i int) (got, want string, found bool, err error)
+	// deadline says that get makes a deadline of its own.
+	deadline bool
+}
+
+// enter makes a contender of a Peer.
+func enter[V any](tb testing.TB, name string, peer bench.Peer[V], values []V, form func(V) string) contender {
+	tb.Cleanup(func() { must(tb, peer.Close()) })
+	keys := make([]string, len(values))
+	for i := range keys {
+		keys[i] = fmt.Sprintf("%s%.10s-%032d", bench.Namespace, name+"----------", i) // as long as a token
+	}
+	return contender{
+		name: name,
+		set:  func(ctx context.Context, i int) error { return peer.Set(ctx, keys[i], values[i]) },
+		get: func(ctx context.Context, i int) (bool, error) {
+			_, found, err := peer.Get(ctx, keys[i])
+			return found, err
+		},
+		read: func(ctx context.Context, i int) (string, string, bool, error) {
+			value, found, err := peer.Get(ctx, keys[i])
+			if err != nil || !found {
+				return "", "", found, err
+			}
+			return form(value), form(values[i]), true, nil
+		},
+	}
+}
+
+// contenders connects all to the server at addr, with so many sessions each, none of which is stored
+// yet. The cleanup of tb closes them.
+func contenders(tb testing.TB, addr string, count int) []contender {
+	tb.Helper()
+	sessions := make([]*sessioncache.CachedSession, count)
+	records, plain := make([][]byte, count), make([]*bench.Plain, count)
+	for i := range sessions {
+		sessions[i] = bench.NewSession(i)
+		record, err := sessions[i].AppendBinary(nil)
+		must(tb, err)
+		records[i], plain[i] = record, bench.NewPlain(sessions[i])
+	}
+	text := func(value []byte) string { return string(value) }
+	ctx := tb.Context()
+
+	bare, err := bench.NewRueidis(addr)
+	must(tb, err)
+	static, err := bench.NewStatic(ctx, addr)
+	must(tb, err)
+	dynamic, err := bench.NewDynamic(ctx, addr)
+	must(tb, err)
+	whole, err := bench.NewSessions(ctx, addr)
+	must(tb, err)
+	byHand, err := bench.NewJSON(addr)
+	must(tb, err)
+	session := enter(tb, "session", whole, sessions, func(s *sessioncache.CachedSession) string {
+		record, err := s.AppendBinary(nil)
+		must(tb, err)
+		return string(record)
+	})
+	session.deadline = true // the Service's
+	return []contender{
+		enter(tb, "rueidis", bare, records, text),
+		enter(tb, "static", static, records, text),
+		enter(tb, "dynamic", dynamic, records, text),
+		enter(tb, "goredis", bench.NewGoRedis(addr), records, text),
+		enter(tb, "gocache", bench.NewGoRedisCache(addr), records, text),
+		session,
+		enter(tb, "json", byHand, plain, func(p *bench.Plain) string {
+			text, err := json.Marshal(p)
+			must(tb, err)
+			return string(text)
+		}),
+	}
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}

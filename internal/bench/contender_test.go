@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fxcache/fxcache/internal/bench"
@@ -137,6 +138,42 @@ func TestContendersReadTheSame(t *testing.T) {
 		}
 		if c.name != "json" && got != want {
 			t.Errorf("%s: %q, the first one has %q", c.name, got, want)
+		}
+	}
+}
+
+// What is measured is the one round trip that each name stands for, and not, say, a hint that misses its
+// entry and is followed by a script.
+func TestContendersCommands(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	scripts := map[string]int{"dynamic": 1, "session": 1} // each reads the value, and its tags in one MGET
+	mgets := map[string]int{"static": 1, "dynamic": 1, "session": 1}
+	for _, c := range contenders(t, server.Addr(), 1) {
+		ctx := t.Context()
+		must(t, c.set(ctx, 0))
+		for range 2 { // the script is known after the first one
+			_, err := server.Do(ctx, "CONFIG", "RESETSTAT")
+			must(t, err)
+			_, err = c.get(ctx, 0)
+			must(t, err)
+		}
+		stats, err := server.Info(ctx, "commandstats")
+		must(t, err)
+		calls := map[string]int{}
+		for name, line := range stats {
+			var n int
+			if _, err := fmt.Sscanf(line, "calls=%d", &n); err == nil {
+				command, _, _ := strings.Cut(strings.TrimPrefix(name, "cmdstat_"), "sha")
+				calls[command] += n
+			}
+		}
+		gets := 1
+		if c.name == "static" {
+			gets = 0
+		}
+		if calls["get"] != gets || calls["mget"] != mgets[c.name] || calls["eval"] != scripts[c.name] {
+			t.Errorf("%s: %v", c.name, stats)
 		}
 	}
 }

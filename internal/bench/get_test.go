@@ -20,7 +20,7 @@ import (
 //
 //	rueidis, goredis  the bare GET of the encoded session
 //	gocache           Get of go-redis/cache
-//	static, dynamic   Get of the redis strategy, by MGET or by script
+//	static, dynamic   Get of the redis strategy: tags known from the policy, or from the last read
 //	session           Get of sessioncache.Default, which has dynamic tags, and decodes
 //	json              the bare GET of rueidis, and encoding/json
 func BenchmarkGet(b *testing.B) {

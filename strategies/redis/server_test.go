@@ -108,12 +108,20 @@ func TestRoundTrips(t *testing.T) {
 	s := start(t, redistest.Start(t), redis.Options{})
 	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:a", "n:b"}}
 	s.set("n:k", time.Minute, "n:a", "n:b")
+	s.set("n:first0", time.Minute, "n:a", "n:b")
+	s.set("n:first1", time.Minute, "n:a", "n:b")
 	var lease *cache.Lease
+	first := -1
 	for _, step := range []struct {
 		name, command string
 		do            func() error
 	}{
-		{"Get", "evalsha_ro", func() error { _, _, err := s.Get(ctx, "n:k"); return err }},
+		{"Get, for the first time", "evalsha_ro", func() error {
+			first++
+			_, _, err := s.Get(ctx, fmt.Sprint("n:first", first))
+			return err
+		}},
+		{"Get, again", "mget", func() error { _, _, err := s.Get(ctx, "n:k"); return err }},
 		{"GetHinted", "mget", func() error { _, _, err := s.GetHinted(ctx, "n:k", opts.Tags); return err }},
 		{"Set", "evalsha", func() error { return s.Set(ctx, "n:k", []byte("v"), opts) }},
 		{"GetOrLease", "evalsha", func() (err error) { _, _, lease, err = s.GetOrLease(ctx, "n:l", nil); return err }},

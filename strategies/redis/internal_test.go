@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,38 @@ func TestEntryCutAtEveryByte(t *testing.T) {
 		if _, ok := entry(whole[:n]).tags(func(_, _ []byte) bool { return true }); ok {
 			t.Errorf("the first %d of %d bytes are an entry", n, len(whole))
 		}
+	}
+}
+
+// What is remembered is bounded, and belongs to its key.
+func TestLearnedIsBounded(t *testing.T) {
+	t.Parallel()
+	l, n := newLearned(), newNames(1)
+	for _, test := range []struct {
+		key, tag string
+		kept     bool
+	}{
+		{"n:k", "t", true},
+		{"n:k2", strings.Repeat("t", learnedBytes), false},
+		{"n:" + strings.Repeat("k", learnedBytes), "t", false},
+	} {
+		l.note(test.key, n.of(test.key), sample("", test.tag))
+		want := []string{n.of(test.key).value(), n.of(test.key).tags() + test.tag}
+		if got := l.recall(test.key); test.kept != slices.Equal(got, want) || test.kept == (got == nil) {
+			t.Errorf("a key of %d bytes, a tag of %d: %q", len(test.key), len(test.tag), got)
+		}
+	}
+	for i := range 3 * learnedSlots {
+		key := fmt.Sprint("n:", i)
+		l.note(key, n.of(key), sample("", "t"))
+		if got := l.recall(key); len(got) != 2 || got[0] != n.of(key).value() {
+			t.Fatalf("%s: %q", key, got)
+		}
+	}
+	l.note("n:k", n.of("n:k"), sample("", "t"))
+	l.forget("n:k")
+	if l.recall("n:k") != nil {
+		t.Error("not forgotten")
 	}
 }
 

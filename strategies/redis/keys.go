@@ -78,9 +78,8 @@ func (n names) lane(key string) int {
 
 // place is where one key of the Service is. Its methods make the Redis keys.
 type place struct {
-	beginning
-
-	name string
+	begin beginning
+	name  string
 }
 
 func (n names) of(key string) place {
@@ -88,12 +87,12 @@ func (n names) of(key string) place {
 	return place{n.in(namespace).lanes[n.lane(key)], name}
 }
 
-func (p place) value() string  { return p.beginning.value + p.name }
-func (p place) lease() string  { return p.beginning.lease + p.name }
-func (p place) ledger() string { return p.beginning.ledger }
+func (p place) value() string  { return p.begin.value + p.name }
+func (p place) lease() string  { return p.begin.lease + p.name }
+func (p place) ledger() string { return p.begin.ledger }
 
 // tags is the beginning of the keys of tags.
-func (p place) tags() string { return p.beginning.tag }
+func (p place) tags() string { return p.begin.tag }
 
 // bucket returns the field of the ledger that a tag is noted under.
 func bucket(tag string) string { return strconv.FormatUint(hash(tag)%buckets, 10) }

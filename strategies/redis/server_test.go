@@ -108,12 +108,20 @@ func TestRoundTrips(t *testing.T) {
 	s := start(t, redistest.Start(t), redis.Options{})
 	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:a", "n:b"}}
 	s.set("n:k", time.Minute, "n:a", "n:b")
+	s.set("n:first0", time.Minute, "n:a", "n:b")
+	s.set("n:first1", time.Minute, "n:a", "n:b")
 	var lease *cache.Lease
+	first := -1
 	for _, step := range []struct {
 		name, command string
 		do            func() error
 	}{
-		{"Get", "evalsha_ro", func() error { _, _, err := s.Get(ctx, "n:k"); return err }},
+		{"Get, for the first time", "evalsha_ro", func() error {
+			first++
+			_, _, err := s.Get(ctx, fmt.Sprint("n:first", first))
+			return err
+		}},
+		{"Get, again", "mget", func() error { _, _, err := s.Get(ctx, "n:k"); return err }},
 		{"GetHinted", "mget", func() error { _, _, err := s.GetHinted(ctx, "n:k", opts.Tags); return err }},
 		{"Set", "evalsha", func() error { return s.Set(ctx, "n:k", []byte("v"), opts) }},
 		{"GetOrLease", "evalsha", func() (err error) { _, _, lease, err = s.GetOrLease(ctx, "n:l", nil); return err }},
@@ -151,35 +159,6 @@ func TestWrongHint(t *testing.T) {
 	for _, hint := range [][]string{nil, {"n:a"}, {"n:a", "n:b"}} {
 		if _, found, err := s.GetHinted(t.Context(), "n:k", hint); found || err != nil {
 			t.Errorf("hint %q after the invalidation of n:b: %t, %v", hint, found, err)
-		}
-	}
-}
-
-// Revoking costs the same for 10 entries and for 20,000, and the number of lanes in commands.
-func TestRevocationIsConstant(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	s := start(t, redistest.Start(t), redis.Options{Lanes: 4})
-	for _, entries := range []int{10, 20_000} {
-		var writers sync.WaitGroup
-		for worker := range 8 {
-			writers.Go(func() {
-				for i := worker; i < entries; i += 8 {
-					if err := s.Set(t.Context(), fmt.Sprint("n:", i), nil, cache.SetOptions{TTL: time.Minute, Tags: []string{"n:all"}}); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			})
-		}
-		writers.Wait()
-		s.must(s.InvalidateTags(t.Context(), "n:other")) // loads the script
-		counts := s.commands(func() { s.must(s.InvalidateTags(t.Context(), "n:all")) })
-		if counts["evalsha"] != 4 || counts["unlink"] != 4 {
-			t.Errorf("%d entries: %v, want a script and an unlink for each of 4 lanes", entries, counts)
-		}
-		if s.found("n:0") {
-			t.Error("an entry outlived its tag")
 		}
 	}
 }
@@ -285,28 +264,45 @@ func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t, redistest.Config("maxmemory 4mb", "maxmemory-policy noeviction")), redis.Options{})
-	s.set("n:old", time.Minute, "n:tag")
-	s.set("n:gone", time.Minute)
-	var err error
-	for _, size := range []int{64 << 10, 1 << 10, 1} {
-		for i := 0; i == 0 || err == nil && i < 10_000; i++ {
-			err = s.Set(t.Context(), fmt.Sprint("n:", size, i), make([]byte, size), cache.SetOptions{TTL: time.Minute})
+	for _, key := range []string{"n:set", "n:filled", "n:deleted", "n:invalidated"} {
+		s.set(key, time.Minute, "n:tag of "+key)
+	}
+	lease, err := s.Lease(t.Context(), "n:filled", nil)
+	s.must(err)
+	opts := cache.SetOptions{TTL: time.Minute}
+	filler := 0
+	for _, step := range []struct {
+		key    string
+		refuse bool // else it is a revocation
+		do     func() error
+	}{
+		{"n:set", true, func() error { return s.Set(t.Context(), "n:set", []byte("value of n:set"), opts) }},
+		{"n:filled", true, func() error {
+			stored, err := s.Fill(t.Context(), lease, []byte("value of n:filled"), opts)
+			if stored {
+				t.Error("Fill stored something")
+			}
+			return err
+		}},
+		{"n:deleted", false, func() error { return s.Delete(t.Context(), "n:deleted") }},
+		{"n:invalidated", false, func() error { return s.InvalidateTags(t.Context(), "n:tag of n:invalidated") }},
+	} {
+		if !s.found(step.key) {
+			t.Fatalf("%s is not there: the test proves nothing", step.key)
 		}
-	}
-	var answer *redis.ServerError
-	if !errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, cache.ErrUnavailable) {
-		t.Fatalf("Set in a full Redis: %v, want OOM", err)
-	}
-	if err := s.Set(t.Context(), "n:old", []byte("new"), cache.SetOptions{TTL: time.Minute}); err == nil {
-		t.Error("Set returned nil")
-	}
-	if s.found("n:old") {
-		t.Error("a refused Set left the old value readable")
-	}
-	s.must(s.InvalidateTags(t.Context(), "n:tag"))
-	s.must(s.Delete(t.Context(), "n:gone"))
-	if s.found("n:gone") {
-		t.Error("a deletion was refused")
+		for _, size := range []int{64 << 10, 1 << 10, 1} { // up to the last byte
+			for err = nil; err == nil; filler++ {
+				err = s.Set(t.Context(), fmt.Sprint("n:filler", filler), make([]byte, size), opts)
+			}
+		}
+		err := step.do()
+		var answer *redis.ServerError
+		if step.refuse && (!errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, cache.ErrUnavailable)) || !step.refuse && err != nil {
+			t.Errorf("%s in a full Redis: %v, want OOM: %t", step.key, err, step.refuse)
+		}
+		if s.found(step.key) {
+			t.Errorf("%s: the old value is still readable", step.key)
+		}
 	}
 }
 

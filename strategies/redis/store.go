@@ -81,7 +81,7 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	n, err := storeScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()}, args).AsInt64()
 	if err = st.answered(err); err != nil {
 		var answer *ServerError
-		if errors.As(err, &answer) && g.token == "" {
+		if errors.As(err, &answer) {
 			// Refused before it began, for want of memory for example: the old value must go.
 			err = errors.Join(err, s.Delete(ctx, key))
 		}
@@ -90,9 +90,9 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	return n == 1, nil
 }
 
-// value returns the payload of what getScript found.
-func (st *store) value(reply rueidis.RedisResult) ([]byte, bool, error) {
-	raw, err := reply.AsBytes()
+// get reads an entry with the script, and learns its tags.
+func (st *store) get(ctx context.Context, conn rueidis.Client, key string, k place) ([]byte, bool, error) {
+	raw, err := getScript.Exec(ctx, conn, []string{k.value()}, []string{k.tags()}).AsBytes()
 	if rueidis.IsRedisNil(err) {
 		st.worked()
 		return nil, false, nil
@@ -104,7 +104,38 @@ func (st *store) value(reply rueidis.RedisResult) ([]byte, bool, error) {
 		return nil, false, nil
 	}
 	payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
+	if ok {
+		st.learned.note(key, k, raw)
+	}
 	return payload, ok, nil
+}
+
+// mget reads an entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
+// entry by them. It is a stranger where it has another tag.
+func (st *store) mget(ctx context.Context, conn rueidis.Client, k place, wanted []string) (value []byte, found, stranger bool, err error) {
+	replies, err := conn.Do(ctx, conn.B().Mget().Key(wanted...).Build()).ToArray()
+	if err = st.answered(err); err != nil {
+		return nil, false, false, err
+	}
+	raw, err := replies[0].AsBytes()
+	if err != nil {
+		return nil, false, false, nilIsMiss(err)
+	}
+	e, below := entry(raw), len(k.tags())
+	if !st.alive(e) {
+		return nil, false, false, nil
+	}
+	value, found = e.tags(func(name, nonce []byte) bool {
+		for i, key := range wanted[1:] {
+			if key[below:] == string(name) {
+				now, err := replies[1+i].ToString()
+				return err == nil && now == string(nonce)
+			}
+		}
+		stranger = true
+		return false
+	})
+	return value, found, stranger, nil
 }
 
 // alive reports whether an entry is of our format, and not over by our own clock: Redis ends entries by

@@ -34,6 +34,7 @@ type store struct {
 	// ledgerTTL outlives every lease, so that a ledger is not lost before the leases that need it.
 	ledgerTTL string // ms
 	replicas  int
+	learned   *learned
 }
 
 var (
@@ -76,7 +77,8 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		return err
 	}
 	st := &store{
-		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
+		learned: newLearned(),
+		clock:   service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		names:     newNames(s.options.lanes()),
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
@@ -125,7 +127,7 @@ func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, context.Co
 	return st, conn, ctx, cancel, nil
 }
 
-// Get implements cache.Strategy: one read-only script.
+// Get implements cache.Strategy: one read-only script, or where the entry was read before one MGET.
 func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	st, conn, ctx, cancel, err := s.open(ctx)
 	if err != nil {
@@ -133,7 +135,14 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	}
 	defer cancel()
 	k := st.names.of(key)
-	return st.value(getScript.Exec(ctx, conn, []string{k.value()}, []string{k.tags()}))
+	if wanted := st.learned.recall(key); wanted != nil {
+		value, found, stranger, err := st.mget(ctx, conn, k, wanted)
+		if !stranger {
+			return value, found, err
+		}
+		st.learned.forget(key)
+	}
+	return st.get(ctx, conn, key, k)
 }
 
 // GetHinted implements cache.Hinted: one MGET of the value and the nonces, and Get where the entry has
@@ -145,40 +154,17 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 	}
 	defer cancel()
 	k := st.names.of(key)
-	below := k.tags()
 	wanted := make([]string, 1, 1+len(tags))
 	wanted[0] = k.value()
 	for _, tag := range tags {
 		_, name := split(tag)
-		wanted = append(wanted, below+name)
+		wanted = append(wanted, k.tags()+name)
 	}
-	replies, err := conn.Do(ctx, conn.B().Mget().Key(wanted...).Build()).ToArray()
-	if err = st.answered(err); err != nil {
-		return nil, false, err
-	}
-	raw, err := replies[0].AsBytes()
-	if err != nil {
-		return nil, false, nilIsMiss(err)
-	}
-	e := entry(raw)
-	if !st.alive(e) {
-		return nil, false, nil
-	}
-	stranger := false
-	payload, ok := e.tags(func(name, nonce []byte) bool {
-		for i, key := range wanted[1:] {
-			if key[len(below):] == string(name) {
-				now, err := replies[1+i].ToString()
-				return err == nil && now == string(nonce)
-			}
-		}
-		stranger = true
-		return false
-	})
+	value, found, stranger, err := st.mget(ctx, conn, k, wanted)
 	if stranger {
 		return s.Get(ctx, key)
 	}
-	return payload, ok, nil
+	return value, found, err
 }
 
 // Set implements cache.Strategy: one script.

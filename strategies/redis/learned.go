@@ -1,0 +1,63 @@
+package redis
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
+
+const (
+	// learnedSlots is how many entries' tags are remembered, and learnedBytes how long key and tags may
+	// be together: some 6 MB at the most.
+	learnedSlots = 1 << 14
+	learnedBytes = 256
+)
+
+// learned remembers which tags entries had when they were last read, so that the next read of one needs
+// no script: an MGET of the entry and its nonces is enough. It is a guess, never an answer: an entry
+// that has other tags by now is read again by the script. Of two keys that share a slot the later
+// one is remembered.
+type learned struct {
+	seed  maphash.Seed
+	slots [learnedSlots]atomic.Pointer[guess]
+}
+
+// guess is what to fetch for one key: its entry, and the nonces of the tags that it had.
+type guess struct {
+	key  string
+	keys []string // of Redis
+}
+
+func newLearned() *learned { return &learned{seed: maphash.MakeSeed()} }
+
+func (l *learned) slot(key string) *atomic.Pointer[guess] {
+	return &l.slots[maphash.String(l.seed, key)%learnedSlots]
+}
+
+// recall returns what to fetch for key; nil where that is not known.
+func (l *learned) recall(key string) []string {
+	if g := l.slot(key).Load(); g != nil && g.key == key {
+		return g.keys
+	}
+	return nil
+}
+
+// note remembers the tags of an entry that was found under key.
+func (l *learned) note(key string, p place, e entry) {
+	size := len(key)
+	keys := []string{p.value()}
+	_, ok := e.tags(func(name, _ []byte) bool {
+		size += len(name)
+		keys = append(keys, p.tags()+string(name))
+		return size <= learnedBytes
+	})
+	if ok {
+		l.slot(key).Store(&guess{key, keys})
+	}
+}
+
+// forget makes the next read of key ask the script.
+func (l *learned) forget(key string) {
+	if slot := l.slot(key); slot.Load() != nil {
+		slot.Store(nil)
+	}
+}

@@ -134,18 +134,19 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 	return st.records.Set(ctx, session.Token.Reveal(), d.record(session, now))
 }
 
-// Delete implements Strategy. Call it after the database has committed.
+// Delete implements Strategy. Call it after the database has committed. Where it could not be applied, a
+// cache.PendingError says until when other nodes may still serve the session; this one does not.
 func (d *Default) Delete(ctx context.Context, token string) error {
 	st, err := d.open()
 	if err != nil || token == "" {
 		return err
 	}
-	return st.records.Delete(ctx, token)
+	return d.bounded(st, st.records.Delete(ctx, token))
 }
 
 // DeleteUser implements Sessions: "log out everywhere". Call it after the database has committed.
 func (d *Default) DeleteUser(ctx context.Context, user ID) error {
-	return d.InvalidateTags(ctx, d.userTag(user))
+	return d.revoke(ctx, d.userTag(user))
 }
 
 // InvalidateTags implements Sessions. Call it after the database has committed.
@@ -162,7 +163,26 @@ func (d *Default) Clear(ctx context.Context) error {
 	if d.state.Load() == nil {
 		return nil
 	}
-	return d.InvalidateTags(ctx, d.allTag())
+	return d.revoke(ctx, d.allTag())
+}
+
+// revoke invalidates a tag that only sessions carry.
+func (d *Default) revoke(ctx context.Context, tag string) error {
+	st, err := d.open()
+	if err != nil {
+		return err
+	}
+	return d.bounded(st, st.service.InvalidateTags(ctx, tag))
+}
+
+// bounded makes a revocation that is not applied yet say what is known of sessions: they are served
+// for no longer than StaleAfter, wherever they are.
+func (d *Default) bounded(st *state, err error) error {
+	var pending *cache.PendingError
+	if soft := st.clock.Now().Add(d.options.StaleAfter); errors.As(err, &pending) && soft.Before(pending.Until) {
+		pending.Until = soft
+	}
+	return err
 }
 
 func (d *Default) open() (*state, error) {

@@ -2,8 +2,10 @@ package redis_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/strategies/redis"
@@ -22,7 +24,8 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
 	fmt.Println("start:", service.Start(ctx, nil))
 	defer func() { _ = service.Stop(ctx) }()
 
@@ -32,9 +35,10 @@ func ExampleNew() {
 		return
 	}
 	fmt.Println(names.GetOrLoad(ctx, "42", func(context.Context) (string, error) { return "Alice", nil }))
-	fmt.Println(names.Delete(ctx, "42"))
+	err = names.Delete(ctx, "42")
+	fmt.Println(errors.Is(err, cache.ErrRevocationPending), errors.Is(err, cache.ErrUnavailable))
 	// Output:
 	// start: <nil>
 	// Alice <nil>
-	// cache delete (*redis.Strategy): cache: storage unavailable: not connected yet
+	// true true
 }

@@ -25,8 +25,9 @@ const (
 	// firstRetry and lastRetry bound the pauses between attempts to connect.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 2 * time.Second
-	// replyTimeout is how long a connection may be silent beside an outstanding command before it is
-	// given up; every operation has a shorter deadline of its own.
+	// replyTimeout is how long a connection that has been silent may take to answer a PING before it is
+	// given up. It is asked after one to two seconds (KeepAlive, below), so that a hung server is noticed
+	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8

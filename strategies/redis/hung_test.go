@@ -97,11 +97,10 @@ func TestHungServerWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	const timeout, grace = 100 * time.Millisecond, 700 * time.Millisecond
-	s := start(t, redistest.Start(t), redis.Options{})
-	s.Strategy = on(redis.Options{Addresses: s.server.Addrs()})(t).(*redis.Strategy)
+	server := redistest.Start(t)
+	s := &started{Strategy: on(redis.Options{Addresses: server.Addrs()})(t).(*redis.Strategy), TB: t, server: server}
 	s.must(s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: timeout})))
-	bounded := s.Strategy
-	t.Cleanup(func() { s.must(bounded.Destroy(context.Background())) })
+	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
 	lease, err := s.Lease(t.Context(), "n:Fill", nil)
 	s.must(err)
 	s.server.Pause()

@@ -70,8 +70,11 @@ func (s *started) answering(code string) {
 	s.Helper()
 	until(s, func() error {
 		_, err := s.server.Do(s.Context(), "PING")
-		if err == nil || !strings.HasPrefix(err.Error(), code) {
-			return fmt.Errorf("PING: %v, want %s", err, code)
+		switch {
+		case err == nil:
+			return errors.New("PING works")
+		case !strings.HasPrefix(err.Error(), code):
+			return fmt.Errorf("PING: %w, want %s", err, code)
 		}
 		return nil
 	})

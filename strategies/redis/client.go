@@ -60,7 +60,7 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		Dialer:              net.Dialer{Timeout: o.DialTimeout, KeepAlive: time.Second},
 		ReadBufferEachConn:  int(o.ReadBuffer),
 		WriteBufferEachConn: int(o.WriteBuffer),
-		PipelineMultiplex:   bits.TrailingZeros(uint(o.connections())),
+		PipelineMultiplex:   multiplex(o.connections()),
 		ConnWriteTimeout:    replyTimeout,
 		DisableCache:        true, // no tracking: providers refuse it, and nothing here uses it
 		DisableRetry:        true, // a retry would outlive the deadline
@@ -75,6 +75,15 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		}
 	}
 	return option
+}
+
+// multiplex is the power of two that rueidis wants for a number of connections. Its zero is not one
+// connection but up to four, by the number of processors; a negative one is.
+func multiplex(connections int) int {
+	if connections == 1 {
+		return -1
+	}
+	return bits.TrailingZeros(uint(connections))
 }
 
 // connect starts to make the connection, and waits a moment for it.

@@ -20,7 +20,6 @@ local function good(key, prefix)
     keys[i] = prefix .. string.sub(value, at + 2, at + 1 + length)
     nonces[i] = string.sub(value, at + 2 + length, at + 17 + length)
     at = at + 18 + length
-    if #value < at - 1 then return false end
   end
   local now = redis.call('MGET', unpack(keys))
   for i = 1, count do

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,30 @@ func TestUnkillableScript(t *testing.T) {
 	until(t, func() error { return s.Set(t.Context(), "n:k", []byte("value of n:k"), newOptions) })
 	if !s.found("n:k") {
 		t.Error("what was set is not found")
+	}
+}
+
+// connections is an error unless want connections have that name.
+func connections(s *started, name string, want int) error {
+	if n := strings.Count(s.direct("CLIENT", "LIST").(string), " name="+name+" "); n != want {
+		return fmt.Errorf("%d connections, want %d", n, want)
+	}
+	return nil
+}
+
+// However many callers there are, there are as many connections as the option says.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	for _, want := range []int{1, 2, 8} {
+		s := start(t, redistest.Start(t), redis.Options{Connections: want, ClientName: "counted"})
+		until(t, func() error {
+			s.found("n:none")
+			return connections(s, "counted", want)
+		})
+		for range 100 {
+			s.found("n:none")
+		}
+		s.must(connections(s, "counted", want))
 	}
 }

@@ -96,7 +96,7 @@ func TestSlotOnTheMove(t *testing.T) {
 			t.Errorf("%d keys moved: %v", moved, err)
 		case err != nil:
 			refused++
-		case err == nil && found && string(value) != "v":
+		case found && string(value) != "v":
 			t.Errorf("%d keys moved: %q", moved, value)
 		}
 		if moved == 3 {

@@ -25,8 +25,9 @@ const (
 	// firstRetry and lastRetry bound the pauses between attempts to connect.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 2 * time.Second
-	// replyTimeout is how long a connection may be silent beside an outstanding command before it is
-	// given up; every operation has a shorter deadline of its own.
+	// replyTimeout is how long a connection that has been silent may take to answer a PING before it is
+	// given up. It is asked after one to two seconds (KeepAlive, below), so that a hung server is noticed
+	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
@@ -59,7 +60,7 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		Dialer:              net.Dialer{Timeout: o.DialTimeout, KeepAlive: time.Second},
 		ReadBufferEachConn:  int(o.ReadBuffer),
 		WriteBufferEachConn: int(o.WriteBuffer),
-		PipelineMultiplex:   bits.TrailingZeros(uint(o.connections())),
+		PipelineMultiplex:   multiplex(o.connections()),
 		ConnWriteTimeout:    replyTimeout,
 		DisableCache:        true, // no tracking: providers refuse it, and nothing here uses it
 		DisableRetry:        true, // a retry would outlive the deadline
@@ -74,6 +75,15 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		}
 	}
 	return option
+}
+
+// multiplex is the power of two that rueidis wants for a number of connections. Its zero is not one
+// connection but up to four, by the number of processors; a negative one is.
+func multiplex(connections int) int {
+	if connections == 1 {
+		return -1
+	}
+	return bits.TrailingZeros(uint(connections))
 }
 
 // connect starts to make the connection, and waits a moment for it.

@@ -10,56 +10,6 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// What Redis answers in its bad states, and what becomes of it. A Delete returns nil only if it was
-// applied.
-func TestStatesOfTheServer(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	for _, test := range []struct {
-		name        string
-		config      []string
-		enter       [][]any
-		read, write string // the codes; empty: it works
-		unavailable bool
-	}{
-		{name: "healthy"},
-		{name: "NOREPLICAS", enter: [][]any{{"CONFIG", "SET", "min-replicas-to-write", "1"}}, write: "NOREPLICAS", unavailable: true},
-		{name: "READONLY", enter: [][]any{{"REPLICAOF", "127.0.0.1", "1"}}, write: "READONLY", unavailable: true},
-		{name: "NOPERM", enter: [][]any{{"ACL", "SETUSER", "default", "-unlink", "-evalsha", "-eval"}}, write: "NOPERM"},
-		{name: "WRONGTYPE", enter: [][]any{{"DEL", "n:v:{0}:k"}, {"LPUSH", "n:v:{0}:k", "x"}}, read: "WRONGTYPE"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := start(t, redistest.Start(t, redistest.Config(test.config...)), redis.Options{})
-			opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
-			s.set("n:k", time.Minute, "n:t")
-			s.must(s.InvalidateTags(t.Context(), "n:other"))
-			for _, command := range test.enter {
-				_, err := s.server.Do(t.Context(), command...)
-				s.must(err)
-			}
-			_, found, read := s.Get(t.Context(), "n:k")
-			verify := func(op string, err error, code string) {
-				t.Helper()
-				var answer *redis.ServerError
-				switch {
-				case code == "" && err != nil, code != "" && (!errors.As(err, &answer) || answer.Code != code):
-					t.Errorf("%s: %v, want %q", op, err, code)
-				case code != "" && errors.Is(err, cache.ErrUnavailable) != test.unavailable:
-					t.Errorf("%s: %v; unavailable: want %t", op, err, test.unavailable)
-				}
-			}
-			verify("Get", read, test.read)
-			if read == nil && !found {
-				t.Error("the entry is not found")
-			}
-			verify("InvalidateTags", s.InvalidateTags(t.Context(), "n:t"), test.write)
-			verify("Delete", s.Delete(t.Context(), "n:k"), test.write)
-			verify("Set", s.Set(t.Context(), "n:k", []byte("value of n:k"), opts), test.write)
-		})
-	}
-}
-
 // With wait_replicas the caller of a revocation is told that no replica has it; it is applied all the
 // same.
 func TestWaitReplicas(t *testing.T) {
@@ -90,5 +40,74 @@ func TestReplicated(t *testing.T) {
 	s.must(s.InvalidateTags(t.Context(), "n:t"))
 	if s.found("n:a") {
 		t.Error("a revocation was not applied")
+	}
+}
+
+// The master becomes a replica while a revocation waits for its own: WAIT ends with UNBLOCKED, and
+// nobody has confirmed anything.
+func TestDemotedWhileWaiting(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t), redis.Options{WaitReplicas: 1})
+	for name, revoke := range map[string]func() error{
+		"Delete":         func() error { return s.Delete(t.Context(), "n:a") },
+		"InvalidateTags": func() error { return s.InvalidateTags(t.Context(), "n:t") },
+	} {
+		s.direct("SET", "n:v:{0}:a", "x")
+		result := make(chan error, 1)
+		go func() { result <- revoke() }()
+		until(t, func() error {
+			info, err := s.server.Info(t.Context(), "clients")
+			if err == nil && info["blocked_clients"] != "1" {
+				err = errors.New("nobody waits")
+			}
+			return err
+		})
+		s.direct("REPLICAOF", "127.0.0.1", "1")
+		if err := <-result; !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+		}
+		s.direct("REPLICAOF", "NO", "ONE")
+	}
+}
+
+// A slot is on the move, and the nonce of an entry's tag has gone ahead: the script cannot see it.
+func TestSlotOnTheMove(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 2, 0)
+	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: 1})
+	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t", "n:u"}}
+	if err := s.Set(t.Context(), "n:k", []byte("v"), opts); err != nil {
+		t.Fatal(err)
+	}
+	slot := cluster.SlotOf("n:v:{0}:k")
+	from := cluster.NodeForSlot(slot)
+	to := cluster.Nodes[0]
+	if from == to {
+		to = cluster.Nodes[1]
+	}
+	refused := 0
+	migration := cluster.BeginMigration(slot, to)
+	for moved := 0; ; moved += migration.MoveKeys(1) {
+		value, found, err := s.Get(t.Context(), "n:k")
+		switch {
+		case err != nil && !errors.Is(err, cache.ErrUnavailable):
+			t.Errorf("%d keys moved: %v", moved, err)
+		case err != nil:
+			refused++
+		case found && string(value) != "v":
+			t.Errorf("%d keys moved: %q", moved, value)
+		}
+		if moved == 3 {
+			break
+		}
+	}
+	if refused == 0 {
+		t.Error("the script always saw all keys: the test proves nothing")
+	}
+	migration.Finish()
+	if value, found, err := s.Get(t.Context(), "n:k"); err != nil || !found || string(value) != "v" {
+		t.Errorf("moved: %q, %t, %v", value, found, err)
 	}
 }

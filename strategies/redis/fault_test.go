@@ -70,38 +70,6 @@ func TestLateFillIsRefused(t *testing.T) {
 	}
 }
 
-// A reply that is cut off at any byte is an error or a miss, and never a wrong value; nothing hangs
-// beyond its deadline, and the next call works.
-func TestCutReplies(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	server := redistest.Start(t)
-	proxy := redistest.NewProxy(t, server.Addr())
-	through, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, Connections: 1}), start(t, server, redis.Options{})
-	direct.set("n:k", time.Hour, "n:t")
-	proxy.Slice(3)
-	for after := 0; after < 64; after += 3 {
-		proxy.CutReplyAfter("evalsha_ro", after)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		began := time.Now()
-		value, found, err := through.Get(ctx, "n:k")
-		cancel()
-		if err == nil && found && string(value) != "value of n:k" {
-			t.Errorf("cut after %d bytes: %q", after, value)
-		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("cut after %d bytes: it took %v", after, took)
-		}
-	}
-	until(t, func() error {
-		_, found, err := through.Get(t.Context(), "n:k")
-		if err == nil && !found {
-			err = errors.New("not found")
-		}
-		return err
-	})
-}
-
 // until repeats try until it returns nil.
 func until(t testing.TB, try func() error) time.Duration {
 	t.Helper()

@@ -15,10 +15,13 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// rueidis closes a connection that the topology no longer needs five seconds later, in a goroutine
-// that sleeps until then, also after Close.
+// rueidis closes a connection that the topology no longer needs five seconds later, and looks for the
+// topology up to one second after an answer that was a redirection, in goroutines that sleep until
+// then, also after Close.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // on returns strategies with those options.

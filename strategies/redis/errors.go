@@ -40,7 +40,6 @@ const (
 // inScript maps what Redis says of a command in a script, by a part of its text, to the code that it has
 // for the same state outside of scripts.
 var inScript = [][2]string{
-	{"WRONGTYPE", "WRONGTYPE"}, {"OOM", "OOM"}, {"READONLY", "READONLY"}, {"MISCONF", "MISCONF"}, {"NOREPLICAS", "NOREPLICAS"}, {"NOPERM", "NOPERM"},
 	{"while the cluster is down", clusterDown},
 	{"access a non local key", tryAgain}, // the slot migrates, and the key is on the other node
 }
@@ -76,8 +75,13 @@ func typed(err error) error {
 	}
 	if answer, ok := rueidis.IsRedisErr(err); ok {
 		code, _, _ := strings.Cut(answer.Error(), " ")
+		for _, within := range []string{"WRONGTYPE", "OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOPERM"} {
+			if code == "ERR" && strings.Contains(answer.Error(), within) {
+				code = within // of a command in a script
+			}
+		}
 		for _, known := range inScript {
-			if code == "ERR" && strings.Contains(answer.Error(), known[0]) {
+			if code == "Script" && strings.Contains(answer.Error(), known[0]) { // rueidis cuts ERR off
 				code = known[1]
 			}
 		}

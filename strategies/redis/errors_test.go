@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -77,6 +78,26 @@ func TestWaitReplicas(t *testing.T) {
 	}
 	if s.found("n:a") || s.found("n:b") {
 		t.Error("a revocation was not applied")
+	}
+}
+
+// A server that says too late how many replicas have it: applied, not confirmed.
+func TestConfirmationTooLate(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	slow, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, WaitReplicas: 1}), start(t, server, redis.Options{})
+	direct.set("n:k", time.Minute)
+	late := proxy.HoldReply("wait")
+	defer late.Release()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := slow.Delete(ctx, "n:k"); !errors.Is(err, cache.ErrNotReplicated) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want ErrNotReplicated", err)
+	}
+	if direct.found("n:k") {
+		t.Error("the revocation was not applied")
 	}
 }
 

@@ -207,8 +207,11 @@ func (st *store) confirmed(ctx context.Context, conn rueidis.Client, command fun
 				patience = time.Until(deadline) * 9 / 10
 			}
 			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(st.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
-			if err == nil && acks < int64(st.replicas) {
+			switch {
+			case err == nil && acks < int64(st.replicas):
 				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, st.replicas)
+			case errors.Is(err, context.DeadlineExceeded): // Redis looks at its clock every 100 ms only
+				return fmt.Errorf("%w: %w", cache.ErrNotReplicated, err)
 			}
 			return err
 		})

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,5 +112,35 @@ func TestReplicated(t *testing.T) {
 	s.must(s.InvalidateTags(t.Context(), "n:t"))
 	if s.found("n:a") {
 		t.Error("a revocation was not applied")
+	}
+}
+
+// With wait_replicas no lane waits for another one, and the error names those that failed.
+func TestLanesWaitSideBySide(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, WaitReplicas: 1, Lanes: 8})
+	held := make([]*redistest.Held, 8)
+	for i := range held {
+		held[i] = proxy.Hold("wait")
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.InvalidateTags(t.Context(), "n:t") }()
+	for i, h := range held {
+		select {
+		case <-h.Arrived():
+		case err := <-done:
+			t.Fatalf("it ended with %v when %d lanes had asked the server to wait", err, i)
+		}
+	}
+	for _, h := range held {
+		h.Release()
+	}
+	err := <-done
+	var failed *redis.LanesError
+	if !errors.As(err, &failed) || !slices.Equal(failed.Lanes, []int{0, 1, 2, 3, 4, 5, 6, 7}) || failed.Of != 8 || !errors.Is(err, cache.ErrNotReplicated) {
+		t.Errorf("%v, want ErrNotReplicated in all lanes", err)
 	}
 }

@@ -108,8 +108,18 @@ func TestReplicated(t *testing.T) {
 	redistest.Require(t)
 	s := start(t, redistest.StartSentinel(t, 1, 3).Master(), redis.Options{WaitReplicas: 1})
 	s.set("n:a", time.Minute, "n:t")
-	s.must(s.Delete(t.Context(), "n:a"))
-	s.must(s.InvalidateTags(t.Context(), "n:t"))
+	for what, revoke := range map[string]func() error{
+		"Delete":         func() error { return s.Delete(t.Context(), "n:a") },
+		"InvalidateTags": func() error { return s.InvalidateTags(t.Context(), "n:t") },
+	} {
+		for _, found := range []bool{true, false} {
+			// Since Redis 7.2 WAIT after a command that wrote nothing waits for nothing.
+			counts := s.commands(func() { s.must(revoke()) })
+			if written := counts["set"] == 1; written == found || counts["wait"] != 1 {
+				t.Errorf("%s, where there was something: %t: %v; want one WAIT, after a write", what, found, counts)
+			}
+		}
+	}
 	if s.found("n:a") {
 		t.Error("a revocation was not applied")
 	}

@@ -16,6 +16,7 @@ const (
 	kindLease  = "l"
 	kindTag    = "t"
 	kindLedger = "g" // one for each lane
+	kindMark   = "w" // one for each lane, see mark.lua
 )
 
 // buckets is how many parts the tags are divided into, in the ledger. Two tags that share one refuse
@@ -63,6 +64,7 @@ func (n names) of(key string) place {
 func (p place) value() string  { return p.in(kindValue) + p.name }
 func (p place) lease() string  { return p.in(kindLease) + p.name }
 func (p place) ledger() string { return p.in(kindLedger) }
+func (p place) mark() string   { return p.in(kindMark) }
 
 // tags is the prefix of the keys of tags.
 func (p place) tags() string { return p.in(kindTag) }

@@ -3,19 +3,12 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
 )
-
-// maxWaits is how many lanes of one revocation wait for replicas at a time, each on a connection of its
-// own: one after the other, 64 lanes would take 128 round trips within one deadline.
-const maxWaits = 16
 
 // revocation is what one lane has to forget.
 type revocation struct {
@@ -25,6 +18,7 @@ type revocation struct {
 	guards, read []string
 	// buckets of the ledger; nil where the keys are unlinked and nothing else.
 	buckets []string
+	mark    string // the key that mark.lua writes
 }
 
 // deletions returns what Delete does: one UNLINK for each lane that has any of keys.
@@ -37,7 +31,7 @@ func (n names) deletions(keys []string) []revocation {
 		if !ok {
 			i = len(all)
 			at[k.lane] = i
-			all = append(all, revocation{lane: k.lane})
+			all = append(all, revocation{lane: k.lane, mark: k.mark()})
 		}
 		all[i].guards = append(all[i].guards, k.lease())
 		all[i].read = append(all[i].read, k.value())
@@ -60,7 +54,7 @@ func (n names) invalidations(tags []string) []revocation {
 		for i, name := range rests {
 			nonces[i] = below + name
 		}
-		all[lane] = revocation{lane, []string{prefix(namespace, kindLedger, lane)}, nonces, buckets}
+		all[lane] = revocation{lane, []string{prefix(namespace, kindLedger, lane)}, nonces, buckets, prefix(namespace, kindMark, lane)}
 	}
 	return all
 }
@@ -158,94 +152,6 @@ func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []rev
 		}
 	}
 	return errs
-}
-
-// replicated runs the lanes side by side, and waits for the replicas of each.
-func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
-	errs := make([]error, len(lanes))
-	turns := make(chan struct{}, maxWaits)
-	var group sync.WaitGroup
-	for i, lane := range lanes {
-		turns <- struct{}{}
-		group.Go(func() {
-			defer func() { <-turns }()
-			err := st.confirmed(ctx, conn, func() rueidis.Completed { return lane.command(conn.B(), true) })
-			if isNoScript(err) {
-				err = st.confirmed(ctx, conn, func() rueidis.Completed { return lane.command(conn.B(), false) })
-			}
-			if isSplit(err) {
-				err = lane.apart(func(keys []string) error {
-					for _, key := range keys {
-						err := st.confirmed(ctx, conn, func() rueidis.Completed { return conn.B().Unlink().Key(key).Build() })
-						if err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-			}
-			errs[i] = err
-		})
-	}
-	group.Wait()
-	return errs
-}
-
-// confirmed runs a deletion and waits, on the same connection, until enough replicas have it: on
-// another connection WAIT would prove nothing. rueidis follows no redirection on such a connection, so
-// that is done here.
-func (st *store) confirmed(ctx context.Context, conn rueidis.Client, command func() rueidis.Completed) error {
-	node, asking := conn, false
-	for moves := 0; ; moves++ {
-		err := node.Dedicated(func(own rueidis.DedicatedClient) error {
-			if err := st.ask(ctx, own, asking, command()); err != nil {
-				return err
-			}
-			patience := st.timeout
-			if deadline, ok := ctx.Deadline(); ok {
-				// Nine tenths, so that the answer arrives before the deadline.
-				patience = time.Until(deadline) * 9 / 10
-			}
-			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(st.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
-			switch {
-			case err == nil && acks < int64(st.replicas):
-				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, st.replicas)
-			case errors.Is(err, context.DeadlineExceeded): // Redis looks at its clock every 100 ms only
-				return fmt.Errorf("%w: %w", cache.ErrNotReplicated, err)
-			}
-			return err
-		})
-		address, ask, ok := redirection(err)
-		if !ok || moves == maxMoves {
-			return err
-		}
-		to, known := conn.Nodes()[address]
-		if !known {
-			return err // the client looks for it, now that it has seen the answer
-		}
-		node, asking = to, ask
-	}
-}
-
-// ask runs a command, after ASKING where the node serves its slot only to those who were sent.
-func (st *store) ask(ctx context.Context, own rueidis.DedicatedClient, asking bool, command rueidis.Completed) error {
-	if !asking {
-		return own.Do(ctx, command).Error()
-	}
-	return own.DoMulti(ctx, own.B().Arbitrary("ASKING").Build(), command)[1].Error()
-}
-
-// redirection returns the node that a command was sent to instead. ask is for this time only.
-func redirection(err error) (address string, ask, ok bool) {
-	answer, ok := rueidis.IsRedisErr(err)
-	if !ok {
-		return "", false, false
-	}
-	if address, ok = answer.IsMoved(); ok {
-		return address, false, true
-	}
-	address, ok = answer.IsAsk()
-	return address, ok, ok
 }
 
 func isNoScript(err error) bool {

@@ -102,6 +102,32 @@ func TestConfirmationTooLate(t *testing.T) {
 	}
 }
 
+// A server that hangs: with wait_replicas too, nothing takes longer than its deadline, beyond what a busy
+// machine does to it.
+func TestHungServerWithReplicas(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t), redis.Options{WaitReplicas: 1, Lanes: 4})
+	for _, revoke := range []func(context.Context) error{
+		func(ctx context.Context) error { return s.Delete(ctx, "n:k") },
+		func(ctx context.Context) error { return s.InvalidateTags(ctx, "n:t") },
+	} {
+		for _, hung := range []bool{false, true, true} { // the last one has no connection left
+			if hung {
+				s.server.Pause()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			began := time.Now()
+			err := revoke(ctx)
+			cancel()
+			if took := time.Since(began); err == nil || hung && !errors.Is(err, context.DeadlineExceeded) || took > 900*time.Millisecond {
+				t.Errorf("hung: %t: %v after %v", hung, err, took)
+			}
+		}
+		s.server.Resume()
+	}
+}
+
 // Replicas that confirm in time make a revocation succeed.
 func TestReplicated(t *testing.T) {
 	t.Parallel()

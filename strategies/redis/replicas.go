@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -16,62 +16,101 @@ import (
 // own: one after the other, 64 lanes would take 128 round trips within one deadline.
 const maxWaits = 16
 
-// replicated runs the lanes side by side, and waits for the replicas of each.
+// replicated runs the lanes side by side, and waits for the replicas of each, but not beyond the
+// deadline: beside a server that hangs, rueidis takes a second or two to make or to give back a
+// connection. What goes on in the background then ends by itself, and can delete nothing but what is to
+// be deleted.
 func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
-	errs := make([]error, len(lanes))
-	turns := make(chan struct{}, maxWaits)
-	var group sync.WaitGroup
-	for i, lane := range lanes {
-		turns <- struct{}{}
-		group.Go(func() {
-			defer func() { <-turns }()
-			err := st.confirmed(ctx, conn, lane.mark, func() rueidis.Completed { return lane.command(conn.B(), true) })
-			if isNoScript(err) {
-				err = st.confirmed(ctx, conn, lane.mark, func() rueidis.Completed { return lane.command(conn.B(), false) })
-			}
-			if isSplit(err) {
-				err = lane.apart(func(keys []string) error {
-					for _, key := range keys {
-						err := st.confirmed(ctx, conn, lane.mark, func() rueidis.Completed { return conn.B().Unlink().Key(key).Build() })
-						if err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-			}
-			errs[i] = err
-		})
+	type end struct {
+		at  int
+		err error
 	}
-	group.Wait()
+	ends := make(chan end, len(lanes))
+	runs := make([]*laneRun, len(lanes))
+	turns := make(chan struct{}, maxWaits)
+	for i, lane := range lanes {
+		runs[i] = &laneRun{store: st, conn: conn, revocation: lane}
+		go func() {
+			select {
+			case turns <- struct{}{}:
+				ends <- end{i, runs[i].run(ctx)}
+				<-turns
+			case <-ctx.Done():
+			}
+		}()
+	}
+	errs, ended := make([]error, len(lanes)), make([]bool, len(lanes))
+	for range lanes {
+		select {
+		case e := <-ends:
+			errs[e.at], ended[e.at] = e.err, true
+		case <-ctx.Done():
+		}
+	}
+	for i := range errs {
+		if !ended[i] {
+			errs[i] = ctx.Err()
+		}
+		if errors.Is(errs[i], context.DeadlineExceeded) && runs[i].applied.Load() {
+			errs[i] = fmt.Errorf("%w: %w", cache.ErrNotReplicated, errs[i])
+		}
+	}
 	return errs
+}
+
+// laneRun is one lane's revocation that waits for replicas.
+type laneRun struct {
+	*store
+	revocation
+	conn    rueidis.Client
+	applied atomic.Bool // all of it
+}
+
+func (r *laneRun) run(ctx context.Context) error {
+	err := r.confirmed(ctx, true, func() rueidis.Completed { return r.command(r.conn.B(), true) })
+	if isNoScript(err) {
+		err = r.confirmed(ctx, true, func() rueidis.Completed { return r.command(r.conn.B(), false) })
+	}
+	if !isSplit(err) {
+		return err
+	}
+	last := r.read[len(r.read)-1]
+	return r.apart(func(keys []string) error {
+		for _, key := range keys {
+			err := r.confirmed(ctx, key == last, func() rueidis.Completed { return r.conn.B().Unlink().Key(key).Build() })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // confirmed runs a deletion and waits, on the same connection, until enough replicas have it: on
 // another connection WAIT would prove nothing. rueidis follows no redirection on such a connection, so
-// that is done here.
-func (st *store) confirmed(ctx context.Context, conn rueidis.Client, mark string, command func() rueidis.Completed) error {
-	node, asking := conn, false
+// that is done here. last says that nothing is left to be deleted afterwards.
+func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueidis.Completed) error {
+	node, asking := r.conn, false
 	for moves := 0; ; moves++ {
 		err := node.Dedicated(func(own rueidis.DedicatedClient) error {
 			changes, err := ask(ctx, own, asking, command()).AsInt64()
+			if err == nil {
+				r.applied.Store(last)
+			}
 			if err == nil && changes == 0 { // see mark.lua
-				err = ask(ctx, own, asking, own.B().Eval().Script(markText).Numkeys(1).Key(mark).Build()).Error()
+				err = ask(ctx, own, asking, own.B().Eval().Script(markText).Numkeys(1).Key(r.mark).Build()).Error()
 			}
 			if err != nil {
 				return err
 			}
-			patience := st.timeout
+			patience := r.timeout
 			if deadline, ok := ctx.Deadline(); ok {
 				// Nine tenths, so that the answer arrives before the deadline.
 				patience = time.Until(deadline) * 9 / 10
 			}
-			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(st.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
-			switch {
-			case err == nil && acks < int64(st.replicas):
-				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, st.replicas)
-			case errors.Is(err, context.DeadlineExceeded): // Redis looks at its clock every 100 ms only
-				return fmt.Errorf("%w: %w", cache.ErrNotReplicated, err)
+			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(r.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
+			if err == nil && acks < int64(r.replicas) {
+				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, r.replicas)
 			}
 			return err
 		})
@@ -79,7 +118,7 @@ func (st *store) confirmed(ctx context.Context, conn rueidis.Client, mark string
 		if !ok || moves == maxMoves {
 			return err
 		}
-		to, known := conn.Nodes()[address]
+		to, known := r.conn.Nodes()[address]
 		if !known {
 			return err // the client looks for it, now that it has seen the answer
 		}

@@ -25,8 +25,9 @@ type onSlot struct {
 
 func startOnSlot(t *testing.T, replicas int, options redis.Options) *onSlot {
 	t.Helper()
-	cluster := redistest.StartCluster(t, 3, replicas)
+	cluster := redistest.StartCluster(t, 3, replicas, leastPrivilege(t))
 	options.Mode, options.Addresses, options.Lanes = redis.Cluster, cluster.Addrs(), 1
+	options.Username, options.Password = "shop", cache.NewSecret("password")
 	o := &onSlot{Strategy: startAt(t, options), T: t, cluster: cluster, slot: cluster.SlotOf("{0}")}
 	o.from = cluster.NodeForSlot(o.slot)
 	masters := cluster.Masters()

@@ -23,8 +23,10 @@ func TestSentinelFailover(t *testing.T) {
 		Mode: redis.Sentinel, Addresses: sentinel.SentinelAddrs(), SentinelMaster: redistest.MasterName, WaitReplicas: 1,
 	})
 	defer stop()
-	m.watch(0, 1, 2, 3).atLeast(t, 20)
+	every := []int{0, 1, 2, 3}
+	m.watch(every...).atLeast(t, 20)
 	old := sentinel.Master()
+	m.deafen(old, every...)
 	old.Kill()
 	took := until(t, func() error {
 		return m.Set(t.Context(), "n:probe", []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:probe"}})
@@ -38,7 +40,7 @@ func TestSentinelFailover(t *testing.T) {
 	}
 	old.Restart() // empty, and then the replica that wait_replicas needs
 	sentinel.WaitReady()
-	m.watch(0, 1, 2, 3).atLeast(t, 20)
+	m.watch(every...).atLeast(t, 20)
 	stop()
 	m.works()
 }
@@ -65,6 +67,7 @@ func TestClusterFailover(t *testing.T) {
 		probe.name = fmt.Sprint("n:probe", i)
 		probe.lane = laneOf(probe.name)
 	}
+	m.deafen(old, lost...)
 	w := m.watch(others...)
 	began := time.Now()
 	old.Kill()

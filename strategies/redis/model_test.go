@@ -38,10 +38,11 @@ type versioned struct {
 	floor     atomic.Int64 // what the last acknowledged revocation had committed
 }
 
-// window counts what succeeds, from beginning to end, while it is the model's, in some lanes.
+// window counts what succeeds, from beginning to end, while it is the model's, with keys of some lanes.
 type window struct {
 	lanes                        map[int]bool
 	deletes, invalidations, hits atomic.Int64
+	tried                        atomic.Int64 // revocations, whatever became of them
 }
 
 const (
@@ -136,6 +137,7 @@ func (m *model) read(ctx context.Context, k *versioned, get func() ([]byte, bool
 func (m *model) revoke(ctx context.Context, what string, k *versioned, revoke func() error, of func(*window) *atomic.Int64) {
 	w, committed := m.watching.Load(), k.database.Add(1)
 	err := revoke()
+	m.count(w, k, func(w *window) *atomic.Int64 { return &w.tried })
 	m.judge(ctx, what, err)
 	if err == nil {
 		k.floor.Store(committed)
@@ -179,6 +181,29 @@ func (w *window) atLeast(t *testing.T, n int64) {
 		}
 		return nil
 	})
+}
+
+// deafen keeps a master's replicas from hearing what it does, until it is gone, and lets the load go on
+// for some revocations in its lanes. None of them must be acknowledged: they are lost with the master.
+func (m *model) deafen(master *redistest.Server, lanes ...int) {
+	m.t.Helper()
+	deafen(m.t, master)
+	w := m.watch(lanes...)
+	until(m.t, func() error {
+		if n := w.tried.Load(); n < 3 {
+			return fmt.Errorf("%d revocations were tried", n)
+		}
+		return nil
+	})
+}
+
+func deafen(t *testing.T, master *redistest.Server) {
+	t.Helper()
+	for _, command := range [][]any{{"ACL", "SETUSER", redistest.ReplicationUser, "off"}, {"CLIENT", "KILL", "TYPE", "replica"}} {
+		if _, err := master.Do(t.Context(), command...); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // works checks that everything does, in every lane.

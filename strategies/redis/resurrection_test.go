@@ -54,13 +54,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 		}
 		return err
 	})
-	for _, command := range [][]any{
-		{"ACL", "SETUSER", redistest.ReplicationUser, "off"},
-		{"CLIENT", "KILL", "TYPE", "replica"},
-	} {
-		_, err := old.Do(t.Context(), command...)
-		must(err)
-	}
+	deafen(t, old)
 
 	must(hasty.Delete(t.Context(), "n:hasty"))
 	must(hastySessions.Strategy.Delete(t.Context(), "token"))

@@ -64,7 +64,6 @@ func (n names) of(key string) place {
 func (p place) value() string  { return p.in(kindValue) + p.name }
 func (p place) lease() string  { return p.in(kindLease) + p.name }
 func (p place) ledger() string { return p.in(kindLedger) }
-func (p place) mark() string   { return p.in(kindMark) }
 
 // tags is the prefix of the keys of tags.
 func (p place) tags() string { return p.in(kindTag) }

@@ -98,7 +98,8 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 				r.applied.Store(last)
 			}
 			if err == nil && changes == 0 { // see mark.lua
-				err = ask(ctx, own, asking, own.B().Eval().Script(markText).Numkeys(1).Key(r.mark).Build()).Error()
+				mark := own.B().Eval().Script(markText).Numkeys(1).Key(prefix(r.namespace, kindMark, r.lane)).Build()
+				err = ask(ctx, own, asking, mark).Error()
 			}
 			if err != nil {
 				return err

@@ -12,13 +12,13 @@ import (
 
 // revocation is what one lane has to forget.
 type revocation struct {
-	lane int
+	namespace string
+	lane      int
 	// guards are what a fill needs, and read what a reader needs: leases and values for Delete, the
 	// ledger and nonces for InvalidateTags.
 	guards, read []string
 	// buckets of the ledger; nil where the keys are unlinked and nothing else.
 	buckets []string
-	mark    string // the key that mark.lua writes
 }
 
 // deletions returns what Delete does: one UNLINK for each lane that has any of keys.
@@ -31,7 +31,7 @@ func (n names) deletions(keys []string) []revocation {
 		if !ok {
 			i = len(all)
 			at[k.lane] = i
-			all = append(all, revocation{lane: k.lane, mark: k.mark()})
+			all = append(all, revocation{namespace: k.namespace, lane: k.lane})
 		}
 		all[i].guards = append(all[i].guards, k.lease())
 		all[i].read = append(all[i].read, k.value())
@@ -54,7 +54,7 @@ func (n names) invalidations(tags []string) []revocation {
 		for i, name := range rests {
 			nonces[i] = below + name
 		}
-		all[lane] = revocation{lane, []string{prefix(namespace, kindLedger, lane)}, nonces, buckets, prefix(namespace, kindMark, lane)}
+		all[lane] = revocation{namespace, lane, []string{prefix(namespace, kindLedger, lane)}, nonces, buckets}
 	}
 	return all
 }
@@ -115,6 +115,9 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
 	errs := make([]error, len(lanes))
 	send := func(loaded bool, which []int) {
+		if len(which) == 0 {
+			return
+		}
 		commands := make([]rueidis.Completed, len(which))
 		for i, at := range which {
 			commands[i] = lanes[at].command(conn.B(), loaded)
@@ -123,11 +126,12 @@ func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []rev
 			errs[which[i]] = reply.Error()
 		}
 	}
-	var every, unknown []int
+	every := make([]int, len(lanes))
 	for i := range lanes {
-		every = append(every, i)
+		every[i] = i
 	}
 	send(true, every)
+	var unknown []int
 	for i, err := range errs {
 		if isNoScript(err) {
 			unknown = append(unknown, i)

@@ -13,8 +13,17 @@ import (
 func TestMigrationUnderLoad(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	cluster := redistest.StartCluster(t, 3, 0)
-	m, stop := startModel(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()})
+	for _, replicas := range []int{0, 1} {
+		t.Run(fmt.Sprint("wait_replicas ", replicas), func(t *testing.T) {
+			t.Parallel()
+			migrate(t, replicas)
+		})
+	}
+}
+
+func migrate(t *testing.T, replicas int) {
+	cluster := redistest.StartCluster(t, 3, replicas)
+	m, stop := startModel(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), WaitReplicas: replicas})
 	defer stop()
 	masters := cluster.Masters()
 	var migrations, moved int

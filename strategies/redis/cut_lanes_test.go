@@ -52,9 +52,9 @@ func TestCutBetweenLanes(t *testing.T) {
 	}{
 		{"Delete", "n:v:*", func(ctx context.Context) error { return through.Delete(ctx, keys...) }, func(lane int) string {
 			for _, key := range keys {
-				physical := fmt.Sprintf("n:v:{%d}:%s", lane, strings.TrimPrefix(key, "n:"))
-				if direct.direct("EXISTS", physical) == int64(1) {
-					return "unlink " + physical
+				physical := fmt.Sprintf("{%d}:%s", lane, strings.TrimPrefix(key, "n:"))
+				if direct.direct("EXISTS", "n:v:"+physical) == int64(1) {
+					return "unlink n:l:" + physical // leases go first
 				}
 			}
 			t.Fatalf("nothing is in lane %d", lane)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -26,12 +27,15 @@ func (e *ServerError) Error() string { return "redis answers " + e.Code }
 // left is a mistake, such as a missing permission, that somebody has to mend.
 func (e *ServerError) Unwrap() error {
 	switch e.Code {
-	case "OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
+	case "OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "CLUSTERDOWN", tryAgain, "MOVED", "ASK",
 		"UNBLOCKED", "MAXCLIENTS":
 		return cache.ErrUnavailable
 	}
 	return nil
 }
+
+// tryAgain is what Redis says while the keys of a command are not all on one node.
+const tryAgain = "TRYAGAIN"
 
 // Errors without a code of their own, by a part of their text, and the code that they stand for.
 var uncoded = []struct{ text, code string }{
@@ -39,7 +43,7 @@ var uncoded = []struct{ text, code string }{
 	{"The user executing the script", "NOPERM"},
 	{"ACL failure in script", "NOPERM"},
 	{"cluster is down", "CLUSTERDOWN"},
-	{"a non local key in a cluster node", "TRYAGAIN"}, // a slot on the move: a part of the keys has gone
+	{"a non local key in a cluster node", tryAgain}, // a slot on the move: a part of the keys has gone
 	{"max number of clients reached", "MAXCLIENTS"},
 }
 
@@ -56,6 +60,30 @@ func code(text string) string {
 	}
 	return "ERR"
 }
+
+// LanesError is a revocation that was not confirmed by every lane. It may be applied in some of them;
+// repeating it does no harm.
+type LanesError struct {
+	// Lanes are the numbers of the lanes that failed, and Of is how many the revocation concerned.
+	Lanes []int
+	Of    int
+
+	errs []error // of Lanes
+}
+
+// Error implements error. What several lanes say is said once.
+func (e *LanesError) Error() string {
+	var said []string
+	for _, err := range e.errs {
+		if text := err.Error(); !slices.Contains(said, text) {
+			said = append(said, text)
+		}
+	}
+	return fmt.Sprintf("%d of %d lanes failed, %v; repeat it: %s", len(e.Lanes), e.Of, e.Lanes, strings.Join(said, "; "))
+}
+
+// Unwrap returns the errors of the lanes, in the order of Lanes.
+func (e *LanesError) Unwrap() []error { return e.errs }
 
 // typed turns an error of rueidis into one of ours.
 func typed(err error) error {

@@ -1,7 +1,9 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,14 +32,70 @@ func TestWaitReplicas(t *testing.T) {
 	}
 }
 
+// A server that says too late how many replicas have it: applied, not confirmed.
+func TestConfirmationTooLate(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	slow, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, WaitReplicas: 1}), start(t, server, redis.Options{})
+	direct.set("n:k", time.Minute)
+	late := proxy.HoldReply("wait")
+	defer late.Release()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := slow.Delete(ctx, "n:k"); !errors.Is(err, cache.ErrNotReplicated) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want ErrNotReplicated", err)
+	}
+	if direct.found("n:k") {
+		t.Error("the revocation was not applied")
+	}
+}
+
+// A server that hangs: with wait_replicas too, nothing takes longer than its deadline, beyond what a busy
+// machine does to it.
+func TestHungServerWithReplicas(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t), redis.Options{WaitReplicas: 1, Lanes: 4})
+	for _, revoke := range []func(context.Context) error{
+		func(ctx context.Context) error { return s.Delete(ctx, "n:k") },
+		func(ctx context.Context) error { return s.InvalidateTags(ctx, "n:t") },
+	} {
+		for _, hung := range []bool{false, true, true} { // the last one has no connection left
+			if hung {
+				s.server.Pause()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			began := time.Now()
+			err := revoke(ctx)
+			cancel()
+			if took := time.Since(began); err == nil || hung && !errors.Is(err, context.DeadlineExceeded) || took > 900*time.Millisecond {
+				t.Errorf("hung: %t: %v after %v", hung, err, took)
+			}
+		}
+		s.server.Resume()
+	}
+}
+
 // Replicas that confirm in time make a revocation succeed.
 func TestReplicated(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.StartSentinel(t, 1, 3).Master(), redis.Options{WaitReplicas: 1})
 	s.set("n:a", time.Minute, "n:t")
-	s.must(s.Delete(t.Context(), "n:a"))
-	s.must(s.InvalidateTags(t.Context(), "n:t"))
+	for what, revoke := range map[string]func() error{
+		"Delete":         func() error { return s.Delete(t.Context(), "n:a") },
+		"InvalidateTags": func() error { return s.InvalidateTags(t.Context(), "n:t") },
+	} {
+		for _, found := range []bool{true, false} {
+			// Since Redis 7.2 WAIT after a command that wrote nothing waits for nothing.
+			counts := s.commands(func() { s.must(revoke()) })
+			if written := counts["set"] == 1; written == found || counts["wait"] != 1 {
+				t.Errorf("%s, where there was something: %t: %v; want one WAIT, after a write", what, found, counts)
+			}
+		}
+	}
 	if s.found("n:a") {
 		t.Error("a revocation was not applied")
 	}
@@ -109,5 +167,35 @@ func TestSlotOnTheMove(t *testing.T) {
 	migration.Finish()
 	if value, found, err := s.Get(t.Context(), "n:k"); err != nil || !found || string(value) != "v" {
 		t.Errorf("moved: %q, %t, %v", value, found, err)
+	}
+}
+
+// With wait_replicas no lane waits for another one, and the error names those that failed.
+func TestLanesWaitSideBySide(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, WaitReplicas: 1, Lanes: 8})
+	held := make([]*redistest.Held, 8)
+	for i := range held {
+		held[i] = proxy.Hold("wait")
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.InvalidateTags(t.Context(), "n:t") }()
+	for i, h := range held {
+		select {
+		case <-h.Arrived():
+		case err := <-done:
+			t.Fatalf("it ended with %v when %d lanes had asked the server to wait", err, i)
+		}
+	}
+	for _, h := range held {
+		h.Release()
+	}
+	err := <-done
+	var failed *redis.LanesError
+	if !errors.As(err, &failed) || !slices.Equal(failed.Lanes, []int{0, 1, 2, 3, 4, 5, 6, 7}) || failed.Of != 8 || !errors.Is(err, cache.ErrNotReplicated) {
+		t.Errorf("%v, want ErrNotReplicated in all lanes", err)
 	}
 }

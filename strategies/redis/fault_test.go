@@ -3,7 +3,6 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -85,67 +84,6 @@ func until(t testing.TB, try func() error) time.Duration {
 			t.Fatalf("still after %v: %v", time.Since(began), err)
 		}
 		<-tick.C
-	}
-}
-
-// Sentinel: the master is killed, a replica takes over, and the strategy follows.
-func TestSentinelFailover(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	sentinel := redistest.StartSentinel(t, 2, 3)
-	s := startAt(t, redis.Options{Mode: redis.Sentinel, Addresses: sentinel.SentinelAddrs(), SentinelMaster: redistest.MasterName})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
-	if err := s.Set(t.Context(), "n:k", []byte("before"), opts); err != nil {
-		t.Fatal(err)
-	}
-	sentinel.Master().Kill()
-	took := until(t, func() error { return s.Set(t.Context(), "n:k", []byte("after"), opts) })
-	t.Logf("writes work again after %v", took)
-	if value, found, err := s.Get(t.Context(), "n:k"); string(value) != "after" || !found || err != nil {
-		t.Errorf("%q, %t, %v", value, found, err)
-	}
-	if err := s.InvalidateTags(t.Context(), "n:t"); err != nil {
-		t.Error(err)
-	}
-	if _, found, err := s.Get(t.Context(), "n:k"); found || err != nil {
-		t.Errorf("after the invalidation: %t, %v", found, err)
-	}
-}
-
-// Cluster: a master without a replica is killed: its lanes fail, and no others; a revocation that
-// concerns it says so.
-func TestClusterMasterLost(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	cluster := redistest.StartCluster(t, 3, 0, redistest.Config("cluster-require-full-coverage no"))
-	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
-	const keys = 200
-	for i := range keys {
-		if err := s.Set(t.Context(), fmt.Sprint("n:", i), []byte("v"), opts); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cluster.Masters()[0].Kill()
-	works, fails := 0, 0
-	for i := range keys {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		_, found, err := s.Get(ctx, fmt.Sprint("n:", i))
-		cancel()
-		switch {
-		case err != nil:
-			fails++
-		case found:
-			works++
-		default:
-			t.Errorf("key %d: a miss, want its value or an error", i)
-		}
-	}
-	if works == 0 || fails == 0 {
-		t.Errorf("%d keys work and %d fail; want some of both", works, fails)
-	}
-	if err := s.InvalidateTags(t.Context(), "n:t"); err == nil {
-		t.Error("InvalidateTags returned nil although lanes are lost")
 	}
 }
 

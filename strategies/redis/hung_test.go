@@ -122,7 +122,7 @@ func TestHungServerWithoutDeadline(t *testing.T) {
 	s.must(err)
 	until(t, func() error { // all connections are there: none has to be made while the server hangs
 		s.found("n:none")
-		return connections(s, "fxcache", 4)
+		return connections(s, "fxcache", 2)
 	})
 	s.hang()
 	defer s.server.Resume()
@@ -152,7 +152,7 @@ func TestLateAfterHanging(t *testing.T) {
 	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 	until(t, func() error { // all connections are there, or else what should be late is never sent
 		s.found("n:none")
-		return connections(s, "fxcache", 4)
+		return connections(s, "fxcache", 2)
 	})
 	for round := range 10 {
 		_, _, lease, err := s.GetOrLease(t.Context(), "n:filled", nil)

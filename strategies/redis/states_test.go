@@ -289,7 +289,7 @@ func (test state) verify(s *started, op operation, result string, err error) {
 		if errors.Is(err, cache.ErrUnavailable) == test.mistake {
 			s.Errorf("%s: %v: ErrUnavailable: %t", op.name, err, !test.mistake)
 		}
-		if op.name == "Set" && test.revoke == works {
+		if (op.name == "Set" || op.name == "Fill") && test.revoke == works {
 			after = gone // refused, and the old value must not stay readable
 		}
 	}

@@ -71,14 +71,17 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
-	args := append(make([]string, 0, 8+4*len(tags)), g.token, g.epoch, g.sequence, k.tags(),
-		strconv.FormatInt(ttl, 10), string(fixed), string(value), strconv.Itoa(len(tags)))
+	keys := append(make([]string, 0, 3+len(tags)), k.value(), k.lease(), k.ledger())
+	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
+		strconv.FormatInt(ttl, 10), string(fixed), string(value))
+	below := k.tags()
 	for i, tag := range tags {
 		_, name := split(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
+		keys = append(keys, below+name)
 		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
-	n, err := storeScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()}, args).AsInt64()
+	n, err := storeScript.Exec(ctx, conn, keys, args).AsInt64()
 	if err = st.answered(err); err != nil {
 		var answer *ServerError
 		if errors.As(err, &answer) {

@@ -183,16 +183,7 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 		return err
 	}
 	defer cancel()
-	lanes := make(map[int][]string)
-	for _, key := range keys {
-		k, lane := st.names.of(key), st.names.lane(key)
-		lanes[lane] = append(lanes[lane], k.value(), k.lease())
-	}
-	commands := make([]rueidis.Completed, 0, len(lanes))
-	for _, all := range lanes {
-		commands = append(commands, conn.B().Unlink().Key(all...).Build())
-	}
-	return st.revoke(ctx, conn, commands)
+	return st.revoke(ctx, conn, st.names.deletions(keys))
 }
 
 // tagsPerScript is how many tags one call of invalidate.lua takes: Lua's stack holds some 8,000.
@@ -210,7 +201,7 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	defer cancel()
 	for len(tags) > 0 {
 		n := min(len(tags), tagsPerScript)
-		if err := st.invalidate(ctx, conn, tags[:n]); err != nil {
+		if err := st.revoke(ctx, conn, st.names.invalidations(tags[:n])); err != nil {
 			return err
 		}
 		tags = tags[n:]

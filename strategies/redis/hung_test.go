@@ -26,9 +26,9 @@ func TestHungServer(t *testing.T) {
 	redistest.Require(t)
 	const (
 		timeout = 100 * time.Millisecond
-		// How much longer than its timeout a call may take. rueidis takes up to a second to close a
-		// connection that did not answer HELLO, and whoever made it waits; seldom, but it does.
-		grace  = 1500 * time.Millisecond
+		// How much longer than its timeout a call may take, on a machine that has other things to do. What
+		// rueidis lets callers wait for takes a second and more.
+		grace  = 400 * time.Millisecond
 		least  = 200 // calls
 		rounds = 100 // at most, one each timeout
 	)
@@ -70,6 +70,47 @@ func TestHungServer(t *testing.T) {
 			t.Errorf("afterwards, Delete and InvalidateTags of %s returned nil and leave: %s", op.name, found)
 		}
 	}
+}
+
+// More calls at once than rueidis keeps outstanding: nobody waits for the others beyond the deadline.
+//
+//nolint:paralleltest // it is about time
+func TestBurstOnHungServer(t *testing.T) {
+	redistest.Require(t)
+	const calls, timeout, grace = 6000, 200 * time.Millisecond, 700 * time.Millisecond
+	s := start(t, redistest.Start(t), redis.Options{})
+	s.set("n:k", time.Hour)
+	s.hang()
+	took := make([]time.Duration, calls)
+	var all sync.WaitGroup
+	for i := range took {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			began := time.Now()
+			if i%10 == 0 {
+				if err := s.Delete(ctx, "n:k"); err == nil {
+					t.Error("Delete returned nil")
+				}
+			} else if _, _, err := s.Get(ctx, "n:k"); err == nil {
+				t.Error("Get returned nil")
+			}
+			took[i] = time.Since(began)
+		})
+	}
+	all.Wait()
+	if longest := slices.Max(took); longest > timeout+grace {
+		t.Errorf("a call took %v, with a timeout of %v", longest, timeout)
+	}
+	s.server.Resume()
+	until(t, func() error { return s.Delete(t.Context(), "n:k") })
+	until(t, func() error {
+		_, found, err := s.Get(t.Context(), "n:k")
+		if found {
+			t.Error("the entry is there, after Delete returned nil")
+		}
+		return err
+	})
 }
 
 // hang pauses the server, and returns when it has stopped: the signal is not there at once.
@@ -155,18 +196,23 @@ func TestLateAfterHanging(t *testing.T) {
 		return connections(s, "fxcache", 2)
 	})
 	for round := range 10 {
-		_, _, lease, err := s.GetOrLease(t.Context(), "n:filled", nil)
-		s.must(err)
+		var lease *cache.Lease
+		until(t, func() (err error) {
+			_, _, lease, err = s.GetOrLease(t.Context(), "n:filled", nil)
+			return err
+		})
 		s.set("n:warm", time.Hour) // loads the script
 		s.direct("CONFIG", "RESETSTAT")
 		s.hang()
+		var calls sync.WaitGroup // side by side: the first to get no answer closes the gate
 		late := func(do func(context.Context) error) {
-			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%v, want DeadlineExceeded", err)
-			}
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%v, want DeadlineExceeded", err)
+				}
+			})
 		}
 		late(func(ctx context.Context) error { return s.Set(ctx, "n:set", []byte("late"), opts) })
 		late(func(ctx context.Context) error { return s.Set(ctx, "n:seen", []byte("value of n:seen"), opts) })
@@ -174,6 +220,7 @@ func TestLateAfterHanging(t *testing.T) {
 			_, err := s.Fill(ctx, lease, []byte("late"), opts)
 			return err
 		})
+		calls.Wait()
 		s.server.Resume()
 		s.must(s.Delete(t.Context(), "n:set", "n:filled"))
 		until(t, func() error {
@@ -186,11 +233,10 @@ func TestLateAfterHanging(t *testing.T) {
 		if !s.found("n:seen") {
 			t.Errorf("round %d: nothing came late: the test proves nothing", round)
 		}
-		for _, key := range []string{"n:set", "n:filled"} {
-			if _, found, err := s.Get(t.Context(), key); found || err != nil {
-				t.Errorf("round %d: %s: %t, %v; want it deleted", round, key, found, err)
-			}
+		// The lease sees to that; for a plain Set nothing does.
+		if _, found, err := s.Get(t.Context(), "n:filled"); found || err != nil {
+			t.Errorf("round %d: %t, %v; want it deleted", round, found, err)
 		}
-		s.must(s.Delete(t.Context(), "n:seen"))
+		s.must(s.Delete(t.Context(), "n:seen", "n:set"))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -88,16 +89,27 @@ func (r revocation) apart(unlink func(keys []string) error) error {
 	return unlink(r.read)
 }
 
-// revoke returns nil only when every lane has applied it. What failed can be repeated as a whole.
+// maxRevoking is how many revocations are under way at a time; others wait.
+const maxRevoking = 256
+
+// revoke returns nil only when every lane has applied it. What failed can be repeated as a whole. It is
+// always tried, also where reads are not (see gate), and nevertheless keeps its deadline: what rueidis
+// still waits for then goes on in the background, and can delete nothing but what is to be deleted.
 func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revocation) error {
-	of := st.pipelined
+	of := st.detached
 	if st.replicas > 0 {
 		of = st.replicated
 	}
+	ctx, cancel := st.bounded(ctx)
+	defer cancel()
+	began := time.Now()
 	failed := &LanesError{Of: len(lanes)}
 	for i, err := range of(ctx, conn, lanes) {
 		if !errors.Is(err, cache.ErrNotReplicated) {
 			err = st.answered(err)
+			if err != nil && isSilence(err, time.Since(began)) {
+				st.doubt(lanes[i].begin.lane)
+			}
 		}
 		if err != nil {
 			failed.Lanes = append(failed.Lanes, lanes[i].begin.lane)
@@ -108,6 +120,25 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 		return nil
 	}
 	return failed
+}
+
+// detached is pipelined, but not beyond the end of ctx.
+func (st *store) detached(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+	select {
+	case st.revoking <- struct{}{}:
+		result := make(chan []error, 1)
+		go func() {
+			defer func() { <-st.revoking }()
+			result <- st.pipelined(ctx, conn, lanes)
+		}()
+		select {
+		case errs := <-result:
+			return errs
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+	return slices.Repeat([]error{ctx.Err()}, len(lanes))
 }
 
 // pipelined runs in all lanes at once, and again where that was not possible as it is.

@@ -14,6 +14,7 @@ type Held struct {
 	released chan struct{}
 	release  sync.Once
 	args     []string
+	reply    []byte
 }
 
 func newHeld(matches func(args []string) bool) *Held {
@@ -63,6 +64,12 @@ func (h *Held) Args() []string {
 	return slices.Clone(h.args)
 }
 
+// Reply is the server's reply as it came, once Answered is closed.
+func (h *Held) Reply() []byte {
+	<-h.answered
+	return slices.Clone(h.reply)
+}
+
 // Release lets it through. Before it has arrived: nothing will be held. A second call does nothing.
 func (h *Held) Release() { h.release.Do(func() { close(h.released) }) }
 
@@ -79,6 +86,12 @@ func (p *Proxy) take(list *[]*Held, args []string) *Held {
 	h.args = args
 	close(h.arrived)
 	return h
+}
+
+// answer notes the server's reply.
+func (h *Held) answer(raw []byte) {
+	h.reply = raw
+	close(h.answered)
 }
 
 // wait blocks until h is released or ctx ends.

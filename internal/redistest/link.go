@@ -156,10 +156,10 @@ func (l *link) passReplies() {
 // after a cut.
 func (l *link) meddle(r request, raw []byte) []byte {
 	if r.held != nil {
-		close(r.held.answered)
+		r.held.answer(raw)
 	}
 	if h := l.proxy.take(&l.proxy.replies, r.args); h != nil {
-		close(h.answered)
+		h.answer(raw)
 		if h.wait(l.lost) != nil {
 			return nil
 		}

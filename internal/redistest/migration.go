@@ -41,9 +41,15 @@ func (m *Migration) MoveKeys(n int) (moved int) {
 	if len(keys) == 0 {
 		return 0
 	}
+	m.Move(keys...)
+	return len(keys)
+}
+
+// Move moves these keys of the slot, as far as they exist.
+func (m *Migration) Move(keys ...any) {
+	m.cluster.t.Helper()
 	move := []any{"MIGRATE", "127.0.0.1", m.To.port, "", 0, doTimeout.Milliseconds(), "AUTH2", AdminUser, ownPassword, "KEYS"}
 	m.do(m.From, append(move, keys...)...)
-	return len(keys)
 }
 
 // Finish moves the remaining keys, gives the slot to its new owner, and returns when all nodes know.

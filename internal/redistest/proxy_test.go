@@ -127,6 +127,9 @@ func TestProxyHoldsRequest(t *testing.T) {
 			held.Release()
 			held.Release()
 			within(t, "the server answers", held.Answered())
+			if got := string(held.Reply()); got != "+OK\r\n" {
+				t.Errorf("the reply was %q", got)
+			}
 			wantReply(t, s, "late", "GET", "key")
 		})
 	}
@@ -167,6 +170,9 @@ func TestProxyHoldsReply(t *testing.T) {
 	}()
 	within(t, "the reply arrives", held.Arrived())
 	within(t, "the server has answered", held.Answered())
+	if got := string(held.Reply()); got != ":1\r\n" {
+		t.Errorf("the reply was %q", got)
+	}
 	wantReply(t, s, "1", "GET", "n")
 	select {
 	case <-done:

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +26,9 @@ const (
 	// firstRetry and lastRetry bound the pauses between attempts to connect.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 2 * time.Second
-	// replyTimeout is how long a connection may be silent beside an outstanding command before it is
-	// given up; every operation has a shorter deadline of its own.
+	// replyTimeout is how long a connection that has been silent may take to answer a PING before it is
+	// given up. It is asked after one to two seconds (KeepAlive, below), so that a hung server is noticed
+	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
@@ -42,8 +44,29 @@ type client struct {
 	ready   atomic.Pointer[rueidis.Client]
 	lent    bool // by the application, which closes it
 	down    atomic.Bool
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when connecting has ended
+	lost    func() // called when a connection has ended; set before start
+
+	mu     sync.Mutex
+	life   context.Context //nolint:containedctx // ends with close
+	cancel context.CancelFunc
+	group  sync.WaitGroup // of what works until then
+}
+
+func newClient(option rueidis.ClientOption, logger *slog.Logger) *client {
+	c := &client{options: option, logger: logger, lost: func() {}}
+	c.life, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// work runs in the background until the client is closed; false: it is already.
+func (c *client) work(run func(life context.Context)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return false
+	}
+	c.group.Go(func() { run(c.life) })
+	return true
 }
 
 // clientOption translates o. certificates may be nil.
@@ -59,7 +82,7 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		Dialer:              net.Dialer{Timeout: o.DialTimeout, KeepAlive: time.Second},
 		ReadBufferEachConn:  int(o.ReadBuffer),
 		WriteBufferEachConn: int(o.WriteBuffer),
-		PipelineMultiplex:   bits.TrailingZeros(uint(o.connections())),
+		PipelineMultiplex:   multiplex(o.connections()),
 		ConnWriteTimeout:    replyTimeout,
 		DisableCache:        true, // no tracking: providers refuse it, and nothing here uses it
 		DisableRetry:        true, // a retry would outlive the deadline
@@ -76,21 +99,54 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 	return option
 }
 
-// connect starts to make the connection, and waits a moment for it.
-func connect(ctx context.Context, option rueidis.ClientOption, logger *slog.Logger) *client {
-	life, cancel := context.WithCancel(context.Background())
-	c := &client{options: option, logger: logger, cancel: cancel, done: make(chan struct{})}
-	dialer := option.Dialer
-	c.options.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, config *tls.Config) (net.Conn, error) {
-		ctx, stop := context.WithCancel(ctx)
-		defer context.AfterFunc(life, stop)()
-		if config != nil {
-			return (&tls.Dialer{NetDialer: &dialer, Config: config}).DialContext(ctx, "tcp", address)
+// multiplex is the power of two that rueidis wants for a number of connections. Its zero is not one
+// connection but up to four, by the number of processors; a negative one is.
+func multiplex(connections int) int {
+	if connections == 1 {
+		return -1
+	}
+	return bits.TrailingZeros(uint(connections))
+}
+
+// watched tells when a connection ends. rueidis closes it as soon as it is of no use.
+type watched struct {
+	net.Conn
+
+	lost func()
+}
+
+// Close implements net.Conn.
+func (w *watched) Close() error {
+	w.lost()
+	return w.Conn.Close()
+}
+
+// dial makes a connection of rueidis, until the client is closed.
+func (c *client) dial(ctx context.Context, address string, config *tls.Config) (conn net.Conn, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer context.AfterFunc(c.life, stop)()
+	if config != nil {
+		conn, err = (&tls.Dialer{NetDialer: &c.options.Dialer, Config: config}).DialContext(ctx, "tcp", address)
+	} else {
+		conn, err = c.options.Dialer.DialContext(ctx, "tcp", address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &watched{conn, func() {
+		if c.ready.Load() != nil && c.life.Err() == nil {
+			c.lost()
 		}
-		return dialer.DialContext(ctx, "tcp", address)
+	}}, nil
+}
+
+// start starts to make the connection, and waits a moment for it.
+func (c *client) start(ctx context.Context) {
+	c.options.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, config *tls.Config) (net.Conn, error) {
+		return c.dial(ctx, address, config)
 	}
 	first := make(chan struct{})
-	go c.connect(life, first)
+	c.work(func(life context.Context) { c.connect(life, first) })
 	wait := time.NewTimer(connectWait)
 	defer wait.Stop()
 	select {
@@ -98,12 +154,10 @@ func connect(ctx context.Context, option rueidis.ClientOption, logger *slog.Logg
 	case <-wait.C:
 	case <-ctx.Done():
 	}
-	return c
 }
 
 // connect tries until it succeeds or life ends. first is closed after the first attempt.
 func (c *client) connect(life context.Context, first chan struct{}) {
-	defer close(c.done)
 	for pause, attempt := firstRetry, 1; ; pause, attempt = min(2*pause, lastRetry), attempt+1 {
 		made, err := rueidis.NewClient(c.options)
 		switch {
@@ -167,9 +221,16 @@ func (c *client) answered(err error) error {
 
 // close ends the connection, and the making of it, within ctx.
 func (c *client) close(ctx context.Context) error {
+	c.mu.Lock()
 	c.cancel()
+	c.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		c.group.Wait()
+		close(ended)
+	}()
 	select {
-	case <-c.done:
+	case <-ended:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -181,8 +242,8 @@ func (c *client) close(ctx context.Context) error {
 
 // borrow uses a connection that belongs to the application.
 func borrow(lent rueidis.Client, logger *slog.Logger) *client {
-	c := &client{logger: logger, lent: true, cancel: func() {}, done: make(chan struct{})}
+	c := newClient(rueidis.ClientOption{}, logger)
+	c.lent = true
 	c.ready.Store(&lent)
-	close(c.done)
 	return c
 }

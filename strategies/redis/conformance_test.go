@@ -15,10 +15,14 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// rueidis closes a connection that the topology no longer needs five seconds later, in a goroutine
-// that sleeps until then, also after Close.
+// rueidis closes a connection that the topology no longer needs five seconds later, and looks at a
+// topology that was redirected from up to a second later, each in a goroutine that sleeps until then,
+// also after Close.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+	)
 }
 
 // on returns strategies with those options.
@@ -58,6 +62,13 @@ func TestLanes(t *testing.T) {
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
+	server := redistest.Start(t, leastPrivilege(t))
+	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: cache.NewSecret("password")})
+}
+
+// leastPrivilege makes the user shop, with the rule of docs/redis.md.
+func leastPrivilege(t *testing.T) redistest.Option {
+	t.Helper()
 	document, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
 		t.Fatal(err)
@@ -66,10 +77,8 @@ func TestLeastPrivilege(t *testing.T) {
 	if rule == nil {
 		t.Fatal("docs/redis.md has no ACL rule")
 	}
-	// The suites choose namespaces of their own; the rule is for one.
-	rules := strings.Replace(rule[1], "~shop:*", "~*", 1)
-	server := redistest.Start(t, redistest.User("shop", "password", rules))
-	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: cache.NewSecret("password")})
+	// The tests choose namespaces of their own; the rule is for one.
+	return redistest.User("shop", "password", strings.Replace(rule[1], "~shop:*", "~*", 1))
 }
 
 func TestTLS(t *testing.T) {

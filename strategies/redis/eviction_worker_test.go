@@ -100,7 +100,7 @@ func (w *worker) finish(ctx context.Context) {
 	l := w.loads[i]
 	w.loads[i] = w.loads[len(w.loads)-1]
 	w.loads = w.loads[:len(w.loads)-1]
-	value := versioned(l.key, l.version, rowBytes)
+	value := stamped(l.key, l.version, rowBytes)
 	w.written.Add(int64(len(value)))
 	stored, err := w.Fill(ctx, l.lease, value, cache.SetOptions{TTL: time.Minute, Tags: []string{l.group, l.owners[l.version%2]}})
 	switch {
@@ -200,7 +200,7 @@ func (w *worker) keep(ctx context.Context, version int64) {
 	case n < 26:
 		w.mine[i] = 0 // a Set that is refused must not leave the old value either
 		w.written.Add(ownBytes)
-		if w.wrote("Set", w.Set(ctx, key, versioned(key, version, ownBytes), cache.SetOptions{TTL: time.Minute, Tags: []string{tag}})) {
+		if w.wrote("Set", w.Set(ctx, key, stamped(key, version, ownBytes), cache.SetOptions{TTL: time.Minute, Tags: []string{tag}})) {
 			w.mine[i] = version
 		}
 	}
@@ -254,8 +254,8 @@ func (w *worker) lose(ctx context.Context, command ...any) int64 {
 	return n
 }
 
-// versioned is a value of size bytes that says whose it is, and of which version.
-func versioned(key string, version int64, size int) []byte {
+// stamped is a value of size bytes that says whose it is, and of which version.
+func stamped(key string, version int64, size int) []byte {
 	head := fmt.Sprintf("%s|%d|", key, version)
 	return []byte(head + strings.Repeat(".", size-len(head)))
 }

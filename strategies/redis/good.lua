@@ -1,7 +1,8 @@
 -- Included by get.lua and lease.lua.
 -- good reads one entry, and returns it if it is there, of this format, and none of its tags was
 -- invalidated since it was stored: all nonces must be what they were. A nonce that is missing is as
--- good as another one, which is why losing any makes misses and nothing worse.
+-- good as another one, which is why losing any makes misses and nothing worse. What is no whole entry
+-- is none, and no error either: that would keep the key from being filled.
 -- reads: the value at key; the nonces of the tags that the value names, below prefix
 --
 -- An entry: format (1 byte), expiry (8), number of tags (2), for each tag the length of its name (2),
@@ -11,10 +12,11 @@
 local call, byte, sub = redis.call, string.byte, string.sub
 local function good(key, prefix)
   local value = call('GET', key)
-  if not value or byte(value, 1) ~= 1 then return false end
+  if not value or #value < 11 or byte(value, 1) ~= 1 then return false end
   local high, low = byte(value, 10, 11)
   local at = 12
   for _ = 1, high * 256 + low do
+    if #value < at + 1 then return false end
     high, low = byte(value, at, at + 1)
     local last = at + 1 + high * 256 + low
     if call('GET', prefix .. sub(value, at + 2, last)) ~= sub(value, last + 1, last + 16) then return false end

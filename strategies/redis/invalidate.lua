@@ -3,11 +3,13 @@
 -- be refused.
 -- writes: KEYS[1] the ledger of the lane, KEYS[2…] the nonces
 -- ARGV:   the buckets of the tags in the ledger
-redis.call('UNLINK', unpack(KEYS, 2))
+-- returns how much it changed: 0 where nothing was there
+local changes = redis.call('UNLINK', unpack(KEYS, 2))
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local sequence = redis.call('HINCRBY', KEYS[1], 's', 1)
+  changes = changes + 1
   for i = 1, #ARGV do
     redis.call('HSET', KEYS[1], ARGV[i], sequence)
   end
 end
-return 1
+return changes

@@ -22,8 +22,11 @@ type beginnings struct {
 	lanes     []beginning
 }
 
-// beginning is all of a key but its name, for each kind.
-type beginning struct{ value, lease, tag, ledger string }
+// beginning is all of a key but its name, for each kind, in one lane.
+type beginning struct {
+	lane                            int
+	value, lease, tag, ledger, mark string
+}
 
 func newNames(lanes int) names { return names{lanes, new(atomic.Pointer[beginnings])} }
 
@@ -35,7 +38,7 @@ func (n names) in(namespace string) *beginnings {
 	b := &beginnings{namespace, make([]beginning, n.lanes)}
 	for lane := range b.lanes {
 		of := func(kind string) string { return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:" }
-		b.lanes[lane] = beginning{value: of(kindValue), lease: of(kindLease), tag: of(kindTag), ledger: of(kindLedger)}
+		b.lanes[lane] = beginning{lane, of(kindValue), of(kindLease), of(kindTag), of(kindLedger), of(kindMark)}
 	}
 	n.latest.Store(b)
 	return b
@@ -47,6 +50,7 @@ const (
 	kindLease  = "l"
 	kindTag    = "t"
 	kindLedger = "g" // one for each lane
+	kindMark   = "w" // one for each lane, see mark.lua
 )
 
 // buckets is how many parts the tags are divided into, in the ledger. Two tags that share one refuse

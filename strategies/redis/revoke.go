@@ -3,7 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -11,103 +11,190 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// revoke sends deletions, one for each lane, and returns nil only when all were applied. What failed
-// can be repeated as a whole.
-func (st *store) revoke(ctx context.Context, conn rueidis.Client, commands []rueidis.Completed) error {
-	if st.replicas > 0 {
-		return st.each(len(commands), func(i int) error { return st.replicated(ctx, conn, commands[i]) })
-	}
-	replies := conn.DoMulti(ctx, commands...)
-	return st.each(len(replies), func(i int) error { return st.answered(replies[i].Error()) })
+// revocation is what one lane has to forget.
+type revocation struct {
+	begin beginning
+	// guards are what a fill needs, and read what a reader needs: leases and values for Delete, the
+	// ledger and nonces for InvalidateTags.
+	guards, read []string
+	// buckets of the ledger; nil where the keys are unlinked and nothing else.
+	buckets []string
 }
 
-// invalidate runs the script in every lane, in one pipeline.
-func (st *store) invalidate(ctx context.Context, conn rueidis.Client, tags []string) error {
-	names, fields := make([]string, len(tags)), make([]string, len(tags))
+// deletions returns what Delete does: one UNLINK for each lane that has any of keys.
+func (n names) deletions(keys []string) []revocation {
+	at := make(map[int]int)
+	var all []revocation
+	for _, key := range keys {
+		k := n.of(key)
+		i, ok := at[k.begin.lane]
+		if !ok {
+			i = len(all)
+			at[k.begin.lane] = i
+			all = append(all, revocation{begin: k.begin})
+		}
+		all[i].guards = append(all[i].guards, k.lease())
+		all[i].read = append(all[i].read, k.value())
+	}
+	return all
+}
+
+// invalidations returns what InvalidateTags does: invalidate.lua in every lane.
+func (n names) invalidations(tags []string) []revocation {
+	rests, buckets := make([]string, len(tags)), make([]string, len(tags))
 	namespace := ""
 	for i, tag := range tags {
-		namespace, names[i] = split(tag)
-		fields[i] = bucket(tag)
+		namespace, rests[i] = split(tag)
+		buckets[i] = bucket(tag)
 	}
-	calls := make([]rueidis.LuaExec, st.names.lanes)
-	for lane := range calls {
-		begin := st.names.in(namespace).lanes[lane]
-		keys := append(make([]string, 0, 1+len(names)), begin.ledger)
-		for _, name := range names {
-			keys = append(keys, begin.tag+name)
+	all := make([]revocation, n.lanes)
+	for lane := range all {
+		begin := n.in(namespace).lanes[lane]
+		nonces := make([]string, len(rests))
+		for i, name := range rests {
+			nonces[i] = begin.tag + name
 		}
-		calls[lane] = rueidis.LuaExec{Keys: keys, Args: fields}
+		all[lane] = revocation{begin, []string{begin.ledger}, nonces, buckets}
 	}
+	return all
+}
+
+// command does all of it as one. loaded says that the server is thought to know the script.
+func (r revocation) command(b rueidis.Builder, loaded bool) rueidis.Completed {
+	keys := slices.Concat(r.guards, r.read)
+	switch {
+	case r.buckets == nil:
+		return b.Unlink().Key(keys...).Build()
+	case loaded:
+		return b.Evalsha().Sha1(invalidateSHA).Numkeys(int64(len(keys))).Key(keys...).Arg(r.buckets...).Build()
+	default:
+		return b.Eval().Script(invalidateText).Numkeys(int64(len(keys))).Key(keys...).Arg(r.buckets...).Build()
+	}
+}
+
+// apart does it key by key. While a slot migrates its keys are on two nodes, and a command of several
+// keys is refused (TRYAGAIN) unless one node has them all; a command of one key follows ASK to where
+// the key is. What it takes more than command is a moment in which half of it is done, so the guards
+// go first, and what is read only when they are gone:
+//   - a fill that comes between needs its lease, or the epoch of its ledger, and is refused;
+//   - one that came before is what is unlinked afterwards;
+//   - a lease that is granted between was asked for after the revocation began: what its loader reads
+//     is committed. At worst its fill is unlinked too, which is a miss.
+//
+// A lost ledger refuses every lease of its lane that is out, not only those of these tags.
+func (r revocation) apart(unlink func(keys []string) error) error {
+	if err := unlink(r.guards); err != nil {
+		return err
+	}
+	return unlink(r.read)
+}
+
+// maxRevoking is how many revocations are under way at a time; others wait.
+const maxRevoking = 256
+
+// revoke returns nil only when every lane has applied it. What failed can be repeated as a whole. It is
+// always tried, also where reads are not (see gate), and nevertheless keeps its deadline: what rueidis
+// still waits for then goes on in the background, and can delete nothing but what is to be deleted.
+func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revocation) error {
+	of := st.detached
 	if st.replicas > 0 {
-		return st.each(len(calls), func(i int) error {
-			return st.replicated(ctx, conn, evalsha(conn, invalidateSHA, calls[i]), eval(conn, invalidateText, calls[i]))
-		})
+		of = st.replicated
 	}
-	commands := make([]rueidis.Completed, len(calls))
-	for i, call := range calls {
-		commands[i] = evalsha(conn, invalidateSHA, call)
-	}
-	replies := conn.DoMulti(ctx, commands...)
-	return st.each(len(replies), func(i int) error {
-		err := replies[i].Error()
-		if isNoScript(err) {
-			err = conn.Do(ctx, eval(conn, invalidateText, calls[i])).Error()
-		}
-		return st.answered(err)
-	})
-}
-
-// each collects the errors of lanes.
-func (st *store) each(lanes int, of func(i int) error) error {
-	var failures []error
-	for i := range lanes {
-		if err := of(i); err != nil {
-			failures = append(failures, err)
-		}
-	}
-	if len(failures) == 0 {
-		return nil
-	}
-	return fmt.Errorf("not applied in %d of %d lanes; repeat it: %w", len(failures), lanes, errors.Join(failures...))
-}
-
-// replicated runs a deletion and waits, on the same connection, until enough replicas have it: on
-// another connection WAIT would prove nothing. fallback replaces a script that the server does not know.
-func (st *store) replicated(ctx context.Context, conn rueidis.Client, command rueidis.Completed, fallback ...rueidis.Completed) error {
-	err := conn.Dedicated(func(own rueidis.DedicatedClient) error {
-		err := own.Do(ctx, command).Error()
-		if isNoScript(err) && len(fallback) > 0 {
-			err = own.Do(ctx, fallback[0]).Error()
+	ctx, cancel := st.bounded(ctx)
+	defer cancel()
+	began := time.Now()
+	failed := &LanesError{Of: len(lanes)}
+	for i, err := range of(ctx, conn, lanes) {
+		if !errors.Is(err, cache.ErrNotReplicated) {
+			err = st.answered(err)
+			if err != nil && isSilence(err, time.Since(began)) {
+				st.doubt(lanes[i].begin.lane)
+			}
 		}
 		if err != nil {
-			return err
+			failed.Lanes = append(failed.Lanes, lanes[i].begin.lane)
+			failed.errs = append(failed.errs, err)
 		}
-		patience := st.timeout
-		if deadline, ok := ctx.Deadline(); ok {
-			// Nine tenths, so that the answer arrives before the deadline.
-			patience = time.Until(deadline) * 9 / 10
-		}
-		acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(st.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
-		if err == nil && acks < int64(st.replicas) {
-			return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, st.replicas)
-		}
-		return err
-	})
-	if errors.Is(err, cache.ErrNotReplicated) {
-		return err
 	}
-	return st.answered(err)
+	if failed.errs == nil {
+		return nil
+	}
+	return failed
 }
 
-func evalsha(conn rueidis.Client, sha string, call rueidis.LuaExec) rueidis.Completed {
-	return conn.B().Evalsha().Sha1(sha).Numkeys(int64(len(call.Keys))).Key(call.Keys...).Arg(call.Args...).Build()
+// detached is pipelined, but not beyond the end of ctx.
+func (st *store) detached(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+	select {
+	case st.revoking <- struct{}{}:
+		result := make(chan []error, 1)
+		go func() {
+			defer func() { <-st.revoking }()
+			result <- st.pipelined(ctx, conn, lanes)
+		}()
+		select {
+		case errs := <-result:
+			return errs
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+	return slices.Repeat([]error{ctx.Err()}, len(lanes))
 }
 
-func eval(conn rueidis.Client, text string, call rueidis.LuaExec) rueidis.Completed {
-	return conn.B().Eval().Script(text).Numkeys(int64(len(call.Keys))).Key(call.Keys...).Arg(call.Args...).Build()
+// pipelined runs in all lanes at once, and again where that was not possible as it is.
+func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+	errs := make([]error, len(lanes))
+	send := func(loaded bool, which []int) {
+		if len(which) == 0 {
+			return
+		}
+		commands := make([]rueidis.Completed, len(which))
+		for i, at := range which {
+			commands[i] = lanes[at].command(conn.B(), loaded)
+		}
+		for i, reply := range conn.DoMulti(ctx, commands...) {
+			errs[which[i]] = reply.Error()
+		}
+	}
+	every := make([]int, len(lanes))
+	for i := range lanes {
+		every[i] = i
+	}
+	send(true, every)
+	var unknown []int
+	for i, err := range errs {
+		if isNoScript(err) {
+			unknown = append(unknown, i)
+		}
+	}
+	send(false, unknown)
+	for i, err := range errs {
+		if isSplit(err) {
+			errs[i] = lanes[i].apart(func(keys []string) error {
+				commands := make([]rueidis.Completed, len(keys))
+				for k, key := range keys {
+					commands[k] = conn.B().Unlink().Key(key).Build()
+				}
+				var first error
+				for _, reply := range conn.DoMulti(ctx, commands...) {
+					if err := reply.Error(); first == nil {
+						first = err
+					}
+				}
+				return first
+			})
+		}
+	}
+	return errs
 }
 
 func isNoScript(err error) bool {
 	answer, ok := rueidis.IsRedisErr(err)
 	return ok && answer.IsNoScript()
+}
+
+// isSplit reports whether the keys of a command are not all on one node.
+func isSplit(err error) bool {
+	var answer *ServerError
+	return errors.As(typed(err), &answer) && answer.Code == tryAgain
 }

@@ -21,6 +21,8 @@ var (
 	invalidateLua string
 	//go:embed release.lua
 	releaseLua string
+	//go:embed mark.lua
+	markLua string
 )
 
 // The first lines of the scripts. Redis refuses a script without allow-oom when its memory is full.
@@ -37,6 +39,9 @@ var (
 	storeScript   = rueidis.NewLuaScript(writes + storeLua)
 	releaseScript = rueidis.NewLuaScript(always + releaseLua)
 )
+
+// markText is sent as it is: it is needed seldom.
+var markText = always + markLua
 
 // invalidateText runs in many lanes at once, in a pipeline of our own making.
 var (

@@ -16,19 +16,23 @@ import (
 type granted struct{ token, epoch, sequence string }
 
 func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bool) ([]byte, bool, *cache.Lease, error) {
-	st, conn, ctx, cancel, err := s.open(ctx)
+	o, err := s.begin(ctx, key)
 	if err != nil {
 		return nil, false, nil, err
 	}
-	defer cancel()
-	k, random := st.names.of(key), nonces(2)
-	prefix := ""
+	defer o.end()
+	return o.grant(tags, read)
+}
+
+// grant asks for a lease, where read says so only if there is no entry.
+func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease, error) {
+	random, prefix := nonces(2), ""
 	if read {
-		prefix = k.tags()
+		prefix = o.tags()
 	}
-	reply, err := leaseScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()},
-		[]string{prefix, random[:nonceBytes], st.leaseTTL, random[nonceBytes:], st.ledgerTTL}).ToArray()
-	if err = st.answered(err); err != nil {
+	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.ledger()},
+		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL}).ToArray()
+	if err = o.answered(err); err != nil {
 		return nil, false, nil, err
 	}
 	switch len(reply) {
@@ -37,8 +41,8 @@ func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bo
 		if err != nil {
 			return nil, false, nil, typed(err)
 		}
-		if !st.alive(raw) { // by our clock; the server's is behind
-			return s.lease(ctx, key, tags, false)
+		if !o.alive(raw) { // by our clock; the server's is behind
+			return o.grant(tags, false)
 		}
 		payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
 		return payload, ok, nil, nil
@@ -48,18 +52,18 @@ func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bo
 		if err = errors.Join(err, failure); err != nil {
 			return nil, false, nil, typed(err)
 		}
-		return nil, false, &cache.Lease{Key: key, Tags: tags, State: granted{random[:nonceBytes], epoch, sequence}}, nil
+		return nil, false, &cache.Lease{Key: o.key, Tags: tags, State: granted{random[:nonceBytes], epoch, sequence}}, nil
 	}
 	return nil, false, nil, nil
 }
 
 // put stores an entry, under a lease if there is one.
 func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache.SetOptions, g granted) (stored bool, err error) {
-	st, conn, ctx, cancel, err := s.open(ctx)
+	o, err := s.begin(ctx, key)
 	if err != nil {
 		return false, err
 	}
-	defer cancel()
+	defer o.end()
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = cache.ErrTooManyTags
@@ -67,19 +71,20 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	if err != nil {
 		return false, errors.Join(err, s.Delete(ctx, key))
 	}
-	k := st.names.of(key)
-	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
+	fixed := appendFixed(make([]byte, 0, 9), o.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
-	args := append(make([]string, 0, 8+4*len(tags)), g.token, g.epoch, g.sequence, k.tags(),
-		strconv.FormatInt(ttl, 10), string(fixed), string(value), strconv.Itoa(len(tags)))
+	keys := append(make([]string, 0, 3+len(tags)), o.value(), o.lease(), o.ledger())
+	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
+		strconv.FormatInt(ttl, 10), string(fixed), string(value))
 	for i, tag := range tags {
 		_, name := split(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
+		keys = append(keys, o.tags()+name)
 		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
-	n, err := storeScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()}, args).AsInt64()
-	if err = st.answered(err); err != nil {
+	n, err := storeScript.Exec(o.ctx, o.conn, keys, args).AsInt64()
+	if err = o.answered(err); err != nil {
 		var answer *ServerError
 		if errors.As(err, &answer) {
 			// Refused before it began, for want of memory for example: the old value must go.
@@ -90,39 +95,46 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	return n == 1, nil
 }
 
-// get reads an entry with the script, and learns its tags.
-func (st *store) get(ctx context.Context, conn rueidis.Client, key string, k place) ([]byte, bool, error) {
-	raw, err := getScript.Exec(ctx, conn, []string{k.value()}, []string{k.tags()}).AsBytes()
+// get reads the entry: with the script, which teaches its tags, unless they are known.
+func (o *operation) get() ([]byte, bool, error) {
+	if wanted := o.learned.recall(o.key); wanted != nil {
+		value, found, stranger, err := o.mget(wanted)
+		if !stranger {
+			return value, found, err
+		}
+		o.learned.forget(o.key)
+	}
+	raw, err := getScript.Exec(o.ctx, o.conn, []string{o.value()}, []string{o.tags()}).AsBytes()
 	if rueidis.IsRedisNil(err) {
-		st.worked()
+		o.worked()
 		return nil, false, nil
 	}
-	if err = st.answered(err); err != nil {
+	if err = o.answered(err); err != nil {
 		return nil, false, err
 	}
-	if !st.alive(raw) {
+	if !o.alive(raw) {
 		return nil, false, nil
 	}
 	payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
 	if ok {
-		st.learned.note(key, k, raw)
+		o.learned.note(o.key, o.place, raw)
 	}
 	return payload, ok, nil
 }
 
-// mget reads an entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
+// mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
-func (st *store) mget(ctx context.Context, conn rueidis.Client, k place, wanted []string) (value []byte, found, stranger bool, err error) {
-	replies, err := conn.Do(ctx, conn.B().Mget().Key(wanted...).Build()).ToArray()
-	if err = st.answered(err); err != nil {
+func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
+	replies, err := o.conn.Do(o.ctx, o.conn.B().Mget().Key(wanted...).Build()).ToArray()
+	if err = o.answered(err); err != nil {
 		return nil, false, false, err
 	}
 	raw, err := replies[0].AsBytes()
 	if err != nil {
 		return nil, false, false, nilIsMiss(err)
 	}
-	e, below := entry(raw), len(k.tags())
-	if !st.alive(e) {
+	e, below := entry(raw), len(o.tags())
+	if !o.alive(e) {
 		return nil, false, false, nil
 	}
 	value, found = e.tags(func(name, nonce []byte) bool {

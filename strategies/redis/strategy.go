@@ -35,6 +35,8 @@ type store struct {
 	ledgerTTL string // ms
 	replicas  int
 	learned   *learned
+	gates     []gate        // by lane
+	revoking  chan struct{} // has room for the revocations under way
 }
 
 var (
@@ -77,8 +79,8 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		return err
 	}
 	st := &store{
-		learned: newLearned(),
-		clock:   service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
+		learned: newLearned(), revoking: make(chan struct{}, maxRevoking),
+		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		names:     newNames(s.options.lanes()),
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
@@ -93,7 +95,12 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		if err != nil {
 			return err
 		}
-		st.client = connect(ctx, s.options.clientOption(certificates), service.Logger)
+		st.client = newClient(s.options.clientOption(certificates), service.Logger)
+		st.lost = st.doubtAll
+	}
+	st.gates = newGates(st.names.lanes, s.options.connections())
+	if !st.lent {
+		st.start(ctx)
 	}
 	s.store.Store(st)
 	return nil
@@ -107,62 +114,33 @@ func (s *Strategy) Destroy(ctx context.Context) error {
 	return nil
 }
 
-// open returns the store, its connection, and ctx with a deadline.
-func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, context.Context, context.CancelFunc, error) {
-	st := s.store.Load()
-	if st == nil {
-		return nil, nil, nil, nil, cache.ErrClosed
-	}
-	conn, err := st.use()
-	if err != nil {
-		return nil, nil, nil, nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, nil, nil, err
-	}
-	if _, bounded := ctx.Deadline(); bounded {
-		return st, conn, ctx, func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, st.timeout)
-	return st, conn, ctx, cancel, nil
-}
-
 // Get implements cache.Strategy: one read-only script, or where the entry was read before one MGET.
 func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	st, conn, ctx, cancel, err := s.open(ctx)
+	o, err := s.begin(ctx, key)
 	if err != nil {
 		return nil, false, err
 	}
-	defer cancel()
-	k := st.names.of(key)
-	if wanted := st.learned.recall(key); wanted != nil {
-		value, found, stranger, err := st.mget(ctx, conn, k, wanted)
-		if !stranger {
-			return value, found, err
-		}
-		st.learned.forget(key)
-	}
-	return st.get(ctx, conn, key, k)
+	defer o.end()
+	return o.get()
 }
 
 // GetHinted implements cache.Hinted: one MGET of the value and the nonces, and Get where the entry has
 // a tag that was not expected.
 func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]byte, bool, error) {
-	st, conn, ctx, cancel, err := s.open(ctx)
+	o, err := s.begin(ctx, key)
 	if err != nil {
 		return nil, false, err
 	}
-	defer cancel()
-	k := st.names.of(key)
+	defer o.end()
 	wanted := make([]string, 1, 1+len(tags))
-	wanted[0] = k.value()
+	wanted[0] = o.value()
 	for _, tag := range tags {
 		_, name := split(tag)
-		wanted = append(wanted, k.tags()+name)
+		wanted = append(wanted, o.tags()+name)
 	}
-	value, found, stranger, err := st.mget(ctx, conn, k, wanted)
+	value, found, stranger, err := o.mget(wanted)
 	if stranger {
-		return s.Get(ctx, key)
+		return o.get()
 	}
 	return value, found, err
 }
@@ -178,21 +156,11 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	st, conn, ctx, cancel, err := s.open(ctx)
+	st, conn, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer cancel()
-	lanes := make(map[int][]string)
-	for _, key := range keys {
-		k, lane := st.names.of(key), st.names.lane(key)
-		lanes[lane] = append(lanes[lane], k.value(), k.lease())
-	}
-	commands := make([]rueidis.Completed, 0, len(lanes))
-	for _, all := range lanes {
-		commands = append(commands, conn.B().Unlink().Key(all...).Build())
-	}
-	return st.revoke(ctx, conn, commands)
+	return st.revoke(ctx, conn, st.names.deletions(keys))
 }
 
 // tagsPerScript is how many tags one call of invalidate.lua takes: Lua's stack holds some 8,000.
@@ -203,14 +171,13 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	st, conn, ctx, cancel, err := s.open(ctx)
+	st, conn, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer cancel()
 	for len(tags) > 0 {
 		n := min(len(tags), tagsPerScript)
-		if err := st.invalidate(ctx, conn, tags[:n]); err != nil {
+		if err := st.revoke(ctx, conn, st.names.invalidations(tags[:n])); err != nil {
 			return err
 		}
 		tags = tags[n:]
@@ -250,10 +217,10 @@ func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) error {
 	if !ok {
 		return nil
 	}
-	st, conn, ctx, cancel, err := s.open(ctx)
+	o, err := s.begin(ctx, lease.Key)
 	if err != nil {
 		return err
 	}
-	defer cancel()
-	return st.answered(releaseScript.Exec(ctx, conn, []string{st.names.of(lease.Key).lease()}, []string{g.token}).Error())
+	defer o.end()
+	return o.answered(releaseScript.Exec(o.ctx, o.conn, []string{o.lease()}, []string{g.token}).Error())
 }

@@ -1,0 +1,74 @@
+package redis
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// operation is one call under way that concerns one key.
+type operation struct {
+	*store
+	place
+
+	key    string
+	conn   rueidis.Client
+	ctx    context.Context //nolint:containedctx // an operation is no longer than a call
+	cancel context.CancelFunc
+	gate   *gate
+	began  time.Time
+}
+
+// begin returns an operation with a deadline. Its end must be called.
+func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
+	st, conn, err := s.open(ctx)
+	if err != nil {
+		return operation{}, err
+	}
+	o := operation{store: st, place: st.names.of(key), key: key, conn: conn, ctx: ctx, began: time.Now()}
+	o.ctx, o.cancel = st.bounded(ctx)
+	o.gate = &st.gates[o.begin.lane]
+	if err := o.gate.enter(o.ctx); err != nil {
+		o.cancel()
+		return operation{}, err
+	}
+	return o, nil
+}
+
+func (o *operation) end() {
+	o.gate.leave()
+	o.cancel()
+}
+
+// answered takes note of how the operation went, and returns its error as one of ours.
+func (o *operation) answered(err error) error {
+	err = o.store.answered(err)
+	if err != nil && isSilence(err, time.Since(o.began)) {
+		o.doubt(o.begin.lane)
+	}
+	return err
+}
+
+// open returns the store and its connection.
+func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, error) {
+	st := s.store.Load()
+	if st == nil {
+		return nil, nil, cache.ErrClosed
+	}
+	conn, err := st.use()
+	if err != nil {
+		return nil, nil, err
+	}
+	return st, conn, ctx.Err()
+}
+
+// bounded gives ctx a deadline where it has none.
+func (st *store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, bounded := ctx.Deadline(); bounded {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, st.timeout)
+}

@@ -1,0 +1,149 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// maxWaits is how many lanes of one revocation wait for replicas at a time, each on a connection of its
+// own: one after the other, 64 lanes would take 128 round trips within one deadline.
+const maxWaits = 16
+
+// replicated runs the lanes side by side, and waits for the replicas of each, but not beyond the
+// deadline: beside a server that hangs, rueidis takes a second or two to make or to give back a
+// connection. What goes on in the background then ends by itself, and can delete nothing but what is to
+// be deleted.
+func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+	type end struct {
+		at  int
+		err error
+	}
+	ends := make(chan end, len(lanes))
+	runs := make([]*laneRun, len(lanes))
+	turns := make(chan struct{}, maxWaits)
+	for i, lane := range lanes {
+		runs[i] = &laneRun{store: st, conn: conn, revocation: lane}
+		go func() {
+			select {
+			case turns <- struct{}{}:
+				ends <- end{i, runs[i].run(ctx)}
+				<-turns
+			case <-ctx.Done():
+			}
+		}()
+	}
+	errs, ended := make([]error, len(lanes)), make([]bool, len(lanes))
+	for range lanes {
+		select {
+		case e := <-ends:
+			errs[e.at], ended[e.at] = e.err, true
+		case <-ctx.Done():
+		}
+	}
+	for i := range errs {
+		if !ended[i] {
+			errs[i] = ctx.Err()
+		}
+		if errors.Is(errs[i], context.DeadlineExceeded) && runs[i].applied.Load() {
+			errs[i] = fmt.Errorf("%w: %w", cache.ErrNotReplicated, errs[i])
+		}
+	}
+	return errs
+}
+
+// laneRun is one lane's revocation that waits for replicas.
+type laneRun struct {
+	*store
+	revocation
+	conn    rueidis.Client
+	applied atomic.Bool // all of it
+}
+
+func (r *laneRun) run(ctx context.Context) error {
+	err := r.confirmed(ctx, true, func() rueidis.Completed { return r.command(r.conn.B(), true) })
+	if isNoScript(err) {
+		err = r.confirmed(ctx, true, func() rueidis.Completed { return r.command(r.conn.B(), false) })
+	}
+	if !isSplit(err) {
+		return err
+	}
+	last := r.read[len(r.read)-1]
+	return r.apart(func(keys []string) error {
+		for _, key := range keys {
+			err := r.confirmed(ctx, key == last, func() rueidis.Completed { return r.conn.B().Unlink().Key(key).Build() })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// confirmed runs a deletion and waits, on the same connection, until enough replicas have it: on
+// another connection WAIT would prove nothing. rueidis follows no redirection on such a connection, so
+// that is done here. last says that nothing is left to be deleted afterwards.
+func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueidis.Completed) error {
+	node, asking := r.conn, false
+	for moves := 0; ; moves++ {
+		err := node.Dedicated(func(own rueidis.DedicatedClient) error {
+			changes, err := ask(ctx, own, asking, command()).AsInt64()
+			if err == nil {
+				r.applied.Store(last)
+			}
+			if err == nil && changes == 0 { // see mark.lua
+				mark := own.B().Eval().Script(markText).Numkeys(1).Key(r.begin.mark).Build()
+				err = ask(ctx, own, asking, mark).Error()
+			}
+			if err != nil {
+				return err
+			}
+			patience := r.timeout
+			if deadline, ok := ctx.Deadline(); ok {
+				// Nine tenths, so that the answer arrives before the deadline.
+				patience = time.Until(deadline) * 9 / 10
+			}
+			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(r.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
+			if err == nil && acks < int64(r.replicas) {
+				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, r.replicas)
+			}
+			return err
+		})
+		address, once, ok := redirection(err)
+		if !ok || moves == maxMoves {
+			return err
+		}
+		to, known := r.conn.Nodes()[address]
+		if !known {
+			return err // the client looks for it, now that it has seen the answer
+		}
+		node, asking = to, once
+	}
+}
+
+// ask runs a command, after ASKING where the node serves its slot only to those who were sent.
+func ask(ctx context.Context, own rueidis.DedicatedClient, asking bool, command rueidis.Completed) rueidis.RedisResult {
+	if !asking {
+		return own.Do(ctx, command)
+	}
+	return own.DoMulti(ctx, own.B().Arbitrary("ASKING").Build(), command)[1]
+}
+
+// redirection returns the node that a command was sent to instead, and whether that is for once.
+func redirection(err error) (address string, once, ok bool) {
+	answer, ok := rueidis.IsRedisErr(err)
+	if !ok {
+		return "", false, false
+	}
+	if address, ok = answer.IsMoved(); ok {
+		return address, false, true
+	}
+	address, ok = answer.IsAsk()
+	return address, ok, ok
+}

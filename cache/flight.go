@@ -243,10 +243,12 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	return value, how, err
 }
 
-// The pauses between two looks at a key whose lease somebody else holds.
+// The pauses between two looks at a key whose lease somebody else holds; the longest one where a
+// Notifier tells, and where none does.
 const (
-	firstPause = 2 * time.Millisecond
-	lastPause  = 50 * time.Millisecond
+	firstPause    = 2 * time.Millisecond
+	lastPause     = 50 * time.Millisecond
+	notifiedPause = 250 * time.Millisecond
 )
 
 // await returns the lease of a flight's key, or the entry that somebody else stored meanwhile, or
@@ -254,15 +256,25 @@ const (
 func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
 	over := time.NewTimer(c.service.options.LockWait)
 	defer over.Stop()
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	waiting, cancel := context.WithCancel(ctx) // ends the notification
+	defer cancel()
+	var told <-chan struct{}
+	longest := lastPause
+	for pause := firstPause; ; pause = min(2*pause, longest) {
 		c.board(f)
 		value, found, lease, err = c.getOrLease(ctx, f)
 		if found || lease != nil || err != nil || f.unleased {
 			return value, found, lease, err
 		}
+		if told == nil && c.service.notifier != nil {
+			told, longest = c.notify(waiting, f.key), notifiedPause
+		}
 		next := time.NewTimer(pause)
 		select {
 		case <-next.C:
+		case <-told:
+			next.Stop()
+			told, pause = nil, firstPause
 		case <-over.C:
 			next.Stop()
 			c.service.counters.leaseTimeouts.Add(1)
@@ -272,6 +284,13 @@ func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool
 			return value, false, nil, ctx.Err()
 		}
 	}
+}
+
+// notify is Notifier's, whose panic is worth no more than a notice that does not come.
+func (c *Cache[T]) notify(ctx context.Context, physical string) (told <-chan struct{}) {
+	var err error
+	defer c.service.recovered("lease", &err)
+	return c.service.notifier.Notify(ctx, physical)
 }
 
 // getOrLease looks once. An entry that is stale or damaged is leased instead.

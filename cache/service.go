@@ -23,7 +23,8 @@ type Service struct {
 	strategy Strategy
 	leaser   Leaser // strategy itself, or a fence of this process around it
 	local    bool   // the strategy never waits: no deadline is needed
-	hinted   Hinted // the strategy, where it is that
+	hinted   Hinted   // the strategy, where it is that
+	notifier Notifier // likewise
 	meter    metric.Meter
 
 	phase     atomic.Int32
@@ -74,6 +75,7 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	}
 	_, s.local = strategy.(Local)
 	s.hinted, _ = strategy.(Hinted)
+	s.notifier, _ = strategy.(Notifier)
 	return s, nil
 }
 

@@ -120,6 +120,15 @@ type Hinted interface {
 	GetHinted(ctx context.Context, key string, tags []string) (value []byte, found bool, err error)
 }
 
+// Notifier is an optional part of a Leaser: those who wait for somebody else's lease need not ask all
+// the time.
+type Notifier interface {
+	// Notify returns a channel that is closed soon after the lease on key was used or given up. It may
+	// be closed for no reason, and a notice may be lost: who waits looks again from time to time. The
+	// notification ends with ctx.
+	Notify(ctx context.Context, key string) <-chan struct{}
+}
+
 // Local is an optional part of a Strategy, a marker: no operation ever waits for anything outside
 // the process. Service then saves the timer of a per-operation deadline.
 type Local interface {

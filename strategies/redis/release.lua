@@ -1,5 +1,9 @@
--- Gives a lease up, if it is still the same.
+-- Gives a lease up, if it is still the same, and tells those who wait for it.
 -- reads and writes: KEYS[1] the lease
+-- publishes to:     the channel that is called like the lease
 -- ARGV:   1 token of the lease
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('UNLINK', KEYS[1]) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('UNLINK', KEYS[1])
+  redis.call('SPUBLISH', KEYS[1], '')
+end
 return 1

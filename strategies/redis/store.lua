@@ -2,6 +2,7 @@
 -- reads and writes: KEYS[1] the value, KEYS[2] its lease, KEYS[3] the ledger of the lane, KEYS[4…] the
 --                   nonces of the tags: all that may be written is named, so that Redis refuses the
 --                   script while some of it is on another node (a nonce would be made twice)
+-- publishes to:     the channel that is called like the lease, when that was used: others may wait for it
 -- ARGV:   1 token of the lease, or empty to store always, 2 epoch and 3 sequence of the lease,
 --         4 TTL in ms, 5 format and expiry, 6 payload,
 --         then for each tag: name, length of the name in 2 bytes, bucket, a nonce in case it has none
@@ -35,4 +36,5 @@ for i = 0, count - 1 do
 end
 header[#header + 1] = ARGV[6]
 redis.call('SET', KEYS[1], table.concat(header), 'PX', ttl)
+if ARGV[1] ~= '' then redis.call('SPUBLISH', KEYS[2], '') end
 return 1

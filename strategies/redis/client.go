@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,8 @@ type client struct {
 	lent    bool // by the application, which closes it
 	down    atomic.Bool
 	lost    func() // called when a connection has ended; set before start
+	// unwatched are addresses whose connections come and go: those of sentinels.
+	unwatched []string
 
 	mu     sync.Mutex
 	life   context.Context //nolint:containedctx // ends with close
@@ -132,6 +135,9 @@ func (c *client) dial(ctx context.Context, address string, config *tls.Config) (
 	}
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(c.unwatched, address) {
+		return conn, nil
 	}
 	return &watched{conn, func() {
 		if c.ready.Load() != nil && c.life.Err() == nil {

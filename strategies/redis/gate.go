@@ -20,9 +20,12 @@ const (
 	fewestPlaces = 16
 	// placeEvery is the pause between two looks for a place.
 	placeEvery = time.Millisecond
-	// silence is how long a server must have said nothing to be doubted because of it: a deadline that
-	// is shorter says more about the caller.
-	silence = 20 * time.Millisecond
+	// silence is how long an operation must have waited for its deadline to count against the server: a
+	// shorter one says more about the caller. So many silences in a row make a doubt.
+	silence  = 20 * time.Millisecond
+	silences = 3
+	// benefit is how long operations wait for a doubt to end; then they fail at once.
+	benefit = 100 * time.Millisecond
 	// firstProbe and lastProbe bound the pauses between attempts to reach a server that is doubted.
 	firstProbe = 10 * time.Millisecond
 	lastProbe  = 250 * time.Millisecond
@@ -32,13 +35,20 @@ var errNoAnswer = fmt.Errorf("%w: no answer of late", cache.ErrUnavailable)
 
 // gate keeps the operations of one lane from waiting beyond their deadlines, which rueidis does in two
 // cases: when too many commands are outstanding on a connection, and when a connection has to be made
-// anew. So there is a number of places, and a lane whose server is doubted, because it did not answer or
-// its connection was lost, lets nobody in until a probe was answered: it is the probe that waits.
-// Revocations do not pass here, see store.revoke.
+// anew. So there is a number of places, and when the server is doubted, because its connection was lost
+// or it did not answer several times, nobody enters until it has answered a probe: then it is the
+// probe that rueidis lets wait. Revocations do not pass here, see store.revoke.
 type gate struct {
-	places  int64
-	inside  atomic.Int64
-	doubted atomic.Bool
+	places int64
+	inside atomic.Int64
+	silent atomic.Int64 // operations without an answer since the last one
+	doubt  atomic.Pointer[doubt]
+}
+
+// doubt ends when a probe is answered.
+type doubt struct {
+	since time.Time
+	over  chan struct{}
 }
 
 func newGates(lanes, connections int) []gate {
@@ -54,8 +64,15 @@ func newGates(lanes, connections int) []gate {
 // queue would cost those who need not wait, and they are nearly all.
 func (g *gate) enter(ctx context.Context) error {
 	for {
-		if g.doubted.Load() {
-			return errNoAnswer
+		if d := g.doubt.Load(); d != nil {
+			if time.Since(d.since) > benefit {
+				return errNoAnswer
+			}
+			select {
+			case <-d.over:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 		if g.inside.Add(1) <= g.places {
 			return nil
@@ -73,16 +90,19 @@ func (g *gate) enter(ctx context.Context) error {
 
 func (g *gate) leave() { g.inside.Add(-1) }
 
-// isSilence reports whether an operation's error means that the server cannot be relied on to answer.
-func isSilence(err error, waited time.Duration) bool {
+// heard takes note of how an operation ended that had waited for so long.
+func (st *store) heard(lane int, err error, waited time.Duration) {
+	g := &st.gates[lane]
 	var answer *ServerError
 	switch {
-	case errors.As(err, &answer):
-		return false
-	case errors.Is(err, context.DeadlineExceeded):
-		return waited >= silence
-	default:
-		return errors.Is(err, cache.ErrUnavailable)
+	case err == nil || errors.As(err, &answer):
+		if g.silent.Load() > 0 {
+			g.silent.Store(0)
+		}
+	case errors.Is(err, context.DeadlineExceeded) && waited >= silence || errors.Is(err, cache.ErrUnavailable):
+		if g.silent.Add(1) >= silences {
+			st.doubt(lane)
+		}
 	}
 }
 
@@ -95,23 +115,28 @@ func (st *store) doubtAll() {
 
 // doubt closes the gate of a lane until the server has answered a probe.
 func (st *store) doubt(lane int) {
-	g := &st.gates[lane]
-	if g.doubted.Swap(true) {
-		return
+	g, d := &st.gates[lane], &doubt{time.Now(), make(chan struct{})}
+	if g.doubt.CompareAndSwap(nil, d) && !st.work(func(life context.Context) { st.probe(life, lane) }) {
+		g.trust() // it is being closed
 	}
-	if !st.work(func(life context.Context) { st.probe(life, lane) }) {
-		g.doubted.Store(false) // it is being closed
+}
+
+// trust ends the doubt.
+func (g *gate) trust() {
+	g.silent.Store(0)
+	if d := g.doubt.Swap(nil); d != nil {
+		close(d.over)
 	}
 }
 
 // probe opens the gate of a lane when its server answers, whatever it says.
 func (st *store) probe(life context.Context, lane int) {
+	defer st.gates[lane].trust()
 	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
 		ctx, cancel := context.WithTimeout(life, replyTimeout)
 		err := st.ask(ctx, lane)
 		cancel()
 		if _, answered := rueidis.IsRedisErr(err); err == nil || answered {
-			st.gates[lane].doubted.Store(false)
 			return
 		}
 		timer := time.NewTimer(pause)

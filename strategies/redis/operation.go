@@ -46,9 +46,7 @@ func (o *operation) end() {
 // answered takes note of how the operation went, and returns its error as one of ours.
 func (o *operation) answered(err error) error {
 	err = o.store.answered(err)
-	if err != nil && isSilence(err, time.Since(o.began)) {
-		o.doubt(o.begin.lane)
-	}
+	o.heard(o.begin.lane, err, time.Since(o.began))
 	return err
 }
 

@@ -107,9 +107,7 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 	for i, err := range of(ctx, conn, lanes) {
 		if !errors.Is(err, cache.ErrNotReplicated) {
 			err = st.answered(err)
-			if err != nil && isSilence(err, time.Since(began)) {
-				st.doubt(lanes[i].begin.lane)
-			}
+			st.heard(lanes[i].begin.lane, err, time.Since(began))
 		}
 		if err != nil {
 			failed.Lanes = append(failed.Lanes, lanes[i].begin.lane)

@@ -96,7 +96,13 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 			return err
 		}
 		st.client = newClient(s.options.clientOption(certificates), service.Logger)
-		st.lost = st.doubtAll
+		switch s.options.Mode {
+		case Standalone:
+			st.lost = st.doubtAll
+		case Sentinel:
+			st.lost, st.unwatched = st.doubtAll, s.options.Addresses
+		case Cluster: // nodes come and go, and a lost one concerns few lanes
+		}
 	}
 	st.gates = newGates(st.names.lanes, s.options.connections())
 	if !st.lent {

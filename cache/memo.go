@@ -96,9 +96,7 @@ func compute[T any](ctx context.Context, m *memos, key any, e *memo[T], load fun
 		if e.err != nil { // is not memoised
 			e.left = ctx.Err() != nil
 			m.mu.Lock()
-			if m.entries[key] == any(e) {
-				delete(m.entries, key)
-			}
+			delete(m.entries, key)
 			m.mu.Unlock()
 		}
 		close(e.done)

@@ -19,10 +19,11 @@ type refresh[T any] struct {
 }
 
 // board returns the load that a caller is to wait for, and begins it where none runs. With forced, it
-// is one that has not begun yet. Callers hold mu.
+// is one that has not begun yet. It may be void: then the caller comes back when it has ended. Callers
+// hold mu.
 func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T, error), forced bool) *refresh[T] {
 	f := r.running
-	if f == nil || forced || f.void {
+	if f == nil || forced {
 		if f = r.next; f == nil {
 			f = &refresh[T]{ctx: ctx, load: load, done: make(chan struct{})}
 			if r.running == nil {
@@ -41,6 +42,7 @@ func (r *Refreshing[T]) begin(f *refresh[T]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(outsideScope(f.ctx)), r.options.Timeout)
 	f.cancel, r.running = cancel, f
 	go func() {
+		defer cancel()
 		read := &reading[T]{
 			began:   r.options.Clock.Now(),
 			derived: &memos{limit: r.options.MaxDerived, evict: true},
@@ -53,7 +55,6 @@ func (r *Refreshing[T]) begin(f *refresh[T]) {
 
 // land ends a load, and begins the next one where somebody waits for it.
 func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T], err error) {
-	f.cancel()
 	r.mu.Lock()
 	void := f.void
 	switch {

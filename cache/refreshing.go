@@ -191,20 +191,18 @@ func Derive[R, T any, K comparable](ctx context.Context, r *Refreshing[T], key K
 
 func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 	for {
-		now := r.options.Clock.Now()
-		if read := r.latest.Load(); r.fresh(read, now) {
+		if read := r.latest.Load(); r.fresh(read) {
 			return read, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		r.mu.Lock()
-		read := r.latest.Load()
-		switch {
-		case r.fresh(read, now): // just loaded
+		if read := r.latest.Load(); r.fresh(read) { // just loaded
 			r.mu.Unlock()
 			return read, nil
-		case r.failures > 0 && within(now, r.failed, r.backoff()):
+		}
+		if r.failures > 0 && r.within(r.failed, r.backoff()) {
 			err := r.err
 			r.mu.Unlock()
 			return r.fallback(err)
@@ -221,21 +219,22 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 	}
 }
 
-func (r *Refreshing[T]) fresh(read *reading[T], now time.Time) bool {
-	return read != nil && !read.outdated && within(now, read.began, r.options.TTL)
+func (r *Refreshing[T]) fresh(read *reading[T]) bool {
+	return read != nil && !read.outdated && r.within(read.began, r.options.TTL)
 }
 
 // within reports whether less than d has passed since then. A clock that was set back ends d at once:
-// otherwise it would last as much longer.
-func within(now, then time.Time, d time.Duration) bool {
-	passed := now.Sub(then)
+// otherwise it would last as much longer. The clock is read here, and so after then: a "now" that a
+// slow caller had read before would look like such a clock.
+func (r *Refreshing[T]) within(then time.Time, d time.Duration) bool {
+	passed := r.options.Clock.Now().Sub(then)
 	return passed >= 0 && passed < d
 }
 
 // fallback returns the last good value, or err where there is none that may be served.
 func (r *Refreshing[T]) fallback(err error) (*reading[T], error) {
 	read := r.latest.Load()
-	if read == nil || r.options.MaxAge > 0 && !within(r.options.Clock.Now(), read.began, r.options.MaxAge) {
+	if read == nil || r.options.MaxAge > 0 && !r.within(read.began, r.options.MaxAge) {
 		return nil, err
 	}
 	return read, nil

@@ -70,6 +70,38 @@ func TestRefreshingSharesOneLoad(t *testing.T) {
 	})
 }
 
+// slowClock tells the time late: one call returns, when the test says so, what it read before.
+type slowClock struct {
+	hold    atomic.Bool
+	release chan struct{}
+}
+
+func (c *slowClock) Now() time.Time {
+	now := time.Now()
+	if c.hold.CompareAndSwap(true, false) {
+		<-c.release
+	}
+	return now
+}
+
+// A caller who finds the value stale, and then somebody else's load landed, does not load again.
+func TestRefreshingSeesAnothersLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		loads, clock := 0, &slowClock{release: make(chan struct{})}
+		r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, nil }, cache.RefreshingOptions{Clock: clock})
+		want(t, 1)(r.Get(t.Context()))
+		elapse(time.Second)
+		clock.hold.Store(true)
+		slow := async(func() (int, error) { return r.Get(t.Context()) })
+		synctest.Wait()
+		elapse(time.Millisecond)
+		want(t, 2)(r.Get(t.Context()))
+		close(clock.release)
+		want(t, 2)(receive(slow))
+	})
+}
+
 // Who leaves does not take the load along, unless nobody is left.
 func TestRefreshingCallersLeave(t *testing.T) {
 	t.Parallel()
@@ -409,7 +441,8 @@ func TestRefreshingRaces(t *testing.T) {
 		return v, nil
 	}, cache.RefreshingOptions{TTL: 50 * time.Microsecond, Backoff: time.Microsecond, MaxBackoff: time.Microsecond})
 	raise := func(v int64) {
-		for old := floor.Load(); old < v && !floor.CompareAndSwap(old, v); old = floor.Load() {
+		for old := floor.Load(); old < v; old = floor.Load() {
+			floor.CompareAndSwap(old, v)
 		}
 	}
 	var served atomic.Int64

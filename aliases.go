@@ -15,6 +15,8 @@ type (
 	CacheTtlProvider = cache.Clock //nolint:revive // the seed's spelling
 	// SetCacheKeyOptions is cache.SetOptions.
 	SetCacheKeyOptions = cache.SetOptions
+	// SelfRefreshingCache is cache.Refreshing.
+	SelfRefreshingCache[T any] = cache.Refreshing[T]
 	// Injector is cache.Injector.
 	Injector = cache.Injector
 	// SessionCacheStrategy is sessioncache.Strategy.

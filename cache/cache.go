@@ -119,7 +119,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
-	value, err = protect(ctx, write)
+	value, err = protect(outsideScope(ctx), write)
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
 		settled = c.fill(context.WithoutCancel(ctx), lease, value) == stored

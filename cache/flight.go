@@ -97,7 +97,7 @@ func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) 
 	for _, w := range waiters {
 		w.flight = f
 	}
-	life, cancel, ok := c.service.loads.start(first.ctx, func(ctx context.Context) { c.fly(ctx, f) })
+	life, cancel, ok := c.service.loads.start(outsideScope(first.ctx), func(ctx context.Context) { c.fly(ctx, f) })
 	if !ok {
 		for _, w := range waiters {
 			w.result <- result[T]{err: c.service.fail("load", ErrClosed)}

@@ -1,0 +1,250 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// RefreshingOptions configure a [Refreshing]. The zero value of each field but TTL means its default.
+type RefreshingOptions struct {
+	// Name is what log messages call the value.
+	Name string
+	// TTL is how old the value may become, counted from the start of the load that read it. Required.
+	TTL time.Duration
+	// MaxAge is how old the value may become when it is served because loads fail. Default: any age.
+	MaxAge time.Duration
+	// Timeout ends the context of a load, which then counts as failed. Default 10s.
+	Timeout time.Duration
+	// Backoff is how long Get starts no load after one that failed; it doubles with each further
+	// failure, up to MaxBackoff. Default 100ms.
+	Backoff time.Duration
+	// MaxBackoff is the longest such pause. Default 10s, or Backoff if that is longer.
+	MaxBackoff time.Duration
+	// MaxDerived limits the results that Derive keeps; when there are more, any one goes. Default 1000.
+	MaxDerived int
+	// Clock is "now" for TTL, MaxAge and Backoff. Default SystemClock.
+	Clock Clock
+	// Logger receives a warning about each load that fails. Default slog.Default().
+	Logger *slog.Logger
+}
+
+func (o RefreshingOptions) withDefaults() RefreshingOptions {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Backoff == 0 {
+		o.Backoff = 100 * time.Millisecond
+	}
+	if o.MaxBackoff == 0 {
+		o.MaxBackoff = max(10*time.Second, o.Backoff)
+	}
+	if o.MaxDerived == 0 {
+		o.MaxDerived = 1000
+	}
+	if o.Clock == nil {
+		o.Clock = SystemClock{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func (o RefreshingOptions) validate() error {
+	var errs []error
+	report := func(wrong bool, name, reason string) {
+		if wrong {
+			errs = append(errs, &OptionError{name, reason})
+		}
+	}
+	report(o.TTL <= 0, "TTL", "must be positive")
+	report(o.MaxAge < 0 || o.MaxAge > 0 && o.MaxAge < o.TTL, "MaxAge", "must be at least TTL, or 0 for any age")
+	report(o.Timeout < 0, "Timeout", "must not be negative")
+	report(o.Backoff < 0, "Backoff", "must not be negative")
+	report(o.MaxBackoff < o.Backoff, "MaxBackoff", "must be at least Backoff")
+	report(o.MaxDerived < 0, "MaxDerived", "must not be negative")
+	return errors.Join(errs...)
+}
+
+// Refreshing is the SelfRefreshingCache of the seed: one value that everybody needs, kept in the
+// process, loaded when it is first asked for, and again when it is older than its TTL. It needs no
+// Service, and no strategy: other processes do not learn of Refresh and Invalidate here. All methods
+// are safe for concurrent use.
+//
+// Never more than one load runs at a time, in a goroutine of its own and with the values of the
+// context of the caller that began it. All callers wait for the same one; who leaves because its
+// context ends does not end it for the others; when nobody is left its context is cancelled. A load
+// must return when its context ends: the next one waits for it. A panic in it is a [PanicError].
+//
+// Everybody gets the same value, not a copy: treat what it points to as read-only.
+type Refreshing[T any] struct {
+	options RefreshingOptions
+	load    func(context.Context) (T, error)
+
+	// latest is the last good value, nil where there is none. It is written under mu.
+	latest atomic.Pointer[reading[T]]
+
+	mu       sync.Mutex
+	failed   time.Time // when the last load failed
+	failures int       // in a row
+	err      error     // of the last one
+	running  *refresh[T]
+	next     *refresh[T] // begins when running ends; nil where nobody waits for it
+}
+
+// reading is a value, with what was derived from it. Only derived changes.
+type reading[T any] struct {
+	value T
+	began time.Time
+	// outdated: somebody knew that there is a newer one, and could not load it.
+	outdated bool
+	derived  *memos
+}
+
+// NewRefreshing returns the value that load loads, which it does not call yet. What the seed calls
+// default arguments is what load closes over. Unusable options are an [OptionError].
+func NewRefreshing[T any](load func(context.Context) (T, error), options RefreshingOptions) (*Refreshing[T], error) {
+	if load == nil {
+		return nil, errors.New("cache: NewRefreshing needs a function that loads the value")
+	}
+	options = options.withDefaults()
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	return &Refreshing[T]{options: options, load: load}, nil
+}
+
+// Get returns the value. Past its TTL it waits for a load, as the seed does: a value that is rarely
+// asked for is not older than that either.
+//
+// A load that fails leaves the last good value, which Get goes on to return, no older than MaxAge.
+// Where there is none, Get returns the error as it is. Either holds for all calls until the back-off
+// is over; the first one after it loads again.
+func (r *Refreshing[T]) Get(ctx context.Context) (T, error) {
+	read, err := r.get(ctx)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return read.value, nil
+}
+
+// Refresh loads the value now, whatever its age and the back-off: call it after a change of the source
+// has been committed. It never returns what was being loaded when it was called; calls that wait share
+// the load that comes next. Its error is that of the load, and then Get takes the value as past its
+// TTL. Until Refresh has returned, Get may return the old value; where that must not be, call
+// Invalidate.
+func (r *Refreshing[T]) Refresh(ctx context.Context) (T, error) {
+	return r.RefreshWith(ctx, r.load)
+}
+
+// RefreshWith is Refresh with the arguments of the seed: load reads the value once, in place of the
+// function that NewRefreshing got. It may read it in another way, through another connection for
+// example, but must read the same: of the calls that wait, the first one's load serves all.
+func (r *Refreshing[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
+	var zero T
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		f := r.board(ctx, load, true)
+		r.mu.Unlock()
+		if !r.landed(ctx, f) || f.void {
+			continue
+		}
+		if f.err != nil {
+			return zero, f.err
+		}
+		return f.read.value, nil
+	}
+	return zero, ctx.Err()
+}
+
+// Invalidate drops the value, what was derived from it, and the back-off: the next Get loads. A load
+// that runs now is cancelled and serves nobody; who waits for it waits for the next one.
+func (r *Refreshing[T]) Invalidate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest.Store(nil)
+	r.failures, r.err = 0, nil
+	if r.running != nil {
+		r.running.void = true
+		r.running.cancel()
+	}
+}
+
+// Derive is memoize of the seed's SelfRefreshingCache: it returns what derive makes of the value of r,
+// computed once for each key and kept as long as that value. It is to be called with one derive for
+// each type of key and result. The rules for derive are those of [Memo]: errors are not kept.
+func Derive[R, T any, K comparable](ctx context.Context, r *Refreshing[T], key K, derive func(context.Context, T) (R, error)) (R, error) {
+	read, err := r.get(ctx)
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	return memoize(outsideScope(ctx), read.derived, key, func(ctx context.Context) (R, error) {
+		return derive(ctx, read.value)
+	})
+}
+
+func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
+	for {
+		if read := r.latest.Load(); r.fresh(read) {
+			return read, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		r.mu.Lock()
+		if read := r.latest.Load(); r.fresh(read) { // just loaded
+			r.mu.Unlock()
+			return read, nil
+		}
+		if r.failures > 0 && r.within(r.failed, r.backoff()) {
+			err := r.err
+			r.mu.Unlock()
+			return r.fallback(err)
+		}
+		f := r.board(ctx, r.load, false)
+		r.mu.Unlock()
+		if !r.landed(ctx, f) || f.void {
+			continue
+		}
+		if f.err != nil {
+			return r.fallback(f.err)
+		}
+		return f.read, nil
+	}
+}
+
+func (r *Refreshing[T]) fresh(read *reading[T]) bool {
+	return read != nil && !read.outdated && r.within(read.began, r.options.TTL)
+}
+
+// within reports whether less than d has passed since then. A clock that was set back ends d at once:
+// otherwise it would last as much longer. The clock is read here, and so after then: a "now" that a
+// slow caller had read before would look like such a clock.
+func (r *Refreshing[T]) within(then time.Time, d time.Duration) bool {
+	passed := r.options.Clock.Now().Sub(then)
+	return passed >= 0 && passed < d
+}
+
+// fallback returns the last good value, or err where there is none that may be served.
+func (r *Refreshing[T]) fallback(err error) (*reading[T], error) {
+	read := r.latest.Load()
+	if read == nil || r.options.MaxAge > 0 && !r.within(read.began, r.options.MaxAge) {
+		return nil, err
+	}
+	return read, nil
+}
+
+// backoff returns the pause after the failures so far. Callers hold mu.
+func (r *Refreshing[T]) backoff() time.Duration {
+	pause := r.options.Backoff
+	for i := 1; i < r.failures && pause < r.options.MaxBackoff; i++ {
+		pause *= 2
+	}
+	return min(pause, r.options.MaxBackoff)
+}

@@ -1,0 +1,493 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// script is a load function whose every call waits for the test to say what it returns.
+type script struct {
+	calls  atomic.Int32
+	result chan outcome[int]
+	ends   chan error // of contexts that ended first
+}
+
+func newScript() *script {
+	return &script{result: make(chan outcome[int]), ends: make(chan error, 10)}
+}
+
+func (s *script) load(ctx context.Context) (int, error) {
+	s.calls.Add(1)
+	select {
+	case r := <-s.result:
+		return r.value, r.err
+	case <-ctx.Done():
+		s.ends <- ctx.Err()
+		return 0, ctx.Err()
+	}
+}
+
+func (s *script) wantCalls(t testing.TB, n int32) {
+	t.Helper()
+	synctest.Wait()
+	if calls := s.calls.Load(); calls != n {
+		t.Fatalf("%d loads, want %d", calls, n)
+	}
+}
+
+// The seed's flaw: each call past the TTL refreshes for itself. Here one load serves all.
+func TestRefreshingSharesOneLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		for round := range int32(3) {
+			var calls []<-chan outcome[int]
+			for range 1000 {
+				calls = append(calls, async(func() (int, error) { return r.Get(t.Context()) }))
+			}
+			s.wantCalls(t, round+1)
+			s.result <- outcome[int]{int(round) * 10, nil}
+			for _, call := range calls {
+				if got := <-call; got.value != int(round)*10 || got.err != nil {
+					t.Fatalf("round %d: %+v", round, got)
+				}
+			}
+			elapse(time.Second)
+		}
+	})
+}
+
+// slowClock tells the time late: one call returns, when the test says so, what it read before.
+type slowClock struct {
+	hold    atomic.Bool
+	release chan struct{}
+}
+
+func (c *slowClock) Now() time.Time {
+	now := time.Now()
+	if c.hold.CompareAndSwap(true, false) {
+		<-c.release
+	}
+	return now
+}
+
+// A caller who finds the value stale, and then somebody else's load landed, does not load again.
+func TestRefreshingSeesAnothersLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		loads, clock := 0, &slowClock{release: make(chan struct{})}
+		r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, nil }, cache.RefreshingOptions{Clock: clock})
+		want(t, 1)(r.Get(t.Context()))
+		elapse(time.Second)
+		clock.hold.Store(true)
+		slow := async(func() (int, error) { return r.Get(t.Context()) })
+		synctest.Wait()
+		elapse(time.Millisecond)
+		want(t, 2)(r.Get(t.Context()))
+		close(clock.release)
+		want(t, 2)(receive(slow))
+	})
+}
+
+// Who leaves does not take the load along, unless nobody is left.
+func TestRefreshingCallersLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		first, leave := context.WithCancel(t.Context())
+		a := async(func() (int, error) { return r.Get(first) })
+		s.wantCalls(t, 1)
+		b := async(func() (int, error) { return r.Get(t.Context()) })
+		synctest.Wait()
+		leave()
+		if got := <-a; !errors.Is(got.err, context.Canceled) {
+			t.Fatalf("who left got %+v", got)
+		}
+		s.result <- outcome[int]{1, nil}
+		if got := <-b; got.value != 1 || got.err != nil {
+			t.Fatalf("who stayed got %+v", got)
+		}
+
+		elapse(time.Second)
+		second, leave := context.WithCancel(t.Context())
+		a = async(func() (int, error) { return r.Get(second) })
+		s.wantCalls(t, 2)
+		leave()
+		<-a
+		if err := <-s.ends; !errors.Is(err, context.Canceled) {
+			t.Fatalf("the load that nobody waits for ended with %v", err)
+		}
+		// That is no failure: the next caller loads at once.
+		c := async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 3)
+		s.result <- outcome[int]{2, nil}
+		if got := <-c; got.value != 2 || got.err != nil {
+			t.Fatalf("%+v", got)
+		}
+		wantError[int](t, context.Canceled)(r.Refresh(second))
+		s.wantCalls(t, 3)
+		want(t, 2)(r.Get(second)) // a value that is there takes no time
+	})
+}
+
+// A failing source is asked after 100 ms, 200 ms, 400 ms and so on, however many callers there are.
+// The seed asks it with every call.
+func TestRefreshingBacksOff(t *testing.T) {
+	t.Parallel()
+	for _, withValue := range []bool{true, false} {
+		t.Run(map[bool]string{true: "last good value", false: "no value"}[withValue], func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				source := errOutage
+				loads := 0
+				var log bytes.Buffer
+				r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, source }, cache.RefreshingOptions{
+					Name: "zones", MaxBackoff: 500 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				})
+				good := 0
+				if withValue {
+					source = nil
+					good = 1
+					want(t, 1)(r.Get(t.Context()))
+					elapse(time.Second)
+					source = errOutage
+				}
+				check := func() {
+					t.Helper()
+					if withValue {
+						want(t, 1)(r.Get(t.Context()))
+					} else {
+						wantError[int](t, errOutage)(r.Get(t.Context()))
+					}
+				}
+				check()
+				for i, pause := range []time.Duration{100, 200, 400, 500, 500} {
+					elapse(pause*time.Millisecond - 1)
+					for range 10 {
+						check()
+					}
+					if loads != good+i+1 {
+						t.Fatalf("%d loads before pause %d was over, want %d", loads, i, good+i+1)
+					}
+					elapse(1)
+					check()
+					check()
+					if loads != good+i+2 {
+						t.Fatalf("%d loads after pause %d, want %d", loads, i, good+i+2)
+					}
+				}
+				synctest.Wait() // for the last warning
+				if n := strings.Count(log.String(), "name=zones"); n != 6 || !strings.Contains(log.String(), "retry_in=500ms") {
+					t.Errorf("%d warnings, want 6:\n%s", n, &log)
+				}
+				elapse(500 * time.Millisecond)
+				source = nil
+				want(t, loads+1)(r.Get(t.Context()))
+				elapse(time.Second)
+				source = errOutage
+				_, _ = r.Get(t.Context())
+				elapse(100 * time.Millisecond) // a success starts the pauses anew
+				before := loads
+				_, _ = r.Get(t.Context())
+				if loads != before+1 {
+					t.Errorf("the pause after a success and a failure is not the first one")
+				}
+			})
+		})
+	}
+}
+
+// The last good value is served until MaxAge, then callers get the error.
+func TestRefreshingMaxAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var source error
+		r := newRefreshing(t, func(context.Context) (int, error) { return 5, source }, cache.RefreshingOptions{MaxAge: 3 * time.Second})
+		want(t, 5)(r.Get(t.Context()))
+		source = errOutage
+		elapse(3*time.Second - 1)
+		want(t, 5)(r.Get(t.Context()))
+		elapse(1)
+		wantError[int](t, errOutage)(r.Get(t.Context()))
+	})
+}
+
+// A load that hangs fails at its Timeout, and callers get the last good value.
+func TestRefreshingTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := newRefreshing(t, s.load, cache.RefreshingOptions{Timeout: 2 * time.Second})
+		call := async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 1)
+		s.result <- outcome[int]{1, nil}
+		<-call
+		elapse(time.Second)
+		began := time.Now()
+		want(t, 1)(r.Get(t.Context()))
+		if d := time.Since(began); d != 2*time.Second {
+			t.Errorf("Get took %v, want 2s", d)
+		}
+		if err := <-s.ends; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the load ended with %v", err)
+		}
+	})
+}
+
+// Panics and Goexit in the load reach every caller, and the next load is not in their way.
+func TestRefreshingPanics(t *testing.T) {
+	t.Parallel()
+	for _, kind := range endings {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				broken := true
+				r := newRefreshing(t, func(context.Context) (int, error) {
+					elapse(time.Millisecond)
+					if broken {
+						kind.end()
+					}
+					return 1, nil
+				}, cache.RefreshingOptions{})
+				a := async(func() (int, error) { return r.Get(t.Context()) })
+				b := async(func() (int, error) { return r.Refresh(t.Context()) })
+				for _, call := range []<-chan outcome[int]{a, b} {
+					var panicked *cache.PanicError
+					if got := <-call; !errors.As(got.err, &panicked) || panicked.Value != kind.value {
+						t.Fatalf("got %+v", got)
+					}
+				}
+				broken = false
+				elapse(time.Second)
+				want(t, 1)(r.Get(t.Context()))
+			})
+		})
+	}
+}
+
+var endings = []struct {
+	name  string
+	end   func()
+	value any
+}{
+	{"panic", func() { panic("boom") }, "boom"},
+	{"Goexit", runtime.Goexit, nil},
+}
+
+// Refresh returns what was read after it was called; all that wait share that load, and a failure of
+// it is theirs, while Get still has the last good value and tries again after the back-off.
+func TestRefreshIsForced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := newRefreshing(t, s.load, cache.RefreshingOptions{TTL: time.Hour})
+		get := async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 1)
+		var refreshes []<-chan outcome[int]
+		for range 100 {
+			refreshes = append(refreshes, async(func() (int, error) { return r.Refresh(t.Context()) }))
+		}
+		s.wantCalls(t, 1) // never two at a time
+		s.result <- outcome[int]{1, nil}
+		if got := <-get; got.value != 1 || got.err != nil {
+			t.Fatalf("Get: %+v", got)
+		}
+		s.wantCalls(t, 2)
+		want(t, 1)(r.Get(t.Context()))
+		s.result <- outcome[int]{2, nil}
+		for _, refresh := range refreshes {
+			if got := <-refresh; got.value != 2 || got.err != nil {
+				t.Fatalf("Refresh: %+v", got)
+			}
+		}
+		want(t, 2)(r.Get(t.Context()))
+
+		refresh := async(func() (int, error) { return r.Refresh(t.Context()) })
+		s.wantCalls(t, 3)
+		s.result <- outcome[int]{0, errOutage}
+		wantError[int](t, errOutage)(receive(refresh))
+		want(t, 2)(r.Get(t.Context()))
+		s.wantCalls(t, 3)
+		// The back-off does not hold Refresh back.
+		refresh = async(func() (int, error) { return r.Refresh(t.Context()) })
+		s.wantCalls(t, 4)
+		s.result <- outcome[int]{0, errOutage}
+		wantError[int](t, errOutage)(receive(refresh))
+		elapse(200 * time.Millisecond)
+		get = async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 5) // although the hour is not over
+		s.result <- outcome[int]{3, nil}
+		want(t, 3)(receive(get))
+	})
+}
+
+// A Refresh that waits for its turn may leave; then there is no second load.
+func TestRefreshLeavesTheQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		get := async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 1)
+		ctx, leave := context.WithCancel(t.Context())
+		refresh := async(func() (int, error) { return r.Refresh(ctx) })
+		synctest.Wait()
+		leave()
+		wantError[int](t, context.Canceled)(receive(refresh))
+		s.result <- outcome[int]{1, nil}
+		want(t, 1)(receive(get))
+		s.wantCalls(t, 1)
+	})
+}
+
+func receive[T any](call <-chan outcome[T]) (T, error) {
+	got := <-call
+	return got.value, got.err
+}
+
+// A load that began before Invalidate serves nobody, also not when it does not listen; the next one
+// waits for its end, and serves those who waited for the first too.
+func TestInvalidateDropsRunningLoads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		results := make(chan int)
+		var loads atomic.Int32
+		r := newRefreshing(t, func(context.Context) (int, error) { loads.Add(1); return <-results, nil }, cache.RefreshingOptions{TTL: time.Hour})
+		early := async(func() (int, error) { return r.Get(t.Context()) })
+		synctest.Wait()
+		r.Invalidate()
+		late := async(func() (int, error) { return r.Get(t.Context()) })
+		synctest.Wait()
+		if n := loads.Load(); n != 1 {
+			t.Fatalf("%d loads at a time", n)
+		}
+		results <- 1 // of before
+		synctest.Wait()
+		results <- 2
+		want(t, 2)(receive(early))
+		want(t, 2)(receive(late))
+		want(t, 2)(r.Get(t.Context()))
+		if n := loads.Load(); n != 2 {
+			t.Errorf("%d loads, want 2", n)
+		}
+		want(t, 4)(cache.Derive(t.Context(), r, "k", double))
+		r.Invalidate()
+		next := async(func() (int, error) { return cache.Derive(t.Context(), r, "k", double) })
+		results <- 3
+		want(t, 6)(receive(next))
+	})
+}
+
+func double(_ context.Context, v int) (int, error) { return 2 * v, nil }
+
+// Invalidate cancels the load that runs, drops the last good value and ends the back-off.
+func TestInvalidateStartsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		call := async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 1)
+		r.Invalidate()
+		if err := <-s.ends; !errors.Is(err, context.Canceled) {
+			t.Fatalf("the load ended with %v", err)
+		}
+		s.wantCalls(t, 2)
+		s.result <- outcome[int]{1, nil}
+		want(t, 1)(receive(call))
+		elapse(time.Second)
+		call = async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 3)
+		s.result <- outcome[int]{0, errOutage}
+		want(t, 1)(receive(call))
+		r.Invalidate()
+		call = async(func() (int, error) { return r.Get(t.Context()) })
+		s.wantCalls(t, 4)
+		s.result <- outcome[int]{0, errOutage}
+		wantError[int](t, errOutage)(receive(call))
+	})
+}
+
+// Under random concurrent use no call returns what was read before an Invalidate, a Refresh or a
+// derivation that it came after, and never do two loads run at once.
+func TestRefreshingRaces(t *testing.T) {
+	t.Parallel()
+	var source, floor atomic.Int64 // floor: what every later call must see
+	var atOnce atomic.Int32
+	r := newRefreshing(t, func(context.Context) (int64, error) {
+		if atOnce.Add(1) != 1 {
+			t.Error("two loads at once")
+		}
+		defer atOnce.Add(-1)
+		v := source.Load()
+		runtime.Gosched()
+		if rand.IntN(8) == 0 {
+			return 0, errOutage
+		}
+		return v, nil
+	}, cache.RefreshingOptions{TTL: 50 * time.Microsecond, Backoff: time.Microsecond, MaxBackoff: time.Microsecond})
+	raise := func(v int64) {
+		for old := floor.Load(); old < v; old = floor.Load() {
+			floor.CompareAndSwap(old, v)
+		}
+	}
+	var served atomic.Int64
+	check := func(least int64, v int64, err error) {
+		if err == nil && v < least {
+			t.Errorf("got %d, want at least %d", v, least)
+		}
+		if err == nil {
+			served.Add(1)
+		}
+	}
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for range 2000 {
+				ctx, leave := context.WithCancel(context.Background())
+				if rand.IntN(4) == 0 {
+					go leave()
+				}
+				least := floor.Load()
+				switch rand.IntN(16) {
+				case 0:
+					v := source.Add(1)
+					r.Invalidate()
+					raise(v)
+				case 1:
+					least = source.Add(1)
+					v, err := r.Refresh(ctx)
+					check(least, v, err)
+				case 2, 3, 4:
+					v, err := cache.Derive(ctx, r, "k", func(_ context.Context, v int64) (int64, error) { return v, nil })
+					check(least, v, err)
+				default:
+					v, err := r.Get(ctx)
+					check(least, v, err)
+				}
+				leave()
+			}
+		})
+	}
+	workers.Wait()
+	if served.Load() < 8000 {
+		t.Errorf("%d of some 15,000 calls got a value", served.Load())
+	}
+}
+
+// elapse lets d pass on the clock of the test's bubble.
+func elapse(d time.Duration) { <-time.After(d) }

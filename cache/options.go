@@ -158,9 +158,9 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// physicalPrefix is what Service puts before each key and tag: the namespace, in which ':' and '%'
-// are escaped so that the first ':' always ends it, and a ':'. That makes (namespace, name) →
-// physical name injective, and lets a strategy cut the namespace off again.
-func (o Options) physicalPrefix() string {
+// KeyPrefix is what Service puts before each key and tag: the namespace, in which ':' and '%' are
+// escaped so that the first ':' always ends it, and a ':'. That makes (namespace, name) → physical
+// name injective, and lets a strategy cut the namespace off again.
+func (o Options) KeyPrefix() string {
 	return strings.NewReplacer("%", "%25", ":", "%3A").Replace(o.Namespace) + ":"
 }

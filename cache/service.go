@@ -61,7 +61,7 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	}
 	s := &Service{
 		options:  options,
-		prefix:   options.physicalPrefix(),
+		prefix:   options.KeyPrefix(),
 		codecTag: codecTag(options.Codec.Name()),
 		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),

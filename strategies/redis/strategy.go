@@ -28,6 +28,7 @@ type Strategy struct {
 type store struct {
 	*client
 	names    names
+	prefix   string // of the Service's keys
 	clock    cache.Clock
 	timeout  time.Duration
 	leaseTTL string // ms
@@ -81,6 +82,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	st := &store{
 		learned: newLearned(), revoking: make(chan struct{}, maxRevoking),
 		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
+		prefix:    service.KeyPrefix(),
 		names:     newNames(s.options.lanes()),
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),

@@ -1,0 +1,92 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// Clear removes what the Service's namespace has, on every node, whatever bytes that consists of, and
+// nothing else; leases that are out are refused.
+func TestClear(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	for name, test := range map[string]struct {
+		options redis.Options
+		start   func(*testing.T) []string
+	}{
+		"standalone": {redis.Options{Lanes: 3}, func(t *testing.T) []string { return redistest.Start(t).Addrs() }},
+		"cluster":    {redis.Options{Mode: redis.Cluster, Lanes: 5}, func(t *testing.T) []string { return redistest.StartCluster(t, 3, 0).Addrs() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.options.Addresses = test.start(t)
+			const entries = 3000
+			// Of these, the first as a pattern would match the second, and the third begins like it.
+			namespaces := []string{`a*[b]?\{c}`, `axbyc`, `a*[b]?\{c}d`}
+			strategies := make([]*redis.Strategy, len(namespaces))
+			prefixes := make([]string, len(namespaces))
+			for i, namespace := range namespaces {
+				options := cache.Options{Namespace: namespace, Timeout: 5 * time.Second}
+				strategies[i] = on(test.options)(t).(*redis.Strategy)
+				prefixes[i] = options.KeyPrefix()
+				if err := strategies[i].Init(t.Context(), cachetest.NewInjector(t, options)); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = strategies[i].Destroy(context.Background()) })
+				var writers sync.WaitGroup
+				for worker := range 16 {
+					writers.Go(func() {
+						for n := worker; n < entries; n += 16 {
+							err := strategies[i].Set(t.Context(), fmt.Sprint(prefixes[i], "}:", n), []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: []string{prefixes[i] + "t"}})
+							if err != nil {
+								t.Error(err)
+								return
+							}
+						}
+					})
+				}
+				writers.Wait()
+			}
+			found := func(i int) (n int) {
+				t.Helper()
+				for e := range entries {
+					_, ok, err := strategies[i].Get(t.Context(), fmt.Sprint(prefixes[i], "}:", e))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if ok {
+						n++
+					}
+				}
+				return n
+			}
+			lease, err := strategies[0].Lease(t.Context(), prefixes[0]+"leased", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := strategies[0].Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []int{0, entries, entries} {
+				if n := found(i); n != want {
+					t.Errorf("%q: %d entries, want %d", namespaces[i], n, want)
+				}
+			}
+			stored, err := strategies[0].Fill(t.Context(), lease, []byte("old"), cache.SetOptions{TTL: time.Hour})
+			if stored || err != nil {
+				t.Errorf("a lease from before: %t, %v", stored, err)
+			}
+			if again, err := strategies[0].Lease(t.Context(), prefixes[0]+"leased", nil); again == nil || err != nil {
+				t.Errorf("the key is still leased: %v, %v", again, err)
+			}
+		})
+	}
+}

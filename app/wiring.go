@@ -15,6 +15,7 @@ import (
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/app/internal/shop"
 	"github.com/fxcache/fxcache/app/internal/web"
+	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -33,12 +34,15 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 		fxcache.SessionOptionsFrom(sessionOptions),
 		// A strategy of one's own, registered with fxcache.Register, finds the database in its Init.
 		fxcache.Export[*sql.DB](),
+		// Revocations that the cache could not be told of are kept there, and made up for at the next start.
+		fxcache.Export[cache.Outbox](),
 
 		fx.Supply(o, logger),
 		fx.Provide(
 			newDatabase,
 			newStore,
 			shop.NewCatalog,
+			shop.NewOutbox,
 			newMetrics,
 			web.NewAPI,
 			newServer,

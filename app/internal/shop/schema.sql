@@ -35,3 +35,10 @@ CREATE TABLE IF NOT EXISTS products (
 	name        TEXT NOT NULL,
 	price_cents INTEGER NOT NULL CHECK (price_cents >= 0)
 ) STRICT;
+
+-- What the cache must not serve any more and could not be told; see outbox.go.
+CREATE TABLE IF NOT EXISTS owed_revocations (
+	key BLOB NOT NULL, -- any bytes: the cache hashes session tokens
+	tag BLOB NOT NULL,
+	PRIMARY KEY (key, tag)
+) STRICT;

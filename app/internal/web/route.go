@@ -74,7 +74,7 @@ func explain(err error) failure {
 	case errors.As(err, &cacheFailed):
 		// Reads do not fail because of the cache, so this was a change. The database has it, unless
 		// that failed as well; in both cases the client does right to repeat it.
-		return failure{http.StatusServiceUnavailable, "the cache does not answer, so old data may be served for some minutes; please repeat the request"}
+		return failure{http.StatusServiceUnavailable, "the cache does not answer, so other instances may serve old data for some minutes; it is being tried again, and you can repeat the request"}
 	default:
 		return failure{http.StatusInternalServerError, "something went wrong"}
 	}

@@ -1,0 +1,80 @@
+package cache_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+)
+
+// notifying is a strategy that tells when leases were used; the test says when.
+type notifying struct {
+	*bigcache.Strategy
+
+	asked, ended atomic.Int64
+	notify       func(ctx context.Context, key string) <-chan struct{}
+}
+
+func (n *notifying) Notify(ctx context.Context, key string) <-chan struct{} {
+	n.asked.Add(1)
+	return n.notify(ctx, key)
+}
+
+// Who waits for somebody else's lease goes on when the Notifier tells, and not at the next look; without a
+// notice, or with one for nothing, the looks do.
+func TestWaitersAreTold(t *testing.T) {
+	t.Parallel()
+	const released = 37 * time.Millisecond
+	for _, test := range []struct {
+		name  string
+		tells time.Duration // 0: never
+		panic bool
+		want  time.Duration
+		asked int64
+	}{
+		{"told", released, false, released, 1},
+		{"not told", 0, false, 62 * time.Millisecond, 1},                             // 2+4+8+16+32
+		{"told for nothing", 10 * time.Millisecond, false, 38 * time.Millisecond, 2}, // 10+4+8+16
+		{"panic", 0, true, 62 * time.Millisecond, 5},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			strategy := &notifying{Strategy: newBigcache(t)}
+			strategy.notify = func(ctx context.Context, key string) <-chan struct{} {
+				if test.panic {
+					panic("boom")
+				}
+				told := make(chan struct{})
+				if test.tells > 0 && strategy.asked.Load() == 1 {
+					time.AfterFunc(test.tells, func() { close(told) })
+				}
+				if key != "app:c:k" {
+					t.Errorf("%s: asked for %q", test.name, key)
+				}
+				context.AfterFunc(ctx, func() { strategy.ended.Add(1) })
+				return told
+			}
+			service := start(t, strategy, cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[int]{})
+			lease, err := strategy.Lease(t.Context(), "app:c:k", nil)
+			if err != nil || lease == nil {
+				t.Fatal(lease, err)
+			}
+			time.AfterFunc(released, func() { _ = strategy.Release(context.Background(), lease) })
+			began := time.Now()
+			if got, err := c.GetOrLoad(t.Context(), "k", value(7)); got != 7 || err != nil {
+				t.Errorf("%s: %v, %v", test.name, got, err)
+			}
+			if took := time.Since(began); took != test.want {
+				t.Errorf("%s: it took %v, want %v", test.name, took, test.want)
+			}
+			synctest.Wait()
+			if asked, ended := strategy.asked.Load(), strategy.ended.Load(); asked != test.asked || !test.panic && ended != asked {
+				t.Errorf("%s: asked %d times, want %d; %d of them ended", test.name, asked, test.asked, ended)
+			}
+		})
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // Outbox keeps owed revocations where they outlive the process, such as the application's database.
@@ -19,26 +18,33 @@ type Outbox interface {
 	Owed(ctx context.Context) ([]Revocation, error)
 }
 
-// lockPoll is how often one who removes looks whether the additions are done.
-const lockPoll = time.Millisecond
-
 // keepOwed has the outbox keep what is owed. What that covers goes afterwards, in the background.
 func (s *Service) keepOwed(ctx context.Context, noted, covered []Revocation) error {
 	o := &s.owed
-	o.writing.RLock()
-	defer o.writing.RUnlock()
 	o.mu.Lock()
 	outbox := o.outbox
 	o.mu.Unlock()
 	if outbox == nil {
 		return nil
 	}
+	select {
+	case o.writing <- struct{}{}:
+		defer func() { <-o.writing }()
+	case <-ctx.Done():
+		return fmt.Errorf("the outbox cannot keep it: %w", ctx.Err())
+	}
 	if err := callOutbox(func() error { return outbox.Add(ctx, noted) }); err != nil {
 		return fmt.Errorf("the outbox cannot keep it: %w", err)
 	}
 	o.mu.Lock()
 	o.applied = append(o.applied, covered...)
+	for _, revocation := range noted {
+		if _, owed := o.items[revocation]; !owed { // applied meanwhile
+			o.applied = append(o.applied, revocation)
+		}
+	}
 	o.mu.Unlock()
+	s.retryOwed()
 	return nil
 }
 
@@ -47,14 +53,12 @@ func (s *Service) forgetApplied(ctx context.Context) {
 	o := &s.owed
 	ctx, cancel := context.WithTimeout(ctx, owedPatience)
 	defer cancel()
-	for !o.writing.TryLock() { // Lock would outlast ctx
-		select {
-		case <-time.After(lockPoll):
-		case <-ctx.Done():
-			return
-		}
+	select {
+	case o.writing <- struct{}{}:
+		defer func() { <-o.writing }()
+	case <-ctx.Done():
+		return
 	}
-	defer o.writing.Unlock()
 	o.mu.Lock()
 	applied := slices.DeleteFunc(o.applied, func(r Revocation) bool { _, again := o.items[r]; return again })
 	o.applied = nil

@@ -58,9 +58,9 @@ type owed struct {
 	outbox   Outbox
 	applied  []Revocation // what the outbox has to forget
 
-	// writing keeps a Remove apart from every Add: of a revocation that is owed again, the Add must be
-	// the last word.
-	writing sync.RWMutex
+	// writing has room for the one who changes the outbox: of a revocation that is owed again, the Add
+	// must be the last word. Channels and not mutexes, because they are held while others do I/O.
+	writing chan struct{}
 	paying  chan struct{} // has room for the one who applies what is owed
 }
 

@@ -67,7 +67,7 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
 		outage:   make(chan struct{}, options.MaxConcurrentLoads),
 	}
-	s.owed.paying = make(chan struct{}, 1)
+	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {
 		s.leaser = leaser
 	} else {

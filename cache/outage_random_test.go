@@ -1,0 +1,77 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+// Many keys, many callers, and revocations that fail at random: on this node nobody gets less than the version of a revocation that has returned.
+func TestRandomOutage(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{4, 10_000} {
+		strategy, recorder := cachetest.Record(newBigcache(t))
+		service := start(t, strategy, cache.Options{MaxPendingRevocations: limit, BreakerFailures: 1 << 20, Timeout: 5 * time.Second})
+		other := start(t, struct{ cache.Leaser }{strategy.(cache.Leaser)}, cache.Options{}) // stores as well, and is not checked
+		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
+		var database, floors [12]atomic.Int64
+		var callers sync.WaitGroup
+		var hits, owed atomic.Int64
+		for range 8 {
+			callers.Go(func() {
+				for range 1500 {
+					i := rand.N(len(database))
+					key := strconv.Itoa(i)
+					load := func(context.Context) (int64, error) { v := database[i].Load(); runtime.Gosched(); return v, nil }
+					switch rand.N(8) {
+					case 0:
+						version := database[i].Add(1)
+						op, revoke := cachetest.OpDelete, func() error { return here.Delete(t.Context(), key) }
+						if rand.N(3) == 0 {
+							op, revoke = cachetest.OpInvalidate, func() error { return here.InvalidateTags(t.Context(), "t") }
+						}
+						if rand.N(2) == 0 {
+							recorder.FailNext(op, 1+rand.N(3), errOutage)
+						}
+						if err := revoke(); errors.Is(err, cache.ErrRevocationPending) {
+							owed.Add(1)
+						} else if err != nil {
+							t.Errorf("revoke: %v", err)
+						}
+						for old := floors[i].Load(); old < version && !floors[i].CompareAndSwap(old, version); old = floors[i].Load() {
+						}
+					case 1, 2:
+						_, _ = there.GetOrLoad(t.Context(), key, load)
+					case 3, 4:
+						floor := floors[i].Load()
+						if v, found, _ := here.Get(t.Context(), key); found {
+							hits.Add(1)
+							if v < floor {
+								t.Errorf("Get: version %d, after %d was revoked", v, floor-1)
+							}
+						}
+					default:
+						floor := floors[i].Load()
+						if v, err := here.GetOrLoad(t.Context(), key, load); err != nil && !errors.Is(err, cache.ErrUnavailable) || err == nil && v < floor {
+							t.Errorf("GetOrLoad: version %d, %v, after %d was revoked", v, err, floor-1)
+						}
+					}
+				}
+			})
+		}
+		callers.Wait()
+		if hits.Load() < 100 || owed.Load() < 100 {
+			t.Errorf("%d hits, %d owed revocations: too few to prove anything", hits.Load(), owed.Load())
+		}
+		t.Logf("limit %d: %d hits, %d owed", limit, hits.Load(), owed.Load())
+	}
+}

@@ -9,7 +9,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/cachetest"
@@ -74,4 +78,37 @@ func TestRandomOutage(t *testing.T) {
 		}
 		t.Logf("limit %d: %d hits, %d owed", limit, hits.Load(), owed.Load())
 	}
+}
+
+// The metric follows what is owed.
+func TestPendingMetric(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := metric.NewManualReader()
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
+		gauge := func() (value int64) {
+			var collected metricdata.ResourceMetrics
+			if err := reader.Collect(t.Context(), &collected); err != nil {
+				t.Fatal(err)
+			}
+			for _, scope := range collected.ScopeMetrics {
+				for _, m := range scope.Metrics {
+					if m.Name == "fxcache.pending_revocations" {
+						return m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value
+					}
+				}
+			}
+			t.Fatal("no such metric")
+			return 0
+		}
+		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		pending(t, service.Delete(t.Context(), "a", "b"))
+		if n := gauge(); n != 2 {
+			t.Errorf("%d, want 2", n)
+		}
+		mustMiss(t, service, "a")
+		if n := gauge(); n != 0 {
+			t.Errorf("%d after they were applied", n)
+		}
+	})
 }

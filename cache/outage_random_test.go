@@ -51,8 +51,7 @@ func TestRandomOutage(t *testing.T) {
 						} else if err != nil {
 							t.Errorf("revoke: %v", err)
 						}
-						for old := floors[i].Load(); old < version && !floors[i].CompareAndSwap(old, version); old = floors[i].Load() {
-						}
+						raise(&floors[i], version)
 					case 1, 2:
 						_, _ = there.GetOrLoad(t.Context(), key, load)
 					case 3, 4:
@@ -78,6 +77,42 @@ func TestRandomOutage(t *testing.T) {
 		}
 		t.Logf("limit %d: %d hits, %d owed", limit, hits.Load(), owed.Load())
 	}
+}
+
+// Who comes after a pending revocation does not get what another node stores meanwhile, also where an
+// earlier caller waits for that node's lease.
+func TestPendingRevocationBesideForeignLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy, recorder := cachetest.Record(newBigcache(t))
+		service := start(t, strategy, cache.Options{LockWait: time.Minute})
+		other := start(t, struct{ cache.Leaser }{strategy.(cache.Leaser)}, cache.Options{})
+		here, there := newCache(t, service, "c", cache.Policy[int]{}), newCache(t, other, "c", cache.Policy[int]{})
+		reading, read := make(chan struct{}), make(chan struct{})
+		holder := async(func() (int, error) {
+			return there.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
+				close(reading)
+				<-read
+				return 1, nil
+			})
+		})
+		<-reading
+		first := async(func() (int, error) { return here.GetOrLoad(t.Context(), "k", value(2)) })
+		synctest.Wait()
+		recorder.FailNext(cachetest.OpDelete, 30, errOutage)
+		pending(t, service.Delete(t.Context(), "c:k"))
+		close(read)
+		if got := <-holder; got.value != 1 {
+			t.Errorf("the holder got %v, %v", got.value, got.err)
+		}
+		second := async(func() (int, error) { return here.GetOrLoad(t.Context(), "k", value(2)) })
+		if got := <-second; got.value != 2 || got.err != nil {
+			t.Errorf("who came after the revocation got %v, %v", got.value, got.err)
+		}
+		<-first
+		<-time.After(time.Minute)
+		owes(t, service, 0)
+	})
 }
 
 // The metric follows what is owed.

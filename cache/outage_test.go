@@ -223,7 +223,7 @@ func TestMaxConcurrentLoads(t *testing.T) {
 					if healthy != (got.err == nil) || !healthy && (!errors.Is(got.err, cache.ErrUnavailable) || time.Since(began) != 0) {
 						t.Errorf("%s, healthy %v: one more got %v, %v after %v", name, healthy, got.value, got.err, time.Since(began))
 					}
-					if n := service.Stats().RejectedLoads; !healthy && n != uint64(round)+1 || healthy && n != 0 { //nolint:gosec // small
+					if n := service.Stats().RejectedLoads; !healthy && n != uint64(round)+1 || healthy && n != 0 {
 						t.Errorf("%s: %d rejected", name, n)
 					}
 					close(gate)

@@ -117,7 +117,7 @@ func TestOutboxFails(t *testing.T) {
 			service := startWith(t, strategy, cache.Options{Logger: log.logger()}, outbox)
 			strategy.revocations.Store(true)
 			outbox.set(full, panics)
-			p := pending(t, service.Delete(t.Context(), "k"))
+			p := pendingError(t, service.Delete(t.Context(), "k"))
 			var broken *cache.PanicError
 			if !errors.Is(p, errOutage) || errors.As(p, &broken) != panics || errors.Is(p, full) == panics {
 				t.Errorf("panics %v: %v", panics, p)

@@ -64,8 +64,14 @@ func unless(down *atomic.Bool, perform func() error) error {
 	return perform()
 }
 
-// pending returns the PendingError in err, which must be in an Error on the outside.
-func pending(t testing.TB, err error) *cache.PendingError {
+// pending checks that err says that a revocation is pending.
+func pending(t testing.TB, err error) {
+	t.Helper()
+	_ = pendingError(t, err)
+}
+
+// pendingError returns the PendingError in err, which must be in an Error on the outside.
+func pendingError(t testing.TB, err error) *cache.PendingError {
 	t.Helper()
 	wrapped, outside := err.(*cache.Error) //nolint:errorlint // wrapped once, on the outside
 	var p *cache.PendingError

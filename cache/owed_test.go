@@ -49,7 +49,7 @@ func TestPendingRevocation(t *testing.T) {
 					}
 					recorder.FailNext(test.operation, 4, errOutage)
 					err := test.revoke(ctx, service, c)
-					p := pending(t, err)
+					p := pendingError(t, err)
 					if !errors.Is(err, errOutage) || !p.Until.Equal(time.Now().Add(test.bound)) {
 						t.Errorf("%v, until %v; want the cause, and until %v", err, p.Until, time.Now().Add(test.bound))
 					}
@@ -98,7 +98,7 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{MaxTTL: 5 * time.Hour})
 			c := newCache(t, service, "c", policy)
 			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
-			if p := pending(t, c.Delete(t.Context(), "k")); !p.Until.Equal(time.Now().Add(5 * time.Hour)) {
+			if p := pendingError(t, c.Delete(t.Context(), "k")); !p.Until.Equal(time.Now().Add(5 * time.Hour)) {
 				t.Errorf("%s: until %v", name, p.Until)
 			}
 		})
@@ -169,7 +169,7 @@ func TestOwedOverflows(t *testing.T) {
 		strategy.revocations.Store(true)
 		overflown := 0
 		for i := range 50 {
-			p := pending(t, c.Delete(t.Context(), strconv.Itoa(i)))
+			p := pendingError(t, c.Delete(t.Context(), strconv.Itoa(i)))
 			if !p.Until.Equal(time.Now().Add(time.Minute)) {
 				overflown++
 				if !p.Until.Equal(time.Now().Add(time.Hour)) {

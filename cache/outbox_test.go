@@ -213,6 +213,7 @@ func TestReadersDoNotWaitForTheOutbox(t *testing.T) {
 		service := startWith(t, recorded, cache.Options{}, outbox)
 		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
+		synctest.Wait() // the retrying pauses
 		began := time.Now()
 		mustMiss(t, service, "k")
 		if d := time.Since(began); d != 0 {

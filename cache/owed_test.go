@@ -109,7 +109,11 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 // time is made until then, however much is owed.
 func TestOwedIsRetried(t *testing.T) {
 	t.Parallel()
-	for _, outage := range []time.Duration{0, 30 * time.Millisecond, 3 * time.Second, 10 * time.Second} {
+	outages := []time.Duration{0, 30 * time.Millisecond, 10 * time.Second}
+	for i := range 40 { // the pauses are random
+		outages = append(outages, 3*time.Second+time.Duration(i)*17*time.Millisecond)
+	}
+	for _, outage := range outages {
 		synctest.Test(t, func(t *testing.T) {
 			strategy := newFragile(t)
 			service, recorder, _ := record(t, strategy, cache.Options{})

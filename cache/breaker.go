@@ -38,6 +38,9 @@ func isRefusal(err error) bool {
 // errLeft says that an operation ended because its caller did.
 var errLeft = errors.New("cache: the caller left")
 
+// errEnded stands where the strategy ended the goroutine.
+var errEnded = errors.New("cache: the strategy ended the goroutine")
+
 // guarded runs one operation within the deadline, unless the strategy has been failing.
 func (s *Service) guarded(ctx context.Context, op string, operation func(context.Context) error) error {
 	if s.local {
@@ -48,11 +51,11 @@ func (s *Service) guarded(ctx context.Context, op string, operation func(context
 		s.counters.shortCircuited.Add(1)
 		return fmt.Errorf("%w: it has been failing, and is left alone for a moment", ErrUnavailable)
 	}
+	outcome := errEnded
+	defer func() { done(outcome) }()
 	err = s.call(ctx, op, operation)
-	if err != nil && ctx.Err() != nil {
-		done(errLeft)
-	} else {
-		done(err)
+	if outcome = err; err != nil && ctx.Err() != nil {
+		outcome = errLeft
 	}
 	return err
 }

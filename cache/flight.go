@@ -224,6 +224,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 		defer leave()
 	}
+	owing := c.service.owed.failed.Load()
 	c.board(f)
 	c.service.counters.loads.Add(1)
 	loading = true
@@ -233,6 +234,12 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	case err == nil && lease != nil:
 		// Who comes from now on may come after an invalidation that follows the storing.
 		c.close(f)
+		if c.service.owed.failed.Load() != owing {
+			// The storage does not know yet that something was revoked while the loader ran, and would
+			// take the value. Who came after that must not get it.
+			c.service.counters.refused.Add(1)
+			return value, refused, nil
+		}
 		how = c.fill(context.WithoutCancel(ctx), lease, value)
 		lease = nil
 	case f.stale && errors.Is(err, ErrNotFound):

@@ -39,3 +39,17 @@ func Resolve[T any](in Injector) (T, error) {
 	return value, fmt.Errorf("cache: %v is not known to the cache's container; "+
 		"add fxcache.Export[%v]() to the fx options, and have the application provide it: %w", t, t, cause)
 }
+
+// ResolveOptional is Resolve for a type that an application need not have: found is false, and err nil,
+// where in does not know T. A T that is known and cannot be built is an error.
+func ResolveOptional[T any](in Injector) (value T, found bool, err error) {
+	if value, err = Resolve[T](in); err == nil {
+		return value, true, nil
+	}
+	// dig exports no type for this. A T that is known but lacks something of its own names that.
+	rest, missing := strings.CutPrefix(dig.RootCause(err).Error(), "missing type: "+reflect.TypeFor[T]().String())
+	if missing && (rest == "" || rest[0] == ' ') {
+		return value, false, nil
+	}
+	return value, false, err
+}

@@ -79,8 +79,8 @@ func (s *Service) init(ctx context.Context, in Injector) (outbox Outbox, err err
 			return nil, err
 		}
 	}
-	if outbox, err = Resolve[Outbox](in); err != nil {
-		outbox = nil // the application has none
+	if outbox, _, err = ResolveOptional[Outbox](in); err != nil {
+		return nil, err
 	}
 	s.metrics, err = s.observe()
 	return outbox, err

@@ -39,7 +39,8 @@ type Options struct {
 	// the cache does not become one of the database; further ones get ErrUnavailable. Default 100.
 	MaxConcurrentLoads int `koanf:"max_concurrent_loads"`
 	// MaxPendingRevocations limits the revocations that are queued because the strategy fails; when
-	// there are more, one Clear takes the place of all. Default 10000.
+	// there are more, one Clear takes the place of all; where the strategy is no Clearer, this Service
+	// serves no hits then until MaxTTL is over. Default 10000.
 	MaxPendingRevocations int `koanf:"max_pending_revocations"`
 	// BreakerFailures is how many failures in a row, of reads and fills, make the Service stop asking
 	// the strategy for BreakerPause. Revocations are always tried. Default 10.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,22 +44,11 @@ type Revocation struct {
 	Tag string
 }
 
-// Outbox keeps owed revocations where they outlive the process, such as the application's database.
-// Export one (fxcache.Export[cache.Outbox]), or provide it to the container that Start receives.
-// Methods must be safe for concurrent use, and are called with a deadline of ten seconds.
-type Outbox interface {
-	// Add keeps revocations; one that is there already is fine.
-	Add(ctx context.Context, owed []Revocation) error
-	// Remove forgets revocations, because they were applied; one that is not there is fine.
-	Remove(ctx context.Context, applied []Revocation) error
-	// Owed returns what was added and not removed. Start applies it before the first hit is served.
-	Owed(ctx context.Context) ([]Revocation, error)
-}
-
 // owed is what one Service owes.
 type owed struct {
 	pending atomic.Int64  // how many; every read looks at it
 	calls   atomic.Uint64 // of Delete, InvalidateTags and Clear
+	failed  atomic.Uint64 // those of which something is owed, or was
 
 	mu sync.Mutex
 	// items are the revocations with the number of the call that asked last. One that is owed again
@@ -69,8 +56,12 @@ type owed struct {
 	items    map[Revocation]debt
 	retrying bool
 	outbox   Outbox
+	applied  []Revocation // what the outbox has to forget
 
-	paying sync.Mutex // held while what is owed is applied
+	// writing has room for the one who changes the outbox: of a revocation that is owed again, the Add
+	// must be the last word. Channels and not mutexes, because they are held while others do I/O.
+	writing chan struct{}
+	paying  chan struct{} // has room for the one who applies what is owed
 }
 
 type debt struct {
@@ -78,66 +69,70 @@ type debt struct {
 	until time.Time // no entry that it concerns can live longer
 }
 
-// owe notes revocations that could not be applied, and returns what the caller is told.
-func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation, bound time.Duration, cause error) error {
+// note takes revocations down; beyond the limit, one that covers all takes their place. It returns
+// what stands for revocations now, until when, and what was covered. Callers hold owed.mu.
+func (s *Service) note(call uint64, revocations []Revocation, until time.Time) (noted []Revocation, last time.Time, covered []Revocation) {
 	o := &s.owed
-	until := s.options.Clock.Now().Add(bound)
-	o.mu.Lock()
-	var covered []Revocation
-	if len(o.items)+len(revocations) > s.options.MaxPendingRevocations {
-		// One that covers them all.
-		until = s.options.Clock.Now().Add(s.options.MaxTTL)
-		covered = slices.Collect(maps.Keys(o.items))
-		clear(o.items)
-		revocations = []Revocation{{}}
-	}
 	if o.items == nil {
 		o.items = make(map[Revocation]debt)
 	}
 	for _, revocation := range revocations {
-		o.items[revocation] = debt{call, until}
+		// A call that came later may have failed earlier.
+		old := o.items[revocation]
+		o.items[revocation] = old.and(debt{call, until})
+	}
+	if len(o.items) > s.options.MaxPendingRevocations {
+		all := debt{call, s.options.Clock.Now().Add(s.options.MaxTTL)}
+		for revocation, old := range o.items {
+			all = all.and(old)
+			covered = append(covered, revocation)
+		}
+		clear(o.items)
+		revocations, until = []Revocation{{}}, all.until
+		o.items[Revocation{}] = all
 	}
 	o.pending.Store(int64(len(o.items)))
-	outbox := o.outbox
+	return revocations, until, covered
+}
+
+func (d debt) and(other debt) debt {
+	d.call = max(d.call, other.call)
+	if other.until.After(d.until) {
+		d.until = other.until
+	}
+	return d
+}
+
+// owe notes revocations that could not be applied, and returns what the caller is told.
+func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation, bound time.Duration, cause error) error {
+	o := &s.owed
+	o.mu.Lock()
+	noted, until, covered := s.note(call, revocations, s.options.Clock.Now().Add(bound))
+	o.failed.Add(1)
 	o.mu.Unlock()
 	s.retryOwed()
-	if outbox != nil {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), owedPatience)
-		defer cancel()
-		err := callOutbox(func() error { return outbox.Add(bounded, revocations) })
-		if err == nil && len(covered) > 0 {
-			err = callOutbox(func() error { return outbox.Remove(bounded, covered) })
-		}
-		if err != nil {
-			cause = errors.Join(cause, fmt.Errorf("the outbox cannot keep it: %w", err))
-		}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), owedPatience)
+	defer cancel()
+	if err := s.keepOwed(ctx, noted, covered); err != nil {
+		cause = errors.Join(cause, err)
 	}
 	return &PendingError{Until: until, Err: cause}
 }
 
 // settle takes off what the call with that number, or an earlier one, asked for.
-func (s *Service) settle(ctx context.Context, call uint64, revocations []Revocation) {
+func (s *Service) settle(call uint64, revocations []Revocation) {
 	o := &s.owed
-	var applied []Revocation
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, revocation := range revocations {
 		if debt, ok := o.items[revocation]; ok && debt.call <= call {
 			delete(o.items, revocation)
-			applied = append(applied, revocation)
+			if o.outbox != nil {
+				o.applied = append(o.applied, revocation)
+			}
 		}
 	}
 	o.pending.Store(int64(len(o.items)))
-	outbox := o.outbox
-	o.mu.Unlock()
-	if outbox == nil || len(applied) == 0 {
-		return
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), owedPatience)
-	defer cancel()
-	if err := callOutbox(func() error { return outbox.Remove(bounded, applied) }); err != nil {
-		// It will be applied once more, after the next start.
-		s.warn(ctx, &s.owedWarning, "cache: the outbox cannot forget what was applied", err)
-	}
 }
 
 // mayHit reports whether an entry may be served: not before everything that is owed was applied. A
@@ -146,10 +141,12 @@ func (s *Service) mayHit(ctx context.Context) error {
 	if s.owed.pending.Load() == 0 {
 		return nil
 	}
-	if !s.owed.paying.TryLock() {
+	select {
+	case s.owed.paying <- struct{}{}:
+	default:
 		return errNoHits
 	}
-	defer s.owed.paying.Unlock()
+	defer func() { <-s.owed.paying }()
 	bounded, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	if err := s.payOwed(bounded); err != nil || s.owed.pending.Load() > 0 {
@@ -158,31 +155,38 @@ func (s *Service) mayHit(ctx context.Context) error {
 	return nil
 }
 
-// retryOwed sees to it that somebody tries to apply what is owed.
+// retryOwed sees to it that somebody tries to apply what is owed, and tells the outbox.
 func (s *Service) retryOwed() {
 	o := &s.owed
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.retrying || len(o.items) == 0 {
+	if o.retrying || len(o.items)+len(o.applied) == 0 {
 		return
 	}
 	_, _, o.retrying = s.loads.start(context.Background(), func(ctx context.Context) {
-		pause := firstRetry
-		for !s.nothingOwed() {
-			timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // not a secret
+		finished := false
+		defer func() { // also when a strategy ends the goroutine
+			if !finished {
+				o.mu.Lock()
+				o.retrying = false
+				o.mu.Unlock()
+			}
+		}()
+		for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+			s.forgetApplied(ctx)
+			if finished = s.nothingOwed(); finished {
+				return
+			}
+			timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // not a secret
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
 				timer.Stop()
-				o.mu.Lock()
-				o.retrying = false
-				o.mu.Unlock()
 				return
 			}
 			if err := s.payAllOwed(ctx); err != nil {
 				s.warn(ctx, &s.owedWarning, "cache: revocations cannot be applied; no hits are served until they are", err)
 			}
-			pause = min(2*pause, lastRetry)
 		}
 	})
 }
@@ -191,7 +195,7 @@ func (s *Service) retryOwed() {
 func (s *Service) nothingOwed() bool {
 	s.owed.mu.Lock()
 	defer s.owed.mu.Unlock()
-	if len(s.owed.items) > 0 {
+	if len(s.owed.items)+len(s.owed.applied) > 0 {
 		return false
 	}
 	s.owed.retrying = false
@@ -202,9 +206,13 @@ func (s *Service) nothingOwed() bool {
 func (s *Service) payAllOwed(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, owedPatience)
 	defer cancel()
-	s.owed.paying.Lock()
-	defer s.owed.paying.Unlock()
-	return s.payOwed(ctx)
+	select {
+	case s.owed.paying <- struct{}{}:
+		defer func() { <-s.owed.paying }()
+		return s.payOwed(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // payOwed tries once to apply what is owed. Callers hold owed.paying.
@@ -227,12 +235,16 @@ func (s *Service) payOwed(ctx context.Context) error {
 		}
 	}
 	o.mu.Unlock()
-	s.settle(ctx, call, over)
+	s.settle(call, over)
+	defer s.retryOwed() // for the outbox
+	var refused error
 	if len(all) > 0 {
-		if err := s.apply(ctx, all); err != nil {
+		// Where the strategy cannot clear, what came later is applied all the same.
+		if err := s.apply(ctx, all); err == nil {
+			s.settle(call, all)
+		} else if refused = err; !isRefusal(err) {
 			return err
 		}
-		s.settle(ctx, call, all)
 	}
 	for _, list := range [][]Revocation{keys, tags} {
 		for len(list) > 0 {
@@ -240,16 +252,21 @@ func (s *Service) payOwed(ctx context.Context) error {
 			if err := s.apply(ctx, list[:n]); err != nil {
 				return err
 			}
-			s.settle(ctx, call, list[:n])
+			s.settle(call, list[:n])
 			list = list[n:]
 		}
 	}
-	return nil
+	return refused
 }
 
 // apply hands revocations of one kind to the strategy. It does not ask the circuit breaker: what must
 // not be served goes before what would be nice to have.
 func (s *Service) apply(ctx context.Context, revocations []Revocation) (err error) {
+	defer func() {
+		if isApplied(err) {
+			err = nil
+		}
+	}()
 	defer s.recovered("delete", &err)
 	names := make([]string, len(revocations))
 	for i, revocation := range revocations {
@@ -269,44 +286,30 @@ func (s *Service) apply(ctx context.Context, revocations []Revocation) (err erro
 	}
 }
 
+// isApplied reports whether err says no more than that replicas are behind. An error that tells of
+// several parts of the storage has to say so of each.
+func isApplied(err error) bool {
+	switch wrapper := err.(type) { //nolint:errorlint // walks the tree, because errors.Is is true for one branch
+	case interface{ Unwrap() error }:
+		return isApplied(wrapper.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range wrapper.Unwrap() {
+			if !isApplied(part) {
+				return false
+			}
+		}
+		return true
+	default:
+		return err == ErrNotReplicated //nolint:errorlint // the leaf itself
+	}
+}
+
 func (s *Service) clear(ctx context.Context) error {
 	clearer, ok := s.leaser.(Clearer)
 	if !ok {
 		return ErrUnsupported
 	}
 	return clearer.Clear(ctx)
-}
-
-// recallOwed takes over what an earlier process owed, and tries at once to apply it.
-func (s *Service) recallOwed(ctx context.Context, outbox Outbox) (err error) {
-	s.owed.mu.Lock()
-	s.owed.outbox = outbox
-	s.owed.mu.Unlock()
-	if outbox == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, owedPatience)
-	defer cancel()
-	var old []Revocation
-	if err := callOutbox(func() (err error) { old, err = outbox.Owed(ctx); return err }); err != nil {
-		return fmt.Errorf("the outbox cannot be read: %w", err)
-	}
-	until := s.options.Clock.Now().Add(s.options.MaxTTL)
-	s.owed.mu.Lock()
-	if s.owed.items == nil {
-		s.owed.items = make(map[Revocation]debt)
-	}
-	for _, revocation := range old {
-		s.owed.items[revocation] = debt{0, until}
-	}
-	s.owed.pending.Store(int64(len(s.owed.items)))
-	s.owed.mu.Unlock()
-	if len(old) > 0 {
-		if err := s.payAllOwed(ctx); err != nil {
-			s.warn(ctx, &s.owedWarning, "cache: revocations of an earlier run cannot be applied yet; no hits are served until they are", err)
-		}
-	}
-	return nil
 }
 
 // flushOwed tries to apply what is owed until a part of ctx's time is over, and reports what is left.
@@ -317,6 +320,7 @@ func (s *Service) flushOwed(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer s.forgetApplied(ctx)
 	for pause := firstRetry; s.owed.pending.Load() > 0; pause = min(2*pause, lastRetry) {
 		err := s.payAllOwed(ctx)
 		if err == nil {
@@ -331,12 +335,6 @@ func (s *Service) flushOwed(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// callOutbox runs foreign code.
-func callOutbox(call func() error) (err error) {
-	defer asPanicError(&err)
-	return call()
 }
 
 // revocationKind says what is revoked.

@@ -68,6 +68,7 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
 		outage:   make(chan struct{}, options.MaxConcurrentLoads),
 	}
+	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {
 		s.leaser = leaser
 	} else {
@@ -265,8 +266,9 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 		err = s.call(ctx, op, apply)
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
-			s.settle(ctx, call, s.revocations(kind, names))
-		case err != nil && !isRefusal(err) && !errors.Is(err, ErrNotReplicated):
+			s.settle(call, s.revocations(kind, names))
+			s.retryOwed() // for the outbox
+		case err != nil && !isRefusal(err) && !isApplied(err):
 			if owed := s.revocations(kind, names); len(owed) > 0 {
 				err = s.owe(ctx, call, owed, bound, err)
 			}

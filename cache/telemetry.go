@@ -21,7 +21,7 @@ type Stats struct {
 	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
 	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
 
-	RejectedLoads uint64 `json:"rejected_loads"` // callers that got ErrUnavailable because max_concurrent_loads ran already
+	RejectedLoads uint64 `json:"rejected_loads"` // loads refused with ErrUnavailable because max_concurrent_loads ran already
 
 	Filled   uint64 `json:"filled"`   // values of loaders that were stored
 	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile

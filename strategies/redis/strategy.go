@@ -87,7 +87,11 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
-	if lent, err := cache.Resolve[rueidis.Client](in); err == nil {
+	lent, found, err := cache.ResolveOptional[rueidis.Client](in)
+	if err != nil {
+		return err
+	}
+	if found {
 		st.client = borrow(lent, service.Logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
 			st.names = newNames(Options{Mode: Cluster}.lanes())

@@ -1,0 +1,149 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+// Many keys, many callers, and revocations that fail at random: on this node nobody gets less than the version of a revocation that has returned.
+func TestRandomOutage(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{4, 10_000} {
+		strategy, recorder := cachetest.Record(newBigcache(t))
+		service := start(t, strategy, cache.Options{MaxPendingRevocations: limit, BreakerFailures: 1 << 20, Timeout: 5 * time.Second})
+		other := start(t, struct{ cache.Leaser }{strategy.(cache.Leaser)}, cache.Options{}) // stores as well, and is not checked
+		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
+		var database, floors [12]atomic.Int64
+		var callers sync.WaitGroup
+		var hits, owed atomic.Int64
+		for range 8 {
+			callers.Go(func() {
+				for range 1500 {
+					i := rand.N(len(database))
+					key := strconv.Itoa(i)
+					load := func(context.Context) (int64, error) { v := database[i].Load(); runtime.Gosched(); return v, nil }
+					switch rand.N(8) {
+					case 0:
+						version := database[i].Add(1)
+						op, revoke := cachetest.OpDelete, func() error { return here.Delete(t.Context(), key) }
+						if rand.N(3) == 0 {
+							op, revoke = cachetest.OpInvalidate, func() error { return here.InvalidateTags(t.Context(), "t") }
+						}
+						if rand.N(2) == 0 {
+							recorder.FailNext(op, 1+rand.N(3), errOutage)
+						}
+						if err := revoke(); errors.Is(err, cache.ErrRevocationPending) {
+							owed.Add(1)
+						} else if err != nil {
+							t.Errorf("revoke: %v", err)
+						}
+						raise(&floors[i], version)
+					case 1, 2:
+						_, _ = there.GetOrLoad(t.Context(), key, load)
+					case 3, 4:
+						floor := floors[i].Load()
+						if v, found, _ := here.Get(t.Context(), key); found {
+							hits.Add(1)
+							if v < floor {
+								t.Errorf("Get: version %d, after %d was revoked", v, floor-1)
+							}
+						}
+					default:
+						floor := floors[i].Load()
+						if v, err := here.GetOrLoad(t.Context(), key, load); err != nil && !errors.Is(err, cache.ErrUnavailable) || err == nil && v < floor {
+							t.Errorf("GetOrLoad: version %d, %v, after %d was revoked", v, err, floor-1)
+						}
+					}
+				}
+			})
+		}
+		callers.Wait()
+		if hits.Load() < 100 || owed.Load() < 100 {
+			t.Errorf("%d hits, %d owed revocations: too few to prove anything", hits.Load(), owed.Load())
+		}
+		t.Logf("limit %d: %d hits, %d owed", limit, hits.Load(), owed.Load())
+	}
+}
+
+// Who comes after a pending revocation does not get what another node stores meanwhile, also where an
+// earlier caller waits for that node's lease.
+func TestPendingRevocationBesideForeignLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy, recorder := cachetest.Record(newBigcache(t))
+		service := start(t, strategy, cache.Options{LockWait: time.Minute})
+		other := start(t, struct{ cache.Leaser }{strategy.(cache.Leaser)}, cache.Options{})
+		here, there := newCache(t, service, "c", cache.Policy[int]{}), newCache(t, other, "c", cache.Policy[int]{})
+		reading, read := make(chan struct{}), make(chan struct{})
+		holder := async(func() (int, error) {
+			return there.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
+				close(reading)
+				<-read
+				return 1, nil
+			})
+		})
+		<-reading
+		first := async(func() (int, error) { return here.GetOrLoad(t.Context(), "k", value(2)) })
+		synctest.Wait()
+		recorder.FailNext(cachetest.OpDelete, 30, errOutage)
+		pending(t, service.Delete(t.Context(), "c:k"))
+		close(read)
+		if got := <-holder; got.value != 1 {
+			t.Errorf("the holder got %v, %v", got.value, got.err)
+		}
+		second := async(func() (int, error) { return here.GetOrLoad(t.Context(), "k", value(2)) })
+		if got := <-second; got.value != 2 || got.err != nil {
+			t.Errorf("who came after the revocation got %v, %v", got.value, got.err)
+		}
+		<-first
+		<-time.After(time.Minute)
+		owes(t, service, 0)
+	})
+}
+
+// The metric follows what is owed.
+func TestPendingMetric(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := metric.NewManualReader()
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
+		gauge := func() (value int64) {
+			var collected metricdata.ResourceMetrics
+			if err := reader.Collect(t.Context(), &collected); err != nil {
+				t.Fatal(err)
+			}
+			for _, scope := range collected.ScopeMetrics {
+				for _, m := range scope.Metrics {
+					if m.Name == "fxcache.pending_revocations" {
+						return m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value
+					}
+				}
+			}
+			t.Fatal("no such metric")
+			return 0
+		}
+		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		pending(t, service.Delete(t.Context(), "a", "b"))
+		if n := gauge(); n != 2 {
+			t.Errorf("%d, want 2", n)
+		}
+		mustMiss(t, service, "a")
+		if n := gauge(); n != 0 {
+			t.Errorf("%d after they were applied", n)
+		}
+	})
+}

@@ -1,0 +1,283 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+// What is refused, or applied but not replicated, is not owed; neither is anything before Start and
+// after Stop, and of no keys.
+func TestNotOwed(t *testing.T) {
+	t.Parallel()
+	behind := fmt.Errorf("%w: 0 of 1 replicas have it", cache.ErrNotReplicated)
+	for _, test := range []struct {
+		err  error
+		owed uint64
+	}{
+		{cache.ErrInvalidKey, 0}, {cache.ErrInvalidTTL, 0}, {cache.ErrValueTooLarge, 0}, {cache.ErrTooManyTags, 0},
+		{cache.ErrUnsupported, 0}, {behind, 0}, {fmt.Errorf("in 2 of 4 lanes: %w", errors.Join(behind, behind)), 0},
+		{fmt.Errorf("in 2 of 4 lanes: %w", errors.Join(behind, errOutage)), 1}, {context.Canceled, 1},
+	} {
+		for _, way := range revocations {
+			synctest.Test(t, func(t *testing.T) {
+				service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+				recorder.FailNext(way.operation, 1, test.err)
+				err := way.revoke(t.Context(), service, newCache(t, service, "c", cache.Policy[int]{}))
+				if !errors.Is(err, test.err) || errors.Is(err, cache.ErrRevocationPending) != (test.owed > 0) {
+					t.Errorf("%s: %v", way.name, err)
+				}
+				owes(t, service, test.owed)
+			})
+		}
+	}
+	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+	recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+	if err := service.Delete(t.Context()); errors.Is(err, cache.ErrRevocationPending) {
+		t.Errorf("no keys: %v", err)
+	}
+	idle := newService(t, newBigcache(t), cache.Options{})
+	for _, want := range []error{cache.ErrNotStarted, cache.ErrClosed} {
+		for _, way := range revocations {
+			if err := way.revoke(t.Context(), idle, newCache(t, idle, "c", cache.Policy[int]{})); !errors.Is(err, want) || errors.Is(err, cache.ErrRevocationPending) {
+				t.Errorf("%s: %v", way.name, err)
+			}
+		}
+		owes(t, idle, 0)
+		if err := errors.Join(idle.Start(t.Context(), nil), idle.Stop(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What is owed is paid by a revocation that was applied but not replicated.
+func TestNotReplicatedPays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		recorder.FailNext(cachetest.OpDelete, 1, cache.ErrNotReplicated)
+		pending(t, service.Delete(t.Context(), "k"))
+		mustMiss(t, service, "k")
+		owes(t, service, 0)
+	})
+}
+
+// Stop applies what is owed, or says what is left within its time; a next Start still owes that.
+func TestStopFlushes(t *testing.T) {
+	t.Parallel()
+	for _, healthy := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := new(table)
+			strategy, recorder := cachetest.Record(inner)
+			service := newService(t, strategy, cache.Options{})
+			if err := service.Start(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			mustSet(t, service, "k", 1, cache.SetOptions{})
+			mustSet(t, service, "other", 1, cache.SetOptions{})
+			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			pending(t, service.Delete(t.Context(), "k"))
+			release := func() {}
+			if !healthy {
+				release = recorder.Block(cachetest.OpDelete)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			began := time.Now()
+			err := service.Stop(ctx)
+			_, found := inner.row("app:k")
+			if healthy {
+				if err != nil || found || time.Since(began) != 0 {
+					t.Errorf("Stop = %v after %v, still there: %v", err, time.Since(began), found)
+				}
+				return
+			}
+			var wrapped *cache.Error
+			if !errors.As(err, &wrapped) || wrapped.Op != "stop" || !errors.Is(err, cache.ErrRevocationPending) || !found {
+				t.Errorf("Stop = %v", err)
+			}
+			if d := time.Since(began); d != time.Second {
+				t.Errorf("Stop took %v of 2s, want half", d)
+			}
+			owes(t, service, 1)
+			release()
+			recorder.Reset()
+			if err := service.Start(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if found, err := service.Get(t.Context(), "other", new(int)); !found || err != nil {
+				t.Errorf("Get = %v, %v", found, err)
+			}
+			if order := names(recorder); len(order) != 2 || order[0] != "delete" || order[1] != "get" {
+				t.Errorf("after the next Start: %v", order)
+			}
+			if err := service.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Stop keeps to its context also where a Clear hangs in the background.
+func TestStopBesideHungClear(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy, recorder := cachetest.Record(newBigcache(t))
+		service := newService(t, strategy, cache.Options{})
+		if err := service.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		recorder.FailNext(cachetest.OpClear, 1, errOutage)
+		pending(t, service.Clear(t.Context()))
+		defer recorder.Block(cachetest.OpClear)()
+		<-time.After(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := service.Stop(ctx); !errors.Is(err, cache.ErrRevocationPending) || time.Since(began) > time.Second {
+			t.Errorf("Stop = %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// Who comes after a revocation, be it only pending, never gets what a load read before, although the
+// storage would store it.
+func TestPendingRevocationBesideLoad(t *testing.T) {
+	t.Parallel()
+	for _, test := range revocations {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[int]{Tags: []string{"t"}})
+			reading, read := make(chan struct{}), make(chan struct{})
+			first := async(func() (int, error) {
+				return c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
+					close(reading)
+					<-read
+					return 1, nil
+				})
+			})
+			<-reading
+			recorder.FailNext(test.operation, 2, errOutage) // also when the second caller tries
+			pending(t, test.revoke(t.Context(), service, c))
+			second := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(2)) })
+			for service.Stats().SharedLoads == 0 {
+				runtime.Gosched()
+			}
+			close(read)
+			if got := <-first; got.value != 1 || got.err != nil {
+				t.Errorf("%s: the first caller got %v, %v", test.name, got.value, got.err)
+			}
+			if got := <-second; got.value != 2 || got.err != nil {
+				t.Errorf("%s: who came after the revocation got %v, %v", test.name, got.value, got.err)
+			}
+		})
+	}
+}
+
+// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key share.
+func TestMaxConcurrentLoads(t *testing.T) {
+	t.Parallel()
+	const room = 3
+	for name, end := range map[string]func() (int, error){
+		"value": func() (int, error) { return 1, nil }, "error": func() (int, error) { return 0, errOutage },
+		"panic": func() (int, error) { panic("loader bug") }, "Goexit": func() (int, error) { runtime.Goexit(); return 0, nil },
+	} {
+		for _, healthy := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				strategy := newFragile(t)
+				service, _, _ := record(t, strategy, cache.Options{MaxConcurrentLoads: room})
+				c := newCache(t, service, "c", cache.Policy[int]{})
+				strategy.others.Store(!healthy)
+				for round := range 2 { // the second finds all room given back
+					gate := make(chan struct{})
+					var running atomic.Int32
+					load := func(context.Context) (int, error) {
+						running.Add(1)
+						<-gate
+						return end()
+					}
+					var calls []<-chan outcome[int]
+					for i := range room {
+						for range 2 {
+							calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), fmt.Sprint(round, i), load) }))
+						}
+					}
+					synctest.Wait()
+					if n := running.Load(); n != room {
+						t.Errorf("%s, round %d: %d loaders for %d keys", name, round, n, room)
+					}
+					began := time.Now()
+					more := async(func() (int, error) { return c.GetOrLoad(t.Context(), fmt.Sprint(round, "more"), value(7)) })
+					got := <-more
+					if healthy != (got.err == nil) || !healthy && (!errors.Is(got.err, cache.ErrUnavailable) || time.Since(began) != 0) {
+						t.Errorf("%s, healthy %v: one more got %v, %v after %v", name, healthy, got.value, got.err, time.Since(began))
+					}
+					if n := service.Stats().RejectedLoads; !healthy && n != uint64(round)+1 || healthy && n != 0 {
+						t.Errorf("%s: %d rejected", name, n)
+					}
+					close(gate)
+					for _, call := range calls {
+						<-call
+					}
+				}
+			})
+		}
+	}
+}
+
+// A strategy that hangs costs each call its timeout, exactly, and the calls that wait are all there is.
+func TestHungStrategy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 50 * time.Millisecond
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: timeout, MaxConcurrentLoads: 10_000})
+		c := newCache(t, service, "c", cache.Policy[int]{})
+		for _, op := range []string{cachetest.OpGet, cachetest.OpGetOrLease, cachetest.OpSet, cachetest.OpDelete, cachetest.OpInvalidate, cachetest.OpClear} {
+			defer recorder.Block(op)()
+		}
+		var calls sync.WaitGroup
+		worst := new(atomic.Int64)
+		timed := func(call func() error) {
+			calls.Go(func() {
+				began := time.Now()
+				_ = call()
+				for d := int64(time.Since(began)); ; {
+					if old := worst.Load(); d <= old || worst.CompareAndSwap(old, d) {
+						return
+					}
+				}
+			})
+		}
+		ctx := t.Context()
+		for i := range 300 {
+			key := strconv.Itoa(i)
+			timed(func() error { _, err := service.Get(ctx, key, new(int)); return err })
+			timed(func() error { return service.Set(ctx, key, 1, cache.SetOptions{}) })
+			timed(func() error { return service.Delete(ctx, key) })
+			timed(func() error { return service.InvalidateTags(ctx, key) })
+			timed(func() error { return service.Clear(ctx) })
+			timed(func() error { _, err := c.GetOrLoad(ctx, key, value(1)); return err })
+			if i%100 == 99 {
+				<-time.After(30 * time.Millisecond)
+			}
+		}
+		calls.Wait()
+		if d := time.Duration(worst.Load()); d != timeout {
+			t.Errorf("the slowest call took %v, want %v", d, timeout)
+		}
+		if n := service.Stats().PendingRevocations; n != 601 {
+			t.Errorf("%d are pending, want 300 keys, 300 tags and everything", n)
+		}
+	})
+}

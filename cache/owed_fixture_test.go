@@ -1,0 +1,195 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/dig"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+)
+
+// fragile is a strategy with leases whose revocations, or all of whose operations, fail when they are told to.
+type fragile struct {
+	*bigcache.Strategy
+	revocations, others atomic.Bool // whether they fail
+}
+
+func newFragile(t testing.TB) *fragile { return &fragile{Strategy: newBigcache(t)} }
+
+func fails(down *atomic.Bool) error {
+	if down.Load() {
+		return errOutage
+	}
+	return nil
+}
+
+func (s *fragile) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	if err := fails(&s.others); err != nil {
+		return nil, false, err
+	}
+	return s.Strategy.Get(ctx, key)
+}
+
+func (s *fragile) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+	if err := fails(&s.others); err != nil {
+		return nil, false, nil, err
+	}
+	return s.Strategy.GetOrLease(ctx, key, tags)
+}
+
+func (s *fragile) Delete(ctx context.Context, keys ...string) error {
+	return errors.Join(fails(&s.revocations), unless(&s.revocations, func() error { return s.Strategy.Delete(ctx, keys...) }))
+}
+
+func (s *fragile) InvalidateTags(ctx context.Context, tags ...string) error {
+	return errors.Join(fails(&s.revocations), unless(&s.revocations, func() error { return s.Strategy.InvalidateTags(ctx, tags...) }))
+}
+
+func (s *fragile) Clear(ctx context.Context) error {
+	return errors.Join(fails(&s.revocations), unless(&s.revocations, func() error { return s.Strategy.Clear(ctx) }))
+}
+
+func unless(down *atomic.Bool, perform func() error) error {
+	if down.Load() {
+		return nil
+	}
+	return perform()
+}
+
+// pending checks that err says that a revocation is pending.
+func pending(t testing.TB, err error) {
+	t.Helper()
+	_ = pendingError(t, err)
+}
+
+// pendingError returns the PendingError in err, which must be in an Error on the outside.
+func pendingError(t testing.TB, err error) *cache.PendingError {
+	t.Helper()
+	wrapped, outside := err.(*cache.Error) //nolint:errorlint // wrapped once, on the outside
+	var p *cache.PendingError
+	if !outside || !errors.As(wrapped.Err, &p) || !errors.Is(err, cache.ErrRevocationPending) {
+		t.Fatalf("%v, want a *cache.Error with a *cache.PendingError", err)
+	}
+	return p
+}
+
+// owes checks how much service owes.
+func owes(t testing.TB, service *cache.Service, want uint64) {
+	t.Helper()
+	if n := service.Stats().PendingRevocations; n != want {
+		t.Errorf("%d revocations are pending, want %d", n, want)
+	}
+}
+
+// names are those of operations, in order, with "!" where one failed.
+func names(recorder *cachetest.Recorder) []string {
+	var list []string
+	for _, o := range recorder.Operations() {
+		if o.Err != nil {
+			o.Name += "!"
+		}
+		list = append(list, o.Name)
+	}
+	return list
+}
+
+// rows is an Outbox in memory, with what can go wrong.
+type rows struct {
+	mu        sync.Mutex
+	kept      map[cache.Revocation]bool
+	fail      error
+	panics    bool
+	beforeAdd func()
+	// beforeRemove is called without the lock, as a slow database is.
+	beforeRemove func(ctx context.Context)
+}
+
+func (r *rows) do(change func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.panics {
+		panic("outbox bug")
+	}
+	if r.fail == nil {
+		if r.kept == nil {
+			r.kept = map[cache.Revocation]bool{}
+		}
+		change()
+	}
+	return r.fail
+}
+
+func (r *rows) Add(_ context.Context, owed []cache.Revocation) error {
+	if r.beforeAdd != nil {
+		r.beforeAdd()
+	}
+	return r.do(func() {
+		for _, o := range owed {
+			r.kept[o] = true
+		}
+	})
+}
+
+func (r *rows) Remove(ctx context.Context, applied []cache.Revocation) error {
+	if r.beforeRemove != nil {
+		r.beforeRemove(ctx)
+	}
+	return r.do(func() {
+		maps.DeleteFunc(r.kept, func(o cache.Revocation, _ bool) bool { return slices.Contains(applied, o) })
+	})
+}
+
+func (r *rows) Owed(context.Context) (owed []cache.Revocation, err error) {
+	err = r.do(func() { owed = slices.Collect(maps.Keys(r.kept)) })
+	return owed, err
+}
+
+func (r *rows) set(fail error, panics bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail, r.panics = fail, panics
+}
+
+// has reports whether exactly these rows are kept.
+func (r *rows) has(t testing.TB, want ...cache.Revocation) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range want {
+		if !r.kept[o] {
+			t.Errorf("%+v is not in the outbox", o)
+		}
+	}
+	if len(r.kept) != len(want) {
+		t.Errorf("the outbox has %d rows, want %d: %v", len(r.kept), len(want), r.kept)
+	}
+}
+
+// in returns a container with an Outbox.
+func in(t testing.TB, service *cache.Service, outbox any) *dig.Container {
+	t.Helper()
+	container := dig.New()
+	if err := errors.Join(service.ProvideTo(container), container.Provide(outbox)); err != nil {
+		t.Fatal(err)
+	}
+	return container
+}
+
+// startWith is start with an Outbox.
+func startWith(t testing.TB, strategy cache.Strategy, options cache.Options, outbox cache.Outbox) *cache.Service {
+	t.Helper()
+	service := newService(t, strategy, options)
+	if err := service.Start(context.Background(), in(t, service, func() cache.Outbox { return outbox })); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = service.Stop(context.Background()) })
+	return service
+}

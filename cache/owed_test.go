@@ -1,0 +1,298 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+// revocations are the ways to revoke the entry "k" of the cache "c", which has the tag "t".
+var revocations = []struct {
+	name, operation string
+	bound           time.Duration
+	revoke          func(context.Context, *cache.Service, *cache.Cache[int]) error
+}{
+	{"Service.Delete", cachetest.OpDelete, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error { return s.Delete(ctx, "c:k") }},
+	{"Service.InvalidateTags", cachetest.OpInvalidate, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error {
+		return s.InvalidateTags(ctx, "t")
+	}},
+	{"Service.Clear", cachetest.OpClear, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error { return s.Clear(ctx) }},
+	{"Cache.Delete", cachetest.OpDelete, time.Minute, func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error { return c.Delete(ctx, "k") }},
+	{"Cache.InvalidateTags", cachetest.OpInvalidate, 720 * time.Hour, func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
+		return c.InvalidateTags(ctx, "t")
+	}},
+}
+
+// A revocation that the storage does not take is told as such; nothing is served until it was applied.
+func TestPendingRevocation(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds[:2] {
+		for _, test := range revocations {
+			t.Run(kind.name+" "+test.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					inner := kind.make(t)
+					service, recorder, _ := record(t, inner, cache.Options{})
+					c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, Tags: []string{"t"}})
+					ctx := t.Context()
+					if err := c.Set(ctx, "k", 1); err != nil {
+						t.Fatal(err)
+					}
+					recorder.FailNext(test.operation, 4, errOutage)
+					err := test.revoke(ctx, service, c)
+					p := pendingError(t, err)
+					if !errors.Is(err, errOutage) || !p.Until.Equal(time.Now().Add(test.bound)) {
+						t.Errorf("%v, until %v; want the cause, and until %v", err, p.Until, time.Now().Add(test.bound))
+					}
+					owes(t, service, 1)
+					if found, err := service.Get(ctx, "c:k", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) || !errors.Is(err, cache.ErrUnavailable) {
+						t.Errorf("Service.Get = %v, %v", found, err)
+					}
+					if _, found, err := c.Get(ctx, "k"); found || !errors.Is(err, cache.ErrRevocationPending) {
+						t.Errorf("Cache.Get = %v, %v", found, err)
+					}
+					if _, found, err := inner.Get(ctx, "app:c:k"); !found || err != nil {
+						t.Fatalf("the entry is gone (%v), and the test proves nothing", err)
+					}
+					if recorder.Count(cachetest.OpGet)+recorder.Count(cachetest.OpGetOrLease) != 0 {
+						t.Errorf("the strategy was read: %v", names(recorder))
+					}
+					recorder.Reset()
+					// The fourth failure, and then the first success.
+					if v, err := c.GetOrLoad(ctx, "k", value(2)); v != 2 || err != nil {
+						t.Errorf("GetOrLoad = %v, %v", v, err)
+					}
+					if v, err := c.GetOrLoad(ctx, "k", value(3)); v != 3 && v != 2 || err != nil {
+						t.Errorf("GetOrLoad = %v, %v", v, err)
+					}
+					order := names(recorder)
+					if want := []string{test.operation + "!", test.operation}; len(order) < 3 || !slices.Equal(order[:2], want) {
+						t.Errorf("%v, want %v first", order, want)
+					}
+					owes(t, service, 0)
+					if stats := service.Stats(); stats.DeleteErrors != 1 {
+						t.Errorf("%+v", stats)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Where the TTL depends on the value, nothing but max_ttl is known.
+func TestPendingBoundOfComputedTTL(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]cache.Policy[int]{
+		"TTLOf": {TTL: time.Minute, TTLOf: func(int) time.Duration { return time.Hour }}, "no TTL": {}, "beyond": {TTL: 9 * time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{MaxTTL: 5 * time.Hour})
+			c := newCache(t, service, "c", policy)
+			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			if p := pendingError(t, c.Delete(t.Context(), "k")); !p.Until.Equal(time.Now().Add(5 * time.Hour)) {
+				t.Errorf("%s: until %v", name, p.Until)
+			}
+		})
+	}
+}
+
+// What is owed is applied without any reader, at most 500 ms after the storage is back, and one try at a
+// time is made until then, however much is owed.
+func TestOwedIsRetried(t *testing.T) {
+	t.Parallel()
+	outages := []time.Duration{0, 30 * time.Millisecond, 10 * time.Second}
+	for i := range 40 { // the pauses are random
+		outages = append(outages, 3*time.Second+time.Duration(i)*17*time.Millisecond)
+	}
+	for _, outage := range outages {
+		synctest.Test(t, func(t *testing.T) {
+			strategy := newFragile(t)
+			service, recorder, _ := record(t, strategy, cache.Options{})
+			strategy.revocations.Store(true)
+			var calls sync.WaitGroup
+			for i := range 100 {
+				calls.Go(func() { pending(t, service.Delete(t.Context(), strconv.Itoa(i))) })
+			}
+			calls.Wait()
+			owes(t, service, 100)
+			recorder.Reset()
+			<-time.After(outage)
+			if n, most := recorder.Count(cachetest.OpDelete), 6+int(outage/(250*time.Millisecond)); n > most {
+				t.Errorf("%d tries in %v, want no more than %d", n, outage, most)
+			}
+			strategy.revocations.Store(false)
+			<-time.After(500 * time.Millisecond)
+			synctest.Wait()
+			owes(t, service, 0)
+			recorder.Reset()
+			<-time.After(time.Hour)
+			if n := len(recorder.Operations()); n != 0 {
+				t.Errorf("%d operations after everything was applied", n)
+			}
+		})
+	}
+}
+
+// The same revocation again is the same one; and it does not overflow.
+func TestOwedCoalesces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy := newFragile(t)
+		service, recorder, _ := record(t, strategy, cache.Options{MaxPendingRevocations: 1})
+		strategy.revocations.Store(true)
+		for range 1000 {
+			pending(t, service.Delete(t.Context(), "k", "k"))
+		}
+		owes(t, service, 1)
+		strategy.revocations.Store(false)
+		mustMiss(t, service, "k")
+		owes(t, service, 0)
+		if n := recorder.Count(cachetest.OpClear); n != 0 {
+			t.Errorf("%d clears for one key", n)
+		}
+	})
+}
+
+// Beyond the limit, one Clear takes the place of all.
+func TestOwedOverflows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy := newFragile(t)
+		service, recorder, _ := record(t, strategy, cache.Options{MaxPendingRevocations: 10, MaxTTL: time.Hour})
+		c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute})
+		mustSet(t, service, "bystander", 1, cache.SetOptions{})
+		strategy.revocations.Store(true)
+		overflown := 0
+		for i := range 50 {
+			p := pendingError(t, c.Delete(t.Context(), strconv.Itoa(i)))
+			if !p.Until.Equal(time.Now().Add(time.Minute)) {
+				overflown++
+				if !p.Until.Equal(time.Now().Add(time.Hour)) {
+					t.Errorf("until %v; a Clear concerns entries with max_ttl", p.Until)
+				}
+			}
+			if n := service.Stats().PendingRevocations; n == 0 || n > 10 {
+				t.Errorf("%d are pending after %d", n, i+1)
+			}
+		}
+		if overflown == 0 {
+			t.Error("it never overflowed")
+		}
+		strategy.revocations.Store(false)
+		mustMiss(t, service, "bystander")
+		owes(t, service, 0)
+		if n := recorder.Count(cachetest.OpClear); n == 0 {
+			t.Error("Clear was not called")
+		}
+	})
+}
+
+// A strategy that cannot clear serves no hits after an overflow until max_ttl is over; revocations that
+// come later are applied all the same.
+func TestOverflowWithoutClear(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := new(table)
+		service, recorder, _ := record(t, unclearable{inner}, cache.Options{MaxPendingRevocations: 2, MaxTTL: time.Hour})
+		mustSet(t, service, "other", 1, cache.SetOptions{})
+		mustSet(t, service, "late", 1, cache.SetOptions{})
+		recorder.FailNext(cachetest.OpDelete, 2, errOutage)
+		pending(t, service.Delete(t.Context(), "a", "b", "c"))
+		owes(t, service, 1)
+		pending(t, service.Delete(t.Context(), "late"))
+		<-time.After(time.Second)
+		owes(t, service, 1)
+		if _, found := inner.row("app:late"); found {
+			t.Error("a revocation that came after the overflow is not applied")
+		}
+		if found, err := service.Get(t.Context(), "other", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) {
+			t.Errorf("Get = %v, %v", found, err)
+		}
+		<-time.After(time.Hour - time.Second)
+		if found, err := service.Get(t.Context(), "other", new(int)); !found || err != nil {
+			t.Errorf("after max_ttl: %v, %v", found, err)
+		}
+		owes(t, service, 0)
+	})
+}
+
+// A later Delete of the same key settles what was owed.
+func TestOwedIsSettledByTheNextCall(t *testing.T) {
+	t.Parallel()
+	for _, test := range revocations {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[int]{Tags: []string{"t"}})
+			recorder.FailNext(test.operation, 1, errOutage)
+			pending(t, test.revoke(t.Context(), service, c))
+			if err := test.revoke(t.Context(), service, c); err != nil {
+				t.Errorf("%s again: %v", test.name, err)
+			}
+			owes(t, service, 0)
+			mustMiss(t, service, "c:k")
+			if n := recorder.Count(test.operation); n != 2 {
+				t.Errorf("%s: %d calls of the strategy", test.name, n)
+			}
+		})
+	}
+}
+
+// A key that is owed again while it is being applied stays owed, also where an earlier call fails last.
+func TestOwedAgainMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, straggler := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: time.Hour})
+			ctx := t.Context()
+			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			pending(t, service.Delete(ctx, "k"))
+
+			hold := func(failing bool) (entered, release chan struct{}) {
+				entered, release = make(chan struct{}), make(chan struct{})
+				var once atomic.Bool
+				if failing {
+					recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+				}
+				recorder.Before(cachetest.OpDelete, func(context.Context, string) {
+					if once.CompareAndSwap(false, true) {
+						close(entered)
+						<-release
+					}
+				})
+				return entered, release
+			}
+			var slow <-chan outcome[any]
+			var letSlow chan struct{}
+			if straggler {
+				entered, release := hold(true)
+				slow, letSlow = async(func() (any, error) { return nil, service.Delete(ctx, "k") }), release
+				<-entered
+			}
+			entered, release := hold(false)
+			read := async(func() (bool, error) { return service.Get(ctx, "k", new(int)) })
+			<-entered
+			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			pending(t, service.Delete(ctx, "k"))
+			if straggler {
+				close(letSlow)
+				pending(t, (<-slow).err)
+			}
+			close(release)
+			if got := <-read; got.value || !errors.Is(got.err, cache.ErrRevocationPending) {
+				t.Errorf("straggler %v: Get = %v, %v", straggler, got.value, got.err)
+			}
+			owes(t, service, 1)
+			mustMiss(t, service, "k")
+			owes(t, service, 0)
+		})
+	}
+}

@@ -64,6 +64,9 @@ func (f *fenced) Clear(ctx context.Context) error {
 	return clearer.Clear(ctx)
 }
 
+// LeaseTTL implements LeaseLimiter.
+func (f *fenced) LeaseTTL() time.Duration { return fencedLeaseTTL }
+
 func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error) {
 	// The lease comes first: what is read under it is then as new as the lease.
 	held, _ := f.Lease(ctx, key, tags) // never fails

@@ -92,7 +92,7 @@ func (s *Service) recallOwed(ctx context.Context, outbox Outbox) (err error) {
 		return nil
 	}
 	o.mu.Lock()
-	noted, _, covered := s.note(0, old, s.options.Clock.Now().Add(s.options.MaxTTL))
+	noted, _, covered := s.note(0, old, s.options.Clock.Now().Add(s.options.MaxTTL+s.leaseTTL))
 	o.mu.Unlock()
 	if len(covered) > 0 {
 		if err := s.keepOwed(ctx, noted, covered); err != nil {

@@ -82,7 +82,7 @@ func (s *Service) note(call uint64, revocations []Revocation, until time.Time) (
 		o.items[revocation] = old.and(debt{call, until})
 	}
 	if len(o.items) > s.options.MaxPendingRevocations {
-		all := debt{call, s.options.Clock.Now().Add(s.options.MaxTTL)}
+		all := debt{call, s.options.Clock.Now().Add(s.options.MaxTTL + s.leaseTTL)}
 		for revocation, old := range o.items {
 			all = all.and(old)
 			covered = append(covered, revocation)
@@ -107,7 +107,7 @@ func (d debt) and(other debt) debt {
 func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation, bound time.Duration, cause error) error {
 	o := &s.owed
 	o.mu.Lock()
-	noted, until, covered := s.note(call, revocations, s.options.Clock.Now().Add(bound))
+	noted, until, covered := s.note(call, revocations, s.options.Clock.Now().Add(bound+s.leaseTTL))
 	o.failed.Add(1)
 	o.mu.Unlock()
 	s.retryOwed()

@@ -21,10 +21,11 @@ type Service struct {
 	prefix   string // of every key and tag: the namespace
 	codecTag byte
 	strategy Strategy
-	leaser   Leaser // strategy itself, or a fence of this process around it
-	local    bool   // the strategy never waits: no deadline is needed
+	leaser   Leaser   // strategy itself, or a fence of this process around it
+	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
+	leaseTTL time.Duration
 	meter    metric.Meter
 
 	phase     atomic.Int32
@@ -45,6 +46,9 @@ const (
 	phaseStarted
 	phaseStopped
 )
+
+// assumedLeaseTTL is how long a lease is thought to be good where the strategy is no LeaseLimiter.
+const assumedLeaseTTL = time.Minute
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
@@ -77,6 +81,10 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	_, s.local = strategy.(Local)
 	s.hinted, _ = strategy.(Hinted)
 	s.notifier, _ = strategy.(Notifier)
+	s.leaseTTL = assumedLeaseTTL
+	if limiter, ok := s.leaser.(LeaseLimiter); ok {
+		s.leaseTTL = limiter.LeaseTTL()
+	}
 	return s, nil
 }
 

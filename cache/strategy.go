@@ -79,6 +79,13 @@ type Leaser interface {
 	Release(ctx context.Context, lease *Lease) error
 }
 
+// LeaseLimiter is an optional part of a Leaser: LeaseTTL is how long a lease is good. A loader that has one
+// from before a revocation which could not be applied may store what it read for so long. Without it a
+// minute is assumed.
+type LeaseLimiter interface {
+	LeaseTTL() time.Duration
+}
+
 // Lease is the right to store one key once. It is granted and understood by one Strategy; callers
 // hand it back unchanged, to Fill or Release, and use it at most once.
 type Lease struct {

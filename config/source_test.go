@@ -73,9 +73,13 @@ func TestStringShowsTheEffectiveConfiguration(t *testing.T) {
 		t.Fatal("no error")
 	}
 	const want = `cache:
+    breaker_failures: 10
+    breaker_pause: 1s
     default_ttl: 0s
     lock_wait: 2s
+    max_concurrent_loads: 100
     max_key_bytes: 1KiB
+    max_pending_revocations: 10000
     max_tags: 5
     max_ttl: 720h0m0s
     max_value_bytes: 1MiB

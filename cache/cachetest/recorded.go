@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/fxcache/fxcache/cache"
 )
@@ -79,6 +80,14 @@ func (s *recorded) Unwrap() cache.Strategy { return s.inner }
 type recordedLeaser struct {
 	*recorded
 	leaser cache.Leaser
+}
+
+// LeaseTTL is that of the strategy, or what is assumed where it has none.
+func (s *recordedLeaser) LeaseTTL() time.Duration {
+	if limiter, ok := s.leaser.(cache.LeaseLimiter); ok {
+		return limiter.LeaseTTL()
+	}
+	return time.Minute
 }
 
 func (s *recordedLeaser) GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *cache.Lease, err error) {

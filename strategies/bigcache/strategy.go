@@ -188,6 +188,9 @@ func (s *Strategy) Clear(context.Context) error {
 	return nil
 }
 
+// LeaseTTL implements cache.LeaseLimiter.
+func (s *Strategy) LeaseTTL() time.Duration { return s.options.LeaseTTL }
+
 // GetOrLease implements cache.Leaser.
 func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
 	value, found, err := s.Get(ctx, key)

@@ -197,6 +197,9 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	return nil
 }
 
+// LeaseTTL implements cache.LeaseLimiter.
+func (s *Strategy) LeaseTTL() time.Duration { return s.options.LeaseTTL }
+
 // GetOrLease implements cache.Leaser: one script.
 func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
 	return s.lease(ctx, key, tags, true)

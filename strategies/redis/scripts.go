@@ -32,17 +32,24 @@ const (
 
 // scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
 var (
-	getScript     = rueidis.NewLuaScriptReadOnly(readsOnly + goodLua + getLua)
+	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
-	storeScript   = rueidis.NewLuaScript(writes + storeLua)
+	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(always + releaseLua)
 )
 
-// invalidateText runs in many lanes at once, in a pipeline of our own making.
+// These run many times at once, in a pipeline of our own making.
 var (
+	getText        = readsOnly + goodLua + getLua
+	getSHA         = nameOf(getText)
+	storeText      = writes + storeLua
+	storeSHA       = nameOf(storeText)
 	invalidateText = always + invalidateLua
-	invalidateSHA  = func() string {
-		digest := sha1.Sum([]byte(invalidateText)) //nolint:gosec // as above
-		return hex.EncodeToString(digest[:])
-	}()
+	invalidateSHA  = nameOf(invalidateText)
 )
+
+// nameOf is what Redis calls a script.
+func nameOf(text string) string {
+	digest := sha1.Sum([]byte(text)) //nolint:gosec // as above
+	return hex.EncodeToString(digest[:])
+}

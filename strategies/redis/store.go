@@ -60,12 +60,30 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 		return false, err
 	}
 	defer cancel()
+	call, err := st.storing(key, value, opts, g)
+	if err != nil {
+		return false, errors.Join(err, s.Delete(ctx, key))
+	}
+	n, err := storeScript.Exec(ctx, conn, call.Keys, call.Args).AsInt64()
+	if err = st.answered(err); err != nil {
+		var answer *ServerError
+		if errors.As(err, &answer) {
+			// Refused before it began, for want of memory for example: the old value must go.
+			err = errors.Join(err, s.Delete(ctx, key))
+		}
+		return false, err
+	}
+	return n == 1, nil
+}
+
+// storing is the call of the script that stores an entry.
+func (st *store) storing(key string, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = cache.ErrTooManyTags
 	}
 	if err != nil {
-		return false, errors.Join(err, s.Delete(ctx, key))
+		return call, err
 	}
 	k := st.names.of(key)
 	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
@@ -78,21 +96,17 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
 		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
-	n, err := storeScript.Exec(ctx, conn, []string{k.value(), k.lease(), k.ledger()}, args).AsInt64()
-	if err = st.answered(err); err != nil {
-		var answer *ServerError
-		if errors.As(err, &answer) {
-			// Refused before it began, for want of memory for example: the old value must go.
-			err = errors.Join(err, s.Delete(ctx, key))
-		}
-		return false, err
-	}
-	return n == 1, nil
+	return rueidis.LuaExec{Keys: []string{k.value(), k.lease(), k.ledger()}, Args: args}, nil
 }
 
-// get reads an entry with the script, and learns its tags.
+// get reads an entry with the script.
 func (st *store) get(ctx context.Context, conn rueidis.Client, key string, k place) ([]byte, bool, error) {
-	raw, err := getScript.Exec(ctx, conn, []string{k.value()}, []string{k.tags()}).AsBytes()
+	return st.scripted(key, k, getScript.Exec(ctx, conn, []string{k.value()}, []string{k.tags()}))
+}
+
+// scripted judges what the script answered, and learns the entry's tags.
+func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byte, bool, error) {
+	raw, err := reply.AsBytes()
 	if rueidis.IsRedisNil(err) {
 		st.worked()
 		return nil, false, nil

@@ -40,6 +40,7 @@ type store struct {
 var (
 	_ cache.Leaser      = (*Strategy)(nil)
 	_ cache.Hinted      = (*Strategy)(nil)
+	_ cache.Batcher     = (*Strategy)(nil)
 	_ cache.Initializer = (*Strategy)(nil)
 	_ cache.Destroyer   = (*Strategy)(nil)
 )

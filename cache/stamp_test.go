@@ -26,7 +26,7 @@ func FuzzStampedEntry(f *testing.F) {
 	tag := row.value[1]
 	f.Add(row.value)
 	with := func(format byte, expiry int64, payload string) []byte {
-		raw := binary.BigEndian.AppendUint64([]byte{format, tag}, uint64(expiry)) //nolint:gosec // as it is stored
+		raw := binary.BigEndian.AppendUint64([]byte{format, tag}, uint64(expiry))
 		return append(append(raw, 0, 0, 0, 9), payload...)
 	}
 	now := time.Now()
@@ -66,8 +66,8 @@ func expected(raw []byte, tag byte, loaded int) (want int, absent, due bool) {
 	header := 2
 	if len(raw) >= 14 && raw[0] == 3 {
 		header = 14
-		late := time.Since(time.UnixMilli(int64(binary.BigEndian.Uint64(raw[2:])))) - time.Hour //nolint:gosec // written from int64
-		expiry := int64(binary.BigEndian.Uint64(raw[2:]))                                       //nolint:gosec // as above
+		late := time.Since(time.UnixMilli(int64(binary.BigEndian.Uint64(raw[2:])))) - time.Hour
+		expiry := int64(binary.BigEndian.Uint64(raw[2:]))
 		if expiry <= 0 || expiry < time.Now().UnixMilli() && late >= 0 {
 			return loaded, false, late < time.Minute && late > -time.Minute
 		}

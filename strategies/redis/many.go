@@ -60,24 +60,25 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 	defer cancel()
 	m := many{store: st, conn: conn, results: results, keys: keys, places: make([]place, len(keys))}
 	first := make(map[string]int, len(keys))
-	lanes := make(map[beginning]*laneRead)
+	lanes := make(map[int]*laneRead)
 	var reads []*laneRead
 	for i, key := range keys {
 		if _, twice := first[key]; twice {
 			continue
 		}
 		first[key] = i
-		m.places[i] = st.names.of(key)
-		k := m.places[i]
+		k := st.names.of(key)
+		m.places[i] = k
 		learned := st.learned.recall(key)
 		if tags == nil && learned == nil {
 			m.unsure = append(m.unsure, i)
 			continue
 		}
-		r := lanes[k.begin]
+		lane := st.names.lane(key)
+		r := lanes[lane]
 		if r == nil || len(r.keys) >= perRead {
 			r = &laneRead{begin: k.begin, at: make(map[string]int)}
-			lanes[k.begin] = r
+			lanes[lane] = r
 			reads = append(reads, r)
 		}
 		r.of = append(r.of, i)

@@ -33,8 +33,9 @@ var batches = []check{
 		s.delete("deleted")
 		s.invalidate("gone")
 		s.set("replaced", "7", long, "tag")
+		s.set("later", "8", long, "gone") // the tag is in use again
 		s.elapse(short + s.granularity)
-		s.agree("after all kinds of writes", "hit", "missing", "tagged", "deleted", "empty", "invalidated", "expired", "replaced")
+		s.agree("after all kinds of writes", "hit", "missing", "tagged", "deleted", "empty", "invalidated", "expired", "replaced", "later")
 		s.invalidate("other")
 		s.agree("after InvalidateTags of a tag of one of them", "hit", "tagged", "replaced")
 	}},
@@ -80,9 +81,11 @@ var batches = []check{
 		s.invalidate("before")
 		s.hit("replaced", "new", "after InvalidateTags of a tag that only the replaced entry had")
 		s.hit("plain", "1", "after SetMany")
-		s.hit("short", "2", "after SetMany")
+		if s.clock != nil { // or it may be over
+			s.hit("short", "2", "after SetMany")
+		}
 		s.hit("nil", "", "after SetMany of a nil value")
-		s.agree("after SetMany", "replaced", "plain", "short", "nil")
+		s.agree("after SetMany", "replaced", "plain", "nil")
 		s.elapse(short + s.granularity)
 		s.miss("short", "after its TTL")
 		s.hit("replaced", "new", "after the TTL of another item")
@@ -120,7 +123,7 @@ var batches = []check{
 		}
 	}},
 	{"ManyKeys", func(s *subject) {
-		const n = 3000
+		const n = 1500
 		items, keys := make([]cache.Item, n), make([]string, n)
 		for i := range n {
 			keys[i] = fmt.Sprint("key", i)

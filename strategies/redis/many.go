@@ -10,10 +10,10 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// perPipeline is how many commands are sent at once, and perRead how many keys one MGET has: beyond, others
-// would wait for long, and rueidis would use another connection.
+// perPipeline is how many commands, most of them scripts, are sent at once, and perRead how many keys one
+// MGET has. A longer pipeline would make others wait, and could be taken for a hanging connection.
 const (
-	perPipeline = 1000
+	perPipeline = 250
 	perRead     = 1000
 )
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"unsafe"
@@ -22,6 +23,9 @@ type Cache[T any] struct {
 	tags    []string
 	shape   shape
 	flights flights[T]
+	// refreshing are the keys for which no refresh may be started now.
+	refreshing keySet
+	random     func() float64 // in [0, 1)
 }
 
 // New returns the cache of that name. An unusable policy is an [OptionError].
@@ -43,17 +47,24 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
 		shape:   service.shapeOf(reflect.TypeFor[T]()),
+		random:  rand.Float64,
 	}, nil
 }
 
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
-// entry that cannot be decoded is a miss, and is deleted.
+// entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with
+// Policy.StaleFor.
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
 		return value, false, c.service.fail("get", err)
 	}
-	return c.get(ctx, physical)
+	value, e, found, err := c.get(ctx, physical)
+	if err != nil || !found || !c.counted(e) {
+		var zero T
+		return zero, false, err
+	}
+	return value, true, nil
 }
 
 // GetOrLoad returns the entry of key, or else what load returns, which it stores. Errors of load come
@@ -75,19 +86,34 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	if err := c.service.ready(); err != nil {
 		return zero, c.service.fail("load", err)
 	}
-	value, found, err := c.get(ctx, physical)
+	value, e, found, err := c.get(ctx, physical)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return zero, err
 	case err != nil:
 		c.service.warn(ctx, &c.service.readWarning, "cache: reads fail; loading instead", err)
 	case found:
-		fresh, err := c.fresh(value)
+		verdict, err := c.judge(value, e)
 		if err != nil {
 			return zero, c.service.fail("load", err)
 		}
-		if fresh {
+		if verdict != serveStale {
+			c.counted(e)
+		}
+		switch verdict {
+		case serveStale:
+			c.service.counters.hits.Add(1)
+			c.service.counters.staleHits.Add(1)
+			c.refresh(ctx, physical, e.stamp, load)
 			return value, nil
+		case serve:
+			if c.early(e.stamp) {
+				c.refresh(ctx, physical, e.stamp, load)
+			}
+			return value, nil
+		case serveNothing:
+			return zero, ErrNotFound
+		case reload:
 		}
 	}
 	return c.join(ctx, physical, load, err != nil)
@@ -122,7 +148,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	value, err = protect(outsideScope(ctx), write)
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = c.fill(context.WithoutCancel(ctx), lease, value) == stored
+		settled = c.fill(context.WithoutCancel(ctx), lease, value, 0) == stored
 	}
 	return value, err
 }
@@ -133,20 +159,21 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return c.service.fail("set", err)
 	}
-	opts, store, err := c.policy.setOptions(value)
-	if err != nil || !store {
-		err = errors.Join(err, c.delete(ctx, physical))
-	} else {
-		err = c.service.set(ctx, physical, c.shape, value, opts)
-	}
-	if err != nil {
+	if err := c.service.ready(); err != nil {
 		return c.service.fail("set", err)
 	}
-	return nil
+	sealed, opts, store, err := c.seal(value, 0)
+	if err == nil && !store {
+		if err := c.delete(ctx, physical); err != nil {
+			return c.service.fail("set", err)
+		}
+		return nil
+	}
+	return c.service.set(ctx, physical, sealed, opts, err)
 }
 
-// Delete removes the entries of keys. It returns nil only when all of them are gone; otherwise as
-// Service.Delete.
+// Delete removes the entries of keys, however many, in one call of the strategy. It returns nil only when
+// all of them are gone; otherwise as Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	physical := make([]string, len(keys))
 	for i, key := range keys {
@@ -160,11 +187,7 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 
 // delete removes entries of this cache.
 func (c *Cache[T]) delete(ctx context.Context, physical ...string) error {
-	bound := c.service.options.MaxTTL
-	if c.policy.TTL > 0 && c.policy.TTLOf == nil {
-		bound = min(bound, c.policy.TTL)
-	}
-	return c.service.delete(ctx, bound, physical...)
+	return c.service.delete(ctx, c.policy.longest(c.service.options.MaxTTL), physical...)
 }
 
 // InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.
@@ -187,45 +210,57 @@ func (c *Cache[T]) key(key string) (string, error) {
 	return c.prefix + key, nil
 }
 
-func (c *Cache[T]) get(ctx context.Context, physical string) (value T, found bool, err error) {
+// get reads and decodes an entry, of any age. It counts misses and errors, and leaves it to the caller to
+// count what was found.
+func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e envelope, found bool, err error) {
 	sealed, found, err := c.service.read(ctx, physical, c.tags, c.policy.TagsOf == nil)
 	if err != nil || !found {
-		return value, false, err
+		return value, e, false, err
 	}
-	if value, err = c.decode(sealed); err != nil {
+	if value, e, err = c.decode(sealed); err != nil {
 		c.service.discard(ctx, physical, err)
 		var zero T
-		return zero, false, nil
+		return zero, e, false, nil
 	}
-	c.service.counters.hits.Add(1)
-	return value, true, nil
+	return value, e, true, nil
+}
+
+// counted counts an entry that was found, and reports whether it is a value within its TTL.
+func (c *Cache[T]) counted(e envelope) bool {
+	switch {
+	case e.absent && c.policy.NegativeTTL > 0:
+		c.service.counters.negativeHits.Add(1)
+		return false
+	case e.absent || e.over(c.service.options.Clock):
+		c.service.counters.misses.Add(1)
+		return false
+	default:
+		c.service.counters.hits.Add(1)
+		return true
+	}
 }
 
 // decode is Service.decode. Pointers to types that decode themselves, such as sessions, take a way
 // with one allocation less.
-func (c *Cache[T]) decode(sealed []byte) (T, error) {
+func (c *Cache[T]) decode(sealed []byte) (value T, e envelope, err error) {
 	if c.shape.self && c.shape.pointed != nil {
 		return c.decodePointed(sealed)
 	}
-	var value T
-	err := c.service.decode(c.shape, sealed, &value)
-	return value, err
+	e, err = c.service.decode(c.shape, sealed, &value)
+	return value, e, err
 }
 
-func (c *Cache[T]) decodePointed(sealed []byte) (value T, err error) {
+func (c *Cache[T]) decodePointed(sealed []byte) (value T, e envelope, err error) {
 	defer asPanicError(&err)
-	if c.shape.isNil(sealed) {
-		return value, nil
-	}
-	payload, err := openEnvelope(sealed, c.shape.tag, c.service.options.MaxValueBytes)
-	if err != nil {
-		return value, err
+	e, err = c.shape.open(sealed, c.service.options.MaxValueBytes)
+	if err != nil || e.null || e.absent {
+		return value, e, err
 	}
 	target := reflect.New(c.shape.pointed).Interface()
-	if err := decodeSelf(c.shape, payload, target); err != nil {
-		return value, err
+	if err := decodeSelf(c.shape, e.payload, target); err != nil {
+		return value, e, err
 	}
-	return target.(T), nil
+	return target.(T), e, nil
 }
 
 func (c *Cache[T]) fresh(value T) (fresh bool, err error) {

@@ -1,21 +1,62 @@
 package cache
 
 import (
+	"encoding/binary"
 	"errors"
 	"hash/fnv"
+	"time"
 )
 
 // Every value that Service stores starts with two bytes: the format, and a tag for how the rest is
-// encoded. What does not start like that was written by somebody else, by a future version, or under
-// another codec, and reads as a miss.
+// encoded. In caches that refresh their entries a stamp follows. What does not start like that was written
+// by somebody else, by a future version, or under another codec, and reads as a miss. Every cache reads
+// every format, so that processes with different policies can share a storage.
 const (
-	envelopeBytes  = 2
-	envelopeFormat = 0x01
-	envelopeNil    = 0x02 // a nil pointer, where the codec is not asked
-	selfEncoded    = 0x00 // the tag of types that encode themselves
+	envelopeBytes    = 2
+	envelopeFormat   = 0x01
+	envelopeNil      = 0x02 // a nil pointer, where the codec is not asked
+	envelopeTimed    = 0x03 // envelopeFormat with a stamp
+	envelopeTimedNil = 0x04 // envelopeNil with a stamp
+	envelopeAbsent   = 0x05 // no value: the loader found that there is nothing
+	selfEncoded      = 0x00 // the tag of types that encode themselves
 )
 
 var errForeign = errors.New("cache: the entry cannot be read: it is damaged, or of another version, type or codec")
+
+// stamp is what a cache with StaleFor or EarlyRefresh stores beside a value: 8 bytes of expiry and 4 of
+// how long the load took, in microseconds, big-endian.
+type stamp struct {
+	expiry int64         // Unix milliseconds; the storage may keep the entry longer. 0: as long as that does
+	took   time.Duration // to load the value; 0: unknown
+}
+
+const stampBytes = 8 + 4
+
+// append appends the stamp.
+func (s stamp) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(s.expiry)) //nolint:gosec // read back as int64
+	const most = 1<<32 - 1                                     // over an hour
+	return binary.BigEndian.AppendUint32(dst, uint32(min(max(0, s.took.Microseconds()), most)))
+}
+
+// readStamp reads what append wrote.
+func readStamp(b []byte) stamp {
+	return stamp{
+		expiry: int64(binary.BigEndian.Uint64(b)), //nolint:gosec // written from int64
+		took:   time.Duration(binary.BigEndian.Uint32(b[8:])) * time.Microsecond,
+	}
+}
+
+// over reports whether the TTL has ended. Only clocks of entries with a stamp are looked at.
+func (s stamp) over(clock Clock) bool { return s.expiry != 0 && clock.Now().UnixMilli() >= s.expiry }
+
+// envelope is a stored value, opened but not decoded.
+type envelope struct {
+	stamp
+	payload []byte
+	null    bool // a nil pointer
+	absent  bool // there is no value
+}
 
 // codecTag folds a codec's name into one byte other than selfEncoded.
 func codecTag(name string) byte {
@@ -24,11 +65,38 @@ func codecTag(name string) byte {
 	return byte(h.Sum32()%255) + 1
 }
 
-// openEnvelope returns what was sealed. The result shares value's memory.
-func openEnvelope(value []byte, tag byte, limit Size) ([]byte, error) {
-	if len(value) < envelopeBytes || value[0] != envelopeFormat || value[1] != tag ||
-		Size(len(value)-envelopeBytes) > limit {
-		return nil, errForeign
+// open takes apart what was sealed for a value of the shape. The payload shares sealed's memory.
+func (sh shape) open(sealed []byte, limit Size) (e envelope, err error) {
+	if len(sealed) < envelopeBytes || sealed[1] != sh.tag {
+		return e, errForeign
 	}
-	return value[envelopeBytes:], nil
+	format, rest := sealed[0], sealed[envelopeBytes:]
+	if format == envelopeTimed || format == envelopeTimedNil {
+		if len(rest) < stampBytes {
+			return e, errForeign
+		}
+		if e.stamp = readStamp(rest); e.expiry <= 0 {
+			return envelope{}, errForeign
+		}
+		rest = rest[stampBytes:]
+	}
+	switch format {
+	case envelopeFormat, envelopeTimed:
+		if Size(len(rest)) <= limit {
+			e.payload = rest
+			return e, nil
+		}
+	case envelopeNil, envelopeTimedNil:
+		if e.null = true; len(rest) == 0 && sh.pointed != nil && sh.self {
+			return e, nil
+		}
+	case envelopeAbsent:
+		if e.absent = true; len(rest) == 0 {
+			return e, nil
+		}
+	}
+	return envelope{}, errForeign
 }
+
+// sealAbsent is what is stored where there is nothing.
+func (sh shape) sealAbsent() []byte { return []byte{envelopeAbsent, sh.tag} }

@@ -29,7 +29,7 @@ var (
 	// configuration asks for; should the server be lost now, it may be undone.
 	ErrNotReplicated = errors.New("cache: applied, but not confirmed by enough replicas")
 	// ErrNotFound is what a loader returns when there is nothing to load: GetOrLoad returns it to
-	// every waiting caller and stores nothing.
+	// every waiting caller, and stores nothing but, with Policy.NegativeTTL, that.
 	ErrNotFound = errors.New("cache: not found")
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.

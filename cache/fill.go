@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // outcome says what became of a loaded value.
@@ -26,29 +27,68 @@ func (c *Cache[T]) lease(ctx context.Context, physical string) (lease *Lease, er
 	return lease, err
 }
 
+// seal makes what is stored of value, which took so long to load (0: unknown). store is false where the
+// policy forbids to store it.
+func (c *Cache[T]) seal(value T, took time.Duration) (sealed []byte, opts SetOptions, store bool, err error) {
+	opts, store, err = c.policy.setOptions(value)
+	if err != nil || !store {
+		return nil, opts, store, err
+	}
+	if opts, err = c.service.limit(opts); err != nil {
+		return nil, opts, true, err
+	}
+	opts.TTL = c.jittered(opts.TTL)
+	var timed stamp
+	if c.policy.refreshes() {
+		// Rounded up to a millisecond, as storages do.
+		ms := int64((opts.TTL + time.Millisecond - 1) / time.Millisecond)
+		timed = stamp{expiry: c.service.options.Clock.Now().UnixMilli() + ms, took: took}
+		opts.TTL = stretch(opts.TTL, c.policy.StaleFor, c.service.options.MaxTTL)
+	}
+	sealed, err = c.service.encode(c.shape, value, timed)
+	return sealed, opts, true, err
+}
+
+// jittered shortens a TTL.
+func (c *Cache[T]) jittered(ttl time.Duration) time.Duration {
+	if c.policy.Jitter == 0 {
+		return ttl
+	}
+	return max(time.Millisecond, ttl-time.Duration(c.policy.Jitter*c.random()*float64(ttl)))
+}
+
 // fill stores value under lease, and gives the lease up. Where the value cannot be stored, the entry
 // that it should have replaced goes too.
-func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T) outcome {
+func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T, took time.Duration) outcome {
 	s := c.service
-	opts, store, err := c.policy.setOptions(value)
-	var sealed []byte
+	sealed, opts, store, err := c.seal(value, took)
 	if err == nil && store {
-		sealed, opts, err = s.prepare(c.shape, value, opts)
+		return c.put(ctx, lease, sealed, opts)
 	}
-	if err != nil || !store {
-		// Deleting ends the lease, if it succeeds.
-		if failure := c.delete(ctx, lease.Key); failure != nil {
-			err = errors.Join(err, failure)
-			c.release(ctx, lease)
-		}
-		if err != nil {
-			s.counters.unfilled.Add(1)
-			s.warn(ctx, &s.fillWarning, "cache: a loaded value cannot be stored", err)
-		}
-		return failed
+	// Deleting ends the lease, if it succeeds.
+	if failure := c.delete(ctx, lease.Key); failure != nil {
+		err = errors.Join(err, failure)
+		c.release(ctx, lease)
 	}
+	if err != nil {
+		s.counters.unfilled.Add(1)
+		s.warn(ctx, &s.fillWarning, "cache: a loaded value cannot be stored", err)
+	}
+	return failed
+}
+
+// fillAbsent stores under lease that there is nothing, where the policy wants that remembered, and gives
+// the lease up.
+func (c *Cache[T]) fillAbsent(ctx context.Context, lease *Lease) outcome {
+	ttl := c.jittered(min(c.policy.NegativeTTL, c.service.options.MaxTTL))
+	return c.put(ctx, lease, c.shape.sealAbsent(), SetOptions{TTL: ttl, Tags: c.tags})
+}
+
+// put stores what was sealed under lease, and gives the lease up.
+func (c *Cache[T]) put(ctx context.Context, lease *Lease, sealed []byte, opts SetOptions) outcome {
+	s := c.service
 	var ok bool
-	err = s.guarded(ctx, "fill", func(ctx context.Context) (err error) {
+	err := s.guarded(ctx, "fill", func(ctx context.Context) (err error) {
 		ok, err = s.leaser.Fill(ctx, lease, sealed, opts)
 		return err
 	})

@@ -76,7 +76,7 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 		case r.err == errLoadAlone: //nolint:errorlint // never wrapped
 			return protect(ctx, load)
 		case r.sealed != nil:
-			if value, err := c.decode(r.sealed); err == nil {
+			if value, _, err := c.decode(r.sealed); err == nil {
 				return value, nil
 			}
 			return protect(ctx, load) // it does not survive its own codec
@@ -183,7 +183,7 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
 	if err == nil && len(arrived) > 1 {
 		// Before anybody has the value, and may change it.
 		var encodeErr error
-		if sealed, encodeErr = c.service.encode(c.shape, value); encodeErr != nil {
+		if sealed, encodeErr = c.service.encode(c.shape, value, stamp{}); encodeErr != nil {
 			err = errLoadAlone
 		}
 	}
@@ -228,21 +228,27 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	c.board(f)
 	c.service.counters.loads.Add(1)
 	loading = true
+	began := time.Now()
 	value, err = protect(ctx, f.load)
 	loading = err != nil
-	switch {
-	case err == nil && lease != nil:
+	absent := errors.Is(err, ErrNotFound)
+	if lease != nil && (err == nil || absent && c.policy.NegativeTTL > 0) {
 		// Who comes from now on may come after an invalidation that follows the storing.
 		c.close(f)
 		if c.service.owed.failed.Load() != owing {
 			// The storage does not know yet that something was revoked while the loader ran, and would
 			// take the value. Who came after that must not get it.
 			c.service.counters.refused.Add(1)
-			return value, refused, nil
+			return value, refused, err
 		}
-		how = c.fill(context.WithoutCancel(ctx), lease, value)
+		if absent {
+			how = c.fillAbsent(context.WithoutCancel(ctx), lease)
+		} else {
+			how = c.fill(context.WithoutCancel(ctx), lease, value, time.Since(began))
+		}
 		lease = nil
-	case f.stale && errors.Is(err, ErrNotFound):
+	}
+	if f.stale && absent && how != stored {
 		if failure := c.delete(context.WithoutCancel(ctx), f.key); failure != nil {
 			err = errors.Join(err, failure)
 		}
@@ -317,11 +323,19 @@ func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found
 	if !found {
 		return value, false, lease, nil
 	}
-	if value, err = c.decode(sealed); err != nil {
+	value, e, err := c.decode(sealed)
+	if err != nil {
 		c.service.discard(ctx, f.key, err)
-	} else if fresh, err := c.fresh(value); fresh || err != nil {
-		return value, fresh, nil, err
 	} else {
+		verdict, err := c.judge(value, e)
+		switch {
+		case err != nil:
+			return value, false, nil, err
+		case verdict == serveNothing:
+			return value, false, nil, ErrNotFound
+		case verdict != reload:
+			return value, true, nil, nil
+		}
 		f.stale = true
 	}
 	lease, err = c.lease(ctx, f.key)

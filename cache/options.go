@@ -36,7 +36,8 @@ type Options struct {
 	// without storing. Default 2s.
 	LockWait time.Duration `koanf:"lock_wait"`
 	// MaxConcurrentLoads limits the loaders that run because the strategy fails, so that an outage of
-	// the cache does not become one of the database; further ones get ErrUnavailable. Default 100.
+	// the cache does not become one of the database; further ones get ErrUnavailable. As many may run in the
+	// background, to refresh entries; further ones are not started. Default 100.
 	MaxConcurrentLoads int `koanf:"max_concurrent_loads"`
 	// MaxPendingRevocations limits the revocations that are queued because the strategy fails; when
 	// there are more, one Clear takes the place of all; where the strategy is no Clearer, this Service
@@ -55,8 +56,9 @@ type Options struct {
 	Codec Codec `koanf:"-"`
 	// Clock is "now". Default SystemClock.
 	Clock Clock `koanf:"-"`
-	// Logger receives warnings about a failing strategy, at most one per kind and ten seconds, and
-	// never a key or a value. Default slog.Default().
+	// Logger receives warnings about a failing strategy, or a loader that fails in the background, at
+	// most one per kind and ten seconds. They hold the error as it is, and never a key or a value of
+	// ours. Default slog.Default().
 	Logger *slog.Logger `koanf:"-"`
 	// MeterProvider makes the instruments behind Stats. Default: OpenTelemetry's global one.
 	MeterProvider metric.MeterProvider `koanf:"-"`

@@ -12,6 +12,27 @@ import (
 type Policy[T any] struct {
 	// TTL of each entry. Zero means the Service's default_ttl.
 	TTL time.Duration
+	// Jitter shortens the TTL of each entry by a random part of up to this fraction, 0 to 1, so that
+	// entries which were stored together do not end together. It never prolongs one.
+	Jitter float64
+	// StaleFor keeps entries for that much longer than their TTL, but never beyond max_ttl in all. Past
+	// its TTL an entry is a miss for Get, while GetOrLoad serves it at once, and its load runs in the
+	// background, once in the fleet, after GetOrLoad has returned: it must not use what belongs to
+	// the request. When that load fails, the last good value goes on being served until StaleFor ends;
+	// ErrNotFound is no failure, and ends the entry. An entry that was deleted or invalidated is never
+	// served. Not together with Fresh.
+	StaleFor time.Duration
+	// EarlyRefresh starts such a load in the background for some hits shortly before the TTL ends, the
+	// likelier the nearer the end is and the longer the load took that made the entry. 0 is off, 1 is
+	// what the paper recommends, more is earlier. This is XFetch: Vattani, Chierichetti, Lowenstein,
+	// "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015. An entry that was stored by Set or
+	// Update is not refreshed early, because nobody knows how long its load takes. Not together with Fresh.
+	EarlyRefresh float64
+	// NegativeTTL is for how long GetOrLoad remembers that load returned ErrNotFound; it returns that
+	// without loading then. It is stored under the same lease as a value, with Tags, and ended by whatever
+	// ends or replaces an entry: who creates the row must Update, Set or Delete the key after the
+	// commit. Zero means that it is not remembered.
+	NegativeTTL time.Duration
 	// Tags that every entry carries.
 	Tags []string
 	// TagsOf returns further tags, learned from the value.
@@ -27,6 +48,9 @@ type Policy[T any] struct {
 	HashKeys bool
 }
 
+// maxEarlyRefresh is far beyond anything sensible: each hit would refresh.
+const maxEarlyRefresh = 100
+
 func (p Policy[T]) validate(name string, limits Options) error {
 	var errs []error
 	if name == "" || Size(len(escapeName(name))) > limits.MaxKeyBytes/2 {
@@ -37,6 +61,24 @@ func (p Policy[T]) validate(name string, limits Options) error {
 	}
 	if len(p.Tags) > limits.MaxTags {
 		errs = append(errs, &OptionError{"Tags", fmt.Sprintf("must not be more than max_tags (%d)", limits.MaxTags)})
+	}
+	if p.StaleFor < 0 {
+		errs = append(errs, &OptionError{"StaleFor", "must not be negative"})
+	}
+	if p.NegativeTTL < 0 {
+		errs = append(errs, &OptionError{"NegativeTTL", "must not be negative"})
+	}
+	if !(p.Jitter >= 0 && p.Jitter <= 1) { // nor NaN
+		errs = append(errs, &OptionError{"Jitter", "must be between 0 and 1"})
+	}
+	if !(p.EarlyRefresh >= 0 && p.EarlyRefresh <= maxEarlyRefresh) {
+		errs = append(errs, &OptionError{"EarlyRefresh", fmt.Sprintf("must be between 0 and %d", maxEarlyRefresh)})
+	}
+	if p.Fresh != nil && p.StaleFor > 0 {
+		errs = append(errs, &OptionError{"StaleFor", "must not be used together with Fresh, which says what may be served"})
+	}
+	if p.Fresh != nil && p.EarlyRefresh > 0 {
+		errs = append(errs, &OptionError{"EarlyRefresh", "must not be used together with Fresh, whose expiry it cannot know"})
 	}
 	for _, tag := range p.Tags {
 		if tag == "" || Size(len(tag)) > limits.MaxKeyBytes {
@@ -61,6 +103,22 @@ func (p Policy[T]) setOptions(value T) (opts SetOptions, store bool, err error) 
 		}
 	}
 	return opts, opts.TTL >= 0, nil
+}
+
+// refreshes reports whether entries need a stamp.
+func (p Policy[T]) refreshes() bool { return p.StaleFor > 0 || p.EarlyRefresh > 0 }
+
+// longest returns how long an entry can live in the storage at the most.
+func (p Policy[T]) longest(limit time.Duration) time.Duration {
+	if p.TTL == 0 || p.TTLOf != nil {
+		return limit
+	}
+	return min(limit, max(stretch(p.TTL, p.StaleFor, limit), p.NegativeTTL))
+}
+
+// stretch is ttl+by, but no more than limit, which ttl may exceed.
+func stretch(ttl, by, limit time.Duration) time.Duration {
+	return limit - max(0, limit-min(ttl, limit)-by)
 }
 
 // escapeName makes a cache's name end at the first ':' of a key, so that (name, key) → key of the

@@ -2,110 +2,188 @@ package cache
 
 import (
 	"context"
-	"log/slog"
+	"errors"
+	"math"
+	"sync"
+	"time"
 )
 
-// refresh is one load. Its fields are guarded by mu of Refreshing until done is closed.
-type refresh[T any] struct {
-	ctx     context.Context // whose values it has
-	load    func(context.Context) (T, error)
-	cancel  context.CancelFunc
-	waiting int
-	// void: nobody may be given its result, because Invalidate came since it began, or everybody left.
-	void bool
-	done chan struct{}
-	read *reading[T]
-	err  error
-}
+const (
+	// refreshPatience bounds a load in the background. It is as long as the longest lease that the
+	// strategies grant by default: what comes later is not stored.
+	refreshPatience = 30 * time.Second
+	// failurePause is for how long a key is left alone whose refresh failed, so that a database in
+	// trouble is not asked again by every hit.
+	failurePause = time.Second
+	// busyPause is for how long a key is left alone that somebody else is refreshing.
+	busyPause = 100 * time.Millisecond
+)
 
-// board returns the load that a caller is to wait for, and begins it where none runs. With forced, it
-// is one that has not begun yet. It may be void: then the caller comes back when it has ended. Callers
-// hold mu.
-func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T, error), forced bool) *refresh[T] {
-	f := r.running
-	if f == nil || forced {
-		if f = r.next; f == nil {
-			f = &refresh[T]{ctx: ctx, load: load, done: make(chan struct{})}
-			if r.running == nil {
-				r.begin(f)
-			} else {
-				r.next = f
-			}
+// verdict says what to do with an entry that was found.
+type verdict int
+
+const (
+	reload       verdict = iota // it must not be served
+	serve                       // it is good
+	serveStale                  // it is past its TTL; serve it, and refresh it
+	serveNothing                // it says that there is nothing
+)
+
+// judge decides about an entry.
+func (c *Cache[T]) judge(value T, e envelope) (verdict, error) {
+	if e.absent {
+		if c.policy.NegativeTTL > 0 {
+			return serveNothing, nil
+		}
+		return reload, nil
+	}
+	if e.expiry != 0 {
+		switch late := c.service.options.Clock.Now().UnixMilli() - e.expiry; {
+		case late >= c.policy.StaleFor.Milliseconds() && late >= 0:
+			return reload, nil
+		case late >= 0:
+			return serveStale, nil
 		}
 	}
-	f.waiting++
-	return f
+	fresh, err := c.fresh(value)
+	if err != nil || !fresh {
+		return reload, err
+	}
+	return serve, nil
 }
 
-// begin starts a load. Callers hold mu.
-func (r *Refreshing[T]) begin(f *refresh[T]) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(outsideScope(f.ctx)), r.options.Timeout)
-	f.cancel, r.running = cancel, f
-	go func() {
-		defer cancel()
-		read := &reading[T]{
-			began:   r.options.Clock.Now(),
-			derived: &memos{limit: r.options.MaxDerived, evict: true},
-		}
-		err := error(&PanicError{}) // stands where load ends the goroutine
-		defer func() { r.land(ctx, f, read, err) }()
-		read.value, err = protect(ctx, f.load)
-	}()
-}
+// maxSurprise is above -ln of the smallest number that 1-Float64 returns, 2^-53.
+const maxSurprise = 37
 
-// land ends a load, and begins the next one where somebody waits for it.
-func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T], err error) {
-	r.mu.Lock()
-	void := f.void
-	switch {
-	case void:
-	case err == nil:
-		f.read = read
-		r.latest.Store(read)
-		r.failures, r.err = 0, nil
-	default:
-		f.err, r.err = err, err
-		r.failures++
-		r.failed = r.options.Clock.Now()
-		if last := r.latest.Load(); last != nil {
-			known := *last
-			known.outdated = true
-			r.latest.Store(&known)
-		}
-	}
-	pause := r.backoff()
-	r.running = nil
-	if next := r.next; next != nil {
-		r.next = nil
-		r.begin(next)
-	}
-	close(f.done)
-	r.mu.Unlock()
-	if err != nil && !void {
-		r.options.Logger.WarnContext(ctx, "cache: a refreshing value could not be loaded",
-			slog.String("name", r.options.Name), slog.Duration("retry_in", pause), slog.Any("error", err))
-	}
-}
-
-// landed waits until f has ended, and reports false where the caller's context ended first. The last
-// caller who leaves takes the load along.
-func (r *Refreshing[T]) landed(ctx context.Context, f *refresh[T]) bool {
-	select {
-	case <-f.done:
-		return true
-	case <-ctx.Done():
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if f.waiting--; f.waiting > 0 {
+// early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named in
+// Policy. Far from the end that is certain without a random number.
+func (c *Cache[T]) early(s stamp) bool {
+	if c.policy.EarlyRefresh == 0 || s.took == 0 {
 		return false
 	}
-	switch f {
-	case r.running:
-		f.void = true
-		f.cancel()
-	case r.next:
-		r.next = nil
+	left := float64(time.UnixMilli(s.expiry).Sub(c.service.options.Clock.Now()))
+	scale := float64(s.took) * c.policy.EarlyRefresh
+	return left < scale*maxSurprise && left <= scale*-math.Log(1-c.random())
+}
+
+// keySet is a set of keys.
+type keySet struct {
+	mu   sync.Mutex
+	keys map[string]struct{}
+}
+
+// add reports whether key was not there yet.
+func (s *keySet) add(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.keys[key]; there {
+		return false
 	}
-	return false
+	if s.keys == nil {
+		s.keys = make(map[string]struct{})
+	}
+	s.keys[key] = struct{}{}
+	return true
+}
+
+func (s *keySet) remove(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.keys, key)
+}
+
+// refresh loads an entry again in the background, unless that is being done already. seen is the stamp of
+// the entry that was served. Nobody waits for a refresh: it is no flight. To a flight for the same key
+// it is what a load of another process is, because it has the lease.
+func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, load func(context.Context) (T, error)) {
+	s := c.service
+	if !c.refreshing.add(physical) {
+		return
+	}
+	select {
+	case s.refreshes <- struct{}{}:
+	default: // too many; a later hit tries again
+		c.refreshing.remove(physical)
+		return
+	}
+	_, _, ok := s.loads.start(outsideScope(ctx), func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, refreshPatience)
+		defer cancel()
+		pause := failurePause // stands where the loader ends the goroutine
+		defer func() {
+			<-s.refreshes
+			if pause > 0 {
+				time.AfterFunc(pause, func() { c.refreshing.remove(physical) })
+			} else {
+				c.refreshing.remove(physical)
+			}
+		}()
+		pause = c.reload(ctx, physical, seen, load)
+	})
+	if !ok { // the Service has stopped
+		<-s.refreshes
+		c.refreshing.remove(physical)
+	}
+}
+
+// reload is one refresh. It returns for how long the key should be left alone.
+func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load func(context.Context) (T, error)) (pause time.Duration) {
+	s := c.service
+	lease, err := c.lease(ctx, physical)
+	if err != nil {
+		return failurePause
+	}
+	if lease == nil {
+		return busyPause
+	}
+	loading := false
+	defer func() { // also when the loader ends the goroutine
+		if lease != nil { // not used
+			c.release(context.WithoutCancel(ctx), lease)
+		}
+		if loading {
+			s.counters.loadErrors.Add(1)
+		}
+	}()
+	// Since it was seen, the entry may have been refreshed, or revoked.
+	sealed, found, err := s.fetch(ctx, physical, c.tags, c.policy.TagsOf == nil)
+	if err != nil {
+		return failurePause
+	}
+	if e, err := c.shape.open(sealed, s.options.MaxValueBytes); !found || err != nil || e.stamp != seen {
+		return 0
+	}
+	owing := s.owed.failed.Load()
+	s.counters.loads.Add(1)
+	s.counters.refreshes.Add(1)
+	loading = true
+	began := time.Now()
+	value, err := protect(ctx, load)
+	loading = err != nil
+	switch kept := context.WithoutCancel(ctx); {
+	case err == nil || errors.Is(err, ErrNotFound) && c.policy.NegativeTTL > 0:
+		if s.owed.failed.Load() != owing { // see produce
+			s.counters.refused.Add(1)
+			return failurePause
+		}
+		used := lease
+		lease = nil
+		var how outcome
+		if err == nil {
+			how = c.fill(kept, used, value, time.Since(began))
+		} else if how = c.fillAbsent(kept, used); how != stored {
+			_ = c.delete(kept, physical) // what fails is owed
+		}
+		if how == failed {
+			return failurePause
+		}
+	case errors.Is(err, ErrNotFound):
+		_ = c.delete(kept, physical) // what fails is owed
+	default:
+		if !errors.Is(ctx.Err(), context.Canceled) { // by Stop
+			s.warn(ctx, &s.refreshWarning, "cache: a refresh failed; the last good values are served until they end", err)
+		}
+		return failurePause
+	}
+	return 0
 }

@@ -35,9 +35,10 @@ type Service struct {
 	breaker   breaker
 	owed      owed
 	outage    chan struct{} // has room for the loaders that may run while the strategy fails
+	refreshes chan struct{} // has room for the loaders that may run in the background
 
-	counters                                              counters
-	readWarning, fillWarning, corruptWarning, owedWarning throttle
+	counters                                                              counters
+	readWarning, fillWarning, corruptWarning, owedWarning, refreshWarning throttle
 }
 
 // The phases of a Service.
@@ -71,6 +72,8 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
 		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
 		outage:   make(chan struct{}, options.MaxConcurrentLoads),
+
+		refreshes: make(chan struct{}, options.MaxConcurrentLoads),
 	}
 	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {
@@ -106,7 +109,17 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	if err != nil || !found {
 		return false, err
 	}
-	if err := s.decode(s.shapeOf(t.Elem()), sealed, target); err != nil {
+	sh := s.shapeOf(t.Elem())
+	// An entry of a Cache can be past its TTL, or say that there is nothing.
+	e, err := sh.open(sealed, s.options.MaxValueBytes)
+	if err == nil && (e.absent || e.over(s.options.Clock)) {
+		s.counters.misses.Add(1)
+		return false, nil
+	}
+	if err == nil {
+		_, err = s.decode(sh, sealed, target)
+	}
+	if err != nil {
 		s.discard(ctx, physical, err)
 		return false, nil
 	}
@@ -125,7 +138,15 @@ func (s *Service) Set(ctx context.Context, key string, value any, opts SetOption
 	if err != nil {
 		return s.fail("set", err)
 	}
-	return s.set(ctx, physical, s.shapeOf(reflect.TypeOf(value)), value, opts)
+	if err := s.ready(); err != nil {
+		return s.fail("set", err)
+	}
+	opts, err = s.limit(opts)
+	var sealed []byte
+	if err == nil {
+		sealed, err = s.encode(s.shapeOf(reflect.TypeOf(value)), value, stamp{})
+	}
+	return s.set(ctx, physical, sealed, opts, err)
 }
 
 // Delete removes keys. It returns nil only when all of them are gone; otherwise, where the storage is to
@@ -185,20 +206,10 @@ func (s *Service) tags(tags []string) ([]string, error) {
 // read returns the entry of a physical key, still encoded. Where known, its tags are expected to be
 // tags. It counts misses and errors; the caller counts the hit once it could decode it.
 func (s *Service) read(ctx context.Context, physical string, tags []string, known bool) (sealed []byte, found bool, err error) {
-	defer s.recovered("get", &err)
 	if err := s.ready(); err != nil {
 		return nil, false, s.fail("get", err)
 	}
-	if err = s.mayHit(ctx); err == nil {
-		err = s.guarded(ctx, "get", func(bounded context.Context) (err error) {
-			if known && s.hinted != nil {
-				sealed, found, err = s.hinted.GetHinted(bounded, physical, tags)
-			} else {
-				sealed, found, err = s.strategy.Get(bounded, physical)
-			}
-			return err
-		})
-	}
+	sealed, found, err = s.fetch(ctx, physical, tags, known)
 	if err != nil {
 		s.counters.errors.Add(1)
 		return nil, false, s.fail("get", err)
@@ -209,6 +220,23 @@ func (s *Service) read(ctx context.Context, physical string, tags []string, know
 	return sealed, found, nil
 }
 
+// fetch is read without counting.
+func (s *Service) fetch(ctx context.Context, physical string, tags []string, known bool) (sealed []byte, found bool, err error) {
+	defer s.recovered("get", &err)
+	if err = s.mayHit(ctx); err != nil {
+		return nil, false, err
+	}
+	err = s.guarded(ctx, "get", func(bounded context.Context) (err error) {
+		if known && s.hinted != nil {
+			sealed, found, err = s.hinted.GetHinted(bounded, physical, tags)
+		} else {
+			sealed, found, err = s.strategy.Get(bounded, physical)
+		}
+		return err
+	})
+	return sealed, found, err
+}
+
 // discard deletes an entry that could not be decoded.
 func (s *Service) discard(ctx context.Context, physical string, cause error) {
 	s.counters.corrupt.Add(1)
@@ -217,14 +245,11 @@ func (s *Service) discard(ctx context.Context, physical string, cause error) {
 		errors.Join(cause, s.delete(ctx, s.options.MaxTTL, physical)))
 }
 
-func (s *Service) set(ctx context.Context, physical string, sh shape, value any, opts SetOptions) error {
-	if err := s.ready(); err != nil {
-		return s.fail("set", err)
-	}
-	sealed, opts, err := s.prepare(sh, value, opts)
-	if err != nil {
-		// The entry that should have been replaced must not stay readable.
-		err = errors.Join(err, s.delete(ctx, s.options.MaxTTL, physical))
+// set stores what was sealed. If refusal says that it cannot be, the entry that should have been replaced
+// must not stay readable.
+func (s *Service) set(ctx context.Context, physical string, sealed []byte, opts SetOptions, refusal error) (err error) {
+	if refusal != nil {
+		err = errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {
 			return s.leaser.Set(ctx, physical, sealed, opts)
@@ -238,11 +263,11 @@ func (s *Service) set(ctx context.Context, physical string, sh shape, value any,
 	return nil
 }
 
-// prepare encodes value and makes opts physical, within the limits.
-func (s *Service) prepare(sh shape, value any, opts SetOptions) (sealed []byte, physical SetOptions, err error) {
+// limit makes opts physical, within the limits.
+func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	switch {
 	case opts.TTL < 0:
-		return nil, opts, ErrInvalidTTL
+		return opts, ErrInvalidTTL
 	case opts.TTL == 0:
 		opts.TTL = s.options.DefaultTTL
 	}
@@ -250,13 +275,10 @@ func (s *Service) prepare(sh shape, value any, opts SetOptions) (sealed []byte, 
 		opts.TTL = s.options.MaxTTL
 	}
 	if len(opts.Tags) > s.options.MaxTags {
-		return nil, opts, ErrTooManyTags
+		return opts, ErrTooManyTags
 	}
-	if opts.Tags, err = s.tags(opts.Tags); err != nil {
-		return nil, opts, err
-	}
-	sealed, err = s.encode(sh, value)
-	return sealed, opts, err
+	opts.Tags, err = s.tags(opts.Tags)
+	return opts, err
 }
 
 // delete removes the entries of physical keys, none of which lives longer than bound.

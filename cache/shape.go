@@ -35,13 +35,20 @@ func (s *Service) shapeOf(t reflect.Type) shape {
 	return sh
 }
 
-// encode returns value in its envelope.
-func (s *Service) encode(sh shape, value any) (sealed []byte, err error) {
+// encode returns value in its envelope, with a stamp if that has an expiry.
+func (s *Service) encode(sh shape, value any, timed stamp) (sealed []byte, err error) {
 	defer asPanicError(&err)
 	sealed = append(make([]byte, 0, 256), envelopeFormat, sh.tag)
+	if timed.expiry != 0 {
+		sealed[0] = envelopeTimed
+		sealed = timed.append(sealed)
+	}
+	header := len(sealed)
 	if sh.self {
 		if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() {
-			sealed[0] = envelopeNil
+			if sealed[0] = envelopeNil; timed.expiry != 0 {
+				sealed[0] = envelopeTimedNil
+			}
 			return sealed, nil
 		}
 		self, ok := value.(encoding.BinaryAppender)
@@ -57,24 +64,27 @@ func (s *Service) encode(sh shape, value any) (sealed []byte, err error) {
 	if err != nil {
 		return nil, &codecError{ErrEncoding, err}
 	}
-	if Size(len(sealed)-envelopeBytes) > s.options.MaxValueBytes {
+	if Size(len(sealed)-header) > s.options.MaxValueBytes {
 		return nil, ErrValueTooLarge
 	}
 	return sealed, nil
 }
 
-// decode fills target, a pointer to a value of the shape's type, from what encode made. It may keep
-// a reference to sealed.
-func (s *Service) decode(sh shape, sealed []byte, target any) (err error) {
+// decode fills target, a pointer to a value of the shape's type, from what encode made; it leaves
+// target alone where the envelope says that there is nothing. It may keep a reference to sealed.
+func (s *Service) decode(sh shape, sealed []byte, target any) (e envelope, err error) {
 	defer asPanicError(&err)
-	if sh.isNil(sealed) {
+	if e, err = sh.open(sealed, s.options.MaxValueBytes); err != nil || e.absent {
+		return e, err
+	}
+	if e.null {
 		reflect.ValueOf(target).Elem().SetZero()
-		return nil
+		return e, nil
 	}
-	payload, err := openEnvelope(sealed, sh.tag, s.options.MaxValueBytes)
-	if err != nil {
-		return err
-	}
+	return e, s.decodePayload(sh, e.payload, target)
+}
+
+func (s *Service) decodePayload(sh shape, payload []byte, target any) error {
 	switch {
 	case !sh.self:
 		if err := s.options.Codec.Unmarshal(payload, target); err != nil {
@@ -103,11 +113,6 @@ func decodeSelf(sh shape, payload []byte, target any) (err error) {
 		return &codecError{errForeign, err}
 	}
 	return nil
-}
-
-// isNil reports whether sealed is a nil pointer to a type that encodes itself.
-func (sh shape) isNil(sealed []byte) bool {
-	return sh.pointed != nil && sh.self && len(sealed) == envelopeBytes && sealed[0] == envelopeNil && sealed[1] == sh.tag
 }
 
 // asPanicError turns a panic of foreign code into an error: no panic crosses this package's API.

@@ -16,7 +16,11 @@ type Stats struct {
 	Errors  uint64 `json:"errors"`  // reads that failed; GetOrLoad treats them as misses
 	Corrupt uint64 `json:"corrupt"` // entries found but foreign or damaged; they count as misses too
 
+	StaleHits    uint64 `json:"stale_hits"`    // hits past the TTL, because of Policy.StaleFor
+	NegativeHits uint64 `json:"negative_hits"` // reads that found that there is nothing, because of Policy.NegativeTTL; neither hits nor misses
+
 	Loads         uint64 `json:"loads"`          // loader calls of GetOrLoad
+	Refreshes     uint64 `json:"refreshes"`      // those of them that ran in the background
 	LoadErrors    uint64 `json:"load_errors"`    // those that failed
 	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
 	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
@@ -44,6 +48,7 @@ type counters struct {
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
 	rejectedLoads, shortCircuited          atomic.Uint64
+	staleHits, negativeHits, refreshes     atomic.Uint64
 }
 
 // Stats returns a snapshot. Safe for concurrent use.
@@ -51,6 +56,7 @@ func (s *Service) Stats() Stats {
 	c := &s.counters
 	return Stats{
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(), Corrupt: c.corrupt.Load(),
+		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
 		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
@@ -67,12 +73,15 @@ var instruments = []struct {
 	outcomes          map[string]func(*counters) *atomic.Uint64
 }{
 	{"fxcache.reads", "Reads of entries.", map[string]func(*counters) *atomic.Uint64{
-		"hit":     func(c *counters) *atomic.Uint64 { return &c.hits },
-		"miss":    func(c *counters) *atomic.Uint64 { return &c.misses },
-		"error":   func(c *counters) *atomic.Uint64 { return &c.errors },
-		"corrupt": func(c *counters) *atomic.Uint64 { return &c.corrupt },
+		"hit":      func(c *counters) *atomic.Uint64 { return &c.hits },
+		"miss":     func(c *counters) *atomic.Uint64 { return &c.misses },
+		"error":    func(c *counters) *atomic.Uint64 { return &c.errors },
+		"corrupt":  func(c *counters) *atomic.Uint64 { return &c.corrupt },
+		"stale":    func(c *counters) *atomic.Uint64 { return &c.staleHits },
+		"negative": func(c *counters) *atomic.Uint64 { return &c.negativeHits },
 	}},
 	{"fxcache.loads", "Loader calls.", map[string]func(*counters) *atomic.Uint64{
+		"background":    func(c *counters) *atomic.Uint64 { return &c.refreshes },
 		"started":       func(c *counters) *atomic.Uint64 { return &c.loads },
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
 		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },

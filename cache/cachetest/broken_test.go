@@ -18,6 +18,8 @@ type broken struct {
 	fill       func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error)
 	release    func(lease *cache.Lease) error
 	clear      func() error
+	getMany    func(ctx context.Context, keys []string) []cache.Result
+	setMany    func(ctx context.Context, items []cache.Item) []error
 	init       func() error
 	destroy    func() error
 }
@@ -83,6 +85,20 @@ func (b *broken) Clear(ctx context.Context) error {
 		return b.clear()
 	}
 	return b.reference.Clear(ctx)
+}
+
+func (b *broken) GetMany(ctx context.Context, keys, tags []string) []cache.Result {
+	if b.getMany != nil {
+		return b.getMany(ctx, keys)
+	}
+	return b.reference.GetMany(ctx, keys, tags)
+}
+
+func (b *broken) SetMany(ctx context.Context, items []cache.Item) []error {
+	if b.setMany != nil {
+		return b.setMany(ctx, items)
+	}
+	return b.reference.SetMany(ctx, items)
 }
 
 // Init runs the replacement after the real one.

@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -13,6 +14,7 @@ var (
 	_ cache.Clearer     = (*recorded)(nil)
 	_ cache.Unwrapper   = (*recorded)(nil)
 	_ cache.Leaser      = (*recordedLeaser)(nil)
+	_ cache.Batcher     = recordedBatcher{}
 )
 
 // recorded is the strategy that Record puts around one without leases.
@@ -119,6 +121,39 @@ func (s *recordedLeaser) Release(ctx context.Context, lease *cache.Lease) error 
 	return s.recorder.do(ctx, Operation{Name: OpRelease, Keys: keysOf(lease)}, func() error {
 		return s.leaser.Release(ctx, lease)
 	})
+}
+
+// recordedBatcher is what Record adds for a strategy that takes many keys at once. A planned failure fails
+// each of them.
+type recordedBatcher struct {
+	recorder *Recorder
+	batcher  cache.Batcher
+}
+
+func (s recordedBatcher) GetMany(ctx context.Context, keys, tags []string) (results []cache.Result) {
+	err := s.recorder.do(ctx, Operation{Name: OpGetMany, Keys: keys, Tags: tags}, func() error {
+		results = s.batcher.GetMany(ctx, keys, tags)
+		return nil
+	})
+	if err != nil {
+		results = slices.Repeat([]cache.Result{{Err: err}}, len(keys))
+	}
+	return results
+}
+
+func (s recordedBatcher) SetMany(ctx context.Context, items []cache.Item) (failures []error) {
+	keys := make([]string, len(items))
+	for i, item := range items {
+		keys[i] = item.Key
+	}
+	err := s.recorder.do(ctx, Operation{Name: OpSetMany, Keys: keys}, func() error {
+		failures = s.batcher.SetMany(ctx, items)
+		return nil
+	})
+	if err != nil {
+		failures = slices.Repeat([]error{err}, len(items))
+	}
+	return failures
 }
 
 func keysOf(lease *cache.Lease) []string {

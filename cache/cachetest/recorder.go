@@ -21,6 +21,8 @@ const (
 	OpFill       = "fill"
 	OpRelease    = "release"
 	OpClear      = "clear"
+	OpGetMany    = "get_many"
+	OpSetMany    = "set_many"
 )
 
 // Operation is one call that a Recorder saw.
@@ -31,7 +33,7 @@ type Operation struct {
 	Keys []string
 	// Tags are those of the call.
 	Tags []string
-	// TTL is that of a Set or Fill.
+	// TTL is that of a Set or Fill; not of a SetMany, whose items have TTLs and tags of their own.
 	TTL time.Duration
 	// Err is what the call returned. It is nil while the call is still running.
 	Err error
@@ -55,13 +57,26 @@ type faults struct {
 }
 
 // Record returns a strategy that does what inner does, and the Recorder that watches it. The
-// strategy is a cache.Leaser if inner is. It is never cache.Local, so that deadlines apply; it
+// strategy is a cache.Leaser and a cache.Batcher if inner is. It is never cache.Local, so that deadlines apply; it
 // passes Init, Destroy and Clear on, and returns cache.ErrUnsupported from Clear if inner has none.
 func Record(inner cache.Strategy) (cache.Strategy, *Recorder) {
 	r := &Recorder{faults: make(map[string]*faults)}
 	strategy := &recorded{r, inner}
-	if leaser, ok := inner.(cache.Leaser); ok {
+	batcher, batches := inner.(cache.Batcher)
+	leaser, leases := inner.(cache.Leaser)
+	switch {
+	case leases && batches:
+		return struct {
+			*recordedLeaser
+			recordedBatcher
+		}{&recordedLeaser{strategy, leaser}, recordedBatcher{r, batcher}}, r
+	case leases:
 		return &recordedLeaser{strategy, leaser}, r
+	case batches:
+		return struct {
+			*recorded
+			recordedBatcher
+		}{strategy, recordedBatcher{r, batcher}}, r
 	}
 	return strategy, r
 }
@@ -147,7 +162,7 @@ func (r *Recorder) plan(name string, change func(f *faults)) {
 // mustKnow panics because a test that waits for a misspelt operation would prove nothing.
 func mustKnow(name string) {
 	switch name {
-	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpFill, OpRelease, OpClear:
+	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpFill, OpRelease, OpClear, OpGetMany, OpSetMany:
 	default:
 		panic(fmt.Sprintf("cachetest: there is no operation %q", name))
 	}

@@ -33,6 +33,24 @@ func TestRecordImplementsWhatInnerDoes(t *testing.T) {
 			t.Error("a recorded strategy is Local, so that no deadline would apply")
 		}
 	}
+	if _, ok := leaser.(cache.Batcher); !ok {
+		t.Error("the recorded Batcher is no Batcher")
+	}
+	if _, ok := plain.(cache.Batcher); ok {
+		t.Error("a recorded strategy that is no Batcher is one")
+	}
+	for _, strategy := range []cache.Strategy{struct {
+		null
+		cache.Batcher
+	}{}, struct{ cache.Leaser }{}} {
+		recorded, _ := cachetest.Record(strategy)
+		_, leases := recorded.(cache.Leaser)
+		_, batches := recorded.(cache.Batcher)
+		_, leased := strategy.(cache.Leaser)
+		if leases != leased || batches == leased {
+			t.Errorf("recorded %T: a Leaser: %t, a Batcher: %t", strategy, leases, batches)
+		}
+	}
 	if inner := plain.(cache.Unwrapper).Unwrap(); inner != (null{}) {
 		t.Errorf("Unwrap = %v", inner)
 	}
@@ -60,6 +78,9 @@ func TestRecorderSeesOperations(t *testing.T) {
 	_ = leaser.Release(ctx, nil)
 	_ = strategy.(cache.Clearer).Clear(ctx)
 	_ = strategy.Set(ctx, "ns:a", nil, cache.SetOptions{})
+	batcher := strategy.(cache.Batcher)
+	_ = batcher.SetMany(ctx, []cache.Item{{Key: "ns:e", Options: opts}, {Key: "ns:f", Options: opts}})
+	_ = batcher.GetMany(ctx, []string{"ns:e", "ns:f"}, []string{"ns:tag"})
 
 	want := []cachetest.Operation{
 		{Name: cachetest.OpSet, Keys: []string{"ns:a"}, Tags: []string{"ns:tag"}, TTL: time.Minute},
@@ -73,6 +94,8 @@ func TestRecorderSeesOperations(t *testing.T) {
 		{Name: cachetest.OpRelease},
 		{Name: cachetest.OpClear},
 		{Name: cachetest.OpSet, Keys: []string{"ns:a"}, Err: cache.ErrInvalidTTL},
+		{Name: cachetest.OpSetMany, Keys: []string{"ns:e", "ns:f"}},
+		{Name: cachetest.OpGetMany, Keys: []string{"ns:e", "ns:f"}, Tags: []string{"ns:tag"}},
 	}
 	got := recorder.Operations()
 	if !reflect.DeepEqual(got, want) {

@@ -14,6 +14,7 @@ var (
 	_ cache.Initializer = (*reference)(nil)
 	_ cache.Destroyer   = (*reference)(nil)
 	_ cache.Clearer     = (*reference)(nil)
+	_ cache.Batcher     = (*reference)(nil)
 )
 
 // reference is a strategy that is correct because it is simple: one map, one mutex, and a sequence
@@ -130,6 +131,22 @@ func (r *reference) set(key string, value []byte, opts cache.SetOptions) error {
 	r.order = append(r.order, e)
 	r.used += len(value)
 	return nil
+}
+
+func (r *reference) GetMany(ctx context.Context, keys, _ []string) []cache.Result {
+	results := make([]cache.Result, len(keys))
+	for i, key := range keys {
+		results[i].Value, results[i].Found, results[i].Err = r.Get(ctx, key)
+	}
+	return results
+}
+
+func (r *reference) SetMany(ctx context.Context, items []cache.Item) []error {
+	failures := make([]error, len(items))
+	for i, item := range items {
+		failures[i] = r.Set(ctx, item.Key, item.Value, item.Options)
+	}
+	return failures
 }
 
 func (r *reference) remove(key string) {

@@ -60,6 +60,7 @@ var topics = []topic{
 	{name: "TTL", checks: ttls, applies: retains},
 	{name: "Tags", checks: tagging, applies: retains},
 	{name: "Names", checks: names, applies: retains},
+	{name: "Batches", checks: batches, applies: retains},
 	{name: "Leases", checks: leasing, applies: leases},
 	{name: "HeldLoader", checks: heldLoader, applies: leases},
 	{name: "Races", checks: races, applies: retains},

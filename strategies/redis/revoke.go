@@ -89,8 +89,12 @@ func (r revocation) apart(unlink func(keys []string) error) error {
 	return unlink(r.read)
 }
 
-// maxRevoking is how many revocations are under way at a time; others wait.
-const maxRevoking = 256
+// maxRevoking is how many revocations are under way at a time, and maxBatching how many batches of reads or
+// writes; others wait.
+const (
+	maxRevoking = 256
+	maxBatching = 64
+)
 
 // revoke returns nil only when every lane has applied it. What failed can be repeated as a whole. It is
 // always tried, also where reads are not (see gate), and nevertheless keeps its deadline: what rueidis
@@ -122,21 +126,31 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 
 // detached is pipelined, but not beyond the end of ctx.
 func (st *store) detached(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
-	select {
-	case st.revoking <- struct{}{}:
-		result := make(chan []error, 1)
-		go func() {
-			defer func() { <-st.revoking }()
-			result <- st.pipelined(ctx, conn, lanes)
-		}()
-		select {
-		case errs := <-result:
-			return errs
-		case <-ctx.Done():
-		}
-	case <-ctx.Done():
+	errs, ok := inTime(ctx, st.revoking, func() []error { return st.pipelined(ctx, conn, lanes) })
+	if !ok {
+		return slices.Repeat([]error{ctx.Err()}, len(lanes))
 	}
-	return slices.Repeat([]error{ctx.Err()}, len(lanes))
+	return errs
+}
+
+// inTime returns what work does, or false when ctx ends before. Work then goes on, and keeps its room.
+func inTime[T any](ctx context.Context, room chan struct{}, work func() T) (result T, ok bool) {
+	select {
+	case room <- struct{}{}:
+	case <-ctx.Done():
+		return result, false
+	}
+	done := make(chan T, 1)
+	go func() {
+		defer func() { <-room }()
+		done <- work()
+	}()
+	select {
+	case result = <-done:
+		return result, true
+	case <-ctx.Done():
+		return result, false
+	}
 }
 
 // pipelined runs in all lanes at once, and again where that was not possible as it is.

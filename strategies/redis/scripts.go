@@ -34,20 +34,35 @@ const (
 
 // scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
 var (
-	getScript     = rueidis.NewLuaScriptReadOnly(readsOnly + goodLua + getLua)
+	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
-	storeScript   = rueidis.NewLuaScript(writes + storeLua)
+	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(always + releaseLua)
 )
 
 // markText is sent as it is: it is needed seldom.
 var markText = always + markLua
 
-// invalidateText runs in many lanes at once, in a pipeline of our own making.
+// These run many times at once, in a pipeline of our own making.
 var (
+	getText        = readsOnly + goodLua + getLua
+	getSHA         = nameOf(getText)
+	storeText      = writes + storeLua
+	storeSHA       = nameOf(storeText)
 	invalidateText = always + invalidateLua
-	invalidateSHA  = func() string {
-		digest := sha1.Sum([]byte(invalidateText)) //nolint:gosec // as above
-		return hex.EncodeToString(digest[:])
-	}()
+	invalidateSHA  = nameOf(invalidateText)
 )
+
+// nameOf is what Redis calls a script.
+func nameOf(text string) string {
+	digest := sha1.Sum([]byte(text)) //nolint:gosec // as above
+	return hex.EncodeToString(digest[:])
+}
+
+func evalsha(conn rueidis.Client, sha string, call rueidis.LuaExec) rueidis.Completed {
+	return conn.B().Evalsha().Sha1(sha).Numkeys(int64(len(call.Keys))).Key(call.Keys...).Arg(call.Args...).Build()
+}
+
+func eval(conn rueidis.Client, text string, call rueidis.LuaExec) rueidis.Completed {
+	return conn.B().Eval().Script(text).Numkeys(int64(len(call.Keys))).Key(call.Keys...).Arg(call.Args...).Build()
+}

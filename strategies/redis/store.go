@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -64,26 +65,11 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 		return false, err
 	}
 	defer o.end()
-	ttl, err := milliseconds(opts.TTL)
-	if err == nil && len(opts.Tags) > maxTags {
-		err = cache.ErrTooManyTags
-	}
+	call, err := o.storing(o.place, value, opts, g)
 	if err != nil {
 		return false, errors.Join(err, s.Delete(ctx, key))
 	}
-	fixed := appendFixed(make([]byte, 0, 9), o.clock.Now().UnixMilli()+ttl)
-	tags := distinct(opts.Tags)
-	random := nonces(len(tags))
-	keys := append(make([]string, 0, 3+len(tags)), o.value(), o.lease(), o.ledger())
-	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
-		strconv.FormatInt(ttl, 10), string(fixed), string(value))
-	for i, tag := range tags {
-		_, name := split(tag)
-		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
-		keys = append(keys, o.tags()+name)
-		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
-	}
-	n, err := storeScript.Exec(o.ctx, o.conn, keys, args).AsInt64()
+	n, err := storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args).AsInt64()
 	if err = o.answered(err); err != nil {
 		var answer *ServerError
 		if errors.As(err, &answer) {
@@ -95,6 +81,30 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	return n == 1, nil
 }
 
+// storing is the call of the script that stores an entry.
+func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
+	ttl, err := milliseconds(opts.TTL)
+	if err == nil && len(opts.Tags) > maxTags {
+		err = cache.ErrTooManyTags
+	}
+	if err != nil {
+		return call, err
+	}
+	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
+	tags := distinct(opts.Tags)
+	random := nonces(len(tags))
+	keys := append(make([]string, 0, 3+len(tags)), k.value(), k.lease(), k.ledger())
+	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
+		strconv.FormatInt(ttl, 10), string(fixed), string(value))
+	for i, tag := range tags {
+		_, name := split(tag)
+		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
+		keys = append(keys, k.tags()+name)
+		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
+	}
+	return rueidis.LuaExec{Keys: keys, Args: args}, nil
+}
+
 // get reads the entry: with the script, which teaches its tags, unless they are known.
 func (o *operation) get() ([]byte, bool, error) {
 	if wanted := o.learned.recall(o.key); wanted != nil {
@@ -104,20 +114,28 @@ func (o *operation) get() ([]byte, bool, error) {
 		}
 		o.learned.forget(o.key)
 	}
-	raw, err := getScript.Exec(o.ctx, o.conn, []string{o.value()}, []string{o.tags()}).AsBytes()
+	reply := getScript.Exec(o.ctx, o.conn, []string{o.value()}, []string{o.tags()})
+	value, found, err := o.scripted(o.key, o.place, reply)
+	o.heard(o.begin.lane, err, time.Since(o.began))
+	return value, found, err
+}
+
+// scripted judges what the script answered, and learns the entry's tags.
+func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byte, bool, error) {
+	raw, err := reply.AsBytes()
 	if rueidis.IsRedisNil(err) {
-		o.worked()
+		st.worked()
 		return nil, false, nil
 	}
-	if err = o.answered(err); err != nil {
+	if err = st.answered(err); err != nil {
 		return nil, false, err
 	}
-	if !o.alive(raw) {
+	if !st.alive(raw) {
 		return nil, false, nil
 	}
 	payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
 	if ok {
-		o.learned.note(o.key, o.place, raw)
+		st.learned.note(key, k, raw)
 	}
 	return payload, ok, nil
 }

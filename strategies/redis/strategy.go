@@ -36,13 +36,15 @@ type store struct {
 	ledgerTTL string // ms
 	replicas  int
 	learned   *learned
-	gates     []gate        // by lane
-	revoking  chan struct{} // has room for the revocations under way
+	gates     []gate // by lane
+	// revoking and batching have room for what is under way.
+	revoking, batching chan struct{}
 }
 
 var (
 	_ cache.Leaser      = (*Strategy)(nil)
 	_ cache.Hinted      = (*Strategy)(nil)
+	_ cache.Batcher     = (*Strategy)(nil)
 	_ cache.Initializer = (*Strategy)(nil)
 	_ cache.Destroyer   = (*Strategy)(nil)
 )
@@ -80,7 +82,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		return err
 	}
 	st := &store{
-		learned: newLearned(), revoking: make(chan struct{}, maxRevoking),
+		learned: newLearned(), revoking: make(chan struct{}, maxRevoking), batching: make(chan struct{}, maxBatching),
 		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		prefix:    service.KeyPrefix(),
 		names:     newNames(s.options.lanes()),

@@ -1,0 +1,251 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Batcher is an optional part of a Strategy: many entries in one round trip for each node of the storage.
+// For a Strategy without it, Service asks for one entry after the other. It uses SetMany only where
+// the Strategy is a Leaser too.
+type Batcher interface {
+	// GetMany is Get for each of keys; the result at i belongs to keys[i], and its bytes to the caller
+	// alone, also where a key is there twice. tags, where not nil, is a hint as for [Hinted].
+	GetMany(ctx context.Context, keys []string, tags []string) []Result
+	// SetMany is Set for each of items, whose keys differ; the error at i belongs to items[i]. One that
+	// is refused hides the previous value, as in Set, and stops none of the others. It keeps no reference to
+	// items.
+	SetMany(ctx context.Context, items []Item) []error
+}
+
+// Result is what Get returns, for one of many keys.
+type Result struct {
+	Value []byte
+	Found bool
+	Err   error
+}
+
+// Item is what Set takes, for one of many keys.
+type Item struct {
+	Key     string
+	Value   []byte
+	Options SetOptions
+}
+
+// BatchError says which of many keys failed. It is found with errors.As in what GetMany and SetMany
+// return; errors.Is finds the causes. Its text does not hold the keys.
+type BatchError struct {
+	// Failed has the error of each key that failed.
+	Failed map[string]error `json:"-"`
+	// Of is how many keys there were.
+	Of int
+}
+
+// Error implements error.
+func (e *BatchError) Error() string {
+	for _, key := range slices.Sorted(maps.Keys(e.Failed)) {
+		return fmt.Sprintf("%d of %d keys failed, one of them with: %v", len(e.Failed), e.Of, e.Failed[key])
+	}
+	return fmt.Sprintf("0 of %d keys failed", e.Of)
+}
+
+// GoString keeps the keys out of %#v.
+func (e *BatchError) GoString() string { return fmt.Sprintf("&cache.BatchError{%q}", e.Error()) }
+
+// Unwrap returns the causes, for errors.Is and errors.As.
+func (e *BatchError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
+
+// batch is the outcome of many keys in the making.
+type batch struct {
+	service *Service
+	op      string
+	of      int
+	failed  map[string]error
+}
+
+func (b *batch) fail(key string, err error) {
+	if b.failed == nil {
+		b.failed = make(map[string]error)
+	}
+	b.failed[key] = err
+}
+
+func (b *batch) err() error {
+	if len(b.failed) == 0 {
+		return nil
+	}
+	return b.service.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
+}
+
+// GetMany is Get for many keys: what was found, by key, in one round trip for each node of the storage
+// where the strategy is a [Batcher]. Where some keys fail, the others are returned beside a [BatchError].
+func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, error) {
+	if err := c.service.ready(); err != nil {
+		return nil, c.service.fail("get", err)
+	}
+	values := make(map[string]T, len(keys))
+	b := batch{service: c.service, op: "get"}
+	names, physical := make([]string, 0, len(keys)), make([]string, 0, len(keys))
+	asked := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		if _, twice := asked[key]; twice {
+			continue
+		}
+		asked[key] = struct{}{}
+		name, err := c.key(key)
+		if err != nil {
+			b.fail(key, err)
+			continue
+		}
+		names, physical = append(names, key), append(physical, name)
+	}
+	b.of = len(asked)
+	for i, r := range c.service.readMany(ctx, physical, c.tags, c.policy.TagsOf == nil) {
+		if r.Err != nil {
+			b.fail(names[i], r.Err)
+			continue
+		}
+		if !r.Found {
+			continue
+		}
+		value, e, err := c.decode(r.Value)
+		if err != nil {
+			c.service.discard(ctx, physical[i], err)
+		} else if c.counted(e) {
+			values[names[i]] = value
+		}
+	}
+	return values, b.err()
+}
+
+// SetMany is Set for many keys, in one round trip for each node of the storage where the strategy is a
+// [Batcher]. Where some fail, a [BatchError] says which; the others are stored.
+func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
+	s := c.service
+	if err := s.ready(); err != nil {
+		return s.fail("set", err)
+	}
+	b := batch{service: s, op: "set", of: len(values)}
+	items, names := make([]Item, 0, len(values)), make([]string, 0, len(values))
+	for key, value := range values {
+		physical, err := c.key(key)
+		if err != nil {
+			b.fail(key, err)
+			continue
+		}
+		sealed, opts, store, err := c.seal(value, 0)
+		if err != nil || !store {
+			// What should have been replaced goes.
+			if err = errors.Join(err, c.delete(ctx, physical)); err != nil {
+				b.fail(key, err)
+			}
+			continue
+		}
+		items, names = append(items, Item{physical, sealed, opts}), append(names, key)
+	}
+	for i, err := range s.writeMany(ctx, items) {
+		if err != nil {
+			b.fail(names[i], err)
+		}
+	}
+	if n := len(b.failed); n > 0 {
+		s.counters.setErrors.Add(uint64(n))
+	}
+	return b.err()
+}
+
+// readMany is read for many keys. The result at i belongs to physical[i].
+func (s *Service) readMany(ctx context.Context, physical, tags []string, known bool) []Result {
+	results := make([]Result, len(physical))
+	if batcher, ok := s.strategy.(Batcher); ok && len(physical) > 0 {
+		if err := s.fetchMany(ctx, batcher, physical, tags, known, results); err != nil {
+			for i := range results {
+				results[i] = Result{Err: err}
+			}
+		}
+	} else {
+		for i, name := range physical {
+			r := &results[i]
+			r.Value, r.Found, r.Err = s.fetch(ctx, name, tags, known)
+		}
+	}
+	for _, r := range results {
+		switch {
+		case r.Err != nil:
+			s.counters.errors.Add(1)
+		case !r.Found:
+			s.counters.misses.Add(1)
+		}
+	}
+	return results
+}
+
+// fetchMany is fetch for many keys. For the circuit breaker it is one operation, which fails where no key
+// succeeds.
+func (s *Service) fetchMany(ctx context.Context, batcher Batcher, physical, tags []string, known bool, results []Result) error {
+	if err := s.mayHit(ctx); err != nil {
+		return err
+	}
+	switch {
+	case !known:
+		tags = nil
+	case tags == nil:
+		tags = []string{} // none are expected
+	}
+	return s.guarded(ctx, "get", func(bounded context.Context) error {
+		if err := whole(results, batcher.GetMany(bounded, physical, tags)); err != nil {
+			return err
+		}
+		failures := 0
+		for i, r := range results {
+			if r.Err != nil {
+				failures++
+				results[i] = Result{Err: s.cause(ctx, r.Err)}
+			}
+		}
+		if failures == len(results) {
+			return results[0].Err
+		}
+		return nil
+	})
+}
+
+// writeMany is set for many items. The error at i belongs to items[i].
+func (s *Service) writeMany(ctx context.Context, items []Item) []error {
+	failures := make([]error, len(items))
+	batcher, ok := s.leaser.(Batcher) // not behind a fence, which would not see the keys
+	if ok && len(items) > 0 {
+		err := s.call(ctx, "set", func(bounded context.Context) error {
+			return whole(failures, batcher.SetMany(bounded, items))
+		})
+		for i := range failures {
+			if failures[i] = s.cause(ctx, failures[i]); err != nil {
+				failures[i] = err
+			}
+		}
+	} else {
+		for i, item := range items {
+			failures[i] = s.call(ctx, "set", func(ctx context.Context) error {
+				return s.leaser.Set(ctx, item.Key, item.Value, item.Options)
+			})
+		}
+	}
+	for _, err := range failures {
+		if err == nil {
+			s.counters.sets.Add(1)
+		}
+	}
+	return failures
+}
+
+// whole copies an answer that must have one part for each of dst.
+func whole[P any](dst, answer []P) error {
+	if len(answer) != len(dst) {
+		return fmt.Errorf("the strategy answered for %d of %d keys", len(answer), len(dst))
+	}
+	copy(dst, answer)
+	return nil
+}

@@ -1,0 +1,202 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+func remembered() cache.Policy[int] {
+	return cache.Policy[int]{TTL: time.Hour, NegativeTTL: time.Minute, Tags: []string{"static"}, TagsOf: func(int) []string { return []string{"learned"} }}
+}
+
+// nothing is a loader that finds nothing.
+func nothing(context.Context) (int, error) { return 0, fmt.Errorf("user: %w", cache.ErrNotFound) }
+
+func mustFindNothing(t *testing.T, c *cache.Cache[int], load func(context.Context) (int, error)) {
+	t.Helper()
+	if got, err := c.GetOrLoad(t.Context(), "k", load); got != 0 || !errors.Is(err, cache.ErrNotFound) {
+		t.Errorf("GetOrLoad = %v, %v, want ErrNotFound", got, err)
+	}
+	if got, found, err := c.Get(t.Context(), "k"); got != 0 || found || err != nil {
+		t.Errorf("Get = %v, %v, %v, want a miss", got, found, err)
+	}
+}
+
+// That there is nothing is remembered for NegativeTTL.
+func TestNegativeTTL(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, kind.make(t), cache.Options{})
+			c := newCache(t, service, "c", remembered())
+			mustFindNothing(t, c, nothing)
+			if !kind.stores {
+				return
+			}
+			pass(time.Minute - time.Millisecond)
+			mustFindNothing(t, c, unexpected[int](t))
+			if stats := service.Stats(); stats.NegativeHits != 3 || stats.Hits != 0 || stats.Misses != 1 || stats.Filled != 1 || stats.Corrupt != 0 {
+				t.Errorf("%s: %+v", kind.name, stats)
+			}
+			if n := recorder.Count(cachetest.OpDelete); n != 0 {
+				t.Errorf("%d deletions", n)
+			}
+			if kind.name == "leases" { // the other storage of these keeps entries for ever
+				pass(time.Millisecond)
+				mustGet(t, c, value(1), 1)
+			}
+		})
+	}
+}
+
+// Whatever ends or replaces an entry ends that there is nothing.
+func TestNegativeEntryEnds(t *testing.T) {
+	t.Parallel()
+	ends := map[string]func(ctx context.Context, s *cache.Service, c *cache.Cache[int]) error{
+		"Set": func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error { return c.Set(ctx, "k", 1) },
+		"Update": func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
+			_, err := c.Update(ctx, "k", value(1))
+			return err
+		},
+	}
+	for _, how := range invalidations {
+		if how.name != "learned tag" { // nothing was loaded that it could be learned from
+			ends[how.name] = how.revoke
+		}
+	}
+	for _, kind := range kinds[:2] {
+		for name, end := range ends {
+			service := start(t, kind.make(t), cache.Options{})
+			c := newCache(t, service, "c", remembered())
+			mustFindNothing(t, c, nothing)
+			if err := end(t.Context(), service, c); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.GetOrLoad(t.Context(), "k", value(1)); got != 1 || err != nil {
+				t.Errorf("%s, %s: GetOrLoad = %v, %v", kind.name, name, got, err)
+			}
+		}
+	}
+}
+
+// A row that is created while a loader finds nothing, and revoked, is found: the answer of before is
+// not stored, and not given to who came after.
+func TestCreationBeatsNegativeFill(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		for _, how := range invalidations {
+			if how.name == "learned tag" {
+				continue
+			}
+			t.Run(kind.name+"/"+how.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					service := start(t, kind.make(t), cache.Options{})
+					c := newCache(t, service, "c", remembered())
+					release := make(chan struct{})
+					old := async(func() (int, error) {
+						return c.GetOrLoad(t.Context(), "k", func(ctx context.Context) (int, error) { <-release; return nothing(ctx) })
+					})
+					synctest.Wait()
+					if err := how.revoke(t.Context(), service, c); err != nil {
+						t.Fatal(err)
+					}
+					late := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(2)) })
+					synctest.Wait()
+					close(release)
+					if got := <-old; !errors.Is(got.err, cache.ErrNotFound) {
+						t.Errorf("the caller from before got %+v", got)
+					}
+					if got := <-late; got.value != 2 || got.err != nil {
+						t.Errorf("the caller from after got %+v", got)
+					}
+					if got, found, err := c.Get(t.Context(), "k"); found != kind.stores || found && got != 2 || err != nil {
+						t.Errorf("Get = %v, %v, %v", got, found, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// All who wait for one load that finds nothing, and those who wait for another process's, get that.
+func TestNegativeFillIsShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service := start(t, newBigcache(t), cache.Options{})
+		c, other := newCache(t, service, "c", remembered()), newCache(t, service, "c", remembered())
+		release := make(chan struct{})
+		calls := []<-chan outcome[int]{async(func() (int, error) {
+			return c.GetOrLoad(t.Context(), "k", func(ctx context.Context) (int, error) { <-release; return nothing(ctx) })
+		})}
+		synctest.Wait()
+		for _, node := range []*cache.Cache[int]{c, other, c, other} {
+			calls = append(calls, async(func() (int, error) { return node.GetOrLoad(t.Context(), "k", unexpected[int](t)) }))
+		}
+		synctest.Wait()
+		close(release)
+		for _, call := range calls {
+			if got := <-call; !errors.Is(got.err, cache.ErrNotFound) {
+				t.Errorf("got %+v", got)
+			}
+		}
+	})
+}
+
+// An entry that must be loaded again, and is not there any more, does not stay; also when that cannot be
+// stored.
+func TestNothingReplacesWhatIsNotFresh(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []bool{false, true} {
+		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+		policy := remembered()
+		policy.Fresh = func(v int) bool { return v > 1 }
+		c := newCache(t, service, "c", policy)
+		if err := c.Set(t.Context(), "k", 1); err != nil {
+			t.Fatal(err)
+		}
+		if failing {
+			recorder.FailNext(cachetest.OpFill, 1, errOutage)
+		}
+		if _, err := c.GetOrLoad(t.Context(), "k", nothing); !errors.Is(err, cache.ErrNotFound) {
+			t.Errorf("GetOrLoad = %v", err)
+		}
+		if _, found, _ := c.Get(t.Context(), "k"); found {
+			t.Error("the entry is still there")
+		}
+		if _, found, _ := strategy.Get(t.Context(), "app:c:k"); found == failing {
+			t.Errorf("storing fails: %v; something is stored: %v", failing, found)
+		}
+	}
+}
+
+// A process without NegativeTTL loads; one that asks the Service misses. Neither takes it for damage.
+func TestNegativeEntryOfAnotherPolicy(t *testing.T) {
+	t.Parallel()
+	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+	c, plain := newCache(t, service, "c", remembered()), newCache(t, service, "c", cache.Policy[int]{})
+	mustFindNothing(t, c, nothing)
+	if got, found, err := plain.Get(t.Context(), "k"); found || err != nil {
+		t.Errorf("Get = %v, %v, %v", got, found, err)
+	}
+	target := 7
+	if found, err := service.Get(t.Context(), "c:k", &target); found || err != nil || target != 7 {
+		t.Errorf("Service.Get = %v, %v, %v", target, found, err)
+	}
+	if n := recorder.Count(cachetest.OpDelete); n != 0 {
+		t.Errorf("%d deletions", n)
+	}
+	if got, err := plain.GetOrLoad(t.Context(), "k", value(2)); got != 2 || err != nil {
+		t.Errorf("GetOrLoad = %v, %v", got, err)
+	}
+	if got, err := c.GetOrLoad(t.Context(), "k", unexpected[int](t)); got != 2 || err != nil {
+		t.Errorf("GetOrLoad = %v, %v", got, err)
+	}
+}

@@ -1,0 +1,312 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+// stale is a policy whose entries are served for an hour after their minute.
+func stale() cache.Policy[int] {
+	return cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour, Tags: []string{"static"}, TagsOf: func(int) []string { return []string{"learned"} }}
+}
+
+// pass lets time go by, and everything that is due then happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func mustGet(t *testing.T, c *cache.Cache[int], load func(context.Context) (int, error), want int) {
+	t.Helper()
+	began := time.Now()
+	if got, err := c.GetOrLoad(t.Context(), "k", load); got != want || err != nil {
+		t.Errorf("GetOrLoad = %v, %v, want %v", got, err, want)
+	}
+	if took := time.Since(began); took != 0 {
+		t.Errorf("GetOrLoad took %v", took)
+	}
+}
+
+// Past the TTL all are served at once, and one load runs for all of them, also in several processes.
+func TestStaleWhileOneRefreshRuns(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds[:2] {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				service := start(t, kind.make(t), cache.Options{})
+				var nodes []*cache.Cache[int] // each has refreshes of its own, as another process would
+				for range 3 {
+					nodes = append(nodes, newCache(t, service, "c", stale()))
+				}
+				mustGet(t, nodes[0], value(1), 1)
+				pass(2 * time.Minute)
+				if got, found, err := nodes[0].Get(t.Context(), "k"); got != 0 || found || err != nil {
+					t.Errorf("Get past the TTL = %v, %v, %v; want a miss", got, found, err)
+				}
+				var loads atomic.Int32
+				release := make(chan struct{})
+				load := func(context.Context) (int, error) {
+					loads.Add(1)
+					<-release
+					return 2, nil
+				}
+				for range 300 {
+					for _, c := range nodes {
+						mustGet(t, c, load, 1)
+					}
+				}
+				synctest.Wait()
+				if n := loads.Load(); n != 1 {
+					t.Errorf("%d refreshes run, want 1", n)
+				}
+				close(release)
+				synctest.Wait()
+				for _, c := range nodes {
+					mustGet(t, c, unexpected[int](t), 2)
+				}
+				stats := service.Stats()
+				if stats.StaleHits != 900 || stats.Refreshes != 1 || stats.Loads != 2 || stats.Filled != 2 || stats.Hits != 903 || stats.Misses != 2 {
+					t.Errorf("%+v", stats)
+				}
+			})
+		})
+	}
+}
+
+// When the loader fails, the last good value is served until StaleFor ends; the loader is tried once a
+// second, and that is counted, and logged once in ten seconds.
+func TestLastGoodValue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := new(logBook)
+		service := start(t, newBigcache(t), cache.Options{Logger: log.logger()})
+		c := newCache(t, service, "c", stale())
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		fail := func(context.Context) (int, error) { return 0, errOutage }
+		for range 100 { // ten seconds
+			mustGet(t, c, fail, 1)
+			pass(100 * time.Millisecond)
+		}
+		stats := service.Stats()
+		if stats.Refreshes != 10 || stats.LoadErrors != 10 || stats.StaleHits != 100 {
+			t.Errorf("%+v, want 10 refreshes that fail", stats)
+		}
+		if n := log.count("a refresh failed"); n != 1 || log.count(errOutage.Error()) != 1 {
+			t.Errorf("logged %d times:\n%s", n, log)
+		}
+		pass(time.Hour - 10*time.Second - time.Millisecond)
+		mustGet(t, c, fail, 1)
+		pass(time.Millisecond)
+		if got, err := c.GetOrLoad(t.Context(), "k", fail); got != 0 || err != errOutage { //nolint:errorlint // as it is
+			t.Errorf("when StaleFor is over: %v, %v", got, err)
+		}
+		mustGet(t, c, value(2), 2)
+	})
+}
+
+// A revocation ends what is stale, and what a refresh has read before it is not stored after it.
+func TestRevocationEndsStale(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds[:2] {
+		for _, how := range invalidations {
+			for _, during := range []bool{false, true} {
+				t.Run(kind.name+"/"+how.name, func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						service := start(t, kind.make(t), cache.Options{})
+						c := newCache(t, service, "c", stale())
+						mustGet(t, c, value(1), 1)
+						pass(time.Minute)
+						release := make(chan struct{})
+						if during {
+							mustGet(t, c, func(context.Context) (int, error) { <-release; return 1, nil }, 1)
+							synctest.Wait()
+						}
+						if err := how.revoke(t.Context(), service, c); err != nil {
+							t.Fatal(err)
+						}
+						late := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(2)) })
+						synctest.Wait()
+						close(release)
+						if got := <-late; got.value != 2 || got.err != nil {
+							t.Errorf("the caller from after the revocation got %+v", got)
+						}
+						synctest.Wait()
+						if got, found, err := c.Get(t.Context(), "k"); !found || got != 2 || err != nil {
+							t.Errorf("Get = %v, %v, %v", got, found, err)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// While a revocation is owed, nothing is served, stale or not, and no refresh is started.
+func TestNothingStaleWhileRevocationsAreOwed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+		c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour})
+		mustGet(t, c, value(1), 1)
+		pass(2 * time.Minute)
+		recorder.FailNext(cachetest.OpDelete, 3, errOutage) // itself, and what both reads try
+		began := time.Now()
+		var pending *cache.PendingError
+		if err := c.Delete(t.Context(), "k"); !errors.As(err, &pending) {
+			t.Fatal(err)
+		}
+		// What another node stored a moment ago can be served for its TTL and StaleFor.
+		if bound := pending.Until.Sub(began); bound != time.Hour+time.Minute {
+			t.Errorf("others may serve it for %v, want TTL and StaleFor", bound)
+		}
+		mustGet(t, c, value(2), 2)
+		if n := service.Stats().StaleHits; n != 0 {
+			t.Errorf("%d stale hits", n)
+		}
+	})
+}
+
+// The storage keeps an entry for TTL and StaleFor, and not beyond max_ttl.
+func TestStaleIsKeptInTheStorage(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		ttl, staleFor, want time.Duration
+	}{
+		{time.Minute, time.Hour, time.Hour + time.Minute},
+		{0, time.Hour, 24 * time.Hour}, // max_ttl
+		{24 * time.Hour, time.Hour, 24 * time.Hour},
+		{48 * time.Hour, time.Hour, 24 * time.Hour},
+		{time.Minute, 1<<63 - 1, 24 * time.Hour},
+	} {
+		strategy := new(table)
+		service := start(t, strategy, cache.Options{MaxTTL: 24 * time.Hour})
+		c := newCache(t, service, "c", cache.Policy[int]{TTL: test.ttl, StaleFor: test.staleFor})
+		for _, store := range []func() error{
+			func() error { return c.Set(t.Context(), "k", 1) },
+			func() error { _, err := c.Update(t.Context(), "k", value(1)); return err },
+			func() error { _, err := c.GetOrLoad(t.Context(), "k", value(1)); return err },
+		} {
+			if err := errors.Join(c.Delete(t.Context(), "k"), store()); err != nil {
+				t.Fatal(err)
+			}
+			if row, _ := strategy.row("app:c:k"); row.ttl != test.want {
+				t.Errorf("TTL %v, StaleFor %v: kept for %v, want %v", test.ttl, test.staleFor, row.ttl, test.want)
+			}
+		}
+	}
+}
+
+// Processes with different policies share a storage, as they do while a new version is rolled out: no
+// entry is served for longer than its own TTL and the reader's StaleFor, none is damaged.
+func TestPoliciesShareAStorage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service := start(t, newBigcache(t), cache.Options{})
+		ctx := t.Context()
+		plain := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute})
+		short := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Second})
+		lasting := newCache(t, service, "c", stale())
+		get := func(c *cache.Cache[int], want bool) {
+			t.Helper()
+			if got, found, err := c.Get(ctx, "k"); found != want || found && got != 1 || err != nil {
+				t.Errorf("Get = %v, %v, %v", got, found, err)
+			}
+		}
+		if err := lasting.Set(ctx, "k", 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*cache.Cache[int]{plain, short, lasting} {
+			get(c, true)
+		}
+		if got := new(int); true {
+			if found, err := service.Get(ctx, "c:k", got); !found || *got != 1 || err != nil {
+				t.Errorf("Service.Get = %v, %v, %v", *got, found, err)
+			}
+		}
+		pass(time.Minute + time.Second)
+		for _, c := range []*cache.Cache[int]{plain, short, lasting} {
+			get(c, false)
+		}
+		if found, err := service.Get(ctx, "c:k", new(int)); found || err != nil {
+			t.Errorf("Service.Get past the TTL = %v, %v", found, err)
+		}
+		mustGet(t, lasting, func(context.Context) (int, error) { return 0, errOutage }, 1)
+		synctest.Wait()
+		mustGet(t, short, value(2), 2) // past its own StaleFor
+		pass(time.Second)
+		mustGet(t, lasting, unexpected[int](t), 2)
+		pass(time.Minute + time.Second)
+		mustGet(t, plain, value(3), 3)
+		mustGet(t, lasting, unexpected[int](t), 3) // without a stamp
+		if n := service.Stats().Corrupt; n != 0 {
+			t.Errorf("%d entries were thought corrupt", n)
+		}
+	})
+}
+
+// A nil pointer to a type that encodes itself is a value like any other.
+func TestStaleNil(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[*byPointer]{TTL: time.Minute, StaleFor: time.Hour})
+		for _, v := range []*byPointer{nil, {}} {
+			if err := c.Set(t.Context(), "k", v); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Minute)
+			got, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (*byPointer, error) { return v, errOutage })
+			if (got == nil) != (v == nil) || err != nil {
+				t.Errorf("GetOrLoad = %v, %v, want %v", got, err, v)
+			}
+			pass(time.Second)
+		}
+	})
+}
+
+// Concurrent hits, refreshes and revocations, for the race detector; a version is never served after the
+// revocation that followed it.
+func TestStaleBesideRevocations(t *testing.T) {
+	t.Parallel()
+	service := start(t, newBigcache(t), cache.Options{})
+	c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Millisecond, StaleFor: time.Hour, EarlyRefresh: 1})
+	var row, revoked atomic.Int64
+	load := func(context.Context) (int, error) { return int(row.Load()), nil }
+	var group sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				least := revoked.Load()
+				if got, err := c.GetOrLoad(t.Context(), "k", load); err != nil || int64(got) < least {
+					t.Errorf("GetOrLoad = %v, %v after the revocation of all before %d", got, err, least)
+					return
+				}
+			}
+		})
+	}
+	for range 2000 {
+		version := row.Add(1)
+		if err := c.Delete(t.Context(), "k"); err != nil {
+			t.Error(err)
+		}
+		revoked.Store(version)
+	}
+	close(done)
+	group.Wait()
+}

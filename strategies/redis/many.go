@@ -1,0 +1,311 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// perPipeline is how many commands, most of them scripts, are sent at once, and perRead how many keys one
+// MGET has. A longer pipeline would make others wait, and could be taken for a hanging connection.
+const (
+	perPipeline = 250
+	perRead     = 1000
+)
+
+// laneRead is one MGET for many entries of a lane.
+type laneRead struct {
+	begin beginning
+	keys  []string       // of Redis: entries and nonces, each once
+	at    map[string]int // where in keys
+	of    []int          // which of the caller's keys
+}
+
+func (r *laneRead) add(key string) {
+	if _, there := r.at[key]; !there {
+		r.at[key] = len(r.keys)
+		r.keys = append(r.keys, key)
+	}
+}
+
+// many is one GetMany under way.
+type many struct {
+	*store
+	conn    rueidis.Client
+	keys    []string
+	places  []place
+	results []cache.Result
+	unsure  []int // which keys the script must read
+}
+
+// GetMany implements cache.Batcher: one pipeline for each node, with one MGET for each lane. Entries whose
+// tags are not known yet are read by the script, and those that have others than was thought in
+// a second pipeline.
+func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Result {
+	if len(keys) == 0 {
+		return nil
+	}
+	st, conn, err := s.open(ctx)
+	if err == nil {
+		ctx, cancel := st.bounded(ctx)
+		defer cancel()
+		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
+		if results, ok := inTime(ctx, st.batching, func() []cache.Result { return st.getMany(ctx, conn, keys, tags) }); ok {
+			return results
+		}
+		err = ctx.Err()
+	}
+	return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
+}
+
+func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) []cache.Result {
+	results := make([]cache.Result, len(keys))
+	m := many{store: st, conn: conn, results: results, keys: keys, places: make([]place, len(keys))}
+	first := make(map[string]int, len(keys))
+	lanes := make(map[int]*laneRead)
+	var reads []*laneRead
+	for i, key := range keys {
+		if _, twice := first[key]; twice {
+			continue
+		}
+		first[key] = i
+		k := st.names.of(key)
+		m.places[i] = k
+		learned := st.learned.recall(key)
+		if tags == nil && learned == nil {
+			m.unsure = append(m.unsure, i)
+			continue
+		}
+		lane := k.begin.lane
+		r := lanes[lane]
+		if r == nil || len(r.keys) >= perRead {
+			r = &laneRead{begin: k.begin, at: make(map[string]int)}
+			lanes[lane] = r
+			reads = append(reads, r)
+		}
+		r.of = append(r.of, i)
+		r.add(k.value())
+		for n, name := range learned {
+			if n > 0 { // the first is the entry
+				r.add(name)
+			}
+		}
+		for _, tag := range tags {
+			_, name := split(tag)
+			r.add(k.tags() + name)
+		}
+	}
+	m.read(ctx, reads)
+	for i, key := range keys {
+		if of := first[key]; of != i {
+			results[i] = results[of]
+			results[i].Value = bytes.Clone(results[of].Value)
+		}
+	}
+	return results
+}
+
+// read answers for all keys.
+func (m *many) read(ctx context.Context, reads []*laneRead) {
+	scripted := m.unsure
+	m.unsure = nil
+	commands := make([]rueidis.Completed, 0, len(reads)+len(scripted))
+	for _, r := range reads {
+		commands = append(commands, m.conn.B().Mget().Key(r.keys...).Build())
+	}
+	for _, i := range scripted {
+		commands = append(commands, m.script(i, false))
+	}
+	replies := m.pipeline(ctx, m.conn, commands)
+	for n, r := range reads {
+		m.judge(r, replies[n])
+	}
+	m.unknown(ctx, scripted, replies[len(reads):])
+	if strangers := m.unsure; len(strangers) > 0 {
+		commands = commands[:0]
+		for _, i := range strangers {
+			m.learned.forget(m.keys[i])
+			commands = append(commands, m.script(i, false))
+		}
+		m.unknown(ctx, strangers, m.pipeline(ctx, m.conn, commands))
+	}
+}
+
+// judge answers for the entries of one MGET, or notes that their tags are not among what was read.
+func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
+	values, err := reply.ToArray()
+	if err = m.answered(err); err != nil {
+		for _, i := range r.of {
+			m.results[i].Err = err
+		}
+		return
+	}
+	for _, i := range r.of {
+		raw, err := values[r.at[m.places[i].value()]].AsBytes()
+		if err != nil {
+			m.results[i].Err = nilIsMiss(err)
+			continue
+		}
+		e, stranger := entry(raw), false
+		if !m.alive(e) {
+			continue
+		}
+		payload, ok := e.tags(func(name, nonce []byte) bool {
+			at, known := r.at[r.begin.tag+string(name)]
+			if !known {
+				stranger = true
+				return false
+			}
+			now, err := values[at].ToString()
+			return err == nil && now == string(nonce)
+		})
+		if stranger {
+			m.unsure = append(m.unsure, i)
+		} else if ok {
+			m.results[i] = cache.Result{Value: payload, Found: true}
+		}
+	}
+}
+
+// script is the command that reads one entry.
+func (m *many) script(i int, whole bool) rueidis.Completed {
+	k := m.places[i]
+	if whole {
+		return m.conn.B().EvalRo().Script(getText).Numkeys(1).Key(k.value()).Arg(k.tags()).Build()
+	}
+	return m.conn.B().EvalshaRo().Sha1(getSHA).Numkeys(1).Key(k.value()).Arg(k.tags()).Build()
+}
+
+// unknown answers for what the script has read. Where a server does not know the script, the first command
+// in each lane brings it.
+func (m *many) unknown(ctx context.Context, of []int, replies []rueidis.RedisResult) {
+	var again []int
+	var commands []rueidis.Completed
+	loaded := make(map[beginning]bool)
+	for n, i := range of {
+		if isNoScript(replies[n].Error()) {
+			begin := m.places[i].begin
+			again, commands = append(again, i), append(commands, m.script(i, !loaded[begin]))
+			loaded[begin] = true
+			continue
+		}
+		value, found, err := m.scripted(m.keys[i], m.places[i], replies[n])
+		m.results[i] = cache.Result{Value: value, Found: found, Err: err}
+	}
+	for n, reply := range m.pipeline(ctx, m.conn, commands) {
+		i := again[n]
+		value, found, err := m.scripted(m.keys[i], m.places[i], reply)
+		m.results[i] = cache.Result{Value: value, Found: found, Err: err}
+	}
+}
+
+// pipeline sends commands, many at once.
+func (st *store) pipeline(ctx context.Context, conn rueidis.Client, commands []rueidis.Completed) []rueidis.RedisResult {
+	if len(commands) == 0 {
+		return nil
+	}
+	if len(commands) <= perPipeline {
+		return conn.DoMulti(ctx, commands...)
+	}
+	replies := make([]rueidis.RedisResult, 0, len(commands))
+	for len(commands) > 0 {
+		n := min(len(commands), perPipeline)
+		replies = append(replies, conn.DoMulti(ctx, commands[:n]...)...)
+		commands = commands[n:]
+	}
+	return replies
+}
+
+// SetMany implements cache.Batcher: one pipeline for each node, with one script for each item.
+func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
+	if len(items) == 0 {
+		return nil
+	}
+	st, conn, err := s.open(ctx)
+	if err == nil {
+		ctx, cancel := st.bounded(ctx)
+		defer cancel()
+		items := slices.Clone(items) // likewise
+		for i := range items {
+			items[i].Value = bytes.Clone(items[i].Value)
+			items[i].Options.Tags = slices.Clone(items[i].Options.Tags)
+		}
+		if failures, ok := inTime(ctx, st.batching, func() []error { return s.setMany(ctx, st, conn, items) }); ok {
+			return failures
+		}
+		err = ctx.Err()
+	}
+	return slices.Repeat([]error{err}, len(items))
+}
+
+func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, items []cache.Item) []error {
+	failures := make([]error, len(items))
+	var hidden []int // what must not stay readable
+	calls, of := make([]rueidis.LuaExec, 0, len(items)), make([]int, 0, len(items))
+	for i, item := range items {
+		call, err := st.storing(st.names.of(item.Key), item.Value, item.Options, granted{})
+		if err != nil {
+			failures[i] = err
+			hidden = append(hidden, i)
+			continue
+		}
+		calls, of = append(calls, call), append(of, i)
+	}
+	for n, err := range st.storeAll(ctx, conn, calls) {
+		failures[of[n]] = err
+		var answer *ServerError
+		if errors.As(err, &answer) {
+			// Refused before it began, for want of memory for example.
+			hidden = append(hidden, of[n])
+		}
+	}
+	if len(hidden) > 0 {
+		keys := make([]string, len(hidden))
+		for n, i := range hidden {
+			keys[n] = items[i].Key
+		}
+		if err := s.Delete(ctx, keys...); err != nil {
+			for _, i := range hidden {
+				failures[i] = errors.Join(failures[i], err)
+			}
+		}
+	}
+	return failures
+}
+
+// storeAll runs the script for each of calls. Where a server does not know it, the first command in each
+// lane brings it.
+func (st *store) storeAll(ctx context.Context, conn rueidis.Client, calls []rueidis.LuaExec) []error {
+	failures := make([]error, len(calls))
+	commands := make([]rueidis.Completed, len(calls))
+	for i, call := range calls {
+		commands[i] = evalsha(conn, storeSHA, call)
+	}
+	var again []int
+	for i, reply := range st.pipeline(ctx, conn, commands) {
+		if err := reply.Error(); isNoScript(err) {
+			again = append(again, i)
+		} else {
+			failures[i] = st.answered(err)
+		}
+	}
+	commands = commands[:0]
+	loaded := make(map[string]bool)
+	for _, i := range again {
+		if ledger := calls[i].Keys[2]; loaded[ledger] {
+			commands = append(commands, evalsha(conn, storeSHA, calls[i]))
+		} else {
+			loaded[ledger] = true
+			commands = append(commands, eval(conn, storeText, calls[i]))
+		}
+	}
+	for n, reply := range st.pipeline(ctx, conn, commands) {
+		failures[again[n]] = st.answered(reply.Error())
+	}
+	return failures
+}

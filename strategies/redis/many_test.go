@@ -1,0 +1,242 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// traffic returns what do makes of each server: how often it reads from its clients, which is once for a
+// pipeline that is not long, and how often it runs each command.
+func traffic(t *testing.T, servers []*redistest.Server, do func()) (reads []int, commands map[string]int) {
+	t.Helper()
+	total := func(server *redistest.Server) int {
+		stats, err := server.Info(t.Context(), "stats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(stats["total_reads_processed"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	idle := make([]int, len(servers)) // what it costs to ask
+	before := make([]int, len(servers))
+	for i, server := range servers {
+		first := total(server)
+		before[i] = total(server)
+		idle[i] = before[i] - first
+		if _, err := server.Do(t.Context(), "CONFIG", "RESETSTAT"); err != nil {
+			t.Fatal(err)
+		}
+		before[i] = total(server)
+	}
+	do()
+	commands = map[string]int{}
+	for i, server := range servers {
+		reads = append(reads, total(server)-before[i]-idle[i])
+		stats, err := server.Info(t.Context(), "commandstats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, line := range stats {
+			var calls int
+			if _, err := fmt.Sscanf(line, "calls=%d", &calls); err == nil {
+				commands[name] += calls
+				if name == "cmdstat_hello" || name == "cmdstat_ping" || strings.HasPrefix(name, "cmdstat_cluster") {
+					reads[i] -= calls // the client itself, which connects, or looks after a cluster
+				}
+			}
+		}
+	}
+	return reads, commands
+}
+
+// Many keys are one round trip for each node: as many reads by a server as there are pipelines.
+func TestManyRoundTrips(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	for name, begin := range map[string]func() (redis.Options, []*redistest.Server){
+		"standalone": func() (redis.Options, []*redistest.Server) {
+			server := redistest.Start(t)
+			return redis.Options{Addresses: []string{server.Addr()}, Connections: 1, Lanes: 1}, []*redistest.Server{server}
+		},
+		"cluster": func() (redis.Options, []*redistest.Server) {
+			cluster := redistest.StartCluster(t, 3, 0)
+			return redis.Options{Addresses: cluster.Addrs(), Connections: 1, Lanes: 64, Mode: redis.Cluster}, cluster.Masters()
+		},
+	} {
+		options, servers := begin()
+		strategy := startAt(t, options)
+		const n = 60
+		ctx, tags := t.Context(), []string{"n:all"}
+		keys, items := []string(nil), []cache.Item(nil)
+		lanes := map[uint64]bool{}
+		for i := range n {
+			key := fmt.Sprint("n:", i)
+			hash := fnv.New64a()
+			_, _ = hash.Write([]byte(key)) // never fails
+			lanes[hash.Sum64()%uint64(options.Lanes)] = true
+			keys = append(keys, key)
+			items = append(items, cache.Item{Key: key, Value: []byte("v"), Options: cache.SetOptions{TTL: time.Hour, Tags: []string{"n:all", "n:own" + strconv.Itoa(i%7)}}})
+		}
+		set := func() error { return errors.Join(strategy.SetMany(ctx, items)...) }
+		get := func(tags []string) func() error {
+			return func() error {
+				for i, r := range strategy.GetMany(ctx, keys, tags) {
+					if r.Err != nil || !r.Found || string(r.Value) != "v" {
+						return fmt.Errorf("key %d: %q, %t, %w", i, r.Value, r.Found, r.Err)
+					}
+				}
+				return nil
+			}
+		}
+		remove := func() error { return strategy.Delete(ctx, keys...) }
+		for _, step := range []struct {
+			name, command string
+			count         int
+			do            func() error
+			first         bool // sends the scripts, which are more than a server reads at once
+		}{
+			{"SetMany, scripts unknown", "cmdstat_eval", len(lanes), set, true},
+			{"SetMany", "cmdstat_evalsha", n, set, false},
+			{"GetMany, scripts unknown", "cmdstat_eval_ro", len(lanes), get(nil), true},
+			{"GetMany", "cmdstat_mget", len(lanes), get(nil), false},
+			{"GetMany with a hint", "cmdstat_mget", len(lanes), get(tags), false},
+			{"DeleteMany", "cmdstat_unlink", len(lanes), remove, false},
+			{"SetMany again", "cmdstat_evalsha", n, set, false},
+		} {
+			var err error
+			reads, commands := traffic(t, servers, func() { err = step.do() })
+			t.Logf("%s, %s of %d keys in %d lanes: reads by node %v; %v", name, step.name, n, len(lanes), reads, commands)
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, step.name, err)
+			}
+			for node, trips := range reads {
+				if trips > 1 && !step.first {
+					t.Errorf("%s, %s: node %d was read %d times, want once", name, step.name, node, trips)
+				}
+			}
+			if commands[step.command] != step.count {
+				t.Errorf("%s, %s: %d times %s, want %d", name, step.name, commands[step.command], step.command, step.count)
+			}
+		}
+		// A hint that is wrong costs a second pipeline, once; but what few keys share their place in memory
+		// with another are not remembered.
+		other := startAt(t, options)
+		for i, most := range []int{n, n / 6} {
+			var results []cache.Result
+			reads, commands := traffic(t, servers, func() { results = other.GetMany(ctx, keys, []string{}) })
+			t.Logf("%s, wrong hint, time %d: reads by node %v; %v", name, i+1, reads, commands)
+			for node, trips := range reads {
+				if i == 1 && trips > 2 { // the first time it connects to a cluster's nodes
+					t.Errorf("%s, wrong hint, time %d: node %d was read %d times", name, i+1, node, trips)
+				}
+			}
+			if scripts := commands["cmdstat_evalsha_ro"]; scripts > most {
+				t.Errorf("%s, wrong hint, time %d: %d keys were read by the script", name, i+1, scripts)
+			}
+			for i, r := range results {
+				if r.Err != nil || !r.Found || string(r.Value) != "v" {
+					t.Errorf("key %d: %+v", i, r)
+				}
+			}
+		}
+	}
+}
+
+// Out of memory: what SetMany cannot store, it hides; the rest is stored.
+func TestSetManyOutOfMemory(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t, redistest.Config("maxmemory 4mb", "maxmemory-policy noeviction")), redis.Options{})
+	keys := []string{"n:a", "n:b", "n:c"}
+	var items []cache.Item
+	for _, key := range keys {
+		s.set(key, time.Minute)
+		items = append(items, cache.Item{Key: key, Value: []byte("value of " + key), Options: cache.SetOptions{TTL: time.Minute}})
+	}
+	filler := 0
+	for _, size := range []int{64 << 10, 1 << 10, 1} {
+		for err := error(nil); err == nil; filler++ {
+			err = s.Set(t.Context(), fmt.Sprint("n:filler", filler), make([]byte, size), cache.SetOptions{TTL: time.Minute})
+		}
+	}
+	refused := 0
+	for i, err := range s.SetMany(t.Context(), items) {
+		var answer *redis.ServerError
+		if errors.As(err, &answer) && answer.Code == "OOM" && errors.Is(err, cache.ErrUnavailable) {
+			refused++
+		} else if err != nil {
+			t.Errorf("%v", err)
+		}
+		if s.found(keys[i]) != (err == nil) {
+			t.Errorf("%s: %v, and the entry is there: %t", keys[i], err, err != nil)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused: the test proves nothing")
+	}
+}
+
+// Cluster: the keys of a lost node fail, and no others: partial results.
+func TestManyWithAMasterLost(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 3, 0, redistest.Config("cluster-require-full-coverage no"))
+	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()})
+	var keys []string
+	var items []cache.Item
+	for i := range 200 {
+		keys = append(keys, fmt.Sprint("n:", i))
+		items = append(items, cache.Item{Key: keys[i], Value: []byte(keys[i]), Options: cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}})
+	}
+	if err := errors.Join(s.SetMany(t.Context(), items)...); err != nil {
+		t.Fatal(err)
+	}
+	s.GetMany(t.Context(), keys, nil) // learns
+	cluster.Masters()[0].Kill()
+	for name, read := range map[string]func() []cache.Result{
+		"learned": func() []cache.Result { return s.GetMany(t.Context(), keys, nil) },
+		"hinted":  func() []cache.Result { return s.GetMany(t.Context(), keys, []string{"n:t"}) },
+	} {
+		works, fails := 0, 0
+		for i, r := range read() {
+			switch {
+			case r.Err != nil:
+				fails++
+				if !errors.Is(r.Err, cache.ErrUnavailable) {
+					t.Errorf("%s, key %d: %v", name, i, r.Err)
+				}
+			case r.Found && string(r.Value) == keys[i]:
+				works++
+			default:
+				t.Errorf("%s, key %d: %+v, want its value or an error", name, i, r)
+			}
+		}
+		t.Logf("%s: %d keys work, %d fail", name, works, fails)
+		if works == 0 || fails == 0 {
+			t.Errorf("%s: %d keys work and %d fail; want some of both", name, works, fails)
+		}
+	}
+	works, fails := 0, 0
+	for _, err := range s.SetMany(t.Context(), items) {
+		if err == nil {
+			works++
+		} else {
+			fails++
+		}
+	}
+	if works == 0 || fails == 0 {
+		t.Errorf("SetMany: %d keys work and %d fail; want some of both", works, fails)
+	}
+}

@@ -13,6 +13,8 @@ type FaultLog struct {
 	failing, lossy bool
 	// How wrong clocks are now, and were at worst since flaws was last asked.
 	skew, worst time.Duration
+	// unskewedAt is when they were set right; 0 while they are not.
+	unskewedAt int64
 }
 
 type fault struct {
@@ -45,12 +47,28 @@ func (l *FaultLog) failover() (over func()) {
 	}
 }
 
-// skewed notes how wrong a clock is; 0 says that what it made wrong is gone.
+// skewed notes how wrong a clock is set.
 func (l *FaultLog) skewed(by time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.skew = by.Abs()
+	l.skew, l.unskewedAt = max(l.skew, by.Abs()), 0
 	l.worst = max(l.worst, l.skew)
+}
+
+// unskewed notes that clocks are right again. Sessions that were stored by a wrong one are still there.
+func (l *FaultLog) unskewed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unskewedAt = Now()
+}
+
+// cleared notes that all sessions were cleared, those included that were stored before began.
+func (l *FaultLog) cleared(began int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unskewedAt != 0 && began > l.unskewedAt {
+		l.skew = 0
+	}
 }
 
 // at is the fault that may be to blame at a time: the latest that began before, if not over for longer

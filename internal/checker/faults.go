@@ -34,8 +34,9 @@ func nodeFaults(r *Run) []Fault {
 			place := r.anyNode()
 			r.Log.skewed(offset)
 			r.Fleet.Step(place, offset)
-			defer r.Fleet.Step(place, 0)
 			hold()
+			r.Fleet.Step(place, 0)
+			r.Log.unskewed()
 		}})
 	}
 	return faults
@@ -56,7 +57,7 @@ func serverFaults(r *Run, s *redistest.Server, proxies []*redistest.Proxy) []Fau
 			do(link)
 		}
 	}
-	return []Fault{
+	return append(commandFaults(r, func() []*redistest.Server { return []*redistest.Server{s} }), []Fault{
 		{Kind: "kill -9", Lasts: time.Second, Do: func(hold func()) {
 			s.Kill()
 			hold()
@@ -110,11 +111,17 @@ func serverFaults(r *Run, s *redistest.Server, proxies []*redistest.Proxy) []Fau
 			}()
 			hold()
 		}},
-		r.command("CLIENT KILL", 200*time.Millisecond, servers(s), "CLIENT", "KILL", "TYPE", "normal"),
-		r.command("SCRIPT FLUSH", 200*time.Millisecond, servers(s), "SCRIPT", "FLUSH"),
-		r.command("FLUSHALL", 200*time.Millisecond, servers(s), "FLUSHALL"),
-		r.eviction("allkeys-random", servers(s)),
-		r.eviction("noeviction", servers(s)),
+	}...)
+}
+
+// commandFaults are what commands to servers, which must be running, can do.
+func commandFaults(r *Run, servers func() []*redistest.Server) []Fault {
+	return []Fault{
+		r.command("CLIENT KILL", 200*time.Millisecond, servers, "CLIENT", "KILL", "TYPE", "normal"),
+		r.command("SCRIPT FLUSH", 200*time.Millisecond, servers, "SCRIPT", "FLUSH"),
+		r.command("FLUSHALL", 200*time.Millisecond, servers, "FLUSHALL"),
+		r.eviction("allkeys-random", servers),
+		r.eviction("noeviction", servers),
 	}
 }
 
@@ -135,11 +142,6 @@ func heldWrites(proxies []*redistest.Proxy) (held []*redistest.Held) {
 		held = append(held, p.Hold("UNLINK"))
 	}
 	return held
-}
-
-// servers are always the same ones.
-func servers(s ...*redistest.Server) func() []*redistest.Server {
-	return func() []*redistest.Server { return s }
 }
 
 // command sends a command to servers.

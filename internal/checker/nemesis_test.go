@@ -15,7 +15,7 @@ var (
 )
 
 func TestNemesis(t *testing.T) {
-	for _, name := range []string{"bigcache", "noop", "redis"} {
+	for _, name := range []string{"bigcache", "noop", "redis", "sentinel", "cluster"} {
 		t.Run(name, func(t *testing.T) {
 			plan := checker.PlanOf(t, name)
 			plan.Duration, plan.Seed = time.Duration(*seconds)*time.Second, *seed

@@ -63,6 +63,10 @@ func PlanOf(t testing.TB, name string) Plan {
 		return Embedded(name)
 	case "redis":
 		return Standalone(t)
+	case "sentinel":
+		return Sentinel(t)
+	case "cluster":
+		return Cluster(t)
 	default:
 		t.Fatalf("there is no plan %q", name)
 		return Plan{}

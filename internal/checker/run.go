@@ -124,6 +124,9 @@ func (r *Run) windows(ctx context.Context) {
 func (r *Run) window(ctx context.Context, number int) (Window, error) {
 	w := Window{Number: number, Base: r.database.Top()}
 	members := r.hub.members()
+	for len(members) == 0 && wait(ctx, 20*time.Millisecond) { // the only node was killed
+		members = r.hub.members()
+	}
 	for _, m := range members {
 		m.order(Order{Begin: number})
 	}
@@ -169,5 +172,10 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 	}
 	w.Top = r.database.Top()
 	w.Lossy, w.Skew = r.Log.flaws()
+	for i := range w.Events {
+		if e := &w.Events[i]; e.Kind == Clear && e.Outcome == Done {
+			r.Log.cleared(e.Committed)
+		}
+	}
 	return w, nil
 }

@@ -16,13 +16,13 @@ var steps = []time.Duration{5 * time.Second, -5 * time.Second, time.Hour, -time.
 // nodeFaults break the processes that use the cache, whatever the strategy is.
 func nodeFaults(r *Run) []Fault {
 	faults := []Fault{
-		{Kind: "node stopped", Lasts: time.Second, Do: func(hold func()) {
+		{Kind: "node stopped", Beside: true, Lasts: time.Second, Do: func(hold func()) {
 			place := r.anyNode()
 			r.Fleet.Pause(place)
 			defer r.Fleet.Resume(place)
 			hold()
 		}},
-		{Kind: "node killed", Lasts: 300 * time.Millisecond, Do: func(hold func()) {
+		{Kind: "node killed", Beside: true, Lasts: 300 * time.Millisecond, Do: func(hold func()) {
 			place := r.anyNode()
 			r.Fleet.Kill(place)
 			defer r.Fleet.Start(place)
@@ -30,7 +30,7 @@ func nodeFaults(r *Run) []Fault {
 		}},
 	}
 	for _, offset := range steps {
-		faults = append(faults, Fault{Kind: fmt.Sprintf("clock %+v", offset), Lasts: 2 * time.Second, Do: func(hold func()) {
+		faults = append(faults, Fault{Kind: fmt.Sprintf("clock %v", offset), Beside: true, Lasts: 2 * time.Second, Do: func(hold func()) {
 			place := r.anyNode()
 			r.Log.skewed(offset)
 			r.Fleet.Step(place, offset)

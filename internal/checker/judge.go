@@ -2,6 +2,7 @@ package checker
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -29,8 +30,9 @@ type Judge struct {
 	// Worst is, for each kind of fault, how long after a version was replaced it was still returned; ""
 	// is the time in which nothing was broken.
 	Worst map[string]time.Duration
-	// Judged is how many operations were.
-	Judged int
+	// Judged is how many operations were. Until is how many had begun when the first was found that
+	// must not be; 0 is never.
+	Judged, Until int
 }
 
 // NewJudge returns a judge of what is recorded over database.
@@ -61,6 +63,14 @@ func (j *Judge) Judge(w Window) {
 	j.Violations = append(j.Violations, violations...)
 	j.staleness(h)
 	j.floors = after
+	if first := slices.Concat(j.Violations, j.Overdue); j.Until == 0 && len(first) > 0 {
+		j.Until = j.Judged
+		for i := range w.Events {
+			if w.Events[i].Call <= first[0].Event.Return {
+				j.Until++
+			}
+		}
+	}
 	j.Judged += len(w.Events)
 }
 

@@ -15,6 +15,8 @@ type Fault struct {
 	Lasts time.Duration
 	// Loses: a replica may become master.
 	Loses bool
+	// Beside: it may come while another fault lasts.
+	Beside bool
 }
 
 // calm is how long nothing is broken between two faults, on average.
@@ -33,14 +35,22 @@ func (r *Run) torment(ctx context.Context, faults []Fault, end time.Time) {
 		}
 		fault := faults[order[0]]
 		order = order[1:]
-		over, settled := r.Log.begin(fault.Kind), func() {}
-		if fault.Loses {
-			settled = r.Log.failover()
-		}
-		fault.Do(func() { wait(ctx, about(random, fault.Lasts)) })
-		settled()
-		over()
+		r.inflict(fault, func() {
+			if beside := faults[random.IntN(len(faults))]; beside.Beside && !fault.Beside {
+				r.inflict(beside, func() { wait(ctx, about(random, beside.Lasts)) })
+			}
+			wait(ctx, about(random, fault.Lasts))
+		})
 	}
+}
+
+// inflict has one fault for as long as hold takes.
+func (r *Run) inflict(fault Fault, hold func()) {
+	defer r.Log.begin(fault.Kind)()
+	if fault.Loses {
+		defer r.Log.failover()()
+	}
+	fault.Do(hold)
 }
 
 // about is a duration between half of d and three halves.

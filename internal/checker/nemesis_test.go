@@ -3,6 +3,7 @@ package checker_test
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,30 +11,89 @@ import (
 )
 
 var (
-	seconds = flag.Int("seconds", 5, "how long each run takes; 0 leaves it out")
+	seconds = flag.Int("seconds", 0, "how long the nemesis is at work on each strategy; 0 leaves it out")
+	soak    = flag.Duration("soak", 0, "how long TestSoak takes, over all strategies; 0 leaves it out")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "makes the choices of clients and nemesis") //nolint:gosec // not negative
 )
 
+// tableVariable names a file to which the tables of reports are appended.
+const tableVariable = "FXCACHE_CHECKER_TABLE"
+
+// sabotageVariable is what a build with -tags sabotage switches a guard off by. A run of such a build
+// ends at the first violation.
+const sabotageVariable = "FXCACHE_SABOTAGE"
+
+// plans are all strategies, with the part that each has of a soak: most goes where most can go wrong.
+var plans = []struct {
+	name string
+	part float64
+}{
+	{"bigcache", 0.1},
+	{"noop", 0.04},
+	{"redis", 0.4},
+	{"sentinel", 0.23},
+	{"cluster", 0.23},
+}
+
 func TestNemesis(t *testing.T) {
-	for _, name := range []string{"bigcache", "noop", "redis", "sentinel", "cluster"} {
-		t.Run(name, func(t *testing.T) {
-			plan := checker.PlanOf(t, name)
-			plan.Duration, plan.Seed = time.Duration(*seconds)*time.Second, *seed
-			report := checker.Start(t, plan)
-			if err := report.Write(os.Stdout); err != nil {
-				t.Error(err)
-			}
-			for _, v := range report.Violations[:min(10, len(report.Violations))] {
-				t.Errorf("stale: %v", v)
-			}
-			for _, v := range report.Overdue[:min(10, len(report.Overdue))] {
-				t.Errorf("overdue: %v", v)
-			}
-			if report.Found() {
-				t.Errorf("found after %d operations, seed %d", report.Operations, *seed)
-			} else if void := report.Void(); void != "" {
-				t.Errorf("void: %s", void)
-			}
-		})
+	if *seconds == 0 {
+		t.Skip("without -seconds, or make nemesis")
+	}
+	for _, plan := range plans {
+		t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(*seconds)*time.Second) })
+	}
+}
+
+func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("without -soak, or make soak")
+	}
+	for _, plan := range plans {
+		t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(plan.part*float64(*soak))) })
+	}
+}
+
+// run runs a plan, writes its report, and fails unless the guarantees held and the run was worth it.
+func run(t *testing.T, name string, duration time.Duration) {
+	t.Helper()
+	plan := checker.PlanOf(t, name)
+	plan.Duration, plan.Seed = duration, *seed
+	plan.StopAtOnce = os.Getenv(sabotageVariable) != ""
+	report := checker.Start(t, plan)
+	write(t, report)
+	for _, v := range report.Violations[:min(5, len(report.Violations))] {
+		t.Errorf("stale: %v", v)
+	}
+	for _, v := range report.Overdue[:min(5, len(report.Overdue))] {
+		t.Errorf("served too long: %v", v)
+	}
+	if report.Found() {
+		t.Errorf("found after %d operations, in a run of %v with seed %d", report.Until, report.Duration.Round(time.Millisecond), *seed)
+	} else if void := report.Void(); void != "" {
+		t.Errorf("void: %s", void)
+	}
+}
+
+// write prints the report, and appends it to the file that the environment names.
+func write(t *testing.T, report *checker.Report) {
+	t.Helper()
+	var table strings.Builder
+	if err := report.Write(&table); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", table.String())
+	path := os.Getenv(tableVariable)
+	if path == "" {
+		return
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the caller's own choice
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(table.String()); err != nil {
+		t.Error(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -31,6 +31,8 @@ type Report struct {
 	Worst                                  map[string]time.Duration
 	Violations, Overdue                    []Violation
 	Unknown, Disagreed                     int
+	// Until is how many operations had begun when the first violation was seen.
+	Until int
 
 	hits map[int]uint64 // by node
 }
@@ -79,6 +81,7 @@ func (r *Report) finish(run *Run, took time.Duration) {
 	r.Faults = run.Log.counts()
 	j := run.judge
 	r.Worst, r.Violations, r.Overdue, r.Unknown, r.Disagreed = j.Worst, j.Violations, j.Overdue, j.Unknown, j.Disagreed
+	r.Until = j.Until
 }
 
 // Rate is the number of operations per second.

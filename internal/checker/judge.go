@@ -8,9 +8,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Patience is how long porcupine may take for a window. A window that takes longer is Unknown, and that
+// patience is how long porcupine may take for a window. A window that takes longer is Unknown, and that
 // is a failure: nobody knows what is in it.
-const Patience = 20 * time.Second
+const patience = 20 * time.Second
 
 // grain is what a session's times are cut to.
 const grain = time.Millisecond
@@ -20,8 +20,10 @@ type Judge struct {
 	database   *Database
 	faults     *FaultLog
 	staleAfter time.Duration
-	patience   time.Duration
 	floors     floors
+
+	// Patience is how long porcupine may take for a window. NewJudge sets it to 20 s.
+	Patience time.Duration
 
 	// Violations of G1, and Overdue Gets, which break G2.
 	Violations, Overdue []Violation
@@ -37,7 +39,7 @@ type Judge struct {
 
 // NewJudge returns a judge of what is recorded over database.
 func NewJudge(database *Database, faults *FaultLog, staleAfter time.Duration) *Judge {
-	return &Judge{database: database, faults: faults, staleAfter: staleAfter, patience: Patience, Worst: make(map[string]time.Duration)}
+	return &Judge{database: database, faults: faults, staleAfter: staleAfter, Patience: patience, Worst: make(map[string]time.Duration)}
 }
 
 // Failed reports whether anything was found that must not be.
@@ -53,7 +55,7 @@ func (j *Judge) Judge(w Window) {
 	}
 	h := &history{Window: w, commits: j.database.Commits(), before: j.floors}
 	violations, after := h.intervals()
-	verdict := h.linearizable(j.patience)
+	verdict := h.linearizable(j.Patience)
 	switch {
 	case verdict == porcupine.Unknown:
 		j.Unknown++

@@ -18,6 +18,7 @@ const (
 	Clear                  // Clear, likewise for all sessions
 )
 
+// String implements fmt.Stringer.
 func (k Kind) String() string {
 	return [...]string{"get", "put", "revoke", "revoke-user", "clear"}[k]
 }

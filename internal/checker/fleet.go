@@ -29,13 +29,13 @@ type slot struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	paused bool
+	killed bool // on purpose
 }
 
 // startFleet starts one node for each of specs, which need no socket and no number.
 func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
 	t.Helper()
-	// Not t.TempDir: with the name of the test the path can be too long for a socket.
-	dir, err := os.MkdirTemp("", "checker")
+	dir, err := os.MkdirTemp("", "checker") //nolint:usetesting // with the test's name the path can be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
 	f := &Fleet{t: t, hub: h}
 	t.Cleanup(func() {
 		for i := range f.slots {
-			f.kill(i)
+			f.Kill(i)
 		}
 	})
 	for _, spec := range specs {
@@ -93,11 +93,17 @@ func (f *Fleet) Start(place int) {
 	}
 	ended := make(chan struct{})
 	f.mu.Lock()
-	s.cmd, s.ended = cmd, ended
+	s.cmd, s.ended, s.killed = cmd, ended, false
 	f.mu.Unlock()
 	number := s.spec.Node
 	go func() {
-		_ = cmd.Wait() // killed, mostly
+		err := cmd.Wait()
+		f.mu.Lock()
+		killed := s.killed
+		f.mu.Unlock()
+		if !killed {
+			f.t.Errorf("node %d ended by itself: %v", number, err) // a panic, or a data race
+		}
 		f.hub.leave(number)
 		close(ended)
 	}()
@@ -116,13 +122,11 @@ func (f *Fleet) Start(place int) {
 }
 
 // Kill ends a node with SIGKILL, and what its process owed is lost.
-func (f *Fleet) Kill(place int) { f.kill(place) }
-
-func (f *Fleet) kill(place int) {
+func (f *Fleet) Kill(place int) {
 	f.mu.Lock()
 	s := f.slots[place]
 	cmd, ended := s.cmd, s.ended
-	s.paused = false
+	s.paused, s.killed = false, true
 	f.mu.Unlock()
 	if cmd == nil {
 		return

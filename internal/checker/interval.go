@@ -13,6 +13,7 @@ type Violation struct {
 	Reason string
 }
 
+// String implements fmt.Stringer.
 func (v Violation) String() string {
 	read := fmt.Sprintf("version %d", v.Event.Read.Version)
 	if v.Event.Gone {

@@ -243,7 +243,9 @@ func TestStaleness(t *testing.T) {
 			s.write(1, checker.Put, checker.Done)
 			s.write(1, checker.Revoke, checker.Failed)
 			s.get(2, 1)
-			for replaced := s.last; s.now() < replaced+int64(12*time.Millisecond); {
+			replaced := s.last
+			for s.last < replaced+int64(12*time.Millisecond) {
+				s.now()
 			}
 			s.get(2, 1)
 			s.judge()

@@ -13,7 +13,7 @@ import (
 var (
 	seconds = flag.Int("seconds", 0, "how long the nemesis is at work on each strategy; 0 leaves it out")
 	soak    = flag.Duration("soak", 0, "how long TestSoak takes, over all strategies; 0 leaves it out")
-	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "makes the choices of clients and nemesis") //nolint:gosec // not negative
+	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "makes the choices of clients and nemesis")
 )
 
 // tableVariable names a file to which the tables of reports are appended.
@@ -86,7 +86,7 @@ func write(t *testing.T, report *checker.Report) {
 	if path == "" {
 		return
 	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the caller's own choice
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

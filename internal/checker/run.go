@@ -43,9 +43,7 @@ type Run struct {
 	judge    *Judge
 	report   *Report
 	found    context.CancelFunc
-
-	mu      sync.Mutex
-	trouble error // why no windows come any more
+	trouble  error // why no windows come any more
 }
 
 // Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures of
@@ -78,7 +76,7 @@ func Start(t testing.TB, plan Plan) *Report {
 		finish()
 		for i := range r.Fleet.slots {
 			if t.Failed() {
-				r.Fleet.kill(i) // or a paused one would never end its window
+				r.Fleet.Kill(i) // or a paused one would never end its window
 			}
 		}
 		working.Wait()

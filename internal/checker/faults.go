@@ -122,6 +122,7 @@ func commandFaults(r *Run, servers func() []*redistest.Server) []Fault {
 		r.command("FLUSHALL", 200*time.Millisecond, servers, "FLUSHALL"),
 		r.eviction("allkeys-random", servers),
 		r.eviction("noeviction", servers),
+		r.loss(servers),
 	}
 }
 

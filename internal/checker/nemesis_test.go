@@ -3,6 +3,8 @@ package checker_test
 import (
 	"flag"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 var (
 	seconds = flag.Int("seconds", 0, "how long the nemesis is at work on each strategy; 0 leaves it out")
 	soak    = flag.Duration("soak", 0, "how long TestSoak takes, over all strategies; 0 leaves it out")
+	only    = flag.String("faults", "", "a regular expression: only faults of such a kind")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "makes the choices of clients and nemesis")
 )
 
@@ -58,6 +61,7 @@ func run(t *testing.T, name string, duration time.Duration) {
 	t.Helper()
 	plan := checker.PlanOf(t, name)
 	plan.Duration, plan.Seed = duration, *seed
+	choose(t, &plan)
 	plan.StopAtOnce = os.Getenv(sabotageVariable) != ""
 	report := checker.Start(t, plan)
 	write(t, report)
@@ -71,6 +75,19 @@ func run(t *testing.T, name string, duration time.Duration) {
 		t.Errorf("found after %d operations, in a run of %v with seed %d", report.Until, report.Duration.Round(time.Millisecond), *seed)
 	} else if void := report.Void(); void != "" {
 		t.Errorf("void: %s", void)
+	}
+}
+
+// choose leaves the faults that the flag wants.
+func choose(t *testing.T, plan *checker.Plan) {
+	t.Helper()
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := plan.Faults
+	plan.Faults = func(r *checker.Run) []checker.Fault {
+		return slices.DeleteFunc(all(r), func(f checker.Fault) bool { return !wanted.MatchString(f.Kind) })
 	}
 }
 

@@ -16,10 +16,18 @@ import (
 // What a client does, in parts of a hundred: sessions are mostly read, and alive when they are.
 const (
 	gets        = 68
-	puts        = 18
-	revokes     = 11
+	puts        = 20
+	revokes     = 9
 	userRevokes = 2 // the rest are Clears
 )
+
+// quiet reports whether the sessions of a user are only read in a window. Each user has a few windows of
+// change, and then a time without that is longer than stale_after: what a fault left in the cache would
+// otherwise be gone before it is too old.
+func quiet(user, window int) bool { return (window/2+user)%5 > 1 }
+
+// clears reports whether everything is cleared now and then in a window: not in most, likewise.
+func clears(window int) bool { return window%10 == 0 }
 
 // client does one operation after the other.
 type client struct {
@@ -27,7 +35,7 @@ type client struct {
 	database *rpc.Client
 	random   *rand.Rand
 	node, id int
-	hot      int // the token that this window is about
+	window   int
 	events   []Event
 	errors   map[string]int
 }
@@ -51,14 +59,20 @@ func (c *client) step() {
 		defer cancel()
 		ctx = left
 	}
-	token := c.hot
+	token := c.window % Tokens // each window is about one of them
 	if c.random.IntN(3) > 0 {
 		token = c.random.IntN(Tokens)
 	}
+	n := c.random.IntN(100)
+	if n >= gets {
+		for quiet(userOf(token), c.window) {
+			token = c.random.IntN(Tokens)
+		}
+	}
 	e := Event{Node: c.node, Client: c.id, Call: Now()}
 	var err error
-	switch n := c.random.IntN(100); {
-	case n < gets:
+	switch {
+	case n < gets || n == 99 && !clears(c.window):
 		err = c.get(ctx, token, &e)
 	case n < gets+puts:
 		e.Kind = Put

@@ -74,6 +74,15 @@ func serverFaults(r *Run, s *redistest.Server, proxies []*redistest.Proxy) []Fau
 			defer each(links, (*redistest.Proxy).Accept)
 			hold()
 		}},
+		{Kind: "node cut off, then killed", Lasts: time.Second, Do: func(hold func()) {
+			// What it could not apply is lost with it. The others may serve that until stale_after.
+			place := r.anyNode()
+			proxies[place].Refuse()
+			hold()
+			r.Fleet.Kill(place)
+			proxies[place].Accept()
+			r.Fleet.Start(place)
+		}},
 		{Kind: "connections lost", Lasts: 200 * time.Millisecond, Do: func(hold func()) {
 			each(some(), (*redistest.Proxy).Cut)
 			hold()

@@ -79,7 +79,7 @@ func (n *node) window(number int, stop <-chan struct{}) {
 	for i := range clients {
 		id := n.FirstClient + i
 		c := &client{
-			cached: n.cached, database: n.hub, node: n.Node, id: id, hot: number % Tokens, errors: make(map[string]int),
+			cached: n.cached, database: n.hub, node: n.Node, id: id, window: number, errors: make(map[string]int),
 			random: rand.New(rand.NewPCG(n.Seed, uint64(number)<<32|uint64(n.Node)<<8|uint64(id))), //nolint:gosec // repeatable on purpose
 		}
 		clients[i] = c

@@ -279,3 +279,16 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("%d unknown windows, failed %v, want 1 and true", s.Unknown, s.Failed())
 	}
 }
+
+// TestDisagreement forges a window so that only one of the judges can see what is wrong with it.
+func TestDisagreement(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	s.get(2, 1)
+	s.write(1, checker.Put, checker.Done)
+	s.window.Base[token] = 1 // it was 0: porcupine takes the version for an old one
+	s.judge()
+	if s.Disagreed != 1 || !s.Failed() {
+		t.Errorf("%d disagreements, failed %v, want 1 and true", s.Disagreed, s.Failed())
+	}
+}

@@ -36,11 +36,11 @@ func (h *history) committed(token int, at int64) int64 {
 	return int64(sort.Search(len(commits), func(i int) bool { return commits[i].At > at })) - 1
 }
 
-// acks are the events that raise a floor, in the order in which they returned.
+// acks are the events that may raise a floor, in the order in which they returned.
 func (h *history) acks() []*Event {
 	var acks []*Event
 	for i := range h.Events {
-		if e := &h.Events[i]; len(e.Acked) > 0 && (e.Outcome == Done || e.Outcome == Pending) {
+		if e := &h.Events[i]; len(e.Acked) > 0 {
 			acks = append(acks, e)
 		}
 	}

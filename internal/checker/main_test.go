@@ -1,7 +1,6 @@
 package checker_test
 
 import (
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,15 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	checker.RunIfNode()
-	os.Exit(goleakRun(m))
-}
-
-func goleakRun(m *testing.M) int {
-	code := m.Run()
-	if err := goleak.Find(); code == 0 && err != nil {
-		println(err.Error())
-		return 1
-	}
-	return code
+	checker.RunIfNode() // this may be a process of the fleet
+	goleak.VerifyTestMain(m)
 }

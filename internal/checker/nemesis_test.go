@@ -5,7 +5,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -94,11 +93,7 @@ func choose(t *testing.T, plan *checker.Plan) {
 // write prints the report, and appends it to the file that the environment names.
 func write(t *testing.T, report *checker.Report) {
 	t.Helper()
-	var table strings.Builder
-	if err := report.Write(&table); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("\n%s", table.String())
+	t.Logf("\n%v", report)
 	path := os.Getenv(tableVariable)
 	if path == "" {
 		return
@@ -107,7 +102,7 @@ func write(t *testing.T, report *checker.Report) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.WriteString(table.String()); err != nil {
+	if _, err := file.WriteString(report.String()); err != nil {
 		t.Error(err)
 	}
 	if err := file.Close(); err != nil {

@@ -2,7 +2,6 @@ package checker
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -107,8 +106,8 @@ func (r *Report) Void() string {
 	return strings.Join(reasons, "; ")
 }
 
-// Write writes the report as a table of Markdown.
-func (r *Report) Write(w io.Writer) error {
+// String is the report as a table of Markdown.
+func (r *Report) String() string {
 	verdict := "holds"
 	if void := r.Void(); void != "" {
 		verdict = "void: " + void
@@ -144,8 +143,8 @@ func (r *Report) Write(w io.Writer) error {
 	for _, row := range rows {
 		fmt.Fprintf(&text, "| %s | %s |\n", row[0], row[1])
 	}
-	_, err := io.WriteString(w, text.String()+"\n")
-	return err
+	text.WriteString("\n")
+	return text.String()
 }
 
 // inline lists counts in one line.

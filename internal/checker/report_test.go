@@ -43,12 +43,8 @@ func TestReport(t *testing.T) {
 			if found := test.report.Found(); found != test.found {
 				t.Errorf("found %v, want %v", found, test.found)
 			}
-			var table strings.Builder
-			if err := test.report.Write(&table); err != nil {
-				t.Fatal(err)
-			}
-			if want := "| verdict | " + test.verdict; !strings.Contains(table.String(), want) {
-				t.Errorf("no %q in\n%s", want, table.String())
+			if want := "| verdict | " + test.verdict; !strings.Contains(test.report.String(), want) {
+				t.Errorf("no %q in\n%v", want, &test.report)
 			}
 		})
 	}

@@ -81,6 +81,10 @@ func Start(t testing.TB, plan Plan) *Report {
 		}
 		working.Wait()
 		found()
+		if t.Failed() { // nobody gets the report otherwise
+			r.report.finish(r, time.Since(began))
+			t.Logf("the run was cut short:\n%v", r.report)
+		}
 	}()
 	r.torment(ctx, faults, began.Add(plan.Duration))
 	finish()

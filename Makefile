@@ -6,6 +6,8 @@ SHELL       := /bin/bash
 
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
+NEMESIS   ?= 60
+SOAK      ?= 30m
 TIMEOUT   ?= 10m
 ARGS      ?=
 
@@ -18,7 +20,7 @@ export GOTOOLCHAIN ?= local
 # A clone that git distrusts (another owner, no git at all) must not break a build.
 export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=false)
 
-.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once cover ci run clean
+.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once nemesis soak cover ci run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +60,12 @@ bench: redis ## run every benchmark for BENCHTIME (1s)
 
 bench-once: redis ## run every benchmark once, to see that it still works
 	.ci/each-module go test -run '^$$' -bench . -benchmem -benchtime 1x -timeout $(TIMEOUT) ./...
+
+nemesis: redis ## look for stale sessions while all sorts of things fail, NEMESIS (60) seconds for each strategy
+	cd internal/checker && go test -count 1 -v -run TestNemesis -timeout 60m ./... -seconds $(NEMESIS)
+
+soak: redis ## the same for SOAK (30m), divided among the strategies
+	cd internal/checker && go test -count 1 -v -run TestSoak -timeout 24h ./... -soak $(SOAK)
 
 cover: redis ## test coverage by function, in coverage.out
 	go test -coverpkg ./... -coverprofile coverage.out -timeout $(TIMEOUT) ./...

@@ -1,0 +1,218 @@
+package checker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/rpc"
+	"strconv"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/sessioncache"
+)
+
+// What a client does, in parts of a hundred: sessions are mostly read, and alive when they are.
+const (
+	gets        = 68
+	puts        = 20
+	revokes     = 9
+	userRevokes = 2 // the rest are Clears
+)
+
+// quiet reports whether the sessions of a user are only read in a window. Each user has a few windows of
+// change, and then a time without that is longer than stale_after: what a fault left in the cache would
+// otherwise be gone before it is too old.
+func quiet(user, window int) bool { return (window/2+user)%5 > 1 }
+
+// clears reports whether everything is cleared now and then in a window: not in most, likewise.
+func clears(window int) bool { return window%10 == 0 }
+
+// client does one operation after the other.
+type client struct {
+	*cached
+	database *rpc.Client
+	random   *rand.Rand
+	node, id int
+	window   int
+	events   []Event
+	errors   map[string]int
+}
+
+// work fills the client's events until stop is closed, or the quota is used up.
+func (c *client) work(stop <-chan struct{}, quota int) {
+	for range quota {
+		select {
+		case <-stop:
+			return
+		default:
+			c.step()
+		}
+	}
+}
+
+func (c *client) step() {
+	ctx := context.Background()
+	if c.random.IntN(40) == 0 { // a caller who leaves
+		left, cancel := context.WithTimeout(ctx, time.Duration(c.random.IntN(4000))*time.Microsecond)
+		defer cancel()
+		ctx = left
+	}
+	token := c.window % Tokens // each window is about one of them
+	if c.random.IntN(3) > 0 {
+		token = c.random.IntN(Tokens)
+	}
+	n := c.random.IntN(100)
+	if n >= gets {
+		for quiet(userOf(token), c.window) {
+			token = c.random.IntN(Tokens)
+		}
+	}
+	e := Event{Node: c.node, Client: c.id, Call: Now()}
+	var err error
+	switch {
+	case n < gets || n == 99 && !clears(c.window):
+		err = c.get(ctx, token, &e)
+	case n < gets+puts:
+		e.Kind = Put
+		err = c.put(ctx, token, &e)
+	case n < gets+puts+revokes:
+		err = c.revoke(&e, Revoke, "Hub.Delete", token, func() error { return c.sessions.Delete(ctx, name(token)) })
+	case n < gets+puts+revokes+userRevokes:
+		user := userOf(token)
+		err = c.revoke(&e, RevokeUser, "Hub.DeleteUser", user, func() error { return c.sessions.DeleteUser(ctx, userID(user)) })
+	default:
+		err = c.revoke(&e, Clear, "Hub.Clear", 0, func() error { return c.sessions.Clear(ctx) })
+	}
+	e.Return = Now()
+	if e.Outcome != Silent {
+		e.Outcome = outcomeOf(err)
+	}
+	if err != nil {
+		c.errors[e.Kind.String()+": "+shortest(err)]++
+	}
+	c.events = append(c.events, e)
+}
+
+// get reads a session, mostly through the cache.
+func (c *client) get(ctx context.Context, token int, e *Event) error {
+	e.Read.Token = token
+	var session *sessioncache.CachedSession
+	var found bool
+	var err error
+	if c.random.IntN(4) == 0 {
+		if session, found, err = c.sessions.Get(ctx, name(token)); err == nil && !found {
+			e.Outcome = Silent
+			return nil
+		}
+	} else {
+		session, found, err = c.sessions.GetOrLoad(ctx, name(token), func(ctx context.Context) (*sessioncache.CachedSession, error) {
+			var row Row
+			if err := c.database.Call("Hub.Read", token, &row); err != nil {
+				return nil, err
+			}
+			c.dawdle(ctx) // what was read gets older meanwhile
+			if row.Gone {
+				return nil, cache.ErrNotFound
+			}
+			return sessionOf(Mark{token, row.Version}), nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	e.Gone = !found
+	if found {
+		e.Read.Version, e.Foreign = versionOf(session, token)
+	}
+	return nil
+}
+
+// put creates or changes a session.
+func (c *client) put(ctx context.Context, token int, e *Event) error {
+	_, err := c.sessions.Update(ctx, name(token), func(ctx context.Context) (*sessioncache.CachedSession, error) {
+		c.dawdle(ctx)
+		var mark Mark
+		if err := c.database.Call("Hub.Put", token, &mark); err != nil {
+			return nil, err
+		}
+		e.Committed, e.Acked = Now(), []Mark{mark}
+		c.dawdle(ctx)
+		return sessionOf(mark), nil
+	})
+	return err
+}
+
+// revoke deletes rows, and then tells the cache.
+func (c *client) revoke(e *Event, kind Kind, method string, what int, tell func() error) error {
+	e.Kind = kind
+	if err := c.database.Call(method, what, &e.Acked); err != nil {
+		return err
+	}
+	e.Committed = Now()
+	return tell()
+}
+
+// dawdle takes the time that a database takes, most often next to none.
+func (c *client) dawdle(ctx context.Context) {
+	var pause time.Duration
+	switch n := rand.IntN(100); { //nolint:gosec // not a secret, and loaders run beside their client
+	case n < 50:
+		return
+	case n < 90:
+		pause = time.Millisecond
+	case n < 99:
+		pause = 10 * time.Millisecond
+	default:
+		pause = 100 * time.Millisecond
+	}
+	timer := time.NewTimer(rand.N(pause)) //nolint:gosec // as above
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func name(token int) string { return "token-" + strconv.Itoa(token) }
+
+func userID(user int) sessioncache.ID { return sessioncache.ID("user-" + strconv.Itoa(user)) }
+
+// sessionOf is the session of one version. It outlives every step of a clock.
+func sessionOf(mark Mark) *sessioncache.CachedSession {
+	return &sessioncache.CachedSession{
+		ID:            sessioncache.ID(strconv.FormatInt(mark.Version, 10)),
+		ActiveOrderID: sessioncache.ID(name(mark.Token)),
+		Expires:       time.Now().Add(24 * time.Hour),
+		User:          &sessioncache.User{ID: userID(userOf(mark.Token))},
+	}
+}
+
+// versionOf takes a session apart, which must be that of token.
+func versionOf(session *sessioncache.CachedSession, token int) (version int64, foreign string) {
+	version, err := strconv.ParseInt(string(session.ID), 10, 64)
+	switch {
+	case err != nil:
+		return 0, err.Error()
+	case session.ActiveOrderID != sessioncache.ID(name(token)):
+		return version, "a session of " + string(session.ActiveOrderID)
+	case session.User == nil || session.User.ID != userID(userOf(token)):
+		return version, fmt.Sprintf("a session of %v", session.User)
+	case session.Token.Reveal() != name(token): // these tokens are no secrets
+		return version, "a session with another token"
+	}
+	return version, ""
+}
+
+// shortest says what an error is, without what differs each time.
+func shortest(err error) string {
+	for _, known := range []error{
+		cache.ErrNotReplicated, cache.ErrRevocationPending, context.Canceled, context.DeadlineExceeded, cache.ErrUnavailable,
+	} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return err.Error()
+}

@@ -1,0 +1,30 @@
+package checker
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// Now is the time of recorded events, in nanoseconds: CLOCK_MONOTONIC, which all processes of a machine
+// share and nobody can set.
+func Now() int64 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		panic(err) // the clock exists on every system that Go runs on
+	}
+	return now.Nano()
+}
+
+// steppingClock is the machine's clock, set wrong by an offset.
+type steppingClock struct{ offset atomic.Int64 }
+
+var _ cache.Clock = (*steppingClock)(nil)
+
+// Now implements cache.Clock.
+func (c *steppingClock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+
+func (c *steppingClock) step(offset time.Duration) { c.offset.Store(int64(offset)) }

@@ -1,0 +1,182 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/fxcache/fxcache/internal/redistest"
+)
+
+// How wrong a clock is set: less than a session lives, and more.
+var steps = []time.Duration{5 * time.Second, -5 * time.Second, time.Hour, -time.Hour}
+
+// nodeFaults break the processes that use the cache, whatever the strategy is.
+func nodeFaults(r *Run) []Fault {
+	faults := []Fault{
+		{Kind: "node stopped", Beside: true, Lasts: time.Second, Do: func(hold func()) {
+			place := r.anyNode()
+			r.Fleet.Pause(place)
+			defer r.Fleet.Resume(place)
+			hold()
+		}},
+		{Kind: "node killed", Beside: true, Lasts: 300 * time.Millisecond, Do: func(hold func()) {
+			place := r.anyNode()
+			r.Fleet.Kill(place)
+			defer r.Fleet.Start(place)
+			hold()
+		}},
+	}
+	for _, offset := range steps {
+		faults = append(faults, Fault{Kind: fmt.Sprintf("clock %v", offset), Beside: true, Lasts: 2 * time.Second, Do: func(hold func()) {
+			place := r.anyNode()
+			r.Log.skewed(offset)
+			r.Fleet.Step(place, offset)
+			hold()
+			r.Fleet.Step(place, 0)
+			r.Log.unskewed()
+		}})
+	}
+	return faults
+}
+
+func (r *Run) anyNode() int { return rand.N(r.Fleet.Size()) } //nolint:gosec // not a secret
+
+// serverFaults break a server that nothing stands in for.
+func serverFaults(r *Run, s *redistest.Server, proxies []*redistest.Proxy) []Fault {
+	some := func() []*redistest.Proxy { // one node's link, or all
+		if rand.N(2) == 0 { //nolint:gosec // not a secret
+			return proxies
+		}
+		return proxies[rand.N(len(proxies)):][:1] //nolint:gosec // not a secret
+	}
+	each := func(links []*redistest.Proxy, do func(*redistest.Proxy)) {
+		for _, link := range links {
+			do(link)
+		}
+	}
+	return append(commandFaults(r, func() []*redistest.Server { return []*redistest.Server{s} }), []Fault{
+		{Kind: "kill -9", Lasts: time.Second, Do: func(hold func()) {
+			s.Kill()
+			hold()
+			s.Restart()
+		}},
+		{Kind: "SIGSTOP", Lasts: time.Second, Do: func(hold func()) {
+			s.Pause()
+			defer s.Resume()
+			hold()
+		}},
+		{Kind: "network cut", Lasts: time.Second, Do: func(hold func()) {
+			links := some()
+			each(links, (*redistest.Proxy).Refuse)
+			defer each(links, (*redistest.Proxy).Accept)
+			hold()
+		}},
+		{Kind: "node cut off, then killed", Lasts: time.Second, Do: func(hold func()) {
+			// What it could not apply is lost with it. The others may serve that until stale_after.
+			place := r.anyNode()
+			proxies[place].Refuse()
+			hold()
+			r.Fleet.Kill(place)
+			proxies[place].Accept()
+			r.Fleet.Start(place)
+		}},
+		{Kind: "connections lost", Lasts: 200 * time.Millisecond, Do: func(hold func()) {
+			each(some(), (*redistest.Proxy).Cut)
+			hold()
+		}},
+		{Kind: "slow link", Lasts: time.Second, Do: func(hold func()) {
+			links := some()
+			each(links, func(p *redistest.Proxy) { p.Delay(rand.N(80 * time.Millisecond)) }) //nolint:gosec // not a secret
+			defer each(links, func(p *redistest.Proxy) { p.Delay(0) })
+			hold()
+		}},
+		{Kind: "sliced replies", Lasts: time.Second, Do: func(hold func()) {
+			links := some()
+			each(links, func(p *redistest.Proxy) { p.Slice(7) })
+			defer each(links, func(p *redistest.Proxy) { p.Slice(0) })
+			hold()
+		}},
+		{Kind: "held frame", Lasts: 500 * time.Millisecond, Do: func(hold func()) {
+			held := heldWrites(proxies)
+			defer func() {
+				for _, h := range held {
+					h.Release()
+				}
+			}()
+			hold()
+		}},
+		{Kind: "held reply", Lasts: 500 * time.Millisecond, Do: func(hold func()) {
+			var held []*redistest.Held
+			for _, p := range proxies {
+				held = append(held, p.HoldReplyFunc(changes))
+			}
+			defer func() {
+				for _, h := range held {
+					h.Release()
+				}
+			}()
+			hold()
+		}},
+	}...)
+}
+
+// commandFaults are what commands to servers, which must be running, can do.
+func commandFaults(r *Run, servers func() []*redistest.Server) []Fault {
+	return []Fault{
+		r.command("CLIENT KILL", 200*time.Millisecond, servers, "CLIENT", "KILL", "TYPE", "normal"),
+		r.command("SCRIPT FLUSH", 200*time.Millisecond, servers, "SCRIPT", "FLUSH"),
+		r.command("FLUSHALL", 200*time.Millisecond, servers, "FLUSHALL"),
+		r.eviction("allkeys-random", servers),
+		r.eviction("noeviction", servers),
+		r.loss(servers),
+	}
+}
+
+// changes picks the requests that change something.
+func changes(args []string) bool {
+	switch strings.ToUpper(args[0]) {
+	case "EVALSHA", "EVAL", "UNLINK", "SET", "DEL":
+		return true
+	default:
+		return false
+	}
+}
+
+// heldWrites hold some of the next requests on every link: each kind of them soon.
+func heldWrites(proxies []*redistest.Proxy) (held []*redistest.Held) {
+	for _, p := range proxies {
+		held = append(held, p.HoldFunc(changes))
+		held = append(held, p.Hold("UNLINK"))
+	}
+	return held
+}
+
+// command sends a command to servers.
+func (r *Run) command(kind string, lasts time.Duration, to func() []*redistest.Server, args ...any) Fault {
+	return Fault{Kind: kind, Lasts: lasts, Do: func(hold func()) {
+		r.tell(to(), args...)
+		hold()
+	}}
+}
+
+func (r *Run) tell(to []*redistest.Server, args ...any) {
+	for _, s := range to {
+		if _, err := s.Do(context.WithoutCancel(r.t.Context()), args...); err != nil {
+			r.t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+// eviction leaves servers no room for a while: they throw keys away, or refuse to store any.
+func (r *Run) eviction(policy string, of func() []*redistest.Server) Fault {
+	return Fault{Kind: "eviction, " + policy, Lasts: time.Second, Do: func(hold func()) {
+		full := of()
+		r.tell(full, "CONFIG", "SET", "maxmemory-policy", policy)
+		r.tell(full, "CONFIG", "SET", "maxmemory", "1mb") // less than an empty server takes
+		defer r.tell(full, "CONFIG", "SET", "maxmemory", "0")
+		hold()
+	}}
+}

@@ -1,0 +1,54 @@
+package checker
+
+// floors are the versions below which nothing may be seen any more.
+type floors struct {
+	// revoked is what revocations that returned nil saw to, everywhere.
+	revoked [Tokens]int64
+	// all adds what updates that returned nil saw to.
+	all [Tokens]int64
+	// node is what revocations saw to that are pending on a node, on that node.
+	node map[int]*[Tokens]int64
+}
+
+func raise(floor *int64, to int64) { *floor = max(*floor, to) }
+
+// of is the floor of a token for one node.
+func (f *floors) of(node, token int) int64 {
+	if own := f.node[node]; own != nil {
+		return max(f.all[token], own[token])
+	}
+	return f.all[token]
+}
+
+// apply raises the floors by what an event saw to. A failed operation may have been applied, or not,
+// or will be: it raises none.
+func (f *floors) apply(e *Event, lossy bool) {
+	for _, mark := range e.Acked {
+		switch {
+		case e.Outcome == Done && e.Kind.revokes():
+			raise(&f.revoked[mark.Token], mark.Version)
+			raise(&f.all[mark.Token], mark.Version)
+		case e.Outcome == Done && !lossy:
+			raise(&f.all[mark.Token], mark.Version)
+		case e.Outcome == Pending:
+			if f.node == nil {
+				f.node = make(map[int]*[Tokens]int64)
+			}
+			if f.node[e.Node] == nil {
+				f.node[e.Node] = &[Tokens]int64{}
+			}
+			raise(&f.node[e.Node][mark.Token], mark.Version)
+		}
+	}
+}
+
+// clone copies f.
+func (f *floors) clone() floors {
+	clone := *f
+	clone.node = make(map[int]*[Tokens]int64, len(f.node))
+	for node, own := range f.node {
+		copied := *own
+		clone.node[node] = &copied
+	}
+	return clone
+}

@@ -1,0 +1,113 @@
+package checker
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sort"
+)
+
+// Violation is a Get that returned what it must not.
+type Violation struct {
+	Event  Event
+	Reason string
+}
+
+// String implements fmt.Stringer.
+func (v Violation) String() string {
+	read := fmt.Sprintf("version %d", v.Event.Read.Version)
+	if v.Event.Gone {
+		read = "no session"
+	}
+	return fmt.Sprintf("node %d, client %d: get of token %d from %d to %d returned %s: %s",
+		v.Event.Node, v.Event.Client, v.Event.Read.Token, v.Event.Call, v.Event.Return, read, v.Reason)
+}
+
+// history is a window as the judge needs it.
+type history struct {
+	Window
+	commits [Tokens][]Commit
+	before  floors // when the window begins
+}
+
+// committed is the version of a token at a time.
+func (h *history) committed(token int, at int64) int64 {
+	commits := h.commits[token]
+	return int64(sort.Search(len(commits), func(i int) bool { return commits[i].At > at })) - 1
+}
+
+// acks are the events that may raise a floor, in the order in which they returned.
+func (h *history) acks() []*Event {
+	var acks []*Event
+	for i := range h.Events {
+		if e := &h.Events[i]; len(e.Acked) > 0 {
+			acks = append(acks, e)
+		}
+	}
+	slices.SortFunc(acks, func(a, b *Event) int { return cmp.Compare(a.Return, b.Return) })
+	return acks
+}
+
+// readings are the Gets that say something, in the order in which they began.
+func (h *history) readings() []*Event {
+	var gets []*Event
+	for i := range h.Events {
+		if e := &h.Events[i]; e.Kind == Get && e.Outcome == Done {
+			gets = append(gets, e)
+		}
+	}
+	slices.SortFunc(gets, func(a, b *Event) int { return cmp.Compare(a.Call, b.Call) })
+	return gets
+}
+
+// sweep goes through the window in time, and hands each reading to visit with the floors that stood
+// when it began. It returns the floors in the end.
+func (h *history) sweep(visit func(get *Event, floor int64)) floors {
+	now := h.before.clone()
+	acks := h.acks()
+	for _, get := range h.readings() {
+		for len(acks) > 0 && acks[0].Return < get.Call {
+			now.apply(acks[0], h.Lossy)
+			acks = acks[1:]
+		}
+		visit(get, now.of(get.Node, get.Read.Token))
+	}
+	for _, ack := range acks {
+		now.apply(ack, h.Lossy)
+	}
+	return now
+}
+
+// wrong says why a Get must not have returned what it did; "" is no reason. This is the promise G1:
+// what was revoked, or replaced, before the Get began is not returned. What had not been committed
+// when it returned cannot be.
+func (h *history) wrong(get *Event, floor int64) string {
+	token := get.Read.Token
+	top := h.committed(token, get.Return)
+	switch version := get.Read.Version; {
+	case get.Foreign != "":
+		return get.Foreign
+	case get.Gone && h.commits[token][top].LastGone < floor:
+		return fmt.Sprintf("the session exists since version %d, and that was known before the get began", h.commits[token][floor].LastGone+1)
+	case get.Gone:
+		return ""
+	case version < floor:
+		return fmt.Sprintf("all before version %d was revoked before the get began", floor)
+	case version > top:
+		return fmt.Sprintf("the database had version %d only", top)
+	case h.commits[token][version].Gone:
+		return "there is no session in that version"
+	default:
+		return ""
+	}
+}
+
+// intervals compares each Get with what was known before it began, and returns the floors in the end.
+func (h *history) intervals() (violations []Violation, after floors) {
+	after = h.sweep(func(get *Event, floor int64) {
+		if reason := h.wrong(get, floor); reason != "" {
+			violations = append(violations, Violation{*get, reason})
+		}
+	})
+	return violations, after
+}

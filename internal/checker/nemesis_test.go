@@ -1,0 +1,111 @@
+package checker_test
+
+import (
+	"flag"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/internal/checker"
+)
+
+var (
+	seconds = flag.Int("seconds", 0, "how long the nemesis is at work on each strategy; 0 leaves it out")
+	soak    = flag.Duration("soak", 0, "how long TestSoak takes, over all strategies; 0 leaves it out")
+	only    = flag.String("faults", "", "a regular expression: only faults of such a kind")
+	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "makes the choices of clients and nemesis")
+)
+
+// tableVariable names a file to which the tables of reports are appended.
+const tableVariable = "FXCACHE_CHECKER_TABLE"
+
+// sabotageVariable is what a build with -tags sabotage switches a guard off by. A run of such a build
+// ends at the first violation.
+const sabotageVariable = "FXCACHE_SABOTAGE"
+
+// plans are all strategies, with the part that each has of a soak: most goes where most can go wrong.
+var plans = []struct {
+	name string
+	part float64
+}{
+	{"bigcache", 0.1},
+	{"noop", 0.04},
+	{"redis", 0.4},
+	{"sentinel", 0.23},
+	{"cluster", 0.23},
+}
+
+func TestNemesis(t *testing.T) {
+	if *seconds == 0 {
+		t.Skip("without -seconds, or make nemesis")
+	}
+	for _, plan := range plans {
+		t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(*seconds)*time.Second) })
+	}
+}
+
+func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("without -soak, or make soak")
+	}
+	for _, plan := range plans {
+		t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(plan.part*float64(*soak))) })
+	}
+}
+
+// run runs a plan, writes its report, and fails unless the guarantees held and the run was worth it.
+func run(t *testing.T, name string, duration time.Duration) {
+	t.Helper()
+	plan := checker.PlanOf(t, name)
+	plan.Duration, plan.Seed = duration, *seed
+	choose(t, &plan)
+	plan.StopAtOnce = os.Getenv(sabotageVariable) != ""
+	report := checker.Start(t, plan)
+	write(t, report)
+	for _, v := range report.Violations[:min(5, len(report.Violations))] {
+		t.Errorf("stale: %v", v)
+	}
+	for _, v := range report.Overdue[:min(5, len(report.Overdue))] {
+		t.Errorf("served too long: %v", v)
+	}
+	if report.Found() {
+		t.Errorf("found after %d operations, in a run of %v with seed %d", report.Until, report.Duration.Round(time.Millisecond), *seed)
+	} else if void := report.Void(); void != "" {
+		t.Errorf("void: %s", void)
+	}
+}
+
+// choose leaves the faults that the flag wants.
+func choose(t *testing.T, plan *checker.Plan) {
+	t.Helper()
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := plan.Faults
+	plan.Faults = func(r *checker.Run) []checker.Fault {
+		return slices.DeleteFunc(all(r), func(f checker.Fault) bool { return !wanted.MatchString(f.Kind) })
+	}
+}
+
+// write prints the report, and appends it to the file that the environment names.
+func write(t *testing.T, report *checker.Report) {
+	t.Helper()
+	t.Logf("\n%v", report)
+	path := os.Getenv(tableVariable)
+	if path == "" {
+		return
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(report.String()); err != nil {
+		t.Error(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+}

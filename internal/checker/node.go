@@ -1,0 +1,100 @@
+package checker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/rpc"
+	"os"
+	"sync"
+	"time"
+)
+
+// nodeVariable holds the [Spec] of a node in the environment of its process.
+const nodeVariable = "FXCACHE_CHECKER_NODE"
+
+// RunIfNode runs this process as a node if it was started as one, and then does not return. Binaries
+// that make a [Fleet] call it first of all.
+func RunIfNode() {
+	text, ok := os.LookupEnv(nodeVariable)
+	if !ok {
+		return
+	}
+	var spec Spec
+	err := json.Unmarshal([]byte(text), &spec)
+	if err == nil {
+		err = runNode(spec)
+	}
+	// The hub is gone, or never was there: so is the reason to run.
+	fmt.Fprintf(os.Stderr, "node %d: %v\n", spec.Node, err)
+	os.Exit(1)
+}
+
+// node carries orders out until the hub is gone.
+type node struct {
+	Spec
+	*cached
+	clock *steppingClock
+	hub   *rpc.Client
+	stop  chan struct{} // of the window's clients
+}
+
+func runNode(spec Spec) error {
+	hub, err := rpc.Dial("unix", spec.Socket)
+	if err != nil {
+		return err
+	}
+	n := &node{Spec: spec, clock: &steppingClock{}, hub: hub}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if n.cached, err = spec.open(ctx, n.clock); err != nil {
+		return err
+	}
+	if err := hub.Call("Hub.Join", n.Node, nil); err != nil {
+		return err
+	}
+	for {
+		var order Order
+		if err := hub.Call("Hub.Next", n.Node, &order); err != nil {
+			return err
+		}
+		switch {
+		case order.Step:
+			n.clock.step(order.Offset)
+		case order.Begin > 0:
+			n.stop = make(chan struct{})
+			go n.window(order.Begin, n.stop)
+		case order.End > 0:
+			close(n.stop)
+		}
+	}
+}
+
+// window lets the clients work, and reports.
+func (n *node) window(number int, stop <-chan struct{}) {
+	clients := make([]*client, n.Clients)
+	var working sync.WaitGroup
+	for i := range clients {
+		id := n.FirstClient + i
+		c := &client{
+			cached: n.cached, database: n.hub, node: n.Node, id: id, window: number, errors: make(map[string]int),
+			random: rand.New(rand.NewPCG(n.Seed, uint64(number)<<32|uint64(n.Node)<<8|uint64(id))), //nolint:gosec // repeatable on purpose
+		}
+		clients[i] = c
+		working.Go(func() { c.work(stop, n.Quota) })
+	}
+	working.Wait()
+	batch := Batch{Node: n.Node, Window: number, Hits: n.service.Stats().Hits, Errors: make(map[string]int)}
+	for _, c := range clients {
+		batch.Events = append(batch.Events, c.events...)
+		for text := range maps.Keys(c.errors) {
+			batch.Errors[text] += c.errors[text]
+		}
+	}
+	if err := n.hub.Call("Hub.Report", batch, nil); err != nil {
+		fmt.Fprintf(os.Stderr, "node %d: %v\n", n.Node, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,183 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Plan says what a run is.
+type Plan struct {
+	// Strategy names the run in the report.
+	Strategy string
+	// Nodes are the processes. Socket, Node, FirstClient, Seed and Quota are filled in.
+	Nodes []Spec
+	// Duration is how long the run takes, but for what it takes to mend the last fault.
+	Duration time.Duration
+	// Window is how long clients work between two moments of rest.
+	Window time.Duration
+	// Quota is how many operations a client does in a window at most.
+	Quota int
+	// Seed makes the choices of clients and nemesis.
+	Seed uint64
+	// StopAtOnce ends the run at the first violation.
+	StopAtOnce bool
+	// Faults are what the nemesis may do, given the run.
+	Faults func(*Run) []Fault
+}
+
+// windowGrace is how long after its end the clients of a window may take to come to rest. It is far
+// beyond every deadline of an operation.
+const windowGrace = 60 * time.Second
+
+// Run is a run under way.
+type Run struct {
+	Plan
+	t        testing.TB
+	Fleet    *Fleet
+	Log      *FaultLog
+	database *Database
+	hub      *hub
+	judge    *Judge
+	report   *Report
+	found    context.CancelFunc
+	trouble  error // why no windows come any more
+}
+
+// Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures of
+// the machinery end the test; what was found in the product is in the report.
+func Start(t testing.TB, plan Plan) *Report {
+	t.Helper()
+	database, log := NewDatabase(), &FaultLog{}
+	r := &Run{Plan: plan, t: t, database: database, Log: log, hub: newHub(database)}
+	r.judge = NewJudge(database, log, plan.Nodes[0].StaleAfter)
+	r.report = newReport(plan.Strategy)
+	first := 0
+	for i := range plan.Nodes {
+		s := &plan.Nodes[i]
+		s.Seed, s.Quota, s.FirstClient = plan.Seed, plan.Quota, first
+		first += s.Clients
+	}
+	r.Fleet = startFleet(t, r.hub, plan.Nodes)
+	var faults []Fault
+	if plan.Faults != nil {
+		faults = plan.Faults(r)
+	}
+
+	ctx, found := context.WithCancel(t.Context())
+	r.found = found
+	windows, finish := context.WithCancel(ctx)
+	began := time.Now()
+	var working sync.WaitGroup
+	working.Go(func() { r.windows(windows) })
+	defer func() { // also when a verb of redistest ends this goroutine
+		finish()
+		for i := range r.Fleet.slots {
+			if t.Failed() {
+				r.Fleet.Kill(i) // or a paused one would never end its window
+			}
+		}
+		working.Wait()
+		found()
+		if t.Failed() { // nobody gets the report otherwise
+			r.report.finish(r, time.Since(began))
+			t.Logf("the run was cut short:\n%v", r.report)
+		}
+	}()
+	r.torment(ctx, faults, began.Add(plan.Duration))
+	finish()
+	working.Wait()
+	r.report.finish(r, time.Since(began))
+	if r.trouble != nil {
+		t.Fatal(r.trouble)
+	}
+	return r.report
+}
+
+// windows has one window after the other, judged while the next one runs, until ctx ends.
+func (r *Run) windows(ctx context.Context) {
+	history := make(chan Window, 1)
+	var judging sync.WaitGroup
+	judging.Go(func() {
+		for w := range history {
+			r.judge.Judge(w)
+			if r.StopAtOnce && r.judge.Failed() {
+				r.found()
+			}
+		}
+	})
+	defer judging.Wait()
+	defer close(history)
+	for number := 1; ctx.Err() == nil; number++ {
+		w, err := r.window(ctx, number)
+		if err != nil {
+			r.trouble = err
+			r.found()
+			return
+		}
+		r.report.count(w, r.Log)
+		history <- w
+	}
+}
+
+// window has the nodes work, and collects what they saw.
+func (r *Run) window(ctx context.Context, number int) (Window, error) {
+	w := Window{Number: number, Base: r.database.Top()}
+	members := r.hub.members()
+	for len(members) == 0 && wait(ctx, 20*time.Millisecond) { // the only node was killed
+		members = r.hub.members()
+	}
+	for _, m := range members {
+		m.order(Order{Begin: number})
+	}
+	end := time.NewTimer(r.Window)
+	defer end.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	over, ended, told := false, ctx.Done(), false
+	var patience <-chan time.Time
+	for len(members) > 0 {
+		// A paused node cannot end its window, and the others should not idle until it can.
+		if over && !told && (!r.Fleet.paused() || ctx.Err() != nil) {
+			for _, m := range members {
+				m.order(Order{End: number})
+			}
+			told = true
+		}
+		if told && patience == nil && !r.Fleet.paused() {
+			patience = time.After(windowGrace)
+		}
+		select {
+		case batch := <-r.hub.batches:
+			if members[batch.Node] != nil && batch.Window == number {
+				delete(members, batch.Node)
+				w.Events = append(w.Events, batch.Events...)
+				r.report.batch(batch)
+			}
+		case <-end.C:
+			over = true
+		case <-ended:
+			over, ended = true, nil
+		case <-patience:
+			return w, fmt.Errorf("window %d: %d nodes did not come to rest within %v", number, len(members), windowGrace)
+		case <-tick.C:
+			for node, m := range members {
+				select {
+				case <-m.gone: // what its operations did stays unknown
+					delete(members, node)
+				default:
+				}
+			}
+		}
+	}
+	w.Top = r.database.Top()
+	w.Lossy, w.Skew = r.Log.flaws()
+	for i := range w.Events {
+		if e := &w.Events[i]; e.Kind == Clear && e.Outcome == Done {
+			r.Log.cleared(e.Committed)
+		}
+	}
+	return w, nil
+}

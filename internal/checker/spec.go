@@ -1,0 +1,93 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.uber.org/dig"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/sessioncache"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+	"github.com/fxcache/fxcache/strategies/noop"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// Spec says what a node is. It reaches the node's process as JSON.
+type Spec struct {
+	// Socket is where the hub listens.
+	Socket string
+	// Node is the number of this node; a process that replaces another one is another node.
+	Node int
+	// Clients work at the same time; the first one has number FirstClient.
+	Clients, FirstClient int
+	// Seed makes the choices of the clients.
+	Seed uint64
+	// Quota is how many operations a client does in a window at most.
+	Quota int
+
+	// Strategy is bigcache, noop or redis.
+	Strategy string
+	// Mode, Addresses, Lanes and WaitReplicas are those of redis.Options.
+	Mode                string
+	Addresses           []string
+	Lanes, WaitReplicas int
+	// StaleAfter is that of the sessions, LeaseTTL that of the strategy.
+	StaleAfter, LeaseTTL time.Duration
+	// Flaw names a [Flaw] of the strategy; "" is none.
+	Flaw string
+}
+
+// cached is a node's way to its sessions.
+type cached struct {
+	service  *cache.Service
+	sessions sessioncache.Sessions
+}
+
+func (s Spec) strategy() (cache.Strategy, error) {
+	switch s.Strategy {
+	case bigcache.Name:
+		return bigcache.New(bigcache.Options{LeaseTTL: s.LeaseTTL})
+	case noop.Name:
+		return noop.Strategy{}, nil
+	case redis.Name:
+		return redis.New(redis.Options{
+			Mode: s.Mode, Addresses: s.Addresses, Lanes: s.Lanes, WaitReplicas: s.WaitReplicas, LeaseTTL: s.LeaseTTL,
+		})
+	default:
+		return nil, fmt.Errorf("there is no strategy %q", s.Strategy)
+	}
+}
+
+// open starts the cache as an application would, without fx.
+func (s Spec) open(ctx context.Context, clock cache.Clock) (*cached, error) {
+	strategy, err := s.strategy()
+	if err != nil {
+		return nil, err
+	}
+	if s.Flaw != "" {
+		if strategy, err = flawed(strategy, s.Flaw); err != nil {
+			return nil, err
+		}
+	}
+	service, err := cache.NewService(strategy, cache.Options{
+		Namespace: "checker", Clock: clock, Logger: slog.New(slog.DiscardHandler), StrategyName: s.Strategy,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := service.Start(ctx, nil); err != nil {
+		return nil, err
+	}
+	container := dig.New()
+	if err := service.ProvideTo(container); err != nil {
+		return nil, err
+	}
+	sessions, err := sessioncache.New(sessioncache.Options{StaleAfter: s.StaleAfter})
+	if err != nil {
+		return nil, err
+	}
+	return &cached{service, sessions}, sessions.Init(ctx, container)
+}

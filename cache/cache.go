@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 	"unsafe"
+
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
@@ -111,7 +114,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
 	settled := false
 	defer func() {
-		if settled {
+		if settled || sabotage.Off(sabotage.UpdateDeletes) {
 			return
 		}
 		// Also when write ended the goroutine.
@@ -135,7 +138,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	}
 	opts, store, err := c.policy.setOptions(value)
 	if err != nil || !store {
-		err = errors.Join(err, c.delete(ctx, physical))
+		err = errors.Join(err, c.hide(ctx, physical))
 	} else {
 		err = c.service.set(ctx, physical, c.shape, value, opts)
 	}
@@ -158,13 +161,22 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	return c.delete(ctx, physical...)
 }
 
+// hide deletes the entry that one which cannot be stored should have replaced.
+func (c *Cache[T]) hide(ctx context.Context, physical string) error {
+	return c.service.hide(ctx, c.bound(), physical)
+}
+
 // delete removes entries of this cache.
 func (c *Cache[T]) delete(ctx context.Context, physical ...string) error {
-	bound := c.service.options.MaxTTL
+	return c.service.delete(ctx, c.bound(), physical...)
+}
+
+// bound is how long an entry of this cache lives at the most.
+func (c *Cache[T]) bound() time.Duration {
 	if c.policy.TTL > 0 && c.policy.TTLOf == nil {
-		bound = min(bound, c.policy.TTL)
+		return min(c.service.options.MaxTTL, c.policy.TTL)
 	}
-	return c.service.delete(ctx, bound, physical...)
+	return c.service.options.MaxTTL
 }
 
 // InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.

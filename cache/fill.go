@@ -37,7 +37,7 @@ func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T) outcome {
 	}
 	if err != nil || !store {
 		// Deleting ends the lease, if it succeeds.
-		if failure := c.delete(ctx, lease.Key); failure != nil {
+		if failure := c.hide(ctx, lease.Key); failure != nil {
 			err = errors.Join(err, failure)
 			c.release(ctx, lease)
 		}

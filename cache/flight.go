@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // A flight loads one key for all who wait for it. Its rule makes single-flight safe beside
@@ -60,7 +62,11 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 	c.flights.mu.Lock()
 	f, running := c.flights.byKey[physical]
 	if running = running && f.life.Err() == nil; running { // not one that Stop left behind
-		f.late = append(f.late, w)
+		if sabotage.Off(sabotage.FlightBoarding) {
+			f.early = append(f.early, w)
+		} else {
+			f.late = append(f.late, w)
+		}
 		f.waiting++
 		w.flight = f
 	} else {
@@ -232,7 +238,9 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	switch {
 	case err == nil && lease != nil:
 		// Who comes from now on may come after an invalidation that follows the storing.
-		c.close(f)
+		if !sabotage.Off(sabotage.FlightClosing) {
+			c.close(f)
+		}
 		how = c.fill(context.WithoutCancel(ctx), lease, value)
 		lease = nil
 	case f.stale && errors.Is(err, ErrNotFound):

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // A revocation that the storage did not take is owed: it is tried again in the background until it
@@ -95,7 +97,9 @@ func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation
 		o.items = make(map[Revocation]debt)
 	}
 	for _, revocation := range revocations {
-		o.items[revocation] = debt{call, until}
+		if !sabotage.Off(sabotage.OwedRetry) {
+			o.items[revocation] = debt{call, until}
+		}
 	}
 	o.pending.Store(int64(len(o.items)))
 	outbox := o.outbox
@@ -143,7 +147,7 @@ func (s *Service) settle(ctx context.Context, call uint64, revocations []Revocat
 // mayHit reports whether an entry may be served: not before everything that is owed was applied. A
 // reader tries that itself, one at a time, so that a storage that is back is used at once.
 func (s *Service) mayHit(ctx context.Context) error {
-	if s.owed.pending.Load() == 0 {
+	if s.owed.pending.Load() == 0 || sabotage.Off(sabotage.DrainBeforeServe) {
 		return nil
 	}
 	if !s.owed.paying.TryLock() {

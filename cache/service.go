@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Service is the CacheService of the seed: what applications call, directly or through [Cache]. It
@@ -213,7 +215,7 @@ func (s *Service) set(ctx context.Context, physical string, sh shape, value any,
 	sealed, opts, err := s.prepare(sh, value, opts)
 	if err != nil {
 		// The entry that should have been replaced must not stay readable.
-		err = errors.Join(err, s.delete(ctx, s.options.MaxTTL, physical))
+		err = errors.Join(err, s.hide(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {
 			return s.leaser.Set(ctx, physical, sealed, opts)
@@ -248,6 +250,14 @@ func (s *Service) prepare(sh shape, value any, opts SetOptions) (sealed []byte, 
 	return sealed, opts, err
 }
 
+// hide deletes the entry that a refused one should have replaced.
+func (s *Service) hide(ctx context.Context, bound time.Duration, physical string) error {
+	if sabotage.Off(sabotage.HideRefusedSet) {
+		return nil
+	}
+	return s.delete(ctx, bound, physical)
+}
+
 // delete removes the entries of physical keys, none of which lives longer than bound.
 func (s *Service) delete(ctx context.Context, bound time.Duration, physical ...string) error {
 	return s.revoke(ctx, "delete", ofKeys, physical, bound, func(ctx context.Context) error {
@@ -260,7 +270,11 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 	err := s.ready()
 	if err == nil {
 		call := s.owed.calls.Add(1)
-		err = s.call(ctx, op, apply)
+		if sabotage.Off(sabotage.BreakerBypass) {
+			err = s.guarded(ctx, op, apply)
+		} else {
+			err = s.call(ctx, op, apply)
+		}
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
 			s.settle(ctx, call, s.revocations(kind, names))
@@ -270,7 +284,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 			}
 		}
 	}
-	if err != nil {
+	if err != nil && !sabotage.Off(sabotage.RevocationError) {
 		s.counters.deleteErrors.Add(1)
 		return s.fail(op, err)
 	}
@@ -283,6 +297,9 @@ func (s *Service) call(ctx context.Context, op string, operation func(context.Co
 	defer s.recovered(op, &err)
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
+	if sabotage.Off(sabotage.DeadlineCancellation) {
+		return s.cause(ctx, sabotage.Race(bounded, operation))
+	}
 	return s.cause(ctx, operation(bounded))
 }
 

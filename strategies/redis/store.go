@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // granted is what a lease of this strategy is made of.
@@ -65,12 +67,15 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 		err = cache.ErrTooManyTags
 	}
 	if err != nil {
-		return false, errors.Join(err, s.Delete(ctx, key))
+		return false, errors.Join(err, s.hide(ctx, key))
 	}
 	k := st.names.of(key)
 	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
+	if sabotage.Off(sabotage.NonceRandomness) {
+		random = strings.Repeat("n", len(random))
+	}
 	args := append(make([]string, 0, 8+4*len(tags)), g.token, g.epoch, g.sequence, k.tags(),
 		strconv.FormatInt(ttl, 10), string(fixed), string(value), strconv.Itoa(len(tags)))
 	for i, tag := range tags {
@@ -83,11 +88,19 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 		var answer *ServerError
 		if errors.As(err, &answer) {
 			// Refused before it began, for want of memory for example: the old value must go.
-			err = errors.Join(err, s.Delete(ctx, key))
+			err = errors.Join(err, s.hide(ctx, key))
 		}
 		return false, err
 	}
 	return n == 1, nil
+}
+
+// hide removes the entry that a refused one should have replaced.
+func (s *Strategy) hide(ctx context.Context, key string) error {
+	if sabotage.Off(sabotage.HideRefusedSet) {
+		return nil
+	}
+	return s.Delete(ctx, key)
 }
 
 // get reads an entry with the script, and learns its tags.
@@ -129,7 +142,7 @@ func (st *store) mget(ctx context.Context, conn rueidis.Client, k place, wanted 
 		for i, key := range wanted[1:] {
 			if key[below:] == string(name) {
 				now, err := replies[1+i].ToString()
-				return err == nil && now == string(nonce)
+				return err == nil && now == string(nonce) || sabotage.Off(sabotage.Nonce)
 			}
 		}
 		stranger = true

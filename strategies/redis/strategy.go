@@ -9,6 +9,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Name selects this strategy in the configuration.
@@ -186,7 +187,10 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	lanes := make(map[int][]string)
 	for _, key := range keys {
 		k, lane := st.names.of(key), st.names.lane(key)
-		lanes[lane] = append(lanes[lane], k.value(), k.lease())
+		lanes[lane] = append(lanes[lane], k.value())
+		if !sabotage.Off(sabotage.DeleteEndsLease) {
+			lanes[lane] = append(lanes[lane], k.lease())
+		}
 	}
 	commands := make([]rueidis.Completed, 0, len(lanes))
 	for _, all := range lanes {

@@ -35,6 +35,10 @@ type schedule struct {
 	hits    int // what was judged
 }
 
+func newSchedule(name string, number int, seed uint64) *schedule {
+	return &schedule{name: name, number: number, seed: seed, random: rand.New(rand.NewPCG(seed, 0))}
+}
+
 // gate is where an actor stands.
 type gate struct {
 	label string
@@ -182,7 +186,7 @@ func (e *exploration) run(t *testing.T, play func(s *schedule)) {
 		return
 	}
 	seed := e.first + uint64(e.number) //nolint:gosec // not negative
-	s := &schedule{name: e.name, number: e.number, seed: seed, random: rand.New(rand.NewPCG(seed, 0))}
+	s := newSchedule(e.name, e.number, seed)
 	play(s)
 	e.number++
 	e.hits += s.hits

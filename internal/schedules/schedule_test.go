@@ -101,6 +101,7 @@ func (s *schedule) fail(format string, args ...any) {
 
 // play lets the actors go on in random order until all are done. Now and then some of longest passes.
 func (s *schedule) play(longest time.Duration) {
+	wait := 25 * time.Millisecond
 	for synctest.Wait(); ; synctest.Wait() {
 		s.mu.Lock()
 		actors, parked := s.actors, len(s.parked)
@@ -109,7 +110,9 @@ func (s *schedule) play(longest time.Duration) {
 		case parked == 0 && actors == 0:
 			return
 		case parked == 0: // they wait for a lease or a deadline
-			<-time.After(25 * time.Millisecond)
+			<-time.After(wait)
+			wait *= 2
+			continue
 		case s.random.IntN(16) == 0:
 			passed := time.Duration(s.random.Int64N(int64(longest)))
 			s.log(fmt.Sprint(passed.Round(time.Millisecond), " pass"))
@@ -117,6 +120,7 @@ func (s *schedule) play(longest time.Duration) {
 		default:
 			s.next()
 		}
+		wait = 25 * time.Millisecond
 	}
 }
 

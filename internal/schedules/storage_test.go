@@ -67,6 +67,9 @@ func (s *table) Clear(context.Context) error {
 	return nil
 }
 
+// valueLimit is how long values may be here.
+const valueLimit = 4 * cache.KiB
+
 // leaseTTL is how long leases are good here.
 const leaseTTL = time.Second
 
@@ -109,7 +112,7 @@ var storages = []struct {
 func start(t testing.TB, strategy cache.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	options.Logger, options.MeterProvider = slog.New(slog.DiscardHandler), metricnoop.NewMeterProvider()
-	options.MaxValueBytes = 64 * cache.KiB
+	options.MaxValueBytes = valueLimit
 	service, err := cache.NewService(strategy, options)
 	must(t, err)
 	must(t, service.Start(context.Background(), nil))

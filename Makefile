@@ -18,7 +18,7 @@ export GOTOOLCHAIN ?= local
 # A clone that git distrusts (another owner, no git at all) must not break a build.
 export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=false)
 
-.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once cover ci run clean
+.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once sabotage cover ci run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ bench: redis ## run every benchmark for BENCHTIME (1s)
 
 bench-once: redis ## run every benchmark once, to see that it still works
 	.ci/each-module go test -run '^$$' -bench . -benchmem -benchtime 1x -timeout $(TIMEOUT) ./...
+
+sabotage: redis ## take each guard out in turn; fails if no checker notices one
+	go run ./internal/sabotage/hunt $(ARGS)
 
 cover: redis ## test coverage by function, in coverage.out
 	go test -coverpkg ./... -coverprofile coverage.out -timeout $(TIMEOUT) ./...

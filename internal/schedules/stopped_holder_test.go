@@ -100,6 +100,8 @@ func startHolder(t *testing.T, addr string) *holder {
 	must(t, err)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self, "-test.run=^TestHolderProcess$", "-test.timeout=2m")
 	cmd.Env = append(os.Environ(), holderAddr+"="+addr)
+	// A group of its own: should this process die while the holder is stopped, the system ends it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)

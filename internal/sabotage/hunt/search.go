@@ -111,7 +111,9 @@ func (b binaries) try(ctx context.Context, s search, guard sabotage.Guard, limit
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, s.args...) //nolint:gosec // built above
+	// The test binary ends by itself before it is killed, and says where it hung.
+	args := append([]string{"-test.timeout", (limit * 9 / 10).String()}, s.args...)
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // built above
 	cmd.Dir = s.folder
 	// CI=true: a test that cannot run, for want of a redis-server, fails.
 	cmd.Env = append(os.Environ(), "CI=true", sabotage.Variable+"="+string(guard))

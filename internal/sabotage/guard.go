@@ -6,10 +6,7 @@
 // whatever it guards: `go tool nm` finds no symbol of this package in such a binary.
 package sabotage
 
-import (
-	"context"
-	"slices"
-)
+import "context"
 
 // Guard is the name of one guard, as FXCACHE_SABOTAGE has it.
 type Guard string
@@ -106,6 +103,3 @@ func Race(ctx context.Context, operation func(context.Context) error) error {
 		return ctx.Err()
 	}
 }
-
-// known reports whether there is a guard of that name.
-func known(name Guard) bool { return slices.Contains(Guards(), name) }

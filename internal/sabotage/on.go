@@ -5,6 +5,7 @@ package sabotage
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ const Enabled = true
 var out = chosen(Guard(os.Getenv(Variable)))
 
 func chosen(name Guard) Guard {
-	if name == "" || known(name) {
+	if name == "" || slices.Contains(Guards(), name) {
 		return name
 	}
 	fmt.Fprintf(os.Stderr, "sabotage: %s=%s: there is no such guard; there are:\n", Variable, name)

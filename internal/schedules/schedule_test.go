@@ -189,7 +189,7 @@ func (e *exploration) run(t *testing.T, play func(s *schedule)) {
 	if e.over() {
 		return
 	}
-	seed := e.first + uint64(e.number) //nolint:gosec // not negative
+	seed := e.first + uint64(e.number)
 	s := newSchedule(e.name, e.number, seed)
 	play(s)
 	e.number++

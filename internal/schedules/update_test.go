@@ -60,7 +60,7 @@ func (n node) update(a actor, fails bool) {
 		}
 		return version, nil
 	})
-	if err != nil && !(fails && errors.Is(err, errCommit)) {
+	if err != nil && (!fails || !errors.Is(err, errCommit)) {
 		a.fail("Update: %v", err)
 	}
 	n.row.revoked(version)

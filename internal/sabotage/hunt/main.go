@@ -62,10 +62,10 @@ func run(ctx context.Context, limit time.Duration, only sabotage.Guard) error {
 		seconds := time.Since(began).Seconds()
 		if err != nil {
 			unnoticed = append(unnoticed, fmt.Errorf("%s: %w", guard, err))
-			fmt.Printf("| %s | **nothing** | | %.1f |\n", guard, seconds)
+			fmt.Printf("| %s | **nothing** | | %.2f |\n", guard, seconds)
 			continue
 		}
-		fmt.Printf("| %s | %s | %s | %.1f |\n", guard, found.by, found.after, seconds)
+		fmt.Printf("| %s | %s | %s | %.2f |\n", guard, found.by, found.after, seconds)
 	}
 	return errors.Join(unnoticed...)
 }

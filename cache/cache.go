@@ -8,7 +8,10 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"time"
 	"unsafe"
+
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
@@ -137,7 +140,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
 	settled := false
 	defer func() {
-		if settled {
+		if settled || sabotage.Off(sabotage.UpdateDeletes) {
 			return
 		}
 		// Also when write ended the goroutine.
@@ -164,7 +167,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	}
 	sealed, opts, store, err := c.seal(value, 0)
 	if err == nil && !store {
-		if err := c.delete(ctx, physical); err != nil {
+		if err := c.hide(ctx, physical); err != nil {
 			return c.service.fail("set", err)
 		}
 		return nil
@@ -185,9 +188,19 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	return c.delete(ctx, physical...)
 }
 
+// hide deletes the entry that one which cannot be stored should have replaced.
+func (c *Cache[T]) hide(ctx context.Context, physical string) error {
+	return c.service.hide(ctx, c.bound(), physical)
+}
+
 // delete removes entries of this cache.
 func (c *Cache[T]) delete(ctx context.Context, physical ...string) error {
-	return c.service.delete(ctx, c.policy.longest(c.service.options.MaxTTL), physical...)
+	return c.service.delete(ctx, c.bound(), physical...)
+}
+
+// bound is how long an entry of this cache lives at the most.
+func (c *Cache[T]) bound() time.Duration {
+	return c.policy.longest(c.service.options.MaxTTL)
 }
 
 // InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.

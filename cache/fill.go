@@ -66,7 +66,7 @@ func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T, took time.Du
 		return c.put(ctx, lease, sealed, opts)
 	}
 	// Deleting ends the lease, if it succeeds.
-	if failure := c.delete(ctx, lease.Key); failure != nil {
+	if failure := c.hide(ctx, lease.Key); failure != nil {
 		err = errors.Join(err, failure)
 		c.release(ctx, lease)
 	}

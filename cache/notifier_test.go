@@ -36,7 +36,7 @@ func TestWaitersAreTold(t *testing.T) {
 		want  time.Duration
 		asked int64
 	}{
-		{"told", released, false, released, 1},
+		{"told", released + time.Millisecond, false, released + time.Millisecond, 1},
 		{"not told", 0, false, 62 * time.Millisecond, 1},                             // 2+4+8+16+32
 		{"told for nothing", 10 * time.Millisecond, false, 38 * time.Millisecond, 2}, // 10+4+8+16
 		{"panic", 0, true, 62 * time.Millisecond, 5},

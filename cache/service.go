@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Service is the CacheService of the seed: what applications call, directly or through [Cache]. It
@@ -249,7 +251,7 @@ func (s *Service) discard(ctx context.Context, physical string, cause error) {
 // must not stay readable.
 func (s *Service) set(ctx context.Context, physical string, sealed []byte, opts SetOptions, refusal error) (err error) {
 	if refusal != nil {
-		err = errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))
+		err = errors.Join(refusal, s.hide(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {
 			return s.leaser.Set(ctx, physical, sealed, opts)
@@ -281,6 +283,14 @@ func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	return opts, err
 }
 
+// hide deletes the entry that a refused one should have replaced.
+func (s *Service) hide(ctx context.Context, bound time.Duration, physical string) error {
+	if sabotage.Off(sabotage.HideRefusedSet) {
+		return nil
+	}
+	return s.delete(ctx, bound, physical)
+}
+
 // delete removes the entries of physical keys, none of which lives longer than bound.
 func (s *Service) delete(ctx context.Context, bound time.Duration, physical ...string) error {
 	return s.revoke(ctx, "delete", ofKeys, physical, bound, func(ctx context.Context) error {
@@ -293,7 +303,11 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 	err := s.ready()
 	if err == nil {
 		call := s.owed.calls.Add(1)
-		err = s.call(ctx, op, apply)
+		if sabotage.Off(sabotage.BreakerBypass) {
+			err = s.guarded(ctx, op, apply)
+		} else {
+			err = s.call(ctx, op, apply)
+		}
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
 			s.settle(call, s.revocations(kind, names))
@@ -304,7 +318,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 			}
 		}
 	}
-	if err != nil {
+	if err != nil && !sabotage.Off(sabotage.RevocationError) {
 		s.counters.deleteErrors.Add(1)
 		return s.fail(op, err)
 	}
@@ -317,6 +331,10 @@ func (s *Service) call(ctx context.Context, op string, operation func(context.Co
 	defer s.recovered(op, &err)
 	bounded, cancel := s.bounded(ctx)
 	defer cancel()
+	// Enabled is a constant, for the compiler not to see an operation that escapes.
+	if sabotage.Enabled && sabotage.Off(sabotage.DeadlineCancellation) {
+		return s.cause(ctx, sabotage.Race(bounded, operation))
+	}
 	return s.cause(ctx, operation(bounded))
 }
 

@@ -269,7 +269,7 @@ func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, 
 		for n, i := range hidden {
 			keys[n] = items[i].Key
 		}
-		if err := s.Delete(ctx, keys...); err != nil {
+		if err := s.hide(ctx, keys...); err != nil {
 			for _, i := range hidden {
 				failures[i] = errors.Join(failures[i], err)
 			}

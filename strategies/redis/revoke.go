@@ -9,6 +9,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // revocation is what one lane has to forget.
@@ -33,7 +34,9 @@ func (n names) deletions(keys []string) []revocation {
 			at[k.begin.lane] = i
 			all = append(all, revocation{begin: k.begin})
 		}
-		all[i].guards = append(all[i].guards, k.lease())
+		if !sabotage.Off(sabotage.DeleteEndsLease) {
+			all[i].guards = append(all[i].guards, k.lease())
+		}
 		all[i].read = append(all[i].read, k.value())
 	}
 	return all

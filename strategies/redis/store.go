@@ -6,11 +6,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // granted is what a lease of this strategy is made of.
@@ -67,18 +69,26 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	defer o.end()
 	call, err := o.storing(o.place, value, opts, g)
 	if err != nil {
-		return false, errors.Join(err, s.Delete(ctx, key))
+		return false, errors.Join(err, s.hide(ctx, key))
 	}
 	n, err := storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args).AsInt64()
 	if err = o.answered(err); err != nil {
 		var answer *ServerError
 		if errors.As(err, &answer) {
 			// Refused before it began, for want of memory for example: the old value must go.
-			err = errors.Join(err, s.Delete(ctx, key))
+			err = errors.Join(err, s.hide(ctx, key))
 		}
 		return false, err
 	}
 	return n == 1, nil
+}
+
+// hide removes the entries that refused ones should have replaced.
+func (s *Strategy) hide(ctx context.Context, keys ...string) error {
+	if sabotage.Off(sabotage.HideRefusedSet) {
+		return nil
+	}
+	return s.Delete(ctx, keys...)
 }
 
 // storing is the call of the script that stores an entry.
@@ -93,6 +103,9 @@ func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted
 	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
+	if sabotage.Off(sabotage.NonceRandomness) {
+		random = strings.Repeat("n", len(random))
+	}
 	keys := append(make([]string, 0, 3+len(tags)), k.value(), k.lease(), k.ledger())
 	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
 		strconv.FormatInt(ttl, 10), string(fixed), string(value))
@@ -159,7 +172,7 @@ func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, e
 		for i, key := range wanted[1:] {
 			if key[below:] == string(name) {
 				now, err := replies[1+i].ToString()
-				return err == nil && now == string(nonce)
+				return err == nil && now == string(nonce) || sabotage.Off(sabotage.Nonce)
 			}
 		}
 		stranger = true

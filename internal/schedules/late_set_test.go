@@ -1,0 +1,203 @@
+package schedules_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+)
+
+// V16, late set after the deadline. A write takes longer than the deadline of an operation; its caller
+// goes on, and deletes; then the write arrives.
+//
+// Promise: a storage that ends what its context ends, does not do what the Service has given up. What a
+// Set, Update or GetOrLoad tried to store before a revocation began is not read after the revocation
+// returned nil. (What a server does with a frame that has left is judged by TestLateFrame.)
+//
+// Model: as in TestStaleFill, for one application that does one thing after the other on a storage that
+// takes its time, often more than the deadline. A revocation that failed promises nothing here: that is
+// TestOutage, and here revocations keep the deadline.
+func TestLateSet(t *testing.T) {
+	t.Parallel()
+	for _, storage := range []struct {
+		name string
+		make func(t testing.TB, slow *slow) cache.Strategy
+	}{
+		{"bigcache", func(t testing.TB, slow *slow) cache.Strategy {
+			inner := newBigcache(t)
+			return slowLeaser{slowStrategy{inner, slow}, inner}
+		}},
+		{"without leases", func(_ testing.TB, slow *slow) cache.Strategy { return slowStrategy{newTable(), slow} }},
+	} {
+		// One after the other: where an operation is not cancelled, the second one would wait for a lock
+		// that it never gets, because time stands still in a bubble while somebody waits for a lock.
+		passed := t.Run(storage.name, func(t *testing.T) {
+			inBubbles(t, "late-set/"+storage.name, 10_000, func(t *testing.T) func(*schedule) {
+				slow := &slow{}
+				service := start(t, storage.make(t, slow), cache.Options{Timeout: deadline, BreakerFailures: 1 << 20})
+				return func(s *schedule) {
+					slow.play(s)
+					row := newRow(s)
+					n := row.nodes(t, service, 1)[0]
+					a := actor{s, "the application"}
+					for range 6 + s.random.IntN(6) {
+						step := s.random.IntN(8)
+						n.oneAfterTheOther(a, step)
+					}
+					slow.play(nil)
+					<-time.After(time.Second) // what is late arrives
+					n.get(a)
+				}
+			})
+		})
+		if !passed {
+			return
+		}
+	}
+}
+
+// deadline is that of one operation here.
+const deadline = 50 * time.Millisecond
+
+func (n node) oneAfterTheOther(a actor, step int) {
+	ctx := context.Background()
+	switch step {
+	case 0, 1:
+		version := n.row.read()
+		err := n.Set(ctx, a.key(), version)
+		a.did("sets %d: %v", version, err)
+	case 2:
+		version := n.row.commit()
+		_, err := n.Update(ctx, a.key(), func(context.Context) (int64, error) { return version, nil })
+		a.did("updates to %d: %v", version, err)
+		if err == nil {
+			n.row.revoked(version)
+		}
+	case 3:
+		least := n.row.least()
+		got, err := n.GetOrLoad(ctx, a.key(), func(context.Context) (int64, error) { return n.row.read(), nil })
+		if err != nil {
+			a.fail("GetOrLoad: %v", err)
+		}
+		n.row.judge(a, "GetOrLoad", got, least)
+	case 4, 5:
+		version := n.row.commit()
+		err := n.Delete(ctx, a.key())
+		a.did("commits %d and deletes: %v", version, err)
+		if err == nil {
+			n.row.revoked(version)
+		}
+	default:
+		least := n.row.least()
+		if got, found, err := n.Get(ctx, a.key()); err == nil && found {
+			n.row.judge(a, "Get", got, least)
+		}
+	}
+}
+
+// slow says how long operations take: those of a schedule as its own random numbers say, others nothing.
+type slow struct {
+	mu      sync.Mutex
+	playing *schedule
+}
+
+func (s *slow) play(playing *schedule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.playing = playing
+}
+
+// wait returns nil when the operation may be done, or why it ended before.
+func (s *slow) wait(ctx context.Context, longest time.Duration) error {
+	s.mu.Lock()
+	var takes time.Duration
+	if s.playing != nil && s.playing.random.IntN(3) == 0 {
+		takes = time.Duration(s.playing.random.Int64N(int64(longest)))
+	}
+	s.mu.Unlock()
+	if takes == 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(takes)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// slowStrategy is a storage far away.
+type slowStrategy struct {
+	inner cache.Strategy
+	slow  *slow
+}
+
+func (s slowStrategy) Get(ctx context.Context, key string) (value []byte, found bool, err error) {
+	if err := s.slow.wait(ctx, 3*deadline); err != nil {
+		return nil, false, err
+	}
+	return s.inner.Get(ctx, key)
+}
+
+func (s slowStrategy) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
+	if err := s.slow.wait(ctx, 3*deadline); err != nil {
+		return err
+	}
+	return s.inner.Set(ctx, key, value, opts)
+}
+
+func (s slowStrategy) Delete(ctx context.Context, keys ...string) error {
+	if err := s.slow.wait(ctx, deadline); err != nil {
+		return err
+	}
+	return s.inner.Delete(ctx, keys...)
+}
+
+func (s slowStrategy) InvalidateTags(ctx context.Context, tags ...string) error {
+	if err := s.slow.wait(ctx, deadline); err != nil {
+		return err
+	}
+	return s.inner.InvalidateTags(ctx, tags...)
+}
+
+// slowLeaser is one with leases.
+type slowLeaser struct {
+	slowStrategy
+	leaser *bigcache.Strategy
+}
+
+func (s slowLeaser) Init(ctx context.Context, in cache.Injector) error { return s.leaser.Init(ctx, in) }
+func (s slowLeaser) Destroy(ctx context.Context) error                 { return s.leaser.Destroy(ctx) }
+
+func (s slowLeaser) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+	if err := s.slow.wait(ctx, 3*deadline); err != nil {
+		return nil, false, nil, err
+	}
+	return s.leaser.GetOrLease(ctx, key, tags)
+}
+
+func (s slowLeaser) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
+	if err := s.slow.wait(ctx, 3*deadline); err != nil {
+		return nil, err
+	}
+	return s.leaser.Lease(ctx, key, tags)
+}
+
+func (s slowLeaser) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+	if err := s.slow.wait(ctx, 3*deadline); err != nil {
+		return false, err
+	}
+	return s.leaser.Fill(ctx, lease, value, opts)
+}
+
+func (s slowLeaser) Release(ctx context.Context, lease *cache.Lease) error {
+	if err := s.slow.wait(ctx, 3*deadline); err != nil {
+		return err
+	}
+	return s.leaser.Release(ctx, lease)
+}

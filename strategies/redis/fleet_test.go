@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -170,13 +172,13 @@ func TestFleetLosesItsLoader(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)
 	until(t, func() error { return f.is("HLEN", "fleet:loads", "1") })
-	var holder int
-	for holder = range f.loads() {
-	}
+	holder := slices.Collect(maps.Keys(f.loads()))[0]
 	process, err := os.FindProcess(holder)
 	f.must(err)
 	f.must(process.Kill())
-	<-f.ends[holder]
+	if err := <-f.ends[holder]; err == nil {
+		t.Fatal("the holder ended by itself")
+	}
 	delete(f.ends, holder)
 	f.direct("SET", "fleet:release", "1")
 	for pid, end := range f.ends {

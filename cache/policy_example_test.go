@@ -30,8 +30,8 @@ func ExamplePolicy_staleFor() {
 	}
 	get("7", rows.find)
 	get("8", rows.find)
-	for _, found, _ := cached.Get(ctx, "7"); found; _, found, _ = cached.Get(ctx, "7") {
-		// until the TTL has ended
+	for found := true; found; { // until the TTL has ended
+		_, found, _ = cached.Get(ctx, "7")
 	}
 	down := func(context.Context, string) (product, error) { return product{}, errors.New("database is down") }
 	get("7", down)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -27,12 +28,8 @@ func newBreaker(failures int, pause time.Duration) breaker {
 
 // isRefusal reports whether err says that the call was wrong, and not that the strategy is.
 func isRefusal(err error) bool {
-	for _, refusal := range []error{ErrInvalidKey, ErrInvalidTTL, ErrValueTooLarge, ErrTooManyTags, ErrUnsupported} {
-		if errors.Is(err, refusal) {
-			return true
-		}
-	}
-	return false
+	refusals := []error{ErrInvalidKey, ErrInvalidTTL, ErrValueTooLarge, ErrTooManyTags, ErrUnsupported}
+	return everyLeaf(err, func(leaf error) bool { return slices.Contains(refusals, leaf) })
 }
 
 // errLeft says that an operation ended because its caller did.

@@ -188,9 +188,9 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	return c.delete(ctx, physical...)
 }
 
-// hide deletes the entry that one which cannot be stored should have replaced.
-func (c *Cache[T]) hide(ctx context.Context, physical string) error {
-	return c.service.hide(ctx, c.bound(), physical)
+// hide deletes the entries that such as cannot be stored should have replaced.
+func (c *Cache[T]) hide(ctx context.Context, physical ...string) error {
+	return c.service.hide(ctx, c.bound(), physical...)
 }
 
 // delete removes entries of this cache.

@@ -323,6 +323,9 @@ func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found
 			return err
 		})
 	}
+	if err != nil && ctx.Err() != nil { // everybody has left
+		return value, false, nil, ctx.Err()
+	}
 	if err != nil {
 		c.service.warn(ctx, &c.service.readWarning, "cache: reads fail; loading instead", err)
 		f.unleased = true

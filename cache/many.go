@@ -130,6 +130,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	}
 	b := batch{service: s, op: "set", of: len(values)}
 	items, names := make([]Item, 0, len(values)), make([]string, 0, len(values))
+	var refused, hidden []string // keys, and where they are
 	for key, value := range values {
 		physical, err := c.key(key)
 		if err != nil {
@@ -138,13 +139,19 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 		}
 		sealed, opts, store, err := c.seal(value, 0)
 		if err != nil || !store {
-			// What should have been replaced goes.
-			if err = errors.Join(err, c.delete(ctx, physical)); err != nil {
+			if err != nil {
 				b.fail(key, err)
 			}
+			refused, hidden = append(refused, key), append(hidden, physical)
 			continue
 		}
 		items, names = append(items, Item{physical, sealed, opts}), append(names, key)
+	}
+	// What they should have replaced goes.
+	if err := c.hide(ctx, hidden...); err != nil {
+		for _, key := range refused {
+			b.fail(key, errors.Join(b.failed[key], err))
+		}
 	}
 	for i, err := range s.writeMany(ctx, items) {
 		if err != nil {
@@ -203,7 +210,7 @@ func (s *Service) fetchMany(ctx context.Context, batcher Batcher, physical, tags
 		for i, r := range results {
 			if r.Err != nil {
 				failures++
-				results[i] = Result{Err: s.cause(ctx, r.Err)}
+				results[i] = Result{Err: s.cause(ctx, s.options.Timeout, r.Err)}
 			}
 		}
 		if failures == len(results) {
@@ -222,7 +229,7 @@ func (s *Service) writeMany(ctx context.Context, items []Item) []error {
 			return whole(failures, batcher.SetMany(bounded, items))
 		})
 		for i := range failures {
-			if failures[i] = s.cause(ctx, failures[i]); err != nil {
+			if failures[i] = s.cause(ctx, s.options.Timeout, failures[i]); err != nil {
 				failures[i] = err
 			}
 		}

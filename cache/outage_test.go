@@ -266,7 +266,11 @@ func TestHungStrategy(t *testing.T) {
 			timed(func() error { return service.Set(ctx, key, 1, cache.SetOptions{}) })
 			timed(func() error { return service.Delete(ctx, key) })
 			timed(func() error { return service.InvalidateTags(ctx, key) })
-			timed(func() error { return service.Clear(ctx) })
+			timed(func() error { // which may take its time: the caller says how long
+				ctx, cancel := context.WithTimeout(ctx, timeout)
+				defer cancel()
+				return service.Clear(ctx)
+			})
 			timed(func() error { _, err := c.GetOrLoad(ctx, key, value(1)); return err })
 			if i%100 == 99 {
 				<-time.After(30 * time.Millisecond)
@@ -278,6 +282,67 @@ func TestHungStrategy(t *testing.T) {
 		}
 		if n := service.Stats().PendingRevocations; n != 601 {
 			t.Errorf("%d are pending, want 300 keys, 300 tags and everything", n)
+		}
+	})
+}
+
+// Clear has the time that a storage needs which must look for its entries, and ends then too.
+func TestClearIsPatient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: 50 * time.Millisecond})
+		release := recorder.Block(cachetest.OpClear)
+		began := time.Now()
+		time.AfterFunc(9*time.Second, release)
+		if err := service.Clear(t.Context()); err != nil || time.Since(began) != 9*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		defer recorder.Block(cachetest.OpClear)()
+		began = time.Now()
+		if err := service.Clear(t.Context()); !errors.Is(err, cache.ErrRevocationPending) || time.Since(began) != 10*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// A debt outlives what this process's policy gives its entries: another one may have given them more.
+func TestDebtOutlivesThePolicy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+		before := newCache(t, service, "c", cache.Policy[int]{TTL: time.Hour})
+		after := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute})
+		if err := before.Set(t.Context(), "k", 1); err != nil {
+			t.Fatal(err)
+		}
+		recorder.FailNext(cachetest.OpDelete, 605, errOutage) // for five minutes, twice a second
+		pending(t, after.Delete(t.Context(), "k"))
+		<-time.After(3 * time.Minute)
+		owes(t, service, 1)
+		if _, found, _ := before.Get(t.Context(), "k"); found {
+			t.Error("it is served although it was revoked")
+		}
+		<-time.After(10 * time.Minute)
+		owes(t, service, 0)
+	})
+}
+
+// One revocation that keeps failing does not keep the others from being applied.
+func TestDebtsAreAppliedApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+		mustSet(t, service, "tagged", 1, cache.SetOptions{Tags: []string{"t"}})
+		recorder.FailNext(cachetest.OpDelete, 6, errOutage)
+		recorder.FailNext(cachetest.OpInvalidate, 1, errOutage)
+		pending(t, service.Delete(t.Context(), "k"))
+		pending(t, service.InvalidateTags(t.Context(), "t"))
+		<-time.After(100 * time.Millisecond)
+		if n := service.Stats().PendingRevocations; n != 1 {
+			t.Errorf("%d are pending, want the one that fails", n)
+		}
+		if _, found, err := strategy.Get(t.Context(), "app:tagged"); found || err != nil {
+			t.Errorf("the tag was not invalidated: %t, %v", found, err)
 		}
 	})
 }

@@ -12,7 +12,9 @@ import (
 type Outbox interface {
 	// Add keeps revocations; one that is there already is fine.
 	Add(ctx context.Context, owed []Revocation) error
-	// Remove forgets revocations, because they were applied; one that is not there is fine.
+	// Remove forgets revocations, because they were applied; one that is not there is fine. Where several
+	// processes share the storage, it must forget only what this one has added, or was given by Owed:
+	// another one may owe the same again by now.
 	Remove(ctx context.Context, applied []Revocation) error
 	// Owed returns what was added and not removed. Start applies it before the first hit is served.
 	Owed(ctx context.Context) ([]Revocation, error)

@@ -59,6 +59,7 @@ func TestOutboxIsRecalled(t *testing.T) {
 			recorded, recorder := cachetest.Record(inner)
 			if down {
 				recorder.FailNext(cachetest.OpDelete, 2, errOutage)
+				recorder.FailNext(cachetest.OpInvalidate, 2, errOutage)
 			}
 			service := startWith(t, recorded, cache.Options{}, outbox)
 			if down {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,11 @@ const (
 const (
 	// owedAtOnce is how many owed revocations one call of the strategy takes.
 	owedAtOnce = 256
-	// owedPatience bounds one try, and each call of the Outbox. It is longer than the deadline of an
-	// operation, because Clear may take its time where the storage has to look for the entries.
+	// owedPatience bounds one try, each call of the Outbox, and a Clear that somebody waits for: that may
+	// take its time where the storage has to look for the entries.
 	owedPatience = 10 * time.Second
+	// clearPatience bounds a Clear in the background.
+	clearPatience = 10 * time.Minute
 	// flushShare is the part of Stop's time that is spent on what is owed.
 	flushShare = 0.5
 )
@@ -112,7 +115,13 @@ func (d debt) and(other debt) debt {
 func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation, bound time.Duration, cause error) error {
 	o := &s.owed
 	o.mu.Lock()
-	noted, until, covered := s.note(call, revocations, s.options.Clock.Now().Add(bound+s.leaseTTL))
+	// What is owed stays so for as long as any entry may live, because another process may give its
+	// entries more time than this one's policy; bound is what this one knows.
+	now := s.options.Clock.Now()
+	noted, until, covered := s.note(call, revocations, now.Add(s.options.MaxTTL+s.leaseTTL))
+	if len(covered) == 0 {
+		until = now.Add(bound + s.leaseTTL)
+	}
 	o.failed.Add(1)
 	o.mu.Unlock()
 	s.retryOwed()
@@ -120,6 +129,9 @@ func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation
 	defer cancel()
 	if err := s.keepOwed(ctx, noted, covered); err != nil {
 		cause = errors.Join(cause, err)
+	}
+	if s.phase.Load() != phaseStarted { // Stop came meanwhile: nobody tries again
+		cause = errors.Join(cause, ErrClosed)
 	}
 	return &PendingError{Until: until, Err: cause}
 }
@@ -209,7 +221,13 @@ func (s *Service) nothingOwed() bool {
 
 // payAllOwed is payOwed with patience.
 func (s *Service) payAllOwed(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, owedPatience)
+	patience := owedPatience
+	s.owed.mu.Lock()
+	if _, everything := s.owed.items[Revocation{}]; everything {
+		patience = clearPatience
+	}
+	s.owed.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
 	case s.owed.paying <- struct{}{}:
@@ -242,26 +260,24 @@ func (s *Service) payOwed(ctx context.Context) error {
 	o.mu.Unlock()
 	s.settle(call, over)
 	defer s.retryOwed() // for the outbox
-	var refused error
-	if len(all) > 0 {
-		// Where the strategy cannot clear, what came later is applied all the same.
-		if err := s.apply(ctx, all); err == nil {
-			s.settle(call, all)
-		} else if refused = err; !isRefusal(err) {
-			return err
+	// What fails must not keep the rest from being applied.
+	var failures error
+	lists := slices.Concat(chunks(all), chunks(keys), chunks(tags))
+	for i, list := range lists {
+		if err := s.apply(ctx, list); err == nil {
+			s.settle(call, list)
+		} else if failures = errors.Join(failures, err); ctx.Err() != nil {
+			break
+		} else if i == 0 && len(all) > 0 && !isRefusal(err) {
+			break // the others are covered by it
 		}
 	}
-	for _, list := range [][]Revocation{keys, tags} {
-		for len(list) > 0 {
-			n := min(len(list), owedAtOnce)
-			if err := s.apply(ctx, list[:n]); err != nil {
-				return err
-			}
-			s.settle(call, list[:n])
-			list = list[n:]
-		}
-	}
-	return refused
+	return failures
+}
+
+// chunks divides revocations into what one call of the strategy takes.
+func chunks(revocations []Revocation) [][]Revocation {
+	return slices.Collect(slices.Chunk(revocations, owedAtOnce))
 }
 
 // apply hands revocations of one kind to the strategy. It does not ask the circuit breaker: what must
@@ -281,32 +297,38 @@ func (s *Service) apply(ctx context.Context, revocations []Revocation) (err erro
 	case first == Revocation{}:
 		return s.clear(ctx)
 	case first.Tag != "":
-		bounded, cancel := s.bounded(ctx)
+		bounded, cancel := s.bounded(ctx, s.options.Timeout)
 		defer cancel()
-		return s.cause(ctx, s.leaser.InvalidateTags(bounded, names...))
+		return s.cause(ctx, s.options.Timeout, s.leaser.InvalidateTags(bounded, names...))
 	default:
-		bounded, cancel := s.bounded(ctx)
+		bounded, cancel := s.bounded(ctx, s.options.Timeout)
 		defer cancel()
-		return s.cause(ctx, s.leaser.Delete(bounded, names...))
+		return s.cause(ctx, s.options.Timeout, s.leaser.Delete(bounded, names...))
 	}
 }
 
-// isApplied reports whether err says no more than that replicas are behind. An error that tells of
-// several parts of the storage has to say so of each.
+// isApplied reports whether err says no more than that replicas are behind.
 func isApplied(err error) bool {
-	switch wrapper := err.(type) { //nolint:errorlint // walks the tree, because errors.Is is true for one branch
+	return everyLeaf(err, func(leaf error) bool { return leaf == ErrNotReplicated })
+} //nolint:errorlint // the leaf itself
+
+// everyLeaf reports whether all that err tells of is so: an error may tell of several parts of the storage,
+// and errors.Is is true for one of them.
+func everyLeaf(err error, is func(leaf error) bool) bool {
+	switch wrapper := err.(type) { //nolint:errorlint // walks the tree
 	case interface{ Unwrap() error }:
-		return isApplied(wrapper.Unwrap())
+		if inner := wrapper.Unwrap(); inner != nil {
+			return everyLeaf(inner, is)
+		}
 	case interface{ Unwrap() []error }:
 		for _, part := range wrapper.Unwrap() {
-			if !isApplied(part) {
+			if !everyLeaf(part, is) {
 				return false
 			}
 		}
-		return true
-	default:
-		return err == ErrNotReplicated //nolint:errorlint // the leaf itself
+		return len(wrapper.Unwrap()) > 0
 	}
+	return is(err)
 }
 
 func (s *Service) clear(ctx context.Context) error {

@@ -176,7 +176,8 @@ func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 	})
 }
 
-// Clear makes every entry unreadable. It is ErrUnsupported where the strategy is no [Clearer];
+// Clear makes every entry unreadable. Where the strategy has to look for the entries that may take longer
+// than Options.Timeout; it is tried for ten seconds, and then as Delete. It is ErrUnsupported where the strategy is no [Clearer];
 // a tag that all entries carry does the same there.
 func (s *Service) Clear(ctx context.Context) error {
 	return s.revoke(ctx, "clear", ofAll, nil, s.options.MaxTTL, s.clear)
@@ -283,12 +284,12 @@ func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	return opts, err
 }
 
-// hide deletes the entry that a refused one should have replaced.
-func (s *Service) hide(ctx context.Context, bound time.Duration, physical string) error {
-	if sabotage.Off(sabotage.HideRefusedSet) {
+// hide deletes the entries that refused ones should have replaced.
+func (s *Service) hide(ctx context.Context, bound time.Duration, physical ...string) error {
+	if sabotage.Off(sabotage.HideRefusedSet) || len(physical) == 0 {
 		return nil
 	}
-	return s.delete(ctx, bound, physical)
+	return s.delete(ctx, bound, physical...)
 }
 
 // delete removes the entries of physical keys, none of which lives longer than bound.
@@ -303,9 +304,12 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 	err := s.ready()
 	if err == nil {
 		call := s.owed.calls.Add(1)
-		if sabotage.Off(sabotage.BreakerBypass) {
+		switch {
+		case sabotage.Off(sabotage.BreakerBypass):
 			err = s.guarded(ctx, op, apply)
-		} else {
+		case kind == ofAll:
+			err = s.callWithin(ctx, op, owedPatience, apply)
+		default:
 			err = s.call(ctx, op, apply)
 		}
 		switch {
@@ -327,29 +331,33 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 }
 
 // call runs one operation on the strategy within the deadline.
-func (s *Service) call(ctx context.Context, op string, operation func(context.Context) error) (err error) {
+func (s *Service) call(ctx context.Context, op string, operation func(context.Context) error) error {
+	return s.callWithin(ctx, op, s.options.Timeout, operation)
+}
+
+func (s *Service) callWithin(ctx context.Context, op string, timeout time.Duration, operation func(context.Context) error) (err error) {
 	defer s.recovered(op, &err)
-	bounded, cancel := s.bounded(ctx)
+	bounded, cancel := s.bounded(ctx, timeout)
 	defer cancel()
 	// Enabled is a constant, for the compiler not to see an operation that escapes.
 	if sabotage.Enabled && sabotage.Off(sabotage.DeadlineCancellation) {
-		return s.cause(ctx, sabotage.Race(bounded, operation))
+		return s.cause(ctx, timeout, sabotage.Race(bounded, operation))
 	}
-	return s.cause(ctx, operation(bounded))
+	return s.cause(ctx, timeout, operation(bounded))
 }
 
 // bounded gives ctx the deadline of one operation.
-func (s *Service) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *Service) bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if s.local {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.options.Timeout)
+	return context.WithTimeout(ctx, timeout)
 }
 
 // cause says ErrUnavailable where it was the operation's deadline that ended it, not the caller's.
-func (s *Service) cause(ctx context.Context, err error) error {
+func (s *Service) cause(ctx context.Context, timeout time.Duration, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("%w: no answer within %v: %w", ErrUnavailable, s.options.Timeout, err)
+		return fmt.Errorf("%w: no answer within %v: %w", ErrUnavailable, timeout, err)
 	}
 	return err
 }

@@ -113,8 +113,8 @@ type Destroyer interface {
 	Destroy(ctx context.Context) error
 }
 
-// Clearer is an optional part of a Strategy: Clear makes every entry unreadable, at a cost that does
-// not depend on how many there are. A decorator returns ErrUnsupported where what it decorates is no
+// Clearer is an optional part of a Strategy: Clear makes every entry unreadable, where possible at a cost
+// that does not depend on how many there are. A decorator returns ErrUnsupported where what it decorates is no
 // Clearer.
 type Clearer interface {
 	Clear(ctx context.Context) error

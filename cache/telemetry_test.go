@@ -24,7 +24,7 @@ func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]string{
 		"Service.Get": cachetest.OpGet, "Service.Set": cachetest.OpSet, "Service.Delete": cachetest.OpDelete,
-		"Service.InvalidateTags": cachetest.OpInvalidate, "Service.Clear": cachetest.OpClear, "Cache.Get": cachetest.OpGet,
+		"Service.InvalidateTags": cachetest.OpInvalidate, "Cache.Get": cachetest.OpGet,
 		"Cache.Set": cachetest.OpSet, "Cache.Delete": cachetest.OpDelete, "Cache.InvalidateTags": cachetest.OpInvalidate,
 	} {
 		for _, kind := range kinds {

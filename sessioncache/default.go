@@ -57,7 +57,7 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 		Tags:     []string{d.allTag()},
 		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
 		TTLOf:    func(r *record) time.Duration { return d.ttl(&r.CachedSession, st.clock.Now()) },
-		Fresh:    func(r *record) bool { return fresh(&r.CachedSession, st.clock.Now()) },
+		Fresh:    func(r *record) bool { return r != nil && fresh(&r.CachedSession, st.clock.Now()) },
 	})
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, 
 		return nil, false, err
 	}
 	r, found, err := st.records.Get(ctx, token)
-	if err != nil || !found || !fresh(&r.CachedSession, st.clock.Now()) {
+	if err != nil || !found || r == nil || !fresh(&r.CachedSession, st.clock.Now()) {
 		return nil, false, err
 	}
 	r.setToken(token)

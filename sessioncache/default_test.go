@@ -176,3 +176,30 @@ func TestCacheExpiryOfTheCaller(t *testing.T) {
 		t.Error("the caller's CacheExpiry prolonged stale_after")
 	}
 }
+
+// What somebody else has put into the storage in the place of a session is a miss, and goes, whatever it is.
+func TestForeignEntryIsAMiss(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{})
+	check(t, f.Set(t.Context(), f.session("token", time.Hour)))
+	var key string
+	for _, o := range f.recorder.Operations() {
+		if o.Name == cachetest.OpSet {
+			key = o.Keys[0]
+		}
+	}
+	for _, foreign := range []string{"\x02\x00", "\x01\x00", "", "\x02", "{}"} {
+		check(t, f.storage.Set(t.Context(), key, []byte(foreign), cache.SetOptions{TTL: time.Hour}))
+		if session, found, err := f.Get(t.Context(), "token"); found || err != nil || session != nil {
+			t.Errorf("%q: Get: %v, %t, %v", foreign, session, found, err)
+		}
+		check(t, f.storage.Set(t.Context(), key, []byte(foreign), cache.SetOptions{TTL: time.Hour}))
+		session, found, err := f.GetOrLoad(t.Context(), "token", returns(f.session("token", time.Hour)))
+		if !found || err != nil || session.User == nil {
+			t.Errorf("%q: GetOrLoad: %v, %t, %v", foreign, session, found, err)
+		}
+		if !f.found(t, "token") {
+			t.Errorf("%q stays in the place of the session", foreign)
+		}
+	}
+}

@@ -23,16 +23,16 @@ type fixture struct {
 	service  *cache.Service
 	clock    *cachetest.Clock
 	recorder *cachetest.Recorder
+	storage  cache.Strategy
 	log      *bytes.Buffer // read it when nothing runs any more
 }
 
 func newFixture(t testing.TB, options sessioncache.Options) *fixture {
 	t.Helper()
 	f := &fixture{clock: cachetest.NewClock(time.Unix(1_800_000_000, 0)), log: &bytes.Buffer{}}
-	var strategy cache.Strategy
-	strategy, f.recorder = cachetest.Record(newBigcache(t))
+	f.storage, f.recorder = cachetest.Record(newBigcache(t))
 	var err error
-	f.service, err = cache.NewService(strategy, cache.Options{
+	f.service, err = cache.NewService(f.storage, cache.Options{
 		Clock: f.clock, Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	check(t, err)

@@ -2,6 +2,11 @@ package redis
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -30,14 +35,57 @@ func (s *Strategy) Clear(ctx context.Context) error {
 	if err := st.revoke(ctx, conn, ledgers); err != nil {
 		return err
 	}
+	masters, err := st.masters(ctx, conn)
+	if err != nil {
+		return err
+	}
 	for range 2 {
-		for _, node := range conn.Nodes() {
+		for _, node := range masters {
 			if err := st.clearNode(ctx, conn, node, namespace); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// masters are the nodes that have entries. Replicas, which may be down while all is well, are among the
+// nodes that the client knows.
+func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []rueidis.Client, err error) {
+	nodes := conn.Nodes()
+	if conn.Mode() != rueidis.ClientModeCluster {
+		return slices.Collect(maps.Values(nodes)), nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, st.timeout)
+	defer cancel()
+	ranges, err := conn.Do(bounded, conn.B().ClusterSlots().Build()).ToArray()
+	if err = st.answered(err); err != nil {
+		return nil, err
+	}
+	seen := make(map[string]bool)
+	for _, slots := range ranges {
+		parts, err := slots.ToArray() // first slot, last slot, the master, its replicas
+		if err != nil || len(parts) < 3 {
+			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", cache.ErrUnavailable)
+		}
+		master, err := parts[2].ToArray()
+		if err != nil || len(master) < 2 {
+			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", cache.ErrUnavailable)
+		}
+		host, _ := master[0].ToString()
+		port, _ := master[1].AsInt64()
+		address := net.JoinHostPort(host, strconv.FormatInt(port, 10))
+		if seen[address] {
+			continue
+		}
+		seen[address] = true
+		node, known := nodes[address]
+		if !known { // the topology has just changed; it is tried again
+			return nil, fmt.Errorf("%w: a node of the cluster is not known yet", cache.ErrUnavailable)
+		}
+		masters = append(masters, node)
+	}
+	return masters, nil
 }
 
 // scanned is how many keys SCAN looks at in one step.

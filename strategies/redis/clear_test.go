@@ -90,3 +90,31 @@ func TestClear(t *testing.T) {
 		})
 	}
 }
+
+// Replicas have nothing that must be cleared, and may be down.
+func TestClearWithoutAReplica(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 3, 1)
+	options := redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()}
+	strategy := on(options)(t).(*redis.Strategy)
+	service := cache.Options{Namespace: "n", Timeout: 2 * time.Second}
+	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, service)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = strategy.Destroy(context.Background()) })
+	for i := range 50 {
+		if err := strategy.Set(t.Context(), fmt.Sprint("n:", i), []byte("v"), cache.SetOptions{TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster.ReplicasOf(cluster.Masters()[0])[0].Kill()
+	if err := strategy.Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		if _, found, err := strategy.Get(t.Context(), fmt.Sprint("n:", i)); found || err != nil {
+			t.Errorf("%d: %t, %v", i, found, err)
+		}
+	}
+}

@@ -90,8 +90,10 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		DisableCache:        true, // no tracking: providers refuse it, and nothing here uses it
 		DisableRetry:        true, // a retry would outlive the deadline
 		AlwaysPipelining:    true, // or else cancelling waits for the reply
-		ForceSingleClient:   o.Mode == Standalone,
-		ClusterOption:       rueidis.ClusterOption{MaxMovedRedirections: maxMoves, ShardsRefreshInterval: 10 * time.Second},
+		// Connections that revocations with wait_replicas have for themselves; those not used are closed.
+		BlockingPoolSize: 4 * maxWaits, BlockingPoolCleanup: time.Minute,
+		ForceSingleClient: o.Mode == Standalone,
+		ClusterOption:     rueidis.ClusterOption{MaxMovedRedirections: maxMoves, ShardsRefreshInterval: 10 * time.Second},
 	}
 	if o.Mode == Sentinel {
 		option.Sentinel = rueidis.SentinelOption{
@@ -173,7 +175,7 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 			c.ready.Store(&made)
 			c.worked()
 		case life.Err() == nil:
-			c.failed(err)
+			c.failed(typed(err))
 		}
 		if attempt == 1 {
 			close(first)
@@ -208,7 +210,7 @@ func (c *client) worked() {
 
 func (c *client) failed(err error) {
 	if !c.down.Swap(true) {
-		c.logger.Warn("redis: unavailable; going on without", "error", typed(err))
+		c.logger.Warn("redis: unavailable; going on without", "error", err)
 	}
 }
 
@@ -235,15 +237,25 @@ func (c *client) close(ctx context.Context) error {
 		c.group.Wait()
 		close(ended)
 	}()
+	var err error
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
 	}
 	if made := c.ready.Swap(nil); made != nil && !c.lent {
-		(*made).Close()
+		closed := make(chan struct{})
+		go func() { // beside a server that hangs it takes a second for each connection
+			(*made).Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
-	return nil
+	return err
 }
 
 // borrow uses a connection that belongs to the application.

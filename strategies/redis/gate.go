@@ -134,7 +134,7 @@ func (st *store) probe(life context.Context, lane int) {
 	defer st.gates[lane].trust()
 	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
 		ctx, cancel := context.WithTimeout(life, replyTimeout)
-		err := st.ask(ctx, lane)
+		err := protect(func() error { return st.ask(ctx, lane) })
 		cancel()
 		if _, answered := rueidis.IsRedisErr(err); err == nil || answered {
 			return

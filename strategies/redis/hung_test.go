@@ -240,3 +240,64 @@ func TestLateAfterHanging(t *testing.T) {
 		s.must(s.Delete(t.Context(), "n:seen", "n:set"))
 	}
 }
+
+// Destroy keeps its deadline beside a server that hangs, and leaves no connection behind.
+func TestDestroyBesideHungServer(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	direct := start(t, server, redis.Options{})
+	strategy := on(redis.Options{Addresses: server.Addrs(), ClientName: "destroyed"})(t).(*redis.Strategy)
+	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 100 * time.Millisecond})); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() error {
+		_, _, err := strategy.Get(t.Context(), "n:k")
+		return errors.Join(err, connections(direct, "destroyed", 2))
+	})
+	direct.hang()
+	for range 20 {
+		_, _, _ = strategy.Get(t.Context(), "n:k") // doubts, and a probe that waits
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err := strategy.Destroy(ctx)
+	if took := time.Since(began); took > 800*time.Millisecond {
+		t.Errorf("Destroy took %v: %v", took, err)
+	}
+	direct.server.Resume()
+	until(t, func() error { return connections(direct, "destroyed", 0) })
+}
+
+// Revocations that wait for replicas are bounded like the others.
+//
+//nolint:paralleltest // it counts goroutines
+func TestRevocationsAreBounded(t *testing.T) {
+	redistest.Require(t)
+	for _, replicas := range []int{0, 1} {
+		s := start(t, redistest.Start(t), redis.Options{WaitReplicas: replicas, Lanes: 16})
+		_ = s.InvalidateTags(t.Context(), "n:t") // with 1, there is no replica
+		s.hang()
+		idle, most := runtime.NumGoroutine(), 0
+		for range 20 {
+			var calls sync.WaitGroup
+			for range 100 {
+				calls.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+					defer cancel()
+					if err := s.InvalidateTags(ctx, "n:t"); err == nil {
+						t.Error("InvalidateTags returned nil")
+					}
+				})
+			}
+			calls.Wait()
+			most = max(most, runtime.NumGoroutine()-idle)
+		}
+		s.server.Resume()
+		t.Logf("wait_replicas %d: %d goroutines at most", replicas, most)
+		if limit := 256*(2+16) + 200; most > limit {
+			t.Errorf("wait_replicas %d: %d goroutines, want no more than %d", replicas, most, limit)
+		}
+	}
+}

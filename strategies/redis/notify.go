@@ -25,15 +25,18 @@ func (s *Strategy) Notify(ctx context.Context, key string) <-chan struct{} {
 		defer context.AfterFunc(life, cancel)()
 		// rueidis leaves the connection subscribed.
 		ctx = rueidis.WithOnReceiveReturnHook(ctx, func(_ error, conn rueidis.CommandClient) error {
-			ctx, cancel := context.WithTimeout(life, st.timeout)
+			// Not life: a connection of the application's must not stay subscribed when that has ended.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(life), st.timeout)
 			defer cancel()
 			return conn.Do(ctx, conn.B().Sunsubscribe().Channel(channel).Build()).Error()
 		})
 		tell := sync.OnceFunc(func() { close(told) })
 		// Where it ends because the connection does, nobody is told: that is allowed.
-		_ = conn.Receive(ctx, conn.B().Ssubscribe().Channel(channel).Build(), func(rueidis.PubSubMessage) {
-			tell()
-			cancel()
+		_ = protect(func() error {
+			return conn.Receive(ctx, conn.B().Ssubscribe().Channel(channel).Build(), func(rueidis.PubSubMessage) {
+				tell()
+				cancel()
+			})
 		})
 	})
 	return told

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,20 +27,30 @@ func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []re
 		at  int
 		err error
 	}
+	select {
+	case st.revoking <- struct{}{}:
+	case <-ctx.Done():
+		return slices.Repeat([]error{ctx.Err()}, len(lanes))
+	}
+	var running sync.WaitGroup
 	ends := make(chan end, len(lanes))
 	runs := make([]*laneRun, len(lanes))
 	turns := make(chan struct{}, maxWaits)
 	for i, lane := range lanes {
 		runs[i] = &laneRun{store: st, conn: conn, revocation: lane}
-		go func() {
+		running.Go(func() {
 			select {
 			case turns <- struct{}{}:
-				ends <- end{i, runs[i].run(ctx)}
-				<-turns
+				defer func() { <-turns }()
+				ends <- end{i, protect(func() error { return runs[i].run(ctx) })}
 			case <-ctx.Done():
 			}
-		}()
+		})
 	}
+	go func() { // also when we have returned
+		running.Wait()
+		<-st.revoking
+	}()
 	errs, ended := make([]error, len(lanes)), make([]bool, len(lanes))
 	for range lanes {
 		select {
@@ -74,10 +86,11 @@ func (r *laneRun) run(ctx context.Context) error {
 	if !isSplit(err) {
 		return err
 	}
-	last := r.read[len(r.read)-1]
+	left := len(r.guards) + len(r.read)
 	return r.apart(func(keys []string) error {
 		for _, key := range keys {
-			err := r.confirmed(ctx, key == last, func() rueidis.Completed { return r.conn.B().Unlink().Key(key).Build() })
+			left--
+			err := r.confirmed(ctx, left == 0, func() rueidis.Completed { return r.conn.B().Unlink().Key(key).Build() })
 			if err != nil {
 				return err
 			}
@@ -94,8 +107,8 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 	for moves := 0; ; moves++ {
 		err := node.Dedicated(func(own rueidis.DedicatedClient) error {
 			changes, err := ask(ctx, own, asking, command()).AsInt64()
-			if err == nil {
-				r.applied.Store(last)
+			if err == nil && last {
+				r.applied.Store(true)
 			}
 			if err == nil && changes == 0 { // see mark.lua
 				mark := own.B().Eval().Script(markText).Numkeys(1).Key(r.begin.mark).Build()
@@ -110,6 +123,10 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 				patience = time.Until(deadline) * 9 / 10
 			}
 			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(r.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
+			if err == nil && acks < int64(r.replicas) && !last {
+				// It must not count as applied, as ErrNotReplicated does.
+				return fmt.Errorf("%w: a part of it is done, and %d of %d replicas have that", cache.ErrUnavailable, acks, r.replicas)
+			}
 			if err == nil && acks < int64(r.replicas) {
 				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, r.replicas)
 			}

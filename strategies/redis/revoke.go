@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -136,24 +137,47 @@ func (st *store) detached(ctx context.Context, conn rueidis.Client, lanes []revo
 	return errs
 }
 
-// inTime returns what work does, or false when ctx ends before. Work then goes on, and keeps its room.
+// inTime returns what work does, or false when ctx ends before. Work then goes on, and keeps its room. A
+// panic of work, which an application's client may have, is the caller's.
 func inTime[T any](ctx context.Context, room chan struct{}, work func() T) (result T, ok bool) {
 	select {
 	case room <- struct{}{}:
 	case <-ctx.Done():
 		return result, false
 	}
-	done := make(chan T, 1)
+	type end struct {
+		result   T
+		panicked any
+	}
+	done := make(chan end, 1)
 	go func() {
-		defer func() { <-room }()
-		done <- work()
+		var e end
+		defer func() {
+			e.panicked = recover()
+			<-room
+			done <- e
+		}()
+		e.result = work()
 	}()
 	select {
-	case result = <-done:
-		return result, true
+	case e := <-done:
+		if e.panicked != nil {
+			panic(e.panicked)
+		}
+		return e.result, true
 	case <-ctx.Done():
 		return result, false
 	}
+}
+
+// protect runs what an application's client may let panic, in a goroutine of ours.
+func protect(run func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = fmt.Errorf("%w: the client panicked with a %T", cache.ErrUnavailable, value)
+		}
+	}()
+	return run()
 }
 
 // pipelined runs in all lanes at once, and again where that was not possible as it is.

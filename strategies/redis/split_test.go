@@ -224,3 +224,43 @@ func TestNonceIsNotMadeTwice(t *testing.T) {
 		t.Errorf("an entry whose tag was invalidated is back: %q, %t, %v", value, found, err)
 	}
 }
+
+// Half of a revocation that replicas do not confirm is no revocation: ErrNotReplicated means that it is
+// applied, and nobody would try again.
+func TestSplitSlotUnconfirmed(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := startOnSlot(t, 1, redis.Options{WaitReplicas: 1})
+	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	for _, key := range []string{"n:stays", "n:goes"} {
+		s.must(s.Set(t.Context(), key, []byte("old"), opts))
+	}
+	m := s.cluster.BeginMigration(s.slot, s.to)
+	m.Move("n:v:{0}:goes")
+	var replicas []*redistest.Server
+	for _, node := range []*redistest.Server{s.from, s.to} {
+		replicas = append(replicas, s.cluster.ReplicasOf(node)...)
+	}
+	for _, replica := range replicas {
+		replica.Pause()
+	}
+	for _, keys := range [][]string{{"n:goes"}, {"n:stays", "n:goes", "n:stays"}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		err := s.Delete(ctx, keys...)
+		cancel()
+		if err == nil {
+			t.Errorf("%q: nil, although no replica has confirmed it", keys)
+		}
+		there := s.has(s.from, "n:v:{0}:stays") && slices.Contains(keys, "n:stays") || s.has(s.to, "n:v:{0}:goes")
+		if errors.Is(err, cache.ErrNotReplicated) && there {
+			t.Errorf("%q: %v, and not all of it is gone", keys, err)
+		}
+	}
+	for _, replica := range replicas {
+		replica.Resume()
+	}
+	until(t, func() error { return s.Delete(t.Context(), "n:goes", "n:stays") })
+	if s.has(s.from, "n:v:{0}:stays") || s.has(s.to, "n:v:{0}:goes") {
+		t.Error("it returned nil and is not applied")
+	}
+}

@@ -11,6 +11,7 @@ local count = #KEYS - 3
 if ARGV[1] ~= '' then
   if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
   redis.call('UNLINK', KEYS[2])
+  redis.call('SPUBLISH', KEYS[2], '')
   if redis.call('HGET', KEYS[3], 'e') ~= ARGV[2] then return 0 end
   for i = 0, count - 1 do
     local last = redis.call('HGET', KEYS[3], ARGV[9 + 4 * i])
@@ -36,5 +37,4 @@ for i = 0, count - 1 do
 end
 header[#header + 1] = ARGV[6]
 redis.call('SET', KEYS[1], table.concat(header), 'PX', ttl)
-if ARGV[1] ~= '' then redis.call('SPUBLISH', KEYS[2], '') end
 return 1

@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS products (
 
 -- What the cache must not serve any more and could not be told; see outbox.go.
 CREATE TABLE IF NOT EXISTS owed_revocations (
-	key BLOB NOT NULL, -- any bytes: the cache hashes session tokens
-	tag BLOB NOT NULL,
-	PRIMARY KEY (key, tag)
+	owner BLOB NOT NULL, -- the instance that is to apply it
+	key   BLOB NOT NULL, -- any bytes: the cache hashes session tokens
+	tag   BLOB NOT NULL,
+	PRIMARY KEY (owner, key, tag)
 ) STRICT;

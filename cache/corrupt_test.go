@@ -169,6 +169,14 @@ func FuzzServiceGet(f *testing.F) {
 	for _, raw := range foreign(f) {
 		f.Add(raw)
 	}
+	for _, tag := range []byte{0, foreign(f)["no payload"][1]} { // that of types that encode themselves, and of JSON
+		for _, raw := range [][]byte{{2, tag}, {2, tag, 'x'}, {5, tag}, {5, tag, 'x'}} {
+			f.Add(raw)
+		}
+		timed := []byte{4, tag, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}
+		f.Add(timed)
+		f.Add(append(timed, 'x'))
+	}
 	type services struct {
 		strategy *table
 		service  *cache.Service

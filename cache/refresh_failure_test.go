@@ -1,0 +1,267 @@
+package cache_test
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+)
+
+// A refresh that fails, at whichever step, leaves its key alone for a second, and its lease free: hits ask
+// neither the storage nor the database again.
+func TestRefreshPausesAfterFailure(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fail     func(*cachetest.Recorder)
+		load     func(context.Context) (int, error)
+		released int
+	}{
+		"no lease": {func(r *cachetest.Recorder) { r.FailNext(cachetest.OpLease, 1, errOutage) }, value(2), 0},
+		"no second look": {func(r *cachetest.Recorder) {
+			r.Before(cachetest.OpLease, func(context.Context, string) {
+				r.Before(cachetest.OpLease, nil)
+				r.FailNext(cachetest.OpGet, 1, errOutage)
+			})
+		}, value(2), 1},
+		"not stored": {func(r *cachetest.Recorder) { r.FailNext(cachetest.OpFill, 1, errOutage) }, value(2), 1},
+		"Goexit":     {func(*cachetest.Recorder) {}, func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+			c := newCache(t, service, "c", stale())
+			mustGet(t, c, value(1), 1)
+			pass(time.Minute)
+			recorder.Reset()
+			test.fail(recorder)
+			mustGet(t, c, test.load, 1)
+			synctest.Wait()
+			if n := recorder.Count(cachetest.OpRelease); n != test.released {
+				t.Errorf("%s: released %d times, want %d", name, n, test.released)
+			}
+			for range 9 {
+				pass(100 * time.Millisecond)
+				mustGet(t, c, unexpected[int](t), 1)
+				synctest.Wait()
+			}
+			if n := recorder.Count(cachetest.OpLease); n != 1 {
+				t.Errorf("%s: asked for the lease %d times within a second, want once", name, n)
+			}
+			pass(100 * time.Millisecond)
+			mustGet(t, c, value(3), 1)
+			synctest.Wait()
+			mustGet(t, c, unexpected[int](t), 3)
+		})
+	}
+}
+
+// Without NegativeTTL that there is nothing is not even offered to the storage.
+func TestNothingIsStoredWithoutNegativeTTL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+		policy := stale()
+		policy.Jitter = 0.5 // makes at least a millisecond of any TTL
+		c := newCache(t, service, "c", policy)
+		mustFindNothing(t, c, nothing)
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		mustGet(t, c, nothing, 1) // refreshes
+		synctest.Wait()
+		if n := recorder.Count(cachetest.OpFill); n != 1 {
+			t.Errorf("%d fills, want that of the value", n)
+		}
+		if stats := service.Stats(); stats.Unfilled != 0 || stats.Refused != 0 || stats.Filled != 1 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+// When a refresh finds nothing and cannot store that, the last good value goes all the same.
+func TestRefreshFindsNothingAndCannotStoreIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+		policy := stale()
+		policy.NegativeTTL = time.Minute
+		c := newCache(t, service, "c", policy)
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		recorder.FailNext(cachetest.OpFill, 1, errOutage)
+		mustGet(t, c, nothing, 1)
+		synctest.Wait()
+		if _, found, err := strategy.Get(t.Context(), "app:c:k"); found || err != nil {
+			t.Errorf("Get = %v, %v; want it deleted", found, err)
+		}
+	})
+}
+
+// What a refresh read before a revocation that is still owed is not stored, although the storage would take
+// it: other processes would serve it.
+func TestPendingRevocationBesideRefresh(t *testing.T) {
+	t.Parallel()
+	for _, test := range revocations {
+		synctest.Test(t, func(t *testing.T) {
+			inner := newBigcache(t) // a fence would see the revocation
+			service, recorder, _ := record(t, inner, cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour, Tags: []string{"t"}})
+			raw := func() []byte {
+				t.Helper()
+				raw, found, err := inner.Get(t.Context(), "app:c:k")
+				if !found || err != nil {
+					t.Fatal(found, err)
+				}
+				return raw
+			}
+			mustGet(t, c, value(1), 1)
+			pass(time.Minute)
+			before := raw()
+			read := make(chan struct{})
+			mustGet(t, c, func(context.Context) (int, error) { <-read; return 2, nil }, 1)
+			synctest.Wait()
+			recorder.FailNext(test.operation, 1, errOutage)
+			pending(t, test.revoke(t.Context(), service, c))
+			close(read)
+			synctest.Wait()
+			if after := raw(); !slices.Equal(before, after) {
+				t.Errorf("%s: the refresh stored % x", test.name, after)
+			}
+			if stats := service.Stats(); stats.Refused != 1 || stats.Filled != 1 {
+				t.Errorf("%s: %+v", test.name, stats)
+			}
+			mustGet(t, c, value(3), 3)
+		})
+	}
+}
+
+// What a refresh has read though Stop cancelled it is stored all the same, and not under a context that is
+// over.
+func TestRefreshEndsAfterStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inner := new(table)
+		strategy, recorder := cachetest.Record(inner)
+		service := newService(t, strategy, cache.Options{})
+		if err := service.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		c := newCache(t, service, "c", stale())
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		before, _ := inner.row("app:c:k")
+		recorder.Before(cachetest.OpSet, func(ctx context.Context, _ string) {
+			if err := ctx.Err(); err != nil {
+				t.Errorf("it is stored with a context that ended: %v", err)
+			}
+		})
+		mustGet(t, c, func(ctx context.Context) (int, error) { <-ctx.Done(); return 2, nil }, 1)
+		synctest.Wait()
+		if err := service.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if after, _ := inner.row("app:c:k"); slices.Equal(before.value, after.value) {
+			t.Error("it was not stored")
+		}
+	})
+}
+
+// A refresh that cannot start because the Service stops leaves nothing behind: after the next Start there
+// is room for one, of the same key.
+func TestRefreshBesideStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy, recorder := cachetest.Record(new(table))
+		service := newService(t, strategy, cache.Options{MaxConcurrentLoads: 1})
+		start := func() {
+			t.Helper()
+			if err := service.Start(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop := func() {
+			t.Helper()
+			if err := service.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		start()
+		c := newCache(t, service, "c", stale())
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		recorder.Before(cachetest.OpGet, func(context.Context, string) { recorder.Before(cachetest.OpGet, nil); stop() })
+		mustGet(t, c, unexpected[int](t), 1)
+		start()
+		mustGet(t, c, value(2), 1)
+		synctest.Wait()
+		mustGet(t, c, unexpected[int](t), 2)
+		stop()
+	})
+}
+
+// An entry that is damaged between the hit and the refresh ends the refresh, and nothing else.
+func TestRefreshOfWhatIsDamagedByNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+		c := newCache(t, service, "c", stale())
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		whole, _, err := strategy.Get(t.Context(), "app:c:k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorder.Before(cachetest.OpGet, func(context.Context, string) {
+			// Not the hit, but the second look.
+			recorder.Before(cachetest.OpGet, func(ctx context.Context, key string) {
+				recorder.Before(cachetest.OpGet, nil)
+				if err := strategy.Set(ctx, key, whole[:5], cache.SetOptions{TTL: time.Hour}); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		mustGet(t, c, unexpected[int](t), 1)
+		synctest.Wait()
+		mustGet(t, c, value(2), 2)
+		if stats := service.Stats(); stats.Refreshes != 0 || stats.Corrupt != 1 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+// A refresh runs outside the scope of the request that started it, as every load does.
+func TestRefreshOutsideRequestScope(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", stale())
+		mustGet(t, c, value(1), 1)
+		pass(time.Minute)
+		ctx := cache.WithRequestScope(t.Context())
+		if got, err := cache.Memo(ctx, "row", value(1)); got != 1 || err != nil {
+			t.Fatal(got, err)
+		}
+		got, err := c.GetOrLoad(ctx, "k", func(ctx context.Context) (int, error) { return cache.Memo(ctx, "row", value(2)) })
+		if got != 1 || err != nil {
+			t.Errorf("GetOrLoad = %v, %v", got, err)
+		}
+		synctest.Wait()
+		mustGet(t, c, unexpected[int](t), 2)
+	})
+}
+
+// A value that must not be stored, while the entry cannot be deleted either, does not keep the key leased.
+func TestUnstoredValueGivesTheLeaseUp(t *testing.T) {
+	t.Parallel()
+	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
+	c := newCache(t, service, "c", cache.Policy[int]{TTLOf: func(int) time.Duration { return -1 }})
+	recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+	if got, err := c.GetOrLoad(t.Context(), "k", value(1)); got != 1 || err != nil {
+		t.Errorf("GetOrLoad = %v, %v", got, err)
+	}
+	if n := recorder.Count(cachetest.OpRelease); n != 1 {
+		t.Errorf("released %d times, want once", n)
+	}
+}

@@ -60,14 +60,20 @@ func TestNotOwed(t *testing.T) {
 	}
 }
 
-// What is owed is paid by a revocation that was applied but not replicated.
-func TestNotReplicatedPays(t *testing.T) {
+// What is owed is not paid by a revocation that was applied and not replicated: a failover would undo it.
+func TestNotReplicatedDoesNotPay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
-		recorder.FailNext(cachetest.OpDelete, 1, cache.ErrNotReplicated)
+		recorder.FailNext(cachetest.OpDelete, 2, cache.ErrNotReplicated)
 		pending(t, service.Delete(t.Context(), "k"))
+		for range 2 {
+			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrRevocationPending) {
+				t.Errorf("Get: %v, want no hits before replicas have confirmed", err)
+			}
+			owes(t, service, 1)
+		}
 		mustMiss(t, service, "k")
 		owes(t, service, 0)
 	})

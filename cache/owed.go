@@ -281,13 +281,9 @@ func chunks(revocations []Revocation) [][]Revocation {
 }
 
 // apply hands revocations of one kind to the strategy. It does not ask the circuit breaker: what must
-// not be served goes before what would be nice to have.
+// not be served goes before what would be nice to have. ErrNotReplicated is a failure here: nobody is told
+// of it, and a replica that is promoted would bring back what this node has said it will not serve.
 func (s *Service) apply(ctx context.Context, revocations []Revocation) (err error) {
-	defer func() {
-		if isApplied(err) {
-			err = nil
-		}
-	}()
 	defer s.recovered("delete", &err)
 	names := make([]string, len(revocations))
 	for i, revocation := range revocations {

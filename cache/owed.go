@@ -305,8 +305,10 @@ func (s *Service) apply(ctx context.Context, revocations []Revocation) (err erro
 
 // isApplied reports whether err says no more than that replicas are behind.
 func isApplied(err error) bool {
-	return everyLeaf(err, func(leaf error) bool { return leaf == ErrNotReplicated })
-} //nolint:errorlint // the leaf itself
+	return everyLeaf(err, func(leaf error) bool {
+		return leaf == ErrNotReplicated //nolint:errorlint // the leaf itself
+	})
+}
 
 // everyLeaf reports whether all that err tells of is so: an error may tell of several parts of the storage,
 // and errors.Is is true for one of them.

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -72,8 +73,15 @@ func TestClear(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if other, err := strategies[0].Lease(t.Context(), prefixes[0]+"unused", nil); other == nil || err != nil {
+				t.Fatal(other, err)
+			}
 			if err := strategies[0].Clear(t.Context()); err != nil {
 				t.Fatal(err)
+			}
+			// Before the other lease is used: using it ends it.
+			if again, err := strategies[0].Lease(t.Context(), prefixes[0]+"unused", nil); again == nil || err != nil {
+				t.Errorf("the key is still leased: %v, %v", again, err)
 			}
 			for i, want := range []int{0, entries, entries} {
 				if n := found(i); n != want {
@@ -117,4 +125,40 @@ func TestClearWithoutAReplica(t *testing.T) {
 			t.Errorf("%d: %t, %v", i, found, err)
 		}
 	}
+}
+
+// From the first step of Clear on no lease from before is good: an entry that comes between could be one
+// that SCAN has passed. And no step takes longer than one operation may.
+func TestClearBesideFill(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	const timeout, grace = 100 * time.Millisecond, 700 * time.Millisecond
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	clearing := on(redis.Options{Addresses: []string{proxy.Addr()}})(t).(*redis.Strategy)
+	if err := clearing.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: timeout})); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = clearing.Destroy(context.Background()) })
+	other := start(t, server, redis.Options{})
+	lease, err := other.Lease(t.Context(), "n:k", nil)
+	other.must(err)
+	held := proxy.Hold("scan")
+	ended := make(chan error, 1)
+	var took time.Duration
+	go func() {
+		began := time.Now()
+		err := clearing.Clear(context.Background())
+		took = time.Since(began)
+		ended <- err
+	}()
+	<-held.Arrived()
+	stored, err := other.Fill(t.Context(), lease, []byte("value of n:k"), cache.SetOptions{TTL: time.Hour})
+	if stored || err != nil {
+		t.Errorf("Fill while Clear looks for entries: %t, %v; want it refused", stored, err)
+	}
+	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) || took > timeout+grace {
+		t.Errorf("Clear without an answer to SCAN: %v after %v, with a timeout of %v", err, took, timeout)
+	}
+	held.Release()
 }

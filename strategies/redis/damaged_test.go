@@ -22,8 +22,10 @@ func TestDamagedEntries(t *testing.T) {
 	whole, _ := s.direct("GET", physical).(string)
 	header := len(whole) - len("value of n:k")
 	damaged := map[string]string{
-		"too many tags": whole[:9] + "\xff\xff" + strings.Repeat("\x00", 0xffff*(2+16)),
-		"no entry":      "\x01 and then what somebody else has written, at some length",
+		"too many tags":  whole[:9] + "\xff\xff" + strings.Repeat("\x00", 0xffff*(2+16)),
+		"no entry":       "\x01 and then what somebody else has written, at some length",
+		"another format": "\x02" + whole[1:],
+		"over":           whole[:1] + strings.Repeat("\x00", 8) + whole[9:], // for us; the server's clock is behind
 	}
 	for n := range header {
 		damaged[fmt.Sprintf("the first %d bytes of %d", n, header)] = whole[:n]
@@ -35,6 +37,11 @@ func TestDamagedEntries(t *testing.T) {
 		}
 		if value, found, err := s.GetHinted(t.Context(), "n:k", opts.Tags); value != nil || found || err != nil {
 			t.Errorf("%s: GetHinted: %q, %t, %v", name, value, found, err)
+		}
+		for _, hint := range [][]string{nil, opts.Tags} {
+			if r := s.GetMany(t.Context(), []string{"n:k"}, hint)[0]; r.Value != nil || r.Found || r.Err != nil {
+				t.Errorf("%s: GetMany with the hint %q: %+v", name, hint, r)
+			}
 		}
 		value, found, lease, err := s.GetOrLease(t.Context(), "n:k", opts.Tags)
 		if value != nil || found || lease == nil || err != nil {

@@ -301,3 +301,35 @@ func TestRevocationsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// Revocations that get no answer close the gate, though they do not pass it: what comes then fails early.
+func TestSilentRevocationsCloseTheGate(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := start(t, redistest.Start(t), redis.Options{})
+	until(t, func() error {
+		s.found("n:none")
+		return connections(s, "fxcache", 2)
+	})
+	s.hang()
+	defer s.server.Resume()
+	var calls sync.WaitGroup
+	for range 3 {
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if err := s.Delete(ctx, "n:k"); err == nil {
+				t.Error("Delete returned nil")
+			}
+		})
+	}
+	calls.Wait()
+	// The first one waits for the doubt to end; both together would be too few silences to close the gate.
+	for _, want := range []error{context.DeadlineExceeded, cache.ErrUnavailable} {
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		if _, _, err := s.Get(ctx, "n:k"); !errors.Is(err, want) {
+			t.Errorf("Get: %v, want %v", err, want)
+		}
+		cancel()
+	}
+}

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,12 +51,56 @@ func TestNotify(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%s: not told", name)
 		}
-		cancel()
-		until(t, func() error {
+		until(t, func() error { // also where the caller stays
 			if subscribers() != int64(0) {
 				return errors.New("still subscribed")
 			}
 			return nil
 		})
+		cancel()
 	}
+}
+
+// Two notices at once are one. Who leaves without any is no subscriber any more, and the end of the strategy
+// waits for nobody.
+func TestNotifyEnds(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	waiter := start(t, server, redis.Options{})
+	subscribe := func(ctx context.Context, key string) (told <-chan struct{}, channel string) {
+		t.Helper()
+		told, channel = waiter.Notify(ctx, "n:"+key), "n:l:{0}:"+key
+		until(t, func() error { return subscribed(waiter, channel, 1) })
+		return told, channel
+	}
+	for i := range 8 { // whether the second notice comes before the end is up to chance
+		told, channel := subscribe(t.Context(), fmt.Sprint(i))
+		waiter.direct("EVAL", "redis.call('SPUBLISH', KEYS[1], '') return redis.call('SPUBLISH', KEYS[1], '')", "1", channel)
+		<-told
+		until(t, func() error { return subscribed(waiter, channel, 0) })
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	told, channel := subscribe(ctx, "left")
+	cancel()
+	until(t, func() error { return subscribed(waiter, channel, 0) })
+	select {
+	case <-told:
+		t.Error("told though nothing happened")
+	default:
+	}
+	subscribe(t.Context(), "ended")
+	ending, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := waiter.Destroy(ending); err != nil {
+		t.Errorf("Destroy beside a subscription: %v", err)
+	}
+}
+
+// subscribed checks how many subscribers a channel has.
+func subscribed(s *started, channel string, want int64) error {
+	if n := s.direct("PUBSUB", "SHARDNUMSUB", channel).([]any)[1]; n != want {
+		return fmt.Errorf("%v subscribers, want %d", n, want)
+	}
+	return nil
 }

@@ -1,0 +1,130 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// bare is a store of two lanes without a connection: no probe is ever answered.
+func bare(t *testing.T) *store {
+	t.Helper()
+	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), names: newNames(2), gates: newGates(2, 1)}
+	t.Cleanup(func() {
+		if err := st.close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
+}
+
+// What makes a doubt: so many operations in a row that waited and got no answer, in that lane.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	type end struct {
+		err    error
+		waited time.Duration
+	}
+	silent := end{context.DeadlineExceeded, silence}
+	impatient := end{context.DeadlineExceeded, silence - 1}
+	lost, left := end{cache.ErrUnavailable, 0}, end{context.Canceled, silence}
+	refused, answered := end{&ServerError{Code: "OOM"}, silence}, end{nil, silence}
+	for name, test := range map[string]struct {
+		ends  []end
+		doubt bool
+	}{
+		"silences":          {[]end{silent, silent, silent}, true},
+		"one less":          {[]end{silent, silent}, false},
+		"too short to tell": {[]end{impatient, impatient, impatient, impatient}, false},
+		"callers left":      {[]end{left, left, left, left}, false},
+		"no connection":     {[]end{lost, lost, lost}, true},
+		"one answer":        {[]end{silent, silent, answered, silent, silent}, false},
+		"one refusal":       {[]end{silent, silent, refused, silent, silent}, false},
+		"refusals":          {[]end{refused, refused, refused, refused}, false},
+	} {
+		st := bare(t)
+		for _, e := range test.ends {
+			st.heard(1, e.err, e.waited)
+		}
+		if doubted := st.gates[1].doubt.Load() != nil; doubted != test.doubt {
+			t.Errorf("%s: doubted %t", name, doubted)
+		}
+		if st.gates[0].doubt.Load() != nil {
+			t.Errorf("%s: the other lane is doubted", name)
+		}
+	}
+}
+
+// A doubt that has ended is forgotten: one more silence is the first one.
+func TestTrust(t *testing.T) {
+	t.Parallel()
+	st := bare(t)
+	g := &st.gates[0]
+	for range silences {
+		st.heard(0, context.DeadlineExceeded, silence)
+	}
+	d := g.doubt.Load()
+	if d == nil {
+		t.Fatal("no doubt")
+	}
+	g.trust()
+	select {
+	case <-d.over:
+	default:
+		t.Error("who waits is not told that the doubt is over")
+	}
+	st.heard(0, context.DeadlineExceeded, silence)
+	if g.doubt.Load() != nil {
+		t.Error("doubted again after one silence")
+	}
+}
+
+// A lost connection makes all lanes doubted. Who comes early waits, who comes late fails at once, also
+// without a deadline.
+func TestEnterInDoubt(t *testing.T) {
+	t.Parallel()
+	st := bare(t)
+	st.doubtAll()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for lane := range st.gates {
+		g := &st.gates[lane]
+		d := g.doubt.Load()
+		if d == nil {
+			t.Fatalf("lane %d is not doubted", lane)
+		}
+		if err := g.enter(over); !errors.Is(err, context.Canceled) {
+			t.Errorf("at first: %v", err)
+		}
+		g.doubt.Store(&doubt{d.since.Add(-2 * benefit), d.over})
+		if err := g.enter(over); err != errNoAnswer { //nolint:errorlint // itself
+			t.Errorf("later: %v", err)
+		}
+		if n := g.inside.Load(); n != 0 {
+			t.Errorf("%d are inside", n)
+		}
+	}
+}
+
+// Nobody enters beyond the places, and who gives up leaves none taken.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	g := &gate{places: 2}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i, want := range []error{nil, nil, context.Canceled, context.Canceled} {
+		if err := g.enter(over); !errors.Is(err, want) {
+			t.Errorf("entering as number %d: %v", i+1, err)
+		}
+	}
+	g.leave()
+	if err := g.enter(over); err != nil {
+		t.Errorf("after one has left: %v", err)
+	}
+}

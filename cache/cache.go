@@ -127,7 +127,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 // error means that no later Get returns what was stored before.
 //
 // An error of write comes back as it is, and the entry is deleted, because the write may have been
-// done all the same; where that fails as well, both errors are joined. An error beside the value of
+// done all the same, unless it wraps ErrUnchanged; where that fails as well, both errors are joined. An error beside the value of
 // a write that succeeded says that an older entry may still be readable.
 func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Context) (T, error)) (value T, err error) {
 	physical, err := c.key(key)
@@ -149,6 +149,12 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 		}
 	}()
 	value, err = protect(outsideScope(ctx), write)
+	if errors.Is(err, ErrUnchanged) {
+		if settled = true; lease != nil {
+			c.release(context.WithoutCancel(ctx), lease)
+		}
+		return value, err
+	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
 		settled = c.fill(context.WithoutCancel(ctx), lease, value, 0) == stored

@@ -31,6 +31,9 @@ var (
 	// ErrNotFound is what a loader returns when there is nothing to load: GetOrLoad returns it to
 	// every waiting caller, and stores nothing but, with Policy.NegativeTTL, that.
 	ErrNotFound = errors.New("cache: not found")
+	// ErrUnchanged is what the write of an Update wraps its error with when it has changed nothing that
+	// makes the entry wrong: the entry then stays.
+	ErrUnchanged = errors.New("cache: nothing has changed")
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -253,5 +254,45 @@ func TestUpdateDuringStop(t *testing.T) {
 	got, err := c.Update(t.Context(), "k", func(ctx context.Context) (int, error) { return 1, service.Stop(ctx) })
 	if got != 1 || !errors.Is(err, cache.ErrClosed) {
 		t.Errorf("Update = %v, %v", got, err)
+	}
+}
+
+// A write that says that it has changed nothing leaves the entry, and no lease; a revocation meanwhile wins.
+func TestUpdateUnchanged(t *testing.T) {
+	t.Parallel()
+	refused := fmt.Errorf("%w: constraint violated", cache.ErrUnchanged)
+	for _, kind := range kinds[:2] {
+		for _, revoked := range []bool{false, true} {
+			service := start(t, kind.make(t), cache.Options{})
+			c := newCache(t, service, "c", cache.Policy[int]{})
+			if err := c.Set(t.Context(), "k", 1); err != nil {
+				t.Fatal(err)
+			}
+			_, err := c.Update(t.Context(), "k", func(ctx context.Context) (int, error) {
+				if revoked {
+					return 0, errors.Join(refused, c.Delete(ctx, "k"))
+				}
+				return 0, refused
+			})
+			if !errors.Is(err, cache.ErrUnchanged) {
+				t.Errorf("%s: %v", kind.name, err)
+			}
+			if got, found, err := c.Get(t.Context(), "k"); found == revoked || err != nil || found && got != 1 {
+				t.Errorf("%s, revoked: %t: Get = %v, %t, %v", kind.name, revoked, got, found, err)
+			}
+			if got, err := c.GetOrLoad(t.Context(), "other", value(2)); got != 2 || err != nil {
+				t.Errorf("%s: %v, %v", kind.name, got, err)
+			}
+			if err := c.Delete(t.Context(), "k"); err != nil {
+				t.Error(err)
+			}
+			// Nothing stays leased.
+			if _, err := c.GetOrLoad(t.Context(), "k", value(3)); err != nil {
+				t.Error(err)
+			}
+			if _, found, err := c.Get(t.Context(), "k"); !found || err != nil {
+				t.Errorf("%s: the key stayed leased: %t, %v", kind.name, found, err)
+			}
+		}
 	}
 }

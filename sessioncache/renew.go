@@ -3,6 +3,7 @@ package sessioncache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/fxcache/fxcache/cache"
@@ -49,6 +50,10 @@ func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) 
 		renewed, err := d.options.Renew(ctx, session.Clone())
 		if renewed != nil {
 			renewed.capped = !renewed.Expires.After(session.Expires)
+		}
+		if err != nil && !errors.Is(err, cache.ErrNotFound) {
+			// Renewing only prolongs: what is cached is as good as before, and the database may be in trouble.
+			err = fmt.Errorf("%w: %w", cache.ErrUnchanged, err)
 		}
 		return renewed, err
 	})

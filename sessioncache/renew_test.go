@@ -89,6 +89,20 @@ func TestRenewalThatFails(t *testing.T) {
 	if err != nil || !found || session.Token.Reveal() != "token" || r.renewals != 1 {
 		t.Errorf("found %t, err %v, %d renewals; want the session, which is still good", found, err, r.renewals)
 	}
+	// It stays cached: a database in trouble is not asked for it too.
+	for range 3 {
+		_, found, err := f.GetOrLoad(t.Context(), "token", func(context.Context) (*sessioncache.CachedSession, error) {
+			t.Error("the loader ran")
+			return nil, r.failure
+		})
+		if !found || err != nil {
+			t.Errorf("found %t, err %v", found, err)
+		}
+	}
+	check(t, f.Delete(t.Context(), "token"))
+	if f.found(t, "token") {
+		t.Error("it is there, after Delete")
+	}
 }
 
 // A renewal finds out that the session is gone: it is not served any more.

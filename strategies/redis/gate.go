@@ -24,7 +24,8 @@ const (
 	// shorter one says more about the caller. So many silences in a row make a doubt.
 	silence  = 20 * time.Millisecond
 	silences = 3
-	// benefit is how long operations wait for a doubt to end; then they fail at once.
+	// benefit is how old a doubt may be for operations to wait, within their deadlines, for its end; when
+	// it is older, they fail at once.
 	benefit = 100 * time.Millisecond
 	// firstProbe and lastProbe bound the pauses between attempts to reach a server that is doubted.
 	firstProbe = 10 * time.Millisecond

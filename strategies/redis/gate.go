@@ -91,20 +91,25 @@ func (g *gate) enter(ctx context.Context) error {
 
 func (g *gate) leave() { g.inside.Add(-1) }
 
-// heard takes note of how an operation ended that had waited for so long.
-func (st *store) heard(lane int, err error, waited time.Duration) {
+// heard takes note of how an operation ended.
+func (st *store) heard(lane int, err error, began time.Time) {
 	g := &st.gates[lane]
-	var answer *ServerError
-	switch {
-	case err == nil || errors.As(err, &answer):
+	if err == nil || isAnswer(err) {
 		if g.silent.Load() > 0 {
 			g.silent.Store(0)
 		}
-	case errors.Is(err, context.DeadlineExceeded) && waited >= silence || errors.Is(err, cache.ErrUnavailable):
-		if g.silent.Add(1) >= silences {
-			st.doubt(lane)
-		}
+		return
 	}
+	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
+	if (late || errors.Is(err, cache.ErrUnavailable)) && g.silent.Add(1) >= silences {
+		st.doubt(lane)
+	}
+}
+
+// isAnswer reports whether the server has said something, if not what was hoped for.
+func isAnswer(err error) bool {
+	var answer *ServerError
+	return errors.As(err, &answer)
 }
 
 // doubtAll closes every gate until its server has answered. A connection was lost; whose, we are not told.

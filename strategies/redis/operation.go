@@ -46,7 +46,7 @@ func (o *operation) end() {
 // answered takes note of how the operation went, and returns its error as one of ours.
 func (o *operation) answered(err error) error {
 	err = o.store.answered(err)
-	o.heard(o.begin.lane, err, time.Since(o.began))
+	o.heard(o.begin.lane, err, o.began)
 	return err
 }
 

@@ -115,7 +115,7 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 	for i, err := range of(ctx, conn, lanes) {
 		if !errors.Is(err, cache.ErrNotReplicated) {
 			err = st.answered(err)
-			st.heard(lanes[i].begin.lane, err, time.Since(began))
+			st.heard(lanes[i].begin.lane, err, began)
 		}
 		if err != nil {
 			failed.Lanes = append(failed.Lanes, lanes[i].begin.lane)

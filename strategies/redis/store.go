@@ -7,7 +7,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/redis/rueidis"
 
@@ -129,7 +128,7 @@ func (o *operation) get() ([]byte, bool, error) {
 	}
 	reply := getScript.Exec(o.ctx, o.conn, []string{o.value()}, []string{o.tags()})
 	value, found, err := o.scripted(o.key, o.place, reply)
-	o.heard(o.begin.lane, err, time.Since(o.began))
+	o.heard(o.begin.lane, err, o.began)
 	return value, found, err
 }
 

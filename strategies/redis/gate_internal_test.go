@@ -32,7 +32,7 @@ func TestDoubt(t *testing.T) {
 		waited time.Duration
 	}
 	silent := end{context.DeadlineExceeded, silence}
-	impatient := end{context.DeadlineExceeded, silence - 1}
+	impatient := end{context.DeadlineExceeded, silence / 2}
 	lost, left := end{cache.ErrUnavailable, 0}, end{context.Canceled, silence}
 	refused, answered := end{&ServerError{Code: "OOM"}, silence}, end{nil, silence}
 	for name, test := range map[string]struct {

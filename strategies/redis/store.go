@@ -155,11 +155,11 @@ func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byt
 // mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
 func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	replies, err := o.conn.Do(o.ctx, o.conn.B().Mget().Key(wanted...).Build()).ToArray()
+	reply, nonces, err := o.reads[o.begin.lane].mget(o.ctx, o.conn, wanted)
 	if err = o.answered(err); err != nil {
 		return nil, false, false, err
 	}
-	raw, err := replies[0].AsBytes()
+	raw, err := reply.AsBytes()
 	if err != nil {
 		return nil, false, false, nilIsMiss(err)
 	}
@@ -170,7 +170,7 @@ func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, e
 	value, found = e.tags(func(name, nonce []byte) bool {
 		for i, key := range wanted[1:] {
 			if key[below:] == string(name) {
-				now, err := replies[1+i].ToString()
+				now, err := nonces[i].ToString()
 				return err == nil && now == string(nonce) || sabotage.Off(sabotage.Nonce)
 			}
 		}

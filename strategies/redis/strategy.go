@@ -36,7 +36,8 @@ type store struct {
 	ledgerTTL string // ms
 	replicas  int
 	learned   *learned
-	gates     []gate // by lane
+	gates     []gate  // by lane
+	reads     []reads // by lane
 	// revoking and batching have room for what is under way.
 	revoking, batching chan struct{}
 }
@@ -112,6 +113,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		case Cluster: // nodes come and go, and a lost one concerns few lanes
 		}
 	}
+	st.reads = make([]reads, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
 	if !st.lent {
 		st.start(ctx)

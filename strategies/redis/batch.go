@@ -1,0 +1,148 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// maxBatch is about how many Redis keys the MGET of a batch has at most: a server does nothing else
+// meanwhile, and all members wait for the last value.
+const maxBatch = 64
+
+var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values than there were keys", cache.ErrUnavailable)
+
+// reads makes one MGET of the reads of a lane that come at the same time. Whoever finds no batch open
+// opens one, lets the goroutines go first that are ready to run, and sends what has come together by
+// then. So nobody waits for a reply or for a clock, a read that is alone is sent as it is, and the busier
+// the process, the fewer commands there are for each read. A batch takes no one in once it is sent: every
+// read sees all that was done before it began.
+type reads struct {
+	mu   sync.Mutex
+	open *batch
+}
+
+// batch is one MGET of several reads.
+type batch struct {
+	keys     []string // those of the first member, then what each other one adds
+	tags     int      // how many nonces the first member wants
+	members  int
+	deadline time.Time     // the latest one of the members
+	done     chan struct{} // closed when there are replies or err; nil while there is one member
+	replies  []rueidis.RedisMessage
+	err      error
+}
+
+// member is where in a batch the reply to one read is.
+type member struct {
+	*batch
+
+	value, nonces int
+	first         bool
+}
+
+// mget reads an entry, wanted[0], and the nonces wanted[1:]. ctx has a deadline.
+func (r *reads) mget(ctx context.Context, conn rueidis.Client, wanted []string) (rueidis.RedisMessage, []rueidis.RedisMessage, error) {
+	m := r.join(ctx, wanted)
+	if m.first {
+		runtime.Gosched()
+		if r.seal(m.batch); m.members == 1 {
+			return alone(ctx, conn, wanted)
+		}
+		go m.send(conn)
+	}
+	return m.wait(ctx, conn, wanted)
+}
+
+// join adds a read to the open batch, or opens one.
+func (r *reads) join(ctx context.Context, wanted []string) member {
+	deadline, _ := ctx.Deadline()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.open
+	if b == nil {
+		b = &batch{keys: slices.Clip(wanted), tags: len(wanted) - 1, members: 1, deadline: deadline}
+		r.open = b
+		return member{batch: b, nonces: 1, first: true}
+	}
+	if b.members++; b.members == 2 {
+		b.keys = slices.Grow(b.keys, maxBatch)
+		b.done = make(chan struct{})
+	}
+	if deadline.After(b.deadline) {
+		b.deadline = deadline
+	}
+	m := member{batch: b, value: len(b.keys), nonces: 1}
+	if slices.Equal(b.keys[1:1+b.tags], wanted[1:]) {
+		b.keys = append(b.keys, wanted[0])
+	} else {
+		m.nonces = m.value + 1
+		b.keys = append(b.keys, wanted...)
+	}
+	if len(b.keys) >= maxBatch {
+		r.open = nil
+	}
+	return m
+}
+
+// seal keeps further reads out of b.
+func (r *reads) seal(b *batch) {
+	r.mu.Lock()
+	if r.open == b {
+		r.open = nil
+	}
+	r.mu.Unlock()
+}
+
+// send sends the batch, once it is sealed. It goes on for as long as one of its members may.
+func (b *batch) send(conn rueidis.Client) {
+	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+	defer cancel()
+	b.err = protect(func() (err error) {
+		b.replies, err = fetch(ctx, conn, b.keys)
+		return err
+	})
+	close(b.done)
+}
+
+// wait returns what the member has asked for.
+func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) (rueidis.RedisMessage, []rueidis.RedisMessage, error) {
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+		return rueidis.RedisMessage{}, nil, ctx.Err()
+	}
+	if _, refused := rueidis.IsRedisErr(m.err); refused {
+		// Perhaps because of other members' keys: TRYAGAIN, while a slot is on the move.
+		return alone(ctx, conn, wanted)
+	}
+	if m.err != nil {
+		return rueidis.RedisMessage{}, nil, m.err
+	}
+	return m.replies[m.value], m.replies[m.nonces : m.nonces+len(wanted)-1], nil
+}
+
+// alone is mget without a batch.
+func alone(ctx context.Context, conn rueidis.Client, wanted []string) (rueidis.RedisMessage, []rueidis.RedisMessage, error) {
+	replies, err := fetch(ctx, conn, wanted)
+	if err != nil {
+		return rueidis.RedisMessage{}, nil, err
+	}
+	return replies[0], replies[1:], nil
+}
+
+// fetch is one MGET. There are as many replies as keys.
+func fetch(ctx context.Context, conn rueidis.Client, keys []string) ([]rueidis.RedisMessage, error) {
+	replies, err := conn.Do(ctx, conn.B().Mget().Key(keys...).Build()).ToArray()
+	if err == nil && len(replies) != len(keys) {
+		err = errShortReply
+	}
+	return replies, err
+}

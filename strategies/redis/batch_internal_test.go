@@ -1,0 +1,257 @@
+package redis
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/redistest"
+)
+
+// dialBatch returns a client as the strategy makes it, and a context with a deadline.
+func dialBatch(t *testing.T, options Options) (context.Context, rueidis.Client) {
+	t.Helper()
+	redistest.Require(t)
+	option := options.WithDefaults().clientOption(nil)
+	option.AlwaysRESP2 = true // for the server that is none; the others know both
+	conn, err := rueidis.NewClient(option)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx, conn
+}
+
+// asked is what a member of a batch asks for; the value of each key is its name.
+type asked struct {
+	member
+
+	wanted []string
+}
+
+func (a asked) check(ctx context.Context, t *testing.T, conn rueidis.Client) {
+	t.Helper()
+	value, nonces, err := a.wait(ctx, conn, a.wanted)
+	if err != nil {
+		t.Errorf("%q: %v", a.wanted, err)
+		return
+	}
+	for i, reply := range append([]rueidis.RedisMessage{value}, nonces...) {
+		got, err := reply.ToString()
+		if absent := strings.Contains(a.wanted[i], "absent"); absent != rueidis.IsRedisNil(err) || !absent && got != a.wanted[i] {
+			t.Errorf("%q: reply %d is %q, %v", a.wanted, i, got, err)
+		}
+	}
+	if len(nonces) != len(a.wanted)-1 {
+		t.Errorf("%q: %d nonces", a.wanted, len(nonces))
+	}
+}
+
+// Each member gets what it has asked for, and all together make one command.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	ctx, conn := dialBatch(t, Options{Addresses: server.Addrs()})
+	for _, key := range []string{"a", "b", "c", "d", "t1", "t2", "t3"} {
+		if _, err := server.Do(ctx, "SET", key, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, members := range [][][]string{
+		{{"a", "t1"}, {"b", "t1"}, {"c", "t1"}, {"absent", "t1"}},
+		{{"a", "t1", "t2"}, {"b", "t1", "t3"}, {"a", "t2", "t1"}, {"c"}, {"d", "t1", "t2"}, {"a", "t1", "t2"}},
+		{{"a"}, {"b"}, {"c", "t1"}, {"d", "absent tag"}},
+		{{"absent", "absent tag"}, {"absent", "absent tag", "t1"}, {"a", "absent tag"}},
+	} {
+		if _, err := server.Do(ctx, "CONFIG", "RESETSTAT"); err != nil {
+			t.Fatal(err)
+		}
+		var r reads
+		var all []asked
+		for i, wanted := range members {
+			// As in learned: whoever appends to the spare capacity writes over what is there.
+			spare := append(slices.Clone(wanted), slices.Repeat([]string{"spare"}, 2*maxBatch)...)
+			m := r.join(ctx, spare[:len(wanted)])
+			if m.first != (i == 0) {
+				t.Errorf("%q: member %d is the first: %t", members, i, m.first)
+			}
+			all = append(all, asked{m, spare})
+		}
+		r.seal(all[0].batch)
+		if late := r.join(ctx, members[0]); !late.first || late.batch == all[0].batch {
+			t.Errorf("%q: a read that came after the batch was sealed has joined it", members)
+		}
+		all[0].send(conn)
+		for i, a := range all {
+			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxBatch)) {
+				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxBatch])
+			}
+			a.wanted = members[i]
+			a.check(ctx, t, conn)
+		}
+		stats, err := server.Info(ctx, "commandstats")
+		if err != nil || !strings.HasPrefix(stats["cmdstat_mget"], "calls=1,") {
+			t.Errorf("%q: %q, %v, want one MGET", members, stats["cmdstat_mget"], err)
+		}
+	}
+}
+
+func TestBatchIsBounded(t *testing.T) {
+	t.Parallel()
+	var r reads
+	keys := 0
+	for i := range 10 * maxBatch {
+		wanted := []string{fmt.Sprint("k", i), fmt.Sprint("t", i%3), "t"}
+		m := r.join(t.Context(), wanted)
+		keys += len(wanted)
+		if len(m.keys) >= maxBatch+len(wanted) {
+			t.Fatalf("%d keys", len(m.keys))
+		}
+		if !slices.Equal(append([]string{m.keys[m.value]}, m.keys[m.nonces:m.nonces+2]...), wanted) {
+			t.Fatalf("%q is not at %d and %d of %q", wanted, m.value, m.nonces, m.keys)
+		}
+	}
+}
+
+// Nobody waits longer than he wants, and nobody loses his reply because another one would not wait.
+func TestBatchKeepsEveryDeadline(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	patient, conn := dialBatch(t, Options{Addresses: server.Addrs()})
+	if _, err := server.Do(patient, "MSET", "a", "a", "b", "b", "c", "c"); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(patient, 50*time.Millisecond)
+	defer cancel()
+	gone, leave := context.WithTimeout(patient, time.Minute)
+	defer leave()
+	for _, order := range [][]context.Context{{short, gone, patient}, {patient, short, gone}, {gone, patient, short}} {
+		var r reads
+		all := map[context.Context]asked{}
+		for i, ctx := range order {
+			wanted := []string{string(rune('a' + i))}
+			all[ctx] = asked{r.join(ctx, wanted), wanted}
+		}
+		r.seal(all[short].batch)
+		server.Pause()
+		go all[short].send(conn)
+		if _, _, err := all[short].wait(short, conn, all[short].wanted); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("short: %v", err)
+		}
+		leave()
+		if _, _, err := all[gone].wait(gone, conn, all[gone].wanted); !errors.Is(err, context.Canceled) {
+			t.Errorf("gone: %v", err)
+		}
+		server.Resume()
+		all[patient].check(patient, t, conn)
+	}
+}
+
+// In a slot on the move a command is refused when not all of its keys are on one node. One read does not
+// suffer from where the keys of another one are.
+func TestBatchInASplitSlot(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 3, 0)
+	ctx, conn := dialBatch(t, Options{Mode: Cluster, Addresses: cluster.Addrs()})
+	here, there := []string{"{0}a", "{0}ta"}, []string{"{0}b", "{0}tb"}
+	for _, key := range slices.Concat(here, there) {
+		if err := conn.Do(ctx, conn.B().Set().Key(key).Value(key).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slot := cluster.SlotOf("{0}")
+	from, masters := cluster.NodeForSlot(slot), cluster.Masters()
+	migration := cluster.BeginMigration(slot, masters[(slices.Index(masters, from)+1)%len(masters)])
+	migration.Move(there[0], there[1])
+	var r reads
+	a, b := asked{r.join(ctx, here), here}, asked{r.join(ctx, there), there}
+	r.seal(a.batch)
+	a.send(conn)
+	if !isSplit(a.err) {
+		t.Errorf("the batch: %v, want TRYAGAIN", a.err)
+	}
+	a.check(ctx, t, conn)
+	b.check(ctx, t, conn)
+}
+
+// panicking is a client of an application that has not been made.
+type panicking struct{ rueidis.Client }
+
+func TestBatchOfAPanickingClient(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var r reads
+	m := r.join(ctx, []string{"a"})
+	other := r.join(ctx, []string{"b"})
+	r.seal(m.batch)
+	go m.send(panicking{})
+	for _, m := range []member{m, other} {
+		if _, _, err := m.wait(ctx, panicking{}, []string{"a"}); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("%v, want ErrUnavailable", err)
+		}
+	}
+}
+
+// A server that is none gives another number of values than it was asked for.
+func TestBatchOfAShortReply(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }() // nothing was written to it
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				for lines := bufio.NewScanner(conn); lines.Scan(); {
+					switch line := lines.Text(); {
+					case line == "MGET":
+						_, _ = conn.Write([]byte("*1\r\n$1\r\nx\r\n")) // the client notices
+					case line != "" && strings.Trim(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "":
+						_, _ = conn.Write([]byte("+OK\r\n"))
+					}
+				}
+			}()
+		}
+	}()
+	option := Options{Addresses: []string{listener.Addr().String()}}.WithDefaults().clientOption(nil)
+	option.AlwaysRESP2, option.ClientName = true, ""
+	conn, err := rueidis.NewClient(option)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var r reads
+	if _, _, err := r.mget(ctx, conn, []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("alone: %v, want ErrUnavailable", err)
+	}
+	m, other := r.join(ctx, []string{"a", "t"}), r.join(ctx, []string{"b", "t"})
+	r.seal(m.batch)
+	m.send(conn)
+	for _, m := range []member{m, other} {
+		if _, _, err := m.wait(ctx, conn, []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
+			t.Errorf("together: %v, want ErrUnavailable", err)
+		}
+	}
+}

@@ -31,6 +31,8 @@ const (
 	// given up. It is asked after one to two seconds (KeepAlive, below), so that a hung server is noticed
 	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
+	// calm is how long nothing must have failed until an outage is over.
+	calm = time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
 )
@@ -45,7 +47,9 @@ type client struct {
 	ready   atomic.Pointer[rueidis.Client]
 	lent    bool // by the application, which closes it
 	down    atomic.Bool
-	lost    func() // called when a connection has ended; set before start
+	// lastFailure is when an operation failed last, in Unix nanoseconds.
+	lastFailure atomic.Int64
+	lost        func() // called when a connection has ended; set before start
 	// unwatched are addresses whose connections come and go: those of sentinels.
 	unwatched []string
 
@@ -173,7 +177,7 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 			made.Close()
 		case err == nil:
 			c.ready.Store(&made)
-			c.worked()
+			c.recovered()
 		case life.Err() == nil:
 			c.failed(typed(err))
 		}
@@ -201,14 +205,22 @@ func (c *client) use() (rueidis.Client, error) {
 	return nil, errNotConnected
 }
 
-// worked and failed log the beginning and the end of an outage, once each.
+// worked and failed log the beginning and the end of an outage, once each. While a part of a Cluster is
+// down one follows the other all the time; the outage is over when nothing has failed for a while.
 func (c *client) worked() {
-	if c.down.Load() && c.down.CompareAndSwap(true, false) {
+	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(calm) {
+		c.recovered()
+	}
+}
+
+func (c *client) recovered() {
+	if c.down.CompareAndSwap(true, false) {
 		c.logger.Info("redis: available again")
 	}
 }
 
 func (c *client) failed(err error) {
+	c.lastFailure.Store(time.Now().UnixNano())
 	if !c.down.Swap(true) {
 		c.logger.Warn("redis: unavailable; going on without", "error", err)
 	}

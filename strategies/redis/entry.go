@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // An entry, as store.lua writes it; its form is explained in good.lua.
@@ -45,6 +48,20 @@ func (e entry) tags(each func(name, nonce []byte) bool) (payload []byte, ok bool
 		rest = rest[length+nonceBytes:]
 	}
 	return rest, true
+}
+
+// judge returns the payload if each tag has the nonce that the entry was stored with, by what now finds for
+// a tag. Where it does not know a tag, the entry is a stranger.
+func (e entry) judge(now func(name []byte) (nonce rueidis.RedisMessage, known bool)) (payload []byte, ok, stranger bool) {
+	payload, ok = e.tags(func(name, nonce []byte) bool {
+		reply, known := now(name)
+		if stranger = !known; stranger {
+			return false
+		}
+		current, err := reply.ToString()
+		return err == nil && current == string(nonce) || sabotage.Off(sabotage.Nonce)
+	})
+	return payload, ok, stranger
 }
 
 // milliseconds is a TTL rounded up to what Redis knows.

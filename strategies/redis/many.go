@@ -151,18 +151,16 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 			m.results[i].Err = nilIsMiss(err)
 			continue
 		}
-		e, stranger := entry(raw), false
+		e := entry(raw)
 		if !m.alive(e) {
 			continue
 		}
-		payload, ok := e.tags(func(name, nonce []byte) bool {
+		payload, ok, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
 			at, known := r.at[r.begin.tag+string(name)]
 			if !known {
-				stranger = true
-				return false
+				return rueidis.RedisMessage{}, false
 			}
-			now, err := values[at].ToString()
-			return err == nil && now == string(nonce)
+			return values[at], true
 		})
 		if stranger {
 			m.unsure = append(m.unsure, i)

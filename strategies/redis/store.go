@@ -167,15 +167,13 @@ func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, e
 	if !o.alive(e) {
 		return nil, false, false, nil
 	}
-	value, found = e.tags(func(name, nonce []byte) bool {
+	value, found, stranger = e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
 		for i, key := range wanted[1:] {
 			if key[below:] == string(name) {
-				now, err := nonces[i].ToString()
-				return err == nil && now == string(nonce) || sabotage.Off(sabotage.Nonce)
+				return nonces[i], true
 			}
 		}
-		stranger = true
-		return false
+		return rueidis.RedisMessage{}, false
 	})
 	return value, found, stranger, nil
 }

@@ -26,6 +26,14 @@ func TestNotify(t *testing.T) {
 			}
 			return err
 		},
+		"Fill that comes too late": func(lease *cache.Lease) error {
+			holder.must(holder.InvalidateTags(t.Context(), "n:t"))
+			stored, err := holder.Fill(t.Context(), lease, []byte("v"), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}})
+			if stored {
+				t.Error("it was stored")
+			}
+			return err
+		},
 		"Release": func(lease *cache.Lease) error { return holder.Release(t.Context(), lease) },
 	} {
 		key := "n:" + name

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/internal/redistest"
@@ -299,34 +297,5 @@ func TestOutOfMemory(t *testing.T) {
 		if s.found(step.key) {
 			t.Errorf("%s: the old value is still readable", step.key)
 		}
-	}
-}
-
-// An application's own client is used, and not closed.
-func TestExportedClient(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	server := redistest.Start(t)
-	own, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
-	s := on(redis.Options{Addresses: []string{"127.0.0.1:1"}})(t).(*redis.Strategy) // would not answer
-	container := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
-	if err := container.Provide(func() rueidis.Client { return own }); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Init(t.Context(), container); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Set(t.Context(), "n:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
-		t.Error(err)
-	}
-	if err := s.Destroy(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if n, err := own.Do(t.Context(), own.B().Dbsize().Build()).AsInt64(); n != 1 || err != nil {
-		t.Errorf("after Destroy the application's client answers %d, %v", n, err)
 	}
 }

@@ -1,0 +1,147 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// lending is the container of an application that has a client of its own.
+func lending(t *testing.T, own rueidis.Client) cache.Injector {
+	t.Helper()
+	container := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	if err := container.Provide(func() rueidis.Client { return own }); err != nil {
+		t.Fatal(err)
+	}
+	return container
+}
+
+// An application's own client is used, and not closed.
+func TestExportedClient(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	own, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	s := on(redis.Options{Addresses: []string{"127.0.0.1:1"}})(t).(*redis.Strategy) // would not answer
+	if err := s.Init(t.Context(), lending(t, own)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set(t.Context(), "n:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
+		t.Error(err)
+	}
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n, err := own.Do(t.Context(), own.B().Dbsize().Build()).AsInt64(); n != 1 || err != nil {
+		t.Errorf("after Destroy the application's client answers %d, %v", n, err)
+	}
+}
+
+// moody is an application's own client, with a wrapper that panics.
+type moody struct {
+	rueidis.Client
+
+	panics atomic.Int64
+}
+
+func (m *moody) Do(context.Context, rueidis.Completed) rueidis.RedisResult {
+	m.panics.Add(1)
+	panic("Do")
+}
+
+func (m *moody) DoMulti(context.Context, ...rueidis.Completed) []rueidis.RedisResult {
+	m.panics.Add(1)
+	panic("DoMulti")
+}
+
+func (m *moody) Dedicate() (rueidis.DedicatedClient, func()) {
+	m.panics.Add(1)
+	panic("Dedicate")
+}
+
+func (m *moody) Dedicated(func(rueidis.DedicatedClient) error) error {
+	m.panics.Add(1)
+	panic("Dedicated")
+}
+
+func (m *moody) Receive(context.Context, rueidis.Completed, func(rueidis.PubSubMessage)) error {
+	m.panics.Add(1)
+	panic("Receive")
+}
+
+// No panic of an application's client crosses our API, whichever goroutine it happens in.
+func TestPanickingClient(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	own, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: server.Addrs(), DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	for _, replicas := range []int{0, 1} {
+		client := &moody{Client: own}
+		s := on(redis.Options{WaitReplicas: replicas, Lanes: 4})(t).(*redis.Strategy)
+		service, err := cache.NewService(s, cache.Options{Timeout: 2 * time.Second, LockWait: 10 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := service.Start(t.Context(), lending(t, client)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := cache.New(service, "c", cache.Policy[int]{Tags: []string{"t"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := t.Context()
+		for name, run := range map[string]func() error{
+			"Get": func() error { _, _, err := c.Get(ctx, "k"); return err },
+			"Set": func() error { return c.Set(ctx, "k", 1) },
+			"GetMany": func() error {
+				_, err := c.GetMany(ctx, "a", "b")
+				return err
+			},
+			"SetMany":        func() error { return c.SetMany(ctx, map[string]int{"a": 1, "b": 2}) },
+			"Delete":         func() error { return c.Delete(ctx, "a", "b") },
+			"InvalidateTags": func() error { return c.InvalidateTags(ctx, "t") },
+			"Clear":          func() error { return service.Clear(ctx) },
+		} {
+			before := client.panics.Load()
+			if err := run(); err == nil {
+				t.Errorf("%s: no error", name)
+			}
+			if client.panics.Load() == before {
+				t.Errorf("%s: nothing has panicked: the test proves nothing", name)
+			}
+		}
+		if got, err := c.GetOrLoad(ctx, "k", func(context.Context) (int, error) { return 1, nil }); got != 1 || err != nil {
+			t.Errorf("GetOrLoad: %d, %v", got, err)
+		}
+		before := client.panics.Load()
+		s.Notify(ctx, "app:c:k")
+		until(t, func() error {
+			if client.panics.Load() == before {
+				return context.Canceled
+			}
+			return nil
+		})
+		ending, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		if err := service.Stop(ending); !errors.Is(err, cache.ErrRevocationPending) {
+			t.Errorf("Stop: %v, want ErrRevocationPending", err)
+		}
+		cancel()
+	}
+}

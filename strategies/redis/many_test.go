@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -285,5 +286,35 @@ func TestManyWithAMasterLost(t *testing.T) {
 	}
 	if works == 0 || fails == 0 {
 		t.Errorf("SetMany: %d keys work and %d fail; want some of both", works, fails)
+	}
+}
+
+// The connections are lost while the server hangs: whoever makes them anew is held up by rueidis, and nobody
+// notices.
+func TestManyKeepTheirDeadline(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	const timeout, grace = 100 * time.Millisecond, 400 * time.Millisecond
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}}), start(t, server, redis.Options{})
+	keys, item := []string{"n:a", "n:b"}, cache.Item{Key: "n:a", Value: []byte("v"), Options: cache.SetOptions{TTL: time.Hour}}
+	for name, many := range map[string]func(ctx context.Context) error{
+		"GetMany": func(ctx context.Context) error { return s.GetMany(ctx, keys, nil)[0].Err },
+		"SetMany": func(ctx context.Context) error { return s.SetMany(ctx, []cache.Item{item})[0] },
+	} {
+		until(t, func() error { return many(t.Context()) })
+		direct.hang()
+		proxy.Cut()
+		for range 5 { // the first one may be told of the loss
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			began := time.Now()
+			err := many(ctx)
+			if took := time.Since(began); took > timeout+grace || err == nil {
+				t.Errorf("%s took %v: %v", name, took, err)
+			}
+			cancel()
+		}
+		server.Resume()
 	}
 }

@@ -36,6 +36,10 @@ var operations = []operation{
 		value, _, err := s.GetHinted(ctx, "n:GetHinted", []string{"n:GetHinted"})
 		return string(value), err
 	}},
+	{name: "GetMany", kind: "read", result: "value of n:GetMany", after: before, do: func(ctx context.Context, s *started, _ *cache.Lease) (string, error) {
+		results := s.GetMany(ctx, []string{"n:GetMany"}, nil)
+		return string(results[0].Value), results[0].Err
+	}},
 	{name: "GetOrLease", kind: "store", result: "value of n:GetOrLease", after: before, do: func(ctx context.Context, s *started, _ *cache.Lease) (string, error) {
 		value, _, _, err := s.GetOrLease(ctx, "n:GetOrLease", nil)
 		return string(value), err
@@ -49,6 +53,9 @@ var operations = []operation{
 	}},
 	{name: "Set", kind: "store", after: stored, do: func(ctx context.Context, s *started, _ *cache.Lease) (string, error) {
 		return "", s.Set(ctx, "n:Set", []byte(stored), newOptions)
+	}},
+	{name: "SetMany", kind: "store", after: stored, do: func(ctx context.Context, s *started, _ *cache.Lease) (string, error) {
+		return "", s.SetMany(ctx, []cache.Item{{Key: "n:SetMany", Value: []byte(stored), Options: newOptions}})[0]
 	}},
 	{name: "Fill", kind: "store", result: "true", after: stored, do: func(ctx context.Context, s *started, lease *cache.Lease) (string, error) {
 		ok, err := s.Fill(ctx, lease, []byte(stored), newOptions)

@@ -56,7 +56,7 @@ func (r *reads) mget(ctx context.Context, conn rueidis.Client, wanted []string) 
 		if r.seal(m.batch); m.members == 1 {
 			return alone(ctx, conn, wanted)
 		}
-		go m.send(conn)
+		go m.send(ctx, conn)
 	}
 	return m.wait(ctx, conn, wanted)
 }
@@ -101,9 +101,9 @@ func (r *reads) seal(b *batch) {
 	r.mu.Unlock()
 }
 
-// send sends the batch, once it is sealed. It goes on for as long as one of its members may.
-func (b *batch) send(conn rueidis.Client) {
-	ctx, cancel := context.WithDeadline(context.Background(), b.deadline)
+// send sends the batch, once it is sealed. ctx is a member's; it goes on for as long as any of them may.
+func (b *batch) send(ctx context.Context, conn rueidis.Client) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), b.deadline)
 	defer cancel()
 	b.err = protect(func() (err error) {
 		b.replies, err = fetch(ctx, conn, b.keys)

@@ -93,7 +93,7 @@ func TestBatch(t *testing.T) {
 		if late := r.join(ctx, members[0]); !late.first || late.batch == all[0].batch {
 			t.Errorf("%q: a read that came after the batch was sealed has joined it", members)
 		}
-		all[0].send(conn)
+		all[0].send(ctx, conn)
 		for i, a := range all {
 			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxBatch)) {
 				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxBatch])
@@ -147,7 +147,7 @@ func TestBatchKeepsEveryDeadline(t *testing.T) {
 		}
 		r.seal(all[short].batch)
 		server.Pause()
-		go all[short].send(conn)
+		go all[short].send(short, conn)
 		if _, _, err := all[short].wait(short, conn, all[short].wanted); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("short: %v", err)
 		}
@@ -180,7 +180,7 @@ func TestBatchInASplitSlot(t *testing.T) {
 	var r reads
 	a, b := asked{r.join(ctx, here), here}, asked{r.join(ctx, there), there}
 	r.seal(a.batch)
-	a.send(conn)
+	a.send(ctx, conn)
 	if !isSplit(a.err) {
 		t.Errorf("the batch: %v, want TRYAGAIN", a.err)
 	}
@@ -199,7 +199,7 @@ func TestBatchOfAPanickingClient(t *testing.T) {
 	m := r.join(ctx, []string{"a"})
 	other := r.join(ctx, []string{"b"})
 	r.seal(m.batch)
-	go m.send(panicking{})
+	go m.send(ctx, panicking{})
 	for _, m := range []member{m, other} {
 		if _, _, err := m.wait(ctx, panicking{}, []string{"a"}); !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("%v, want ErrUnavailable", err)
@@ -248,7 +248,7 @@ func TestBatchOfAShortReply(t *testing.T) {
 	}
 	m, other := r.join(ctx, []string{"a", "t"}), r.join(ctx, []string{"b", "t"})
 	r.seal(m.batch)
-	m.send(conn)
+	m.send(ctx, conn)
 	for _, m := range []member{m, other} {
 		if _, _, err := m.wait(ctx, conn, []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("together: %v, want ErrUnavailable", err)

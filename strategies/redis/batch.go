@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -13,17 +14,17 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// maxBatch is about how many Redis keys the MGET of a batch has at most: a server does nothing else
+// maxBatch is how many Redis keys the MGET of several reads has at most: a server does nothing else
 // meanwhile, and all members wait for the last value.
 const maxBatch = 64
 
 var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values than there were keys", cache.ErrUnavailable)
 
 // reads makes one MGET of the reads of a lane that come at the same time. Whoever finds no batch open
-// opens one, lets the goroutines go first that are ready to run, and sends what has come together by
-// then. So nobody waits for a reply or for a clock, a read that is alone is sent as it is, and the busier
-// the process, the fewer commands there are for each read. A batch takes no one in once it is sent: every
-// read sees all that was done before it began.
+// opens one and, if the lane has other operations under way, lets the goroutines go first that are ready to
+// run; then it sends what has come together. So nobody waits for a reply or for a clock, a read that is
+// alone is sent as it is, and the busier the process, the fewer commands there are for each read. A batch
+// takes no one in once it is sent: every read sees all that was done before it began.
 type reads struct {
 	mu   sync.Mutex
 	open *batch
@@ -38,6 +39,8 @@ type batch struct {
 	done     chan struct{} // closed when there are replies or err; nil while there is one member
 	replies  []rueidis.RedisMessage
 	err      error
+	waiting  atomic.Int64       // members that have not left
+	cancel   context.CancelFunc // for the last one of them to call; set before the first one waits
 }
 
 // member is where in a batch the reply to one read is.
@@ -48,15 +51,20 @@ type member struct {
 	first         bool
 }
 
-// mget reads an entry, wanted[0], and the nonces wanted[1:]. ctx has a deadline.
-func (r *reads) mget(ctx context.Context, conn rueidis.Client, wanted []string) (rueidis.RedisMessage, []rueidis.RedisMessage, error) {
+// mget reads an entry, wanted[0], and the nonces wanted[1:]. ctx has a deadline, and has passed g.
+func (r *reads) mget(ctx context.Context, conn rueidis.Client, g *gate, wanted []string) (rueidis.RedisMessage, []rueidis.RedisMessage, error) {
 	m := r.join(ctx, wanted)
 	if m.first {
-		runtime.Gosched()
-		if r.seal(m.batch); m.members == 1 {
-			return alone(ctx, conn, wanted)
+		if g.inside.Load() > 1 {
+			runtime.Gosched()
 		}
-		go m.send(ctx, conn)
+		if r.seal(m.batch); m.members == 1 {
+			if g.doubt.Load() == nil {
+				return alone(ctx, conn, wanted)
+			}
+			m.done = make(chan struct{}) // the connection was lost meanwhile, and making it anew knows no deadline
+		}
+		go m.send(m.start(ctx), conn)
 	}
 	return m.wait(ctx, conn, wanted)
 }
@@ -67,11 +75,18 @@ func (r *reads) join(ctx context.Context, wanted []string) member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.open
-	if b == nil {
+	shared := b != nil && slices.Equal(b.keys[1:1+b.tags], wanted[1:])
+	added := wanted
+	if shared {
+		added = wanted[:1]
+	}
+	if b == nil || len(b.keys)+len(added) > maxBatch { // whoever has opened b sends it
 		b = &batch{keys: slices.Clip(wanted), tags: len(wanted) - 1, members: 1, deadline: deadline}
+		b.waiting.Store(1)
 		r.open = b
 		return member{batch: b, nonces: 1, first: true}
 	}
+	b.waiting.Add(1)
 	if b.members++; b.members == 2 {
 		b.keys = slices.Grow(b.keys, maxBatch)
 		b.done = make(chan struct{})
@@ -80,15 +95,10 @@ func (r *reads) join(ctx context.Context, wanted []string) member {
 		b.deadline = deadline
 	}
 	m := member{batch: b, value: len(b.keys), nonces: 1}
-	if slices.Equal(b.keys[1:1+b.tags], wanted[1:]) {
-		b.keys = append(b.keys, wanted[0])
-	} else {
+	if !shared {
 		m.nonces = m.value + 1
-		b.keys = append(b.keys, wanted...)
 	}
-	if len(b.keys) >= maxBatch {
-		r.open = nil
-	}
+	b.keys = append(b.keys, added...)
 	return m
 }
 
@@ -101,15 +111,22 @@ func (r *reads) seal(b *batch) {
 	r.mu.Unlock()
 }
 
-// send sends the batch, once it is sealed. ctx is a member's; it goes on for as long as any of them may.
+// start returns the context of a sealed batch, which goes on for as long as one of its members. It has the
+// values of the first one's.
+func (b *batch) start(ctx context.Context) context.Context {
+	ctx, b.cancel = context.WithDeadline(context.WithoutCancel(ctx), b.deadline)
+	return ctx
+}
+
+// send sends the batch.
 func (b *batch) send(ctx context.Context, conn rueidis.Client) {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), b.deadline)
-	defer cancel()
+	defer b.cancel()
+	b.err = cache.ErrUnavailable // should an application's client end this goroutine
+	defer close(b.done)
 	b.err = protect(func() (err error) {
 		b.replies, err = fetch(ctx, conn, b.keys)
 		return err
 	})
-	close(b.done)
 }
 
 // wait returns what the member has asked for.
@@ -117,6 +134,9 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	select {
 	case <-m.done:
 	case <-ctx.Done():
+		if m.waiting.Add(-1) == 0 {
+			m.cancel()
+		}
 		return rueidis.RedisMessage{}, nil, ctx.Err()
 	}
 	if _, refused := rueidis.IsRedisErr(m.err); refused {
@@ -140,7 +160,9 @@ func alone(ctx context.Context, conn rueidis.Client, wanted []string) (rueidis.R
 
 // fetch is one MGET. There are as many replies as keys.
 func fetch(ctx context.Context, conn rueidis.Client, keys []string) ([]rueidis.RedisMessage, error) {
-	replies, err := conn.Do(ctx, conn.B().Mget().Key(keys...).Build()).ToArray()
+	// Arbitrary, because an application's client may try again what it knows to be a read: where TRYAGAIN
+	// refuses a batch, until its deadline.
+	replies, err := conn.Do(ctx, conn.B().Arbitrary("MGET").Keys(keys...).Build()).ToArray()
 	if err == nil && len(replies) != len(keys) {
 		err = errShortReply
 	}

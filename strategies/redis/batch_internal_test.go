@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ func TestBatch(t *testing.T) {
 		if late := r.join(ctx, members[0]); !late.first || late.batch == all[0].batch {
 			t.Errorf("%q: a read that came after the batch was sealed has joined it", members)
 		}
-		all[0].send(ctx, conn)
+		all[0].send(all[0].start(ctx), conn)
 		for i, a := range all {
 			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxBatch)) {
 				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxBatch])
@@ -111,16 +112,22 @@ func TestBatch(t *testing.T) {
 func TestBatchIsBounded(t *testing.T) {
 	t.Parallel()
 	var r reads
-	keys := 0
 	for i := range 10 * maxBatch {
 		wanted := []string{fmt.Sprint("k", i), fmt.Sprint("t", i%3), "t"}
 		m := r.join(t.Context(), wanted)
-		keys += len(wanted)
-		if len(m.keys) >= maxBatch+len(wanted) {
+		if len(m.keys) > maxBatch {
 			t.Fatalf("%d keys", len(m.keys))
 		}
 		if !slices.Equal(append([]string{m.keys[m.value]}, m.keys[m.nonces:m.nonces+2]...), wanted) {
 			t.Fatalf("%q is not at %d and %d of %q", wanted, m.value, m.nonces, m.keys)
+		}
+	}
+	// One that has many tags by itself keeps others from waiting for them.
+	r = reads{}
+	many := slices.Repeat([]string{"t"}, maxBatch)
+	for i, wanted := range [][]string{many, {"a"}, many, {"b"}} {
+		if m := r.join(t.Context(), wanted); !m.first {
+			t.Errorf("read %d has joined a batch, which has %d keys", i, len(m.keys))
 		}
 	}
 }
@@ -147,7 +154,7 @@ func TestBatchKeepsEveryDeadline(t *testing.T) {
 		}
 		r.seal(all[short].batch)
 		server.Pause()
-		go all[short].send(short, conn)
+		go all[short].send(all[short].start(short), conn)
 		if _, _, err := all[short].wait(short, conn, all[short].wanted); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("short: %v", err)
 		}
@@ -157,6 +164,61 @@ func TestBatchKeepsEveryDeadline(t *testing.T) {
 		}
 		server.Resume()
 		all[patient].check(patient, t, conn)
+	}
+}
+
+// When all have left, nothing goes on in the background. What an application's client finds in the context of
+// the first member, a trace for example, it finds in that of the batch.
+func TestBatchEndsWithItsMembers(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	ctx, leave := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), time.Minute)
+	defer leave()
+	var r reads
+	m, other := r.join(ctx, []string{"a"}), r.join(ctx, []string{"b"})
+	r.seal(m.batch)
+	sent := m.start(ctx)
+	if sent.Value(key{}) != "trace" {
+		t.Error("the values of the context are lost")
+	}
+	leave()
+	for i, m := range []member{m, other} {
+		if sent.Err() != nil {
+			t.Errorf("it has ended while %d members wait", 2-i)
+		}
+		if _, _, err := m.wait(ctx, nil, []string{"a"}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want Canceled", err)
+		}
+	}
+	if !errors.Is(sent.Err(), context.Canceled) {
+		t.Errorf("all have left, and it goes on: %v", sent.Err())
+	}
+}
+
+// A read has passed the gate when the connection is lost. To make it anew takes longer than the read may.
+func TestReadOvertakenByALoss(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	ctx, conn := dialBatch(t, Options{Addresses: []string{proxy.Addr()}, Connections: 1})
+	if err := conn.Do(ctx, conn.B().Ping().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	server.Pause()
+	defer server.Resume()
+	proxy.Cut()
+	lost := new(gate)
+	lost.doubt.Store(&doubt{time.Now(), make(chan struct{})})
+	for range 3 { // the first one may be told of the loss
+		var r reads
+		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		began := time.Now()
+		_, _, err := r.mget(short, conn, lost, []string{"a"})
+		if took := time.Since(began); err == nil || took > 500*time.Millisecond {
+			t.Errorf("a read with 100 ms took %v: %v", took, err)
+		}
+		cancel()
 	}
 }
 
@@ -177,32 +239,49 @@ func TestBatchInASplitSlot(t *testing.T) {
 	from, masters := cluster.NodeForSlot(slot), cluster.Masters()
 	migration := cluster.BeginMigration(slot, masters[(slices.Index(masters, from)+1)%len(masters)])
 	migration.Move(there[0], there[1])
-	var r reads
-	a, b := asked{r.join(ctx, here), here}, asked{r.join(ctx, there), there}
-	r.seal(a.batch)
-	a.send(ctx, conn)
-	if !isSplit(a.err) {
-		t.Errorf("the batch: %v, want TRYAGAIN", a.err)
+	lent, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: true, AlwaysPipelining: true})
+	if err != nil {
+		t.Fatal(err)
 	}
-	a.check(ctx, t, conn)
-	b.check(ctx, t, conn)
+	defer lent.Close()
+	for name, conn := range map[string]rueidis.Client{"our client": conn, "one that tries reads again": lent} {
+		var r reads
+		a, b := asked{r.join(ctx, here), here}, asked{r.join(ctx, there), there}
+		r.seal(a.batch)
+		began := time.Now()
+		a.send(a.start(ctx), conn)
+		if took := time.Since(began); !isSplit(a.err) || took > 10*time.Second {
+			t.Errorf("%s: the batch: %v after %v, want TRYAGAIN at once", name, a.err, took)
+		}
+		a.check(ctx, t, conn)
+		b.check(ctx, t, conn)
+	}
 }
 
 // panicking is a client of an application that has not been made.
 type panicking struct{ rueidis.Client }
 
-func TestBatchOfAPanickingClient(t *testing.T) {
+// exiting is one that ends the goroutine, as a mock does.
+type exiting struct{ rueidis.Client }
+
+func (exiting) B() rueidis.Builder {
+	runtime.Goexit()
+	panic("not reached")
+}
+
+func TestBatchOfABrokenClient(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var r reads
-	m := r.join(ctx, []string{"a"})
-	other := r.join(ctx, []string{"b"})
-	r.seal(m.batch)
-	go m.send(ctx, panicking{})
-	for _, m := range []member{m, other} {
-		if _, _, err := m.wait(ctx, panicking{}, []string{"a"}); !errors.Is(err, cache.ErrUnavailable) {
-			t.Errorf("%v, want ErrUnavailable", err)
+	for _, conn := range []rueidis.Client{panicking{}, exiting{}} {
+		var r reads
+		m, other := r.join(ctx, []string{"a"}), r.join(ctx, []string{"b"})
+		r.seal(m.batch)
+		go m.send(m.start(ctx), conn)
+		for _, m := range []member{m, other} {
+			if _, _, err := m.wait(ctx, conn, []string{"a"}); !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("%T: %v, want ErrUnavailable", conn, err)
+			}
 		}
 	}
 }
@@ -243,12 +322,12 @@ func TestBatchOfAShortReply(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var r reads
-	if _, _, err := r.mget(ctx, conn, []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
+	if _, _, err := r.mget(ctx, conn, new(gate), []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
 		t.Errorf("alone: %v, want ErrUnavailable", err)
 	}
 	m, other := r.join(ctx, []string{"a", "t"}), r.join(ctx, []string{"b", "t"})
 	r.seal(m.batch)
-	m.send(ctx, conn)
+	m.send(m.start(ctx), conn)
 	for _, m := range []member{m, other} {
 		if _, _, err := m.wait(ctx, conn, []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("together: %v, want ErrUnavailable", err)

@@ -58,7 +58,12 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	}
 	bounded, cancel := context.WithTimeout(ctx, st.timeout)
 	defer cancel()
-	ranges, err := conn.Do(bounded, conn.B().ClusterSlots().Build()).ToArray()
+	var ranges []rueidis.RedisMessage
+	for _, node := range nodes { // the client would ask one of them, which may be down
+		if ranges, err = node.Do(bounded, node.B().ClusterSlots().Build()).ToArray(); err == nil {
+			break
+		}
+	}
 	if err = st.answered(err); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ const (
 	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
 	// calm is how long nothing must have failed until an outage is over.
-	calm = time.Second
+	calm = 2 * time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
 )

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -37,5 +39,34 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 		want("after it", 1, 1)
 		_ = c.answered(cache.ErrUnavailable)
 		want("in the next one", 2, 1)
+	})
+}
+
+// One lane gets no answer and its gate is closed, so that nobody fails there; the other one works.
+func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.NewTextHandler(&log, nil))), names: newNames(2), gates: newGates(2, 1)}
+		end := func(lane int, err error) { st.heard(lane, st.answered(err), time.Now().Add(-silence)) }
+		for range silences {
+			end(1, context.DeadlineExceeded)
+		}
+		for second := range 60 {
+			time.Sleep(time.Second)
+			end(0, nil)
+			if err := st.gates[1].enter(t.Context()); !errors.Is(err, errNoAnswer) {
+				t.Fatalf("the gate of the other lane: %v", err)
+			}
+			if second%5 == 4 { // a revocation, which does not pass the gate
+				end(1, context.DeadlineExceeded)
+			}
+		}
+		if down, up := strings.Count(log.String(), "redis: unavailable"), strings.Count(log.String(), "available again"); down != 1 || up != 0 {
+			t.Errorf("logged %d times that it is down and %d times that it is up again, want 1 and 0", down, up)
+		}
+		if err := st.close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 }

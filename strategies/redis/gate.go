@@ -43,6 +43,7 @@ type gate struct {
 	places int64
 	inside atomic.Int64
 	silent atomic.Int64 // operations without an answer since the last one
+	hasty  atomic.Int64 // those that left too early to tell, since then; their commands are outstanding
 	doubt  atomic.Pointer[doubt]
 }
 
@@ -98,10 +99,18 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		if g.silent.Load() > 0 {
 			g.silent.Store(0)
 		}
+		if g.hasty.Load() > 0 {
+			g.hasty.Store(0)
+		}
 		return
 	}
 	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
-	if (late || errors.Is(err, cache.ErrUnavailable)) && g.silent.Add(1) >= silences {
+	switch {
+	case late || errors.Is(err, cache.ErrUnavailable):
+		if g.silent.Add(1) >= silences {
+			st.doubt(lane)
+		}
+	case g.hasty.Add(1) >= g.places/4:
 		st.doubt(lane)
 	}
 }
@@ -130,6 +139,7 @@ func (st *store) doubt(lane int) {
 // trust ends the doubt.
 func (g *gate) trust() {
 	g.silent.Store(0)
+	g.hasty.Store(0)
 	if d := g.doubt.Swap(nil); d != nil {
 		close(d.over)
 	}
@@ -144,6 +154,9 @@ func (st *store) probe(life context.Context, lane int) {
 		cancel()
 		if _, answered := rueidis.IsRedisErr(err); err == nil || answered {
 			return
+		}
+		if life.Err() == nil {
+			st.failed(typed(err)) // the outage goes on, also while nobody asks for this lane
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -155,7 +155,7 @@ func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byt
 // mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
 func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	reply, nonces, err := o.reads[o.begin.lane].mget(o.ctx, o.conn, wanted)
+	reply, nonces, err := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
 	if err = o.answered(err); err != nil {
 		return nil, false, false, err
 	}

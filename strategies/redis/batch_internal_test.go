@@ -15,6 +15,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
@@ -195,30 +196,44 @@ func TestBatchEndsWithItsMembers(t *testing.T) {
 	}
 }
 
-// A read has passed the gate when the connection is lost. To make it anew takes longer than the read may.
+// A read has passed the gate when the connection is lost. While it is made anew, rueidis lets everyone wait.
 func TestReadOvertakenByALoss(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	server := redistest.Start(t)
-	proxy := redistest.NewProxy(t, server.Addr())
-	ctx, conn := dialBatch(t, Options{Addresses: []string{proxy.Addr()}, Connections: 1})
-	if err := conn.Do(ctx, conn.B().Ping().Build()).Error(); err != nil {
+	const timeout, grace = 200 * time.Millisecond, 400 * time.Millisecond
+	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
+	s, err := New(Options{Addresses: []string{proxy.Addr()}, Connections: 1})
+	if err == nil {
+		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second}))
+	}
+	if err == nil {
+		err = s.Set(t.Context(), "n:k", nil, cache.SetOptions{TTL: time.Hour})
+	}
+	if _, found, failure := s.Get(t.Context(), "n:k"); !found || failure != nil || err != nil { // learns its tags
+		t.Fatal(found, failure, err)
+	}
+	defer func() {
+		if err := s.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	handshake := proxy.Hold("HELLO")
+	defer handshake.Release()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	o, err := s.begin(ctx, "n:k")
+	if err != nil {
 		t.Fatal(err)
 	}
-	server.Pause()
-	defer server.Resume()
+	defer o.end()
 	proxy.Cut()
-	lost := new(gate)
-	lost.doubt.Store(&doubt{time.Now(), make(chan struct{})})
-	for range 3 { // the first one may be told of the loss
-		var r reads
-		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-		began := time.Now()
-		_, _, err := r.mget(short, conn, lost, []string{"a"})
-		if took := time.Since(began); err == nil || took > 500*time.Millisecond {
-			t.Errorf("a read with 100 ms took %v: %v", took, err)
-		}
-		cancel()
+	<-handshake.Arrived() // the probe's
+	if _, _, err := o.get(); err == nil {
+		t.Error("no error")
+	}
+	if took := time.Since(began); took > timeout+grace {
+		t.Errorf("a read with %v took %v", timeout, took)
 	}
 }
 

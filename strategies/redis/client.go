@@ -31,7 +31,7 @@ const (
 	// given up. It is asked after one to two seconds (KeepAlive, below), so that a hung server is noticed
 	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
-	// calm is how long nothing must have failed until an outage is over.
+	// calm is how long nothing must have failed until an outage is over: longer than between two probes.
 	calm = 2 * time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8

@@ -65,6 +65,9 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 		if down, up := strings.Count(log.String(), "redis: unavailable"), strings.Count(log.String(), "available again"); down != 1 || up != 0 {
 			t.Errorf("logged %d times that it is down and %d times that it is up again, want 1 and 0", down, up)
 		}
+		if rarest := replyTimeout + lastProbe*3/2; calm <= rarest { // a probe of a server that hangs, and the pause after it
+			t.Errorf("nothing failing for %v ends an outage, and probes may fail every %v", calm, rarest)
+		}
 		if err := st.close(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -30,11 +30,11 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 		want("at first", 0, 0)
 		for range 100 {
 			_ = c.answered(cache.ErrUnavailable)
-			time.Sleep(calm - time.Millisecond)
+			<-time.After(calm - time.Millisecond)
 			_ = c.answered(nil)
 		}
 		want("in a partial outage", 1, 0)
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		_ = c.answered(nil)
 		want("after it", 1, 1)
 		_ = c.answered(cache.ErrUnavailable)
@@ -53,7 +53,7 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 			end(1, context.DeadlineExceeded)
 		}
 		for second := range 60 {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			end(0, nil)
 			if err := st.gates[1].enter(t.Context()); !errors.Is(err, errNoAnswer) {
 				t.Fatalf("the gate of the other lane: %v", err)

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -32,7 +33,8 @@ func (s *Strategy) Clear(ctx context.Context) error {
 	for lane, begin := range st.names.in(namespace).lanes {
 		ledgers[lane] = revocation{begin: begin, read: []string{begin.ledger}}
 	}
-	if err := st.revoke(ctx, conn, ledgers); err != nil {
+	var behind unconfirmed
+	if err := behind.note(st.revoke(ctx, conn, ledgers)); err != nil {
 		return err
 	}
 	masters, err := st.masters(ctx, conn)
@@ -41,10 +43,26 @@ func (s *Strategy) Clear(ctx context.Context) error {
 	}
 	for range 2 {
 		for _, node := range masters {
-			if err := st.clearNode(ctx, conn, node, namespace); err != nil {
+			if err := st.clearNode(ctx, conn, node, namespace, &behind); err != nil {
 				return err
 			}
 		}
+	}
+	return behind.err
+}
+
+// unconfirmed is for what takes several revocations: where replicas are behind with one of them it is applied,
+// and the next ones must be as well. What is told then is the first such error.
+type unconfirmed struct{ err error }
+
+// note returns err, unless it says no more than that.
+func (u *unconfirmed) note(err error) error {
+	var lanes *LanesError
+	if !errors.As(err, &lanes) || !lanes.applied() {
+		return err
+	}
+	if u.err == nil {
+		u.err = err
 	}
 	return nil
 }
@@ -97,7 +115,7 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 const scanned = 1000
 
 // clearNode deletes the entries and leases that one node has.
-func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, namespace string) error {
+func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, namespace string, behind *unconfirmed) error {
 	pattern := globs.Replace(namespace) + ":[" + kindValue + kindLease + "]:*"
 	for cursor := uint64(0); ; {
 		bounded, cancel := context.WithTimeout(ctx, st.timeout)
@@ -113,7 +131,7 @@ func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, names
 			}
 		}
 		if len(keys) > 0 {
-			if err := st.revoke(ctx, conn, st.names.deletions(keys)); err != nil {
+			if err := behind.note(st.revoke(ctx, conn, st.names.deletions(keys))); err != nil {
 				return err
 			}
 		}

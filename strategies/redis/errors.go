@@ -85,6 +85,11 @@ func (e *LanesError) Error() string {
 // Unwrap returns the errors of the lanes, in the order of Lanes.
 func (e *LanesError) Unwrap() []error { return e.errs }
 
+// applied reports whether nothing is missing but what replicas have to say.
+func (e *LanesError) applied() bool {
+	return !slices.ContainsFunc(e.errs, func(err error) bool { return !errors.Is(err, cache.ErrNotReplicated) })
+}
+
 // typed turns an error of rueidis into one of ours.
 func typed(err error) error {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

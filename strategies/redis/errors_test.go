@@ -3,11 +3,13 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -29,6 +31,46 @@ func TestWaitReplicas(t *testing.T) {
 	}
 	if s.found("n:a") || s.found("n:b") {
 		t.Error("a revocation was not applied")
+	}
+}
+
+// So it is with what takes more than one command: the first unconfirmed one does not keep the rest from
+// being applied, because ErrNotReplicated says that all is.
+func TestAllOfItIsAppliedWithoutReplicas(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	direct := start(t, server, redis.Options{})
+	s := on(redis.Options{Addresses: server.Addrs(), WaitReplicas: 1, Lanes: 2})(t).(*redis.Strategy)
+	service := cache.Options{Namespace: "n", Timeout: 200 * time.Millisecond}
+	direct.must(s.Init(t.Context(), cachetest.NewInjector(t, service)))
+	t.Cleanup(func() { direct.must(s.Destroy(context.Background())) })
+	const entries = 2500
+	tags, keys := make([]string, entries), make([]string, entries)
+	for i := range entries {
+		keys[i], tags[i] = fmt.Sprint("n:k", i), fmt.Sprint("n:t", i)
+	}
+	for name, revoke := range map[string]func() error{
+		"Clear":          func() error { return s.Clear(t.Context()) },
+		"InvalidateTags": func() error { return s.InvalidateTags(t.Context(), tags...) },
+	} {
+		for i, key := range keys {
+			direct.must(s.Set(t.Context(), key, []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: tags[i : i+1]}))
+		}
+		if err := revoke(); !errors.Is(err, cache.ErrNotReplicated) {
+			t.Errorf("%s: %v, want ErrNotReplicated", name, err)
+		}
+		left := 0
+		for _, key := range keys {
+			_, found, err := s.Get(t.Context(), key)
+			direct.must(err)
+			if found {
+				left++
+			}
+		}
+		if left > 0 {
+			t.Errorf("%s: %d of %d entries are left, and it says that it is applied", name, left, entries)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -191,14 +192,13 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if err != nil {
 		return err
 	}
-	for len(tags) > 0 {
-		n := min(len(tags), tagsPerScript)
-		if err := st.revoke(ctx, conn, st.names.invalidations(tags[:n])); err != nil {
+	var behind unconfirmed
+	for part := range slices.Chunk(tags, tagsPerScript) {
+		if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part))); err != nil {
 			return err
 		}
-		tags = tags[n:]
 	}
-	return nil
+	return behind.err
 }
 
 // LeaseTTL implements cache.LeaseLimiter.

@@ -1,11 +1,13 @@
 package redis_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -74,8 +76,14 @@ func TestLeastPrivilege(t *testing.T) {
 	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: cache.NewSecret("password")})
 }
 
-// leastPrivilege makes the user shop, with the rule of docs/redis.md.
+// leastPrivilege makes the user shop, with the rule of docs/redis.md, but for any namespace: the suites have
+// their own.
 func leastPrivilege(t *testing.T) redistest.Option {
+	t.Helper()
+	return redistest.User("shop", "password", strings.NewReplacer("~shop:*", "~*", "&shop:*", "&*").Replace(documentedRule(t)))
+}
+
+func documentedRule(t *testing.T) string {
 	t.Helper()
 	document, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
@@ -85,8 +93,98 @@ func leastPrivilege(t *testing.T) redistest.Option {
 	if rule == nil {
 		t.Fatal("docs/redis.md has no ACL rule")
 	}
-	// The tests choose namespaces of their own; the rule is for one.
-	return redistest.User("shop", "password", strings.NewReplacer("~shop:*", "~*", "&shop:*", "&*").Replace(rule[1]))
+	return rule[1]
+}
+
+// The rule as it stands is enough for every operation in its namespace, and for none in another one.
+func TestDocumentedRule(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t, redistest.User("shop", "password", documentedRule(t)))
+	for _, replicas := range []int{0, 1} {
+		s := startAt(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password"), WaitReplicas: replicas, Lanes: 2})
+		for _, namespace := range []string{"shop", "shopping"} {
+			allowed := namespace == "shop"
+			name := func(n string) string { return namespace + ":" + n }
+			opts := cache.SetOptions{TTL: time.Hour, Tags: []string{name("t")}}
+			revoked := func(err error) error {
+				if replicas > 0 && errors.Is(err, cache.ErrNotReplicated) {
+					return nil // there are none
+				}
+				return err
+			}
+			ctx := t.Context()
+			var lease *cache.Lease
+			for _, op := range []struct {
+				name string
+				run  func() error
+			}{
+				{"Set", func() error { return s.Set(ctx, name("k"), []byte("v"), opts) }},
+				{"Get", func() error { _, _, err := s.Get(ctx, name("k")); return err }},
+				{"Get, tags known", func() error { _, _, err := s.Get(ctx, name("k")); return err }},
+				{"GetHinted", func() error { _, _, err := s.GetHinted(ctx, name("k"), opts.Tags); return err }},
+				{"SetMany", func() error {
+					return s.SetMany(ctx, []cache.Item{{Key: name("m"), Value: []byte("v"), Options: opts}})[0]
+				}},
+				{"GetMany", func() error { return s.GetMany(ctx, []string{name("k"), name("m")}, nil)[1].Err }},
+				{"GetOrLease", func() (err error) {
+					_, _, lease, err = s.GetOrLease(ctx, name("l"), opts.Tags)
+					return err
+				}},
+				{"Fill", func() error {
+					stored, err := s.Fill(ctx, lease, []byte("v"), opts)
+					if allowed && !stored {
+						t.Errorf("%s: not filled", namespace)
+					}
+					return err
+				}},
+				{"Lease", func() (err error) { lease, err = s.Lease(ctx, name("l"), nil); return err }},
+				{"Release", func() error { return s.Release(ctx, lease) }},
+				{"Delete", func() error { return revoked(s.Delete(ctx, name("k"))) }},
+				{"InvalidateTags", func() error { return revoked(s.InvalidateTags(ctx, name("t"))) }},
+			} {
+				var answer *redis.ServerError
+				err := op.run()
+				switch {
+				case allowed && err != nil:
+					t.Errorf("%s: %v", op.name, err)
+				case !allowed && (op.name == "Fill" || op.name == "Release") && lease == nil: // none was granted
+				case !allowed && (!errors.As(err, &answer) || answer.Code != "NOPERM"):
+					t.Errorf("%s in another namespace: %v, want NOPERM", op.name, err)
+				}
+			}
+		}
+	}
+	s := on(redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password")})(t).(*redis.Strategy)
+	if err := s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second})); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Destroy(t.Context()) }() // nothing is under way
+	if err := s.Set(t.Context(), "shop:k", []byte("v"), cache.SetOptions{TTL: time.Hour}); err != nil {
+		t.Error(err)
+	}
+	lease, err := s.Lease(t.Context(), "shop:l", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := s.Notify(t.Context(), "shop:l")
+	until(t, func() error {
+		reply, err := server.Do(t.Context(), "PUBSUB", "SHARDNUMSUB", "shop:l:{0}:l")
+		if numbers, ok := reply.([]any); err == nil && (!ok || len(numbers) != 2 || numbers[1] != int64(1)) {
+			err = fmt.Errorf("not subscribed yet: %v", reply)
+		}
+		return err
+	})
+	if err := s.Release(t.Context(), lease); err != nil {
+		t.Error(err)
+	}
+	<-told
+	if err := s.Clear(t.Context()); err != nil {
+		t.Errorf("Clear: %v", err)
+	}
+	if _, found, err := s.Get(t.Context(), "shop:k"); found || err != nil {
+		t.Errorf("after Clear: %t, %v", found, err)
+	}
 }
 
 func TestTLS(t *testing.T) {
@@ -95,5 +193,5 @@ func TestTLS(t *testing.T) {
 	server := redistest.Start(t, redistest.TLS())
 	files := server.TLSFiles()
 	options := redis.Options{Addresses: []string{server.Addr()}, TLS: redis.TLS{CA: files.CA, Cert: files.Cert, Key: files.Key, MinVersion: "1.3"}}
-	sessiontest.Run(t, sessiontest.OnStorage(on(options)))
+	conforms(t, options)
 }

@@ -47,8 +47,8 @@ func Sentinel(t testing.TB) Plan {
 	return plan
 }
 
-// lanes is less than the default of a cluster, because with wait_replicas an invalidation visits one
-// lane after the other.
+// lanes is less than the default of a cluster, because with wait_replicas an invalidation waits for each
+// lane, for some of them at a time.
 const lanes = 8
 
 // Cluster is the plan for three masters with a replica each.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"github.com/fxcache/fxcache/internal/sabotage"
@@ -29,6 +30,9 @@ func main() {
 }
 
 func run(ctx context.Context, limit time.Duration, only sabotage.Guard) error {
+	if only != "" && !slices.Contains(sabotage.Guards(), only) {
+		return fmt.Errorf("there is no guard %q; the guards are %q", only, sabotage.Guards())
+	}
 	folder, err := os.MkdirTemp("", "fxcache-sabotage-")
 	if err != nil {
 		return err

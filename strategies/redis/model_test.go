@@ -58,7 +58,7 @@ func startModel(t *testing.T, options redis.Options) (m *model, stop func()) {
 	m = &model{Strategy: startAt(t, options), t: t}
 	for i := range modelKeys {
 		name := fmt.Sprint("n:k", i)
-		m.keys = append(m.keys, &versioned{name: name, tag: fmt.Sprint("n:t", i), lane: laneOf(name)})
+		m.keys = append(m.keys, &versioned{name: name, tag: fmt.Sprint("n:t", i), lane: laneOf(name, modelLanes)})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers sync.WaitGroup
@@ -239,10 +239,10 @@ func (m *model) works() {
 }
 
 // laneOf returns the lane of a key.
-func laneOf(key string) int {
+func laneOf(key string, lanes int) int {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(key)) // never fails
-	return int(hash.Sum64() % modelLanes)
+	return int(hash.Sum64() % uint64(lanes))
 }
 
 // lanesOf returns the lanes whose slots a node owns.

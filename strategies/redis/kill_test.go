@@ -67,6 +67,53 @@ func TestKilledConnections(t *testing.T) {
 	}
 }
 
+// The same for reads and writes: what a read returns is what was stored, a write that returned nil is there.
+func TestKilledConnectionsOfReadersAndWriters(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	s := start(t, server, redis.Options{})
+	admin, err := server.Dial(t.Context())
+	s.must(err)
+	t.Cleanup(func() { s.must(admin.Close()) })
+	failed := map[string]int{}
+	killed := func(name string, call func() error) error {
+		result := make(chan error, 1)
+		go func() { result <- call() }()
+		_, err := admin.Do(t.Context(), "CLIENT", "KILL", "USER", "default")
+		s.must(err)
+		if err = <-result; err != nil {
+			failed[name]++
+			if !errors.Is(err, cache.ErrUnavailable) {
+				t.Errorf("%s: %v, want ErrUnavailable", name, err)
+			}
+		}
+		return err
+	}
+	for round := range 200 {
+		want := fmt.Sprint("value ", round)
+		set := func() error {
+			return s.Set(t.Context(), "n:k", []byte(want), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}})
+		}
+		get := func() error {
+			value, found, err := s.Get(t.Context(), "n:k")
+			if err == nil && (!found || string(value) != want) {
+				t.Errorf("round %d: %q, %t, want %q", round, value, found, want)
+			}
+			return err
+		}
+		if killed("Set", set) != nil {
+			until(t, set)
+		}
+		until(t, get)
+		_ = killed("Get", get) // it has checked what came of it
+	}
+	t.Logf("failed: %v", failed)
+	if failed["Set"] == 0 || failed["Get"] == 0 {
+		t.Errorf("failed: %v: not all have met a killed connection, and the test proves nothing", failed)
+	}
+}
+
 // A script that has written and does not end cannot be killed, only the server can.
 func TestUnkillableScript(t *testing.T) {
 	t.Parallel()

@@ -133,6 +133,13 @@ func (f *fleet) is(command, key, want string) error {
 	return nil
 }
 
+// othersWait waits until one process loads, and all others wait for its lease.
+func (f *fleet) othersWait(t *testing.T) {
+	t.Helper()
+	until(t, func() error { return f.is("HLEN", "fleet:loads", "1") })
+	until(t, func() error { return subscribed(f.started, "app:l:{0}:fleet:cold", fleetSize-1) })
+}
+
 // loads returns how often each process has loaded.
 func (f *fleet) loads() map[int]int {
 	f.Helper()
@@ -149,7 +156,7 @@ func (f *fleet) loads() map[int]int {
 func TestFleetLoadsOnce(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)
-	until(t, func() error { return f.is("HLEN", "fleet:loads", "1") })
+	f.othersWait(t)
 	f.direct("SET", "fleet:release", "1")
 	for pid, end := range f.ends {
 		if err := <-end; err != nil {
@@ -171,7 +178,7 @@ func TestFleetLoadsOnce(t *testing.T) {
 func TestFleetLosesItsLoader(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)
-	until(t, func() error { return f.is("HLEN", "fleet:loads", "1") })
+	f.othersWait(t)
 	holder := slices.Collect(maps.Keys(f.loads()))[0]
 	process, err := os.FindProcess(holder)
 	f.must(err)

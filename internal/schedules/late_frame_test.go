@@ -60,6 +60,5 @@ func TestLateFrame(t *testing.T) {
 		a.did("has its frame arrive")
 		direct.read(b)
 		through.read(a)
-		s.hits++ // a miss is an answer, too
 	})
 }

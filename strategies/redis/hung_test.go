@@ -57,6 +57,9 @@ func TestHungServer(t *testing.T) {
 	s.server.Resume()
 	recovery := until(t, func() error { return s.Delete(t.Context(), "n:Delete") })
 	t.Logf("%d calls in %v, each took %v at most; %d goroutines, %d at most; working again after %v", made, paused, longest, idle, most, recovery)
+	if recovery > 2*time.Second {
+		t.Errorf("it works again only %v after the server does", recovery)
+	}
 	if longest > timeout+grace {
 		t.Errorf("a call took %v, with a timeout of %v", longest, timeout)
 	}

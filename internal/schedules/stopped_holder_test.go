@@ -65,7 +65,6 @@ func TestStoppedHolder(t *testing.T) {
 		holder.signal(syscall.SIGCONT)
 		s.log("the holder goes on, and its fill is " + holder.answer())
 		n.read(a)
-		s.hits++ // a miss is an answer, too
 	})
 }
 

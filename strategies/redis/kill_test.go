@@ -12,21 +12,27 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
+// startKilled returns a strategy, and a connection of an administrator, who is not killed by himself.
+func startKilled(t *testing.T) (s *started, send func(args ...any) any) {
+	t.Helper()
+	server := redistest.Start(t)
+	s = start(t, server, redis.Options{})
+	admin, err := server.Dial(t.Context())
+	s.must(err)
+	t.Cleanup(func() { s.must(admin.Close()) })
+	return s, func(args ...any) any {
+		reply, err := admin.Do(t.Context(), args...)
+		s.must(err)
+		return reply
+	}
+}
+
 // CLIENT KILL ends the strategy's connections while it revokes. A revocation that returned nil was
 // applied, any other one says ErrUnavailable, and the next but few work again.
 func TestKilledConnections(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	server := redistest.Start(t)
-	s := start(t, server, redis.Options{})
-	admin, err := server.Dial(t.Context())
-	s.must(err)
-	t.Cleanup(func() { s.must(admin.Close()) })
-	send := func(args ...any) any {
-		reply, err := admin.Do(t.Context(), args...)
-		s.must(err)
-		return reply
-	}
+	s, send := startKilled(t)
 	const rounds = 200
 	for name, test := range map[string]struct {
 		key    string
@@ -71,18 +77,14 @@ func TestKilledConnections(t *testing.T) {
 func TestKilledConnectionsOfReadersAndWriters(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	server := redistest.Start(t)
-	s := start(t, server, redis.Options{})
-	admin, err := server.Dial(t.Context())
-	s.must(err)
-	t.Cleanup(func() { s.must(admin.Close()) })
+	s, send := startKilled(t)
 	failed := map[string]int{}
 	killed := func(name string, call func() error) error {
 		result := make(chan error, 1)
 		go func() { result <- call() }()
-		_, err := admin.Do(t.Context(), "CLIENT", "KILL", "USER", "default")
-		s.must(err)
-		if err = <-result; err != nil {
+		send("CLIENT", "KILL", "USER", "default")
+		err := <-result
+		if err != nil {
 			failed[name]++
 			if !errors.Is(err, cache.ErrUnavailable) {
 				t.Errorf("%s: %v, want ErrUnavailable", name, err)

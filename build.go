@@ -32,8 +32,8 @@ const environmentPrefix = "FXCACHE_"
 
 // cacheSection is the section `cache`, but for the parts that belong to strategies.
 type cacheSection struct {
-	Strategy      string `koanf:"strategy"`
-	Codec         string `koanf:"codec"`
+	Strategy      string `koanf:"strategy,public"`
+	Codec         string `koanf:"codec,public"`
 	cache.Options `koanf:",squash"`
 
 	known []string
@@ -50,7 +50,7 @@ func (s cacheSection) Validate() error {
 
 // sessionSection is the section `session_cache`, likewise.
 type sessionSection struct {
-	Strategy             string `koanf:"strategy"`
+	Strategy             string `koanf:"strategy,public"`
 	sessioncache.Options `koanf:",squash"`
 
 	known []string

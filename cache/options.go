@@ -18,7 +18,7 @@ import (
 type Options struct {
 	// Namespace separates applications that share one storage: it is part of every key and tag.
 	// Any bytes but none is fine. Default "app".
-	Namespace string `koanf:"namespace"`
+	Namespace string `koanf:"namespace,public"`
 	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
 	DefaultTTL time.Duration `koanf:"default_ttl"`
 	// MaxTTL caps every TTL. Default 720h.

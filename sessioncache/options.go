@@ -20,7 +20,7 @@ type Options struct {
 	// revoked is served no longer than this. Default 5m.
 	StaleAfter time.Duration `koanf:"stale_after"`
 	// Prefix is the name of the sessions among all that is cached. Default "session".
-	Prefix string `koanf:"prefix"`
+	Prefix string `koanf:"prefix,public"`
 
 	// Tags returns the application's own tags of a session, such as its roles and channels, for
 	// InvalidateTags.

@@ -27,8 +27,8 @@ type Mutant struct {
 
 // Search is a test that should notice that a guard is missing.
 type Search struct {
-	Folder string // of the package, from the root of the repository
-	Run    string // which of its tests, as -run has it
+	Folder string   // of the package, from the root of the repository
+	Run    string   // which of its tests, as -run has it
 	Args   []string // more arguments of the test
 	// Crash: without the guard the program ends by a panic, or hangs until the test's time is over.
 	Crash bool
@@ -41,7 +41,7 @@ func All() []Mutant {
 
 // Apply returns the text of the mutant's file, without the guard. root is the root of the repository.
 func (m Mutant) Apply(root string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(root, m.File))
+	text, err := os.ReadFile(filepath.Join(root, m.File)) //nolint:gosec // of the table
 	if err != nil {
 		return "", err
 	}

@@ -44,7 +44,9 @@ func newHunter(limit time.Duration) (*hunter, error) {
 func (h *hunter) close() { _ = os.RemoveAll(h.folder) } // built anew each time
 
 // below reports whether a file is in a folder, or below it.
-func below(file, folder string) bool { return strings.HasPrefix(file, strings.TrimSuffix(folder, "/")+"/") }
+func below(file, folder string) bool {
+	return strings.HasPrefix(file, strings.TrimSuffix(folder, "/")+"/")
+}
 
 // unmutated runs all the searches of mutants with every guard in its place.
 func (h *hunter) unmutated(ctx context.Context, all []mutants.Mutant) error {

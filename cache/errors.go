@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"time"
 )
@@ -88,6 +89,9 @@ type codecError struct{ reason, cause error }
 // Error implements error.
 func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause) }
 
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the cause.
+func (e *codecError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
 // Unwrap returns both causes, for errors.Is and errors.As.
 func (e *codecError) Unwrap() []error { return []error{e.reason, e.cause} }
 
@@ -112,6 +116,12 @@ func (e *PanicError) Error() string {
 	}
 	return fmt.Sprintf("cache: a callback or strategy panicked with a %T", e.Value)
 }
+
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the value or the stack.
+func (e *PanicError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// MarshalText implements encoding.TextMarshaler, and so JSON's: it is the message.
+func (e *PanicError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // Unwrap returns the panic's value where that is an error.
 func (e *PanicError) Unwrap() error {

@@ -26,6 +26,7 @@ type decoder struct {
 	failed   bool     // some value could not be read: Validate would judge a default in its place
 	secrets  []string // keys of the secrets
 	files    []string // keys of secrets' files that could be read
+	public   []string // keys of what may be shown
 }
 
 // node is a value on its way through mapstructure, with what problems say about it.
@@ -142,6 +143,8 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 		unshare(to.FieldByIndex(field.Index))
 		if holdsSecrets(field.Type) {
 			d.secrets = append(d.secrets, below(n.key, name))
+		} else if isPublic(field) {
+			d.public = append(d.public, below(n.key, name))
 		}
 		if _, taken := known[name+"_file"]; isSecret(field.Type) && !taken {
 			valid = append(valid, name+"_file")
@@ -223,15 +226,19 @@ func (d *decoder) validate(dst any) {
 				n.origin = known.origin
 			}
 		}
-		_ = d.wrong(&n, "%s", redactURL(d.root.without(reason)))
+		_ = d.wrong(&n, "%s", redactURL(d.without(d.root, reason)))
 	}
 }
 
 // shortest is how long a value must be for an error to lose it: what is shorter stands in words.
 const shortest = 4
 
-// without takes the texts in n out of an error of Validate, which may quote what it does not like.
-func (n *node) without(text string) string {
+// without takes the texts in n that are not public out of an error of Validate, which may quote what it
+// does not like.
+func (d *decoder) without(n *node, text string) string {
+	if slices.Contains(d.public, n.key) {
+		return text
+	}
 	switch value := n.value.(type) {
 	case string:
 		if len(value) >= shortest {
@@ -239,11 +246,11 @@ func (n *node) without(text string) string {
 		}
 	case []*node:
 		for _, item := range value {
-			text = item.without(text)
+			text = d.without(item, text)
 		}
 	case map[string]*node:
 		for _, child := range value {
-			text = child.without(text)
+			text = d.without(child, text)
 		}
 	}
 	return text

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,9 @@ func New(options Options) (*Default, error) {
 	}
 	return &Default{options: options}, nil
 }
+
+// Format implements fmt.Formatter: no verb and no flag prints the sessions that are within.
+func (d *Default) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessioncache.Default") }
 
 // Init takes *cache.Service from in.
 func (d *Default) Init(_ context.Context, in cache.Injector) error {

@@ -55,6 +55,7 @@ var (
 func Factory() cache.Factory {
 	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
 		options := Options{}.WithDefaults()
+		options.Addresses = nil // which a url excludes; New fills the default in
 		if err := cfg.Decode(&options); err != nil {
 			return nil, err
 		}
@@ -70,6 +71,10 @@ func Factory() cache.Factory {
 func New(options Options) (*Strategy, error) {
 	options = options.WithDefaults()
 	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	options, err := options.withURL()
+	if err != nil {
 		return nil, err
 	}
 	return &Strategy{options: options}, nil

@@ -55,8 +55,13 @@ var (
 func Factory() cache.Factory {
 	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
 		options := Options{}.WithDefaults()
-		options.Addresses = nil // which a url excludes; New fills the default in
-		if err := cfg.Decode(&options); err != nil {
+		options.Addresses = nil // which a url excludes
+		err := cfg.Decode(&options)
+		if err == nil && options.URL.IsZero() {
+			options = options.WithDefaults()
+			err = cfg.Decode(&options) // once more, for the configuration that is in effect
+		}
+		if err != nil {
 			return nil, err
 		}
 		strategy, err := New(options)

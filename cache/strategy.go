@@ -107,6 +107,9 @@ func (l Lease) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, leaseText)
 // MarshalText implements encoding.TextMarshaler, and so JSON's, with the same text as Format.
 func (l Lease) MarshalText() ([]byte, error) { return []byte(leaseText), nil }
 
+// MarshalBinary implements encoding.BinaryMarshaler, and so gob's, likewise.
+func (l Lease) MarshalBinary() ([]byte, error) { return l.MarshalText() }
+
 // leaseText is how a Lease prints.
 const leaseText = "cache.Lease"
 

@@ -146,3 +146,54 @@ func TestStringOfASharedRoot(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// quoting reads itself from text, and quotes what it does not like.
+type quoting string
+
+func (*quoting) UnmarshalText(text []byte) error {
+	return fmt.Errorf("cannot parse %q as anything", strings.ToUpper(string(text)))
+}
+
+// owner is a section that quotes what it does not like.
+type owner struct {
+	URL  string   `koanf:"url"`
+	List []string `koanf:"list"`
+	Mode string   `koanf:"mode,public"`
+}
+
+func (o owner) Validate() error {
+	return errors.Join(fmt.Errorf("cannot use %q with mode %s", o.URL, o.Mode), &cache.OptionError{Name: "list", Reason: fmt.Sprintf("has %v", o.List)})
+}
+
+// What other code says of a value is passed on without the value.
+func TestErrorsRepeatNoText(t *testing.T) {
+	t.Parallel()
+	var dst struct {
+		Own quoting `koanf:"own"`
+	}
+	wantProblems(t, yamlSource(t, "own: pw:hunter2@host").Decode("", &dst), "own (inline): is not valid (the value is not shown)")
+	wantProblems(t, yamlSource(t, "{url: 'mem:hunter2@host', list: [one, hunter2-b], mode: fast}").Decode("", &owner{}),
+		`cannot use [redacted] with mode fast`, "list (inline): has [one [redacted]]")
+}
+
+// Whoever prints a Source by whatever verb sees its String, also through a pointer that is not exported.
+func TestEveryVerb(t *testing.T) {
+	t.Parallel()
+	source := yamlSource(t, "{x: {passwrod: hunter2, pin: 7654321}}")
+	section := source.At("x")
+	holder := struct {
+		source  *config.Source
+		section config.Section
+	}{source, section}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%b", "%o", "%U", "%c", "%e", "%10.200s", "% x", "%#q", "%p"} {
+		for _, value := range []any{source, section, &section, holder, &holder, []any{source}, map[string]any{"s": source}} {
+			text := fmt.Sprintf(verb, value)
+			if strings.Contains(text, "hunter2") || strings.Contains(text, "7654321") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
+				t.Errorf("%s of a %T: %s", verb, value, text)
+			}
+		}
+		if text := fmt.Sprintf(verb, source); verb != "%p" && text != source.String() {
+			t.Errorf("%s: %s", verb, text)
+		}
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 	"unsafe"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
@@ -19,6 +21,7 @@ import (
 // Every caller gets a value of its own: changing it changes nobody else's.
 type Cache[T any] struct {
 	service *Service
+	name    string
 	policy  Policy[T]
 	prefix  string // physical: namespace and name
 	tags    []string
@@ -27,6 +30,8 @@ type Cache[T any] struct {
 	// refreshing are the keys for which no refresh may be started now.
 	refreshing keySet
 	random     func() float64 // in [0, 1)
+	// hungWarning is of this cache alone, because the warning names it.
+	hungWarning throttle
 }
 
 // New returns the cache of that name. An unusable policy is an [OptionError].
@@ -44,6 +49,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}
 	return &Cache[T]{
 		service: service,
+		name:    name,
 		policy:  policy,
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
@@ -59,6 +65,9 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 	physical, err := c.key(key)
 	if err != nil {
 		return value, false, c.service.fail("get", err)
+	}
+	if c.service.unreadable(ctx, physical) {
+		return value, false, nil
 	}
 	value, e, found, err := c.get(ctx, physical)
 	if err != nil || !found || !c.counted(e) {
@@ -86,6 +95,16 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	}
 	if err := c.service.ready(); err != nil {
 		return zero, c.service.fail("load", err)
+	}
+	within := chain.From(ctx)
+	if within != nil {
+		switch within.To(entryID{c.service, physical}) {
+		case chain.Loading:
+			return zero, c.service.fail("load", ErrRecursiveLoad)
+		case chain.Writing:
+			return c.alone(ctx, chain.Load, physical, load)
+		case chain.Apart:
+		}
 	}
 	value, e, found, err := c.get(ctx, physical)
 	switch {
@@ -117,7 +136,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 		case reload:
 		}
 	}
-	return c.join(ctx, physical, load, err != nil)
+	return c.join(ctx, within, physical, load, err != nil)
 }
 
 // Update stores what write returns, which must have written it to the database and committed. It is
@@ -135,7 +154,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err := c.service.ready(); err != nil {
 		return value, c.service.fail("update", err)
 	}
-	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
+	var lease *Lease // without one, the entry is deleted
+	if !ReadsThrough(ctx) {
+		lease, _ = c.lease(ctx, physical)
+	}
 	settled := false
 	defer func() {
 		if settled {
@@ -146,7 +168,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
-	value, err = protect(outsideScope(ctx), write)
+	value, err = c.run(outsideScope(ctx), chain.Write, physical, write)
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
 			c.release(context.WithoutCancel(ctx), lease)

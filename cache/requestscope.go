@@ -50,8 +50,5 @@ func outsideScope(ctx context.Context) context.Context {
 // request.
 func Memo[T any, K comparable](ctx context.Context, key K, load func(context.Context) (T, error)) (T, error) {
 	scope, _ := ctx.Value(scopeKey{}).(*memos)
-	if scope == nil {
-		return protect(ctx, load)
-	}
 	return memoize(ctx, scope, key, load)
 }

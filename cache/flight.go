@@ -36,6 +36,8 @@ type waiter[T any] struct {
 	ctx    context.Context
 	load   func(context.Context) (T, error)
 	result chan result[T] // buffered: delivering never blocks
+	// nested: it came within another load or write, and there was a flight to wait for.
+	nested bool
 
 	// Guarded by flights.mu.
 	flight *flight[T]
@@ -49,8 +51,8 @@ type result[T any] struct {
 	err    error
 }
 
-// errLoadAlone goes to those who cannot be given a copy, because the value does not encode.
-var errLoadAlone = errors.New("cache: load alone")
+// errLoadAfterWait goes to those who cannot be given a copy, because the value does not encode.
+var errLoadAfterWait = errors.New("cache: load alone")
 
 // flights are those of one Cache.
 type flights[T any] struct {
@@ -68,7 +70,7 @@ func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string
 	if running = running && f.life.Err() == nil; running { // not one that Stop left behind
 		f.late = append(f.late, w)
 		f.waiting++
-		w.flight = f
+		w.flight, w.nested = f, within != nil
 	} else {
 		c.depart(physical, unleased, []*waiter[T]{w})
 	}
@@ -77,7 +79,7 @@ func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string
 		c.service.counters.sharedLoads.Add(1)
 	}
 	if !running {
-		within = nil
+		within = nil // its own load runs
 	}
 	over, stop := patience(within, c.service.options.LockWait)
 	defer stop()
@@ -85,7 +87,7 @@ func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string
 		select {
 		case r := <-w.result:
 			switch {
-			case r.err == errLoadAlone: //nolint:errorlint // never wrapped
+			case r.err == errLoadAfterWait: //nolint:errorlint // never wrapped
 				return c.alone(ctx, chain.Load, physical, load)
 			case r.sealed != nil:
 				if value, _, err := c.decode(r.sealed); err == nil {
@@ -98,7 +100,7 @@ func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string
 		case <-over:
 			if c.giveUp(w) {
 				c.service.counters.leaseTimeouts.Add(1)
-				return c.alone(ctx, chain.LoadAlone, physical, load)
+				return c.alone(ctx, chain.LoadAfterWait, physical, load)
 			}
 			over = nil // its own load runs
 		case <-ctx.Done():
@@ -225,12 +227,12 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
 		// Before anybody has the value, and may change it.
 		var encodeErr error
 		if sealed, encodeErr = c.service.encode(c.shape, value, stamp{}); encodeErr != nil {
-			err = errLoadAlone
+			err = errLoadAfterWait
 		}
 	}
 	for i, w := range arrived {
 		switch {
-		case i == 0 && (err == nil || err == errLoadAlone): //nolint:errorlint // never wrapped
+		case i == 0 && (err == nil || err == errLoadAfterWait): //nolint:errorlint // never wrapped
 			w.result <- result[T]{value: value}
 		case err != nil:
 			w.result <- result[T]{err: err}
@@ -270,7 +272,11 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	c.service.counters.loads.Add(1)
 	loading = true
 	began := time.Now()
-	value, err = c.run(ctx, chain.Load, f.key, f.owner.load)
+	kind := chain.Load
+	if f.owner.nested {
+		kind = chain.LoadAfterWait
+	}
+	value, err = c.run(ctx, kind, f.key, f.owner.load)
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
 	if lease != nil && (err == nil || absent && c.policy.NegativeTTL > 0) {

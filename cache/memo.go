@@ -64,7 +64,7 @@ func memoize[T any, K comparable](ctx context.Context, m *memos, key K, load fun
 			case <-e.done:
 				stop()
 			case <-over:
-				return run(ctx, chain.LoadAlone, m, memoKey[T, K]{key}, load)
+				return run(ctx, chain.LoadAfterWait, m, memoKey[T, K]{key}, load)
 			case <-ctx.Done():
 				stop()
 				return zero, ctx.Err()

@@ -80,7 +80,7 @@ func patience(within *chain.Link, wait time.Duration) (over <-chan time.Time, st
 	if within == nil {
 		return nil, func() {}
 	}
-	if within.GaveUp() {
+	if within.HasWaited() {
 		wait = 0
 	}
 	timer := time.NewTimer(wait)

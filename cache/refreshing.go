@@ -165,7 +165,7 @@ func (r *Refreshing[T]) RefreshWith(ctx context.Context, load func(context.Conte
 		r.mu.Unlock()
 		switch ended := r.landed(ctx, within, f, own); {
 		case !ended && ctx.Err() == nil:
-			return r.forceAlone(ctx, chain.LoadAlone, load)
+			return r.forceAlone(ctx, chain.LoadAfterWait, load)
 		case !ended:
 		case f.void && !(own && voided == maxVoided):
 			if own {
@@ -239,7 +239,7 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 		r.mu.Unlock()
 		switch ended := r.landed(ctx, within, f, own); {
 		case !ended && ctx.Err() == nil:
-			return r.alone(ctx, chain.LoadAlone, r.load)
+			return r.alone(ctx, chain.LoadAfterWait, r.load)
 		case !ended:
 		case f.void && !(own && voided == maxVoided):
 			if own {

@@ -14,9 +14,9 @@ type Kind uint8
 const (
 	// Load reads what others may be waiting for.
 	Load Kind = iota
-	// LoadAlone is a Load by somebody who has waited for another's, and given up. Nobody within it
-	// waits again, so that a ring of waiting loads ends after one wait and not after one for each.
-	LoadAlone
+	// LoadAfterWait is a Load by somebody who has waited for another's. Nobody within it waits again, so
+	// that a ring of waiting loads ends after one wait and not after one for each.
+	LoadAfterWait
 	// Write changes what is loaded.
 	Write
 	// Transaction is open in the database. It ends with its context.
@@ -77,9 +77,9 @@ const (
 	Writing
 )
 
-// To returns the relation of the code within l to what. The innermost link decides, so that a write may
-// load what it has written, and a load may write what it did not find. A load within a write within a
-// load and so on must end some time: the second one is told that it is Loading.
+// To returns the relation of the code within l to what. The innermost link of what decides, so that a
+// write may load what it has written, and a load may write what it did not find. But load, write, load,
+// write and so on must end: from the second load on it is Loading.
 func (l *Link) To(what any) Relation {
 	innermost, loads, transaction := Apart, 0, false
 	for l = l.alive(); l != nil; l = l.outer.alive() {
@@ -112,8 +112,8 @@ func (l *Link) To(what any) Relation {
 // InTransaction reports whether a database transaction is open.
 func (l *Link) InTransaction() bool { return l.within(Transaction) }
 
-// GaveUp reports whether somebody within l has waited long enough already.
-func (l *Link) GaveUp() bool { return l.within(LoadAlone) }
+// HasWaited reports whether somebody within l has waited already.
+func (l *Link) HasWaited() bool { return l.within(LoadAfterWait) }
 
 func (l *Link) within(kind Kind) bool {
 	for l = l.alive(); l != nil; l = l.outer.alive() {

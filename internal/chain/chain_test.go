@@ -16,7 +16,7 @@ type step struct {
 
 func TestRelation(t *testing.T) {
 	t.Parallel()
-	load, alone, write := step{chain.Load, "k", false}, step{chain.LoadAlone, "k", false}, step{chain.Write, "k", false}
+	load, alone, write := step{chain.Load, "k", false}, step{chain.LoadAfterWait, "k", false}, step{chain.Write, "k", false}
 	write7 := step{chain.Write, 7, false}
 	other, transaction := step{chain.Load, 7, false}, step{chain.Transaction, nil, false}
 	ended := func(s step) step { s.over = true; return s }
@@ -64,14 +64,14 @@ func TestRelation(t *testing.T) {
 func TestWithin(t *testing.T) {
 	t.Parallel()
 	ctx, transaction := chain.Enter(t.Context(), chain.Transaction, nil)
-	ctx, alone := chain.Enter(ctx, chain.LoadAlone, "k")
+	ctx, alone := chain.Enter(ctx, chain.LoadAfterWait, "k")
 	ctx, _ = chain.Enter(ctx, chain.Write, "k")
 	link := chain.From(ctx)
-	if !link.InTransaction() || !link.GaveUp() {
+	if !link.InTransaction() || !link.HasWaited() {
 		t.Error("what is further out is not seen")
 	}
 	alone.End()
-	if link.GaveUp() {
+	if link.HasWaited() {
 		t.Error("a load that ended counts")
 	}
 	transaction.End()

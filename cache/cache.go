@@ -60,7 +60,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
 // entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with
-// Policy.StaleFor.
+// Policy.StaleFor; so is one that the caller is loading or writing, and each one with [ReadThrough].
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
@@ -84,6 +84,10 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // values of the first caller's context. A caller whose context ends returns at once; the load goes
 // on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
 // caller as a [PanicError].
+//
+// load must use the context that it gets: a load that reaches its own key is ErrRecursiveLoad then, and
+// one that waits for another's load waits for no longer than lock_wait and then runs its own. Within a write
+// of the key, and with [ReadThrough], load runs at once, for this caller alone, and nothing is stored.
 //
 // What load read before an invalidation is never stored after it, and never handed to a caller who
 // came after it. When the strategy fails, load runs and its value is returned, not stored.
@@ -141,7 +145,8 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 
 // Update stores what write returns, which must have written it to the database and committed. It is
 // the twin of GetOrLoad for changes: an invalidation between the write and the storing wins. A nil
-// error means that no later Get returns what was stored before.
+// error means that no later Get returns what was stored before. write may read the key through the cache: it
+// gets what the loader returns.
 //
 // An error of write comes back as it is, and the entry is deleted, because the write may have been
 // done all the same, unless it wraps ErrUnchanged; where that fails as well, both errors are joined. An error beside the value of

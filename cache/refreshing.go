@@ -80,7 +80,9 @@ func (o RefreshingOptions) validate() error {
 // Never more than one load runs at a time, in a goroutine of its own and with the values of the
 // context of the caller that began it. All callers wait for the same one; who leaves because its
 // context ends does not end it for the others; when nobody is left its context is cancelled. A load
-// must return when its context ends: the next one waits for it. A panic in it is a [PanicError].
+// must return when its context ends: the next one waits for it. A panic in it is a [PanicError], and one
+// that asks for the value that it loads gets ErrRecursiveLoad. A caller within another load waits for two
+// seconds at most, and one with [ReadThrough] not at all: its load runs beside the others, and is not kept.
 //
 // Everybody gets the same value, not a copy: treat what it points to as read-only.
 type Refreshing[T any] struct {

@@ -110,6 +110,9 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	if err != nil {
 		return false, s.fail("get", err)
 	}
+	if s.unreadable(ctx, physical) {
+		return false, nil
+	}
 	sealed, found, err := s.read(ctx, physical, nil, false)
 	if err != nil || !found {
 		return false, err
@@ -251,10 +254,10 @@ func (s *Service) discard(ctx context.Context, physical string, cause error) {
 		errors.Join(cause, s.delete(ctx, s.options.MaxTTL, physical)))
 }
 
-// set stores what was sealed. If refusal says that it cannot be, the entry that should have been replaced
-// must not stay readable.
+// set stores what was sealed. If refusal says that it cannot be, or ctx that it must not, the entry that
+// should have been replaced must not stay readable.
 func (s *Service) set(ctx context.Context, physical string, sealed []byte, opts SetOptions, refusal error) (err error) {
-	if refusal != nil {
+	if refusal != nil || ReadsThrough(ctx) {
 		err = errors.Join(refusal, s.hide(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {

@@ -21,14 +21,16 @@ import (
 // Every caller gets a value of its own: changing it changes nobody else's.
 type Cache[T any] struct {
 	service *Service
+	name    string
 	policy  Policy[T]
 	prefix  string // physical: namespace and name
 	tags    []string
 	shape   shape
 	flights flights[T]
 	// refreshing are the keys for which no refresh may be started now.
-	refreshing keySet
-	random     func() float64 // in [0, 1)
+	refreshing  keySet
+	random      func() float64 // in [0, 1)
+	slowWarning throttle
 }
 
 // New returns the cache of that name. An unusable policy is an [OptionError].
@@ -46,6 +48,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}
 	return &Cache[T]{
 		service: service,
+		name:    name,
 		policy:  policy,
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
@@ -148,7 +151,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
+	o := c.service.origin(ctx, lease)
+	defer o.end() // also when write ended the goroutine
 	value, err = protect(outsideScope(ctx), write)
+	o.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
 			c.release(context.WithoutCancel(ctx), lease)
@@ -157,7 +163,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = c.fill(context.WithoutCancel(ctx), lease, value, 0) == stored
+		settled = c.fill(context.WithoutCancel(ctx), lease, value, o, 0) == stored
 	}
 	return value, err
 }
@@ -171,7 +177,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	if err := c.service.ready(); err != nil {
 		return c.service.fail("set", err)
 	}
-	sealed, opts, store, err := c.seal(value, 0)
+	sealed, opts, store, err := c.seal(value, nil, 0)
 	if err == nil && !store {
 		if err := c.hide(ctx, physical); err != nil {
 			return c.service.fail("set", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 // after it came, because nothing was invalidated until then. Anybody else is carried over to a next
 // flight. So nobody who comes after an invalidation sees what was read before it.
 type flight[T any] struct {
-	key  string
-	load func(context.Context) (T, error) // of the first caller
+	key string
+	// owner is the caller whose loader runs: the first one, or whoever is there when the load begins.
+	owner *waiter[T]
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
@@ -99,7 +101,7 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 // depart starts a flight for waiters, of whom at least one is there. Callers hold flights.mu.
 func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) {
 	first := waiters[0]
-	f := &flight[T]{key: physical, load: first.load, unleased: unleased, early: waiters, waiting: len(waiters)}
+	f := &flight[T]{key: physical, owner: first, unleased: unleased, early: waiters, waiting: len(waiters)}
 	for _, w := range waiters {
 		w.flight = f
 	}
@@ -152,6 +154,33 @@ func (c *Cache[T]) board(f *flight[T]) {
 	f.early, f.late = append(f.early, f.late...), nil
 }
 
+// begin is board for the load itself, and returns its context. Where the owner has left, another caller
+// becomes it: a loader may know no more than that its request has ended.
+func (c *Cache[T]) begin(ctx context.Context, f *flight[T]) (context.Context, context.CancelFunc) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	f.early, f.late = append(f.early, f.late...), nil
+	first := f.owner
+	for _, w := range f.early {
+		if f.owner.ctx.Err() == nil {
+			break
+		}
+		if !w.gone && w.ctx.Err() == nil {
+			f.owner = w
+		}
+	}
+	if f.owner == first {
+		return ctx, func() {}
+	}
+	return valuesOf(outsideScope(f.owner.ctx), ctx)
+}
+
+// left reports whether a load failed for its owner alone, whose context has ended: that says nothing to
+// the others. A load whose own context has ended was nobody's any more.
+func (f *flight[T]) left(ctx context.Context, err error) bool {
+	return err != nil && !errors.Is(err, ErrNotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil
+}
+
 // present returns those of waiters who still wait.
 func present[T any](waiters []*waiter[T]) []*waiter[T] {
 	var here []*waiter[T]
@@ -168,17 +197,22 @@ func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
 	var value T
 	var how outcome
 	err := error(&PanicError{}) // stands where the loader ends the goroutine
-	defer func() { c.land(f, value, how, err) }()
+	defer func() { c.land(f, value, how, err, f.left(ctx, err)) }()
 	value, how, err = c.produce(ctx, f)
 }
 
-// land ends a flight: it hands the result to those who may have it, and sends the others on.
-func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
+// land ends a flight: it hands the result to those who may have it, and sends the others on. left says
+// that the failure is the owner's alone.
+func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool) {
 	c.flights.mu.Lock()
 	c.forget(f)
 	arrived, late := present(f.early), present(f.late)
-	if how == stored {
+	switch {
+	case how == stored:
 		arrived, late = append(arrived, late...), nil
+	case left: // every time there is one caller less
+		late = slices.DeleteFunc(append(arrived, late...), func(w *waiter[T]) bool { return w == f.owner })
+		arrived = present([]*waiter[T]{f.owner})
 	}
 	if len(late) > 0 {
 		c.depart(f.key, f.unleased, late)
@@ -231,11 +265,14 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		defer leave()
 	}
 	owing := c.service.owed.failed.Load()
-	c.board(f)
+	working, end := c.begin(ctx, f)
+	defer end()
 	c.service.counters.loads.Add(1)
 	loading = true
-	began := time.Now()
-	value, err = protect(ctx, f.load)
+	o := c.service.origin(ctx, lease)
+	defer o.end() // also when the loader ends the goroutine
+	value, err = protect(working, f.owner.load)
+	o.end()
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
 	if lease != nil && (err == nil || absent && c.policy.NegativeTTL > 0) {
@@ -250,13 +287,16 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 			return value, refused, err
 		}
 		if absent {
-			how = c.fillAbsent(context.WithoutCancel(ctx), lease)
+			how = c.fillAbsent(context.WithoutCancel(ctx), lease, o)
 		} else {
-			how = c.fill(context.WithoutCancel(ctx), lease, value, time.Since(began))
+			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took)
 		}
 		lease = nil
+		if how == stored && !c.current(value, absent, o) {
+			how = outlived
+		}
 	}
-	if f.stale && absent && how != stored {
+	if f.stale && absent && how < stored {
 		if failure := c.delete(context.WithoutCancel(ctx), f.key); failure != nil {
 			err = errors.Join(err, failure)
 		}

@@ -2,16 +2,18 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 )
 
 // refresh is one load. Its fields are guarded by mu of Refreshing until done is closed.
 type refresh[T any] struct {
-	ctx     context.Context // whose values it has
-	load    func(context.Context) (T, error)
+	ctx     context.Context                  // of the caller who began it, whose values it has
+	load    func(context.Context) (T, error) // that caller's own; nil: that of the Refreshing
 	cancel  context.CancelFunc
 	waiting int
-	// void: nobody may be given its result, because Invalidate came since it began, or everybody left.
+	// void: nobody may be given its result, because Invalidate came since it began, or everybody left, or it
+	// failed for the caller who began it alone.
 	void bool
 	done chan struct{}
 	read *reading[T]
@@ -49,13 +51,25 @@ func (r *Refreshing[T]) begin(f *refresh[T]) {
 		}
 		err := error(&PanicError{}) // stands where load ends the goroutine
 		defer func() { r.land(ctx, f, read, err) }()
-		read.value, err = protect(ctx, f.load)
+		load := f.load
+		if load == nil {
+			load = r.load
+		}
+		read.value, err = protect(ctx, load)
 	}()
+}
+
+// left reports whether a load failed because the context of the caller who began it has ended, which
+// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Refreshing
+// only by what it has from the context's values.
+func (f *refresh[T]) left(ctx context.Context, err error) bool {
+	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
 }
 
 // land ends a load, and begins the next one where somebody waits for it.
 func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T], err error) {
 	r.mu.Lock()
+	f.void = f.void || f.left(ctx, err)
 	void := f.void
 	switch {
 	case void:

@@ -12,13 +12,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const leaseTTL = time.Minute
+const (
+	leaseTTL    = time.Minute
+	maxLeaseTTL = 5 * time.Minute
+)
 
 // newFence returns a Fence whose clock stands still, and what moves it.
 func newFence(maxTags, maxLeases int) (f *fence.Fence, advance func(time.Duration)) {
 	now := time.Unix(1_000_000, 0)
 	f = fence.New(fence.Options{
-		MaxTags: maxTags, MaxLeases: maxLeases, LeaseTTL: leaseTTL,
+		MaxTags: maxTags, MaxLeases: maxLeases, LeaseTTL: leaseTTL, MaxLeaseTTL: maxLeaseTTL,
 		Now: func() time.Time { return now },
 	})
 	return f, func(d time.Duration) { now = now.Add(d) }

@@ -87,7 +87,7 @@ func TestRevocationErrors(t *testing.T) {
 		var pending *cache.PendingError
 		want := 5 * time.Minute
 		if name == "InvalidateTags" {
-			want = f.service.Options().MaxTTL + 30*time.Second // others than sessions may carry the tag; and a lease's life
+			want = f.service.Options().MaxTTL + cache.MaxLeaseTTL // others than sessions may carry the tag; and a lease's life
 		}
 		if !errors.As(err, &pending) || !pending.Until.Equal(f.clock.Now().Add(want)) {
 			t.Errorf("%s: %v, want a PendingError for %v", name, err, want)

@@ -21,6 +21,8 @@ var (
 	storeLua string
 	//go:embed invalidate.lua
 	invalidateLua string
+	//go:embed extend.lua
+	extendLua string
 	//go:embed release.lua
 	releaseLua string
 	//go:embed mark.lua
@@ -60,7 +62,8 @@ var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + goodText + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
-	releaseScript = rueidis.NewLuaScript(always + releaseLua)
+	releaseScript = rueidis.NewLuaScript(releaseText)
+	extendScript  = rueidis.NewLuaScript(always + extendLua)
 )
 
 // markText is sent as it is: it is needed seldom.
@@ -71,6 +74,8 @@ var (
 	getText        = readsOnly + goodText + getLua
 	getSHA         = nameOf(getText)
 	storeSHA       = nameOf(storeText)
+	releaseText    = always + releaseLua
+	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + sabotage.Without(invalidateLua,
 		sabotage.InvalidateNotesLedger, "redis.call('HSET', KEYS[1], ARGV[i], sequence)", "")
 	invalidateSHA = nameOf(invalidateText)

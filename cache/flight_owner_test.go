@@ -18,10 +18,12 @@ var errCause = errors.New("the browser has gone")
 
 // deaths are what a loader makes of the end of the request that it belongs to.
 var deaths = map[string]func(request context.Context) (int, error){
-	"its error":        func(request context.Context) (int, error) { return 0, request.Err() },
-	"wrapped":          func(request context.Context) (int, error) { return 0, fmt.Errorf("query: %w", request.Err()) },
-	"its cause":        func(request context.Context) (int, error) { return 0, context.Cause(request) },
-	"a driver's own":   func(context.Context) (int, error) { return 0, errors.New("sql: transaction has already been rolled back") },
+	"its error": func(request context.Context) (int, error) { return 0, request.Err() },
+	"wrapped":   func(request context.Context) (int, error) { return 0, fmt.Errorf("query: %w", request.Err()) },
+	"its cause": func(request context.Context) (int, error) { return 0, context.Cause(request) },
+	"a driver's own": func(context.Context) (int, error) {
+		return 0, errors.New("sql: transaction has already been rolled back")
+	},
 	"a panic":          func(context.Context) (int, error) { panic("the response writer is closed") },
 	"Goexit":           func(context.Context) (int, error) { runtime.Goexit(); return 0, nil },
 	"panic of the end": func(request context.Context) (int, error) { panic(request.Err()) },

@@ -68,10 +68,8 @@ func (s *Service) origin(ctx context.Context, lease *Lease) *origin {
 // prolong prolongs the lease until ctx ends, or somebody else may have the lease.
 func (o *origin) prolong(ctx context.Context, every time.Duration) {
 	s := o.service
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
 	for {
-		asked, held := time.Now(), false
+		asked, held, pause := time.Now(), false, every
 		err := s.call(ctx, "extend", func(ctx context.Context) (err error) {
 			held, err = s.extender.Extend(ctx, o.lease)
 			return err
@@ -79,17 +77,23 @@ func (o *origin) prolong(ctx context.Context, every time.Duration) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil: // it is good for a while
+		case err != nil:
 			s.warn(ctx, &s.fillWarning, "cache: a lease could not be prolonged", err)
+			if o.over() {
+				return
+			}
+			pause = every / 4
 		case !held:
 			o.revoked = !o.over() && time.Since(o.started)+s.leaseTerm <= s.leaseTTL
 			return
 		default:
 			o.held = asked
 		}
+		next := time.NewTimer(pause)
 		select {
-		case <-ticker.C:
+		case <-next.C:
 		case <-ctx.Done():
+			next.Stop()
 			return
 		}
 	}

@@ -58,7 +58,7 @@ func (st *store) orphaned(k place, token string) {
 	o := &st.orphans[lane]
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.waiting) == maxOrphans {
+	if len(o.waiting) >= maxOrphans {
 		return
 	}
 	o.waiting = append(o.waiting, orphan{k.lease(), token, now, now.Add(st.leaseTerm), firstAdoption})

@@ -104,21 +104,6 @@ func TestUnheardLeaseIsReleased(t *testing.T) {
 					freed(t, server, name+", hung up")
 					held.Release()
 				},
-				// A release on the other connection is faster than what it is to release.
-				"request on its way": func(call func(ctx context.Context) error) {
-					held := proxy.HoldFunc(script(3, 3))
-					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-					defer cancel()
-					if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
-						t.Errorf("%s: %v", name, err)
-					}
-					<-held.Arrived()
-					tried := proxy.HoldReplyFunc(script(1, 1))
-					tried.Release()
-					held.Release()
-					<-held.Answered()
-					freed(t, server, name+", request on its way")
-				},
 				"cut": func(call func(ctx context.Context) error) {
 					proxy.CutReplyAfter("EVALSHA", 0)
 					if err := call(t.Context()); err == nil {
@@ -141,6 +126,33 @@ func TestUnheardLeaseIsReleased(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A release may be faster, on another connection, than the request for the lease: it is tried again.
+func TestOrphanIsReleasedLater(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, LeaseTTL: time.Hour, Connections: 4})
+	lease, err := s.Lease(t.Context(), "n:k", nil) // loads the scripts
+	if err == nil {
+		err = s.Release(t.Context(), lease)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, tried := proxy.HoldFunc(script(3, 3)), proxy.HoldReplyFunc(script(1, 1))
+	tried.Release()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Lease(ctx, "n:k", nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lease: %v", err)
+	}
+	<-tried.Answered()
+	held.Release()
+	<-held.Answered() // now it is out
+	freed(t, server, "a request on its way")
 }
 
 // So is one whose fill was not answered, and then a late fill is refused, and one whose release failed.

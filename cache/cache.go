@@ -75,9 +75,13 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // back as they are; load returns ErrNotFound where there is nothing.
 //
 // load runs once for all the callers that wait for the same key, in a goroutine of its own with the
-// values of the first caller's context. A caller whose context ends returns at once; the load goes
-// on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
-// caller as a [PanicError].
+// values of its caller's context. A caller whose context ends returns at once; the load goes
+// on for the others, and is cancelled when nobody is left. A load that fails after its own caller's
+// context has ended fails for that caller alone, unless with ErrNotFound: the others go on with the load of
+// the next one. A panic in load reaches every waiting caller as a [PanicError].
+//
+// Its TTL counts from the start of the load. One that takes longer than that is not stored, nor is one
+// that outlives its lease (LeaseExtender); both are logged.
 //
 // What load read before an invalidation is never stored after it, and never handed to a caller who
 // came after it. When the strategy fails, load runs and its value is returned, not stored.

@@ -33,43 +33,71 @@ type origin struct {
 
 	started time.Time // as began, by the machine's clock
 	// held is when the lease was last known to be good, and revoked says that it ended before its time. Both
-	// belong to prolong until end has returned.
+	// belong to extend until end has returned.
 	held    time.Time
 	revoked bool
-	end     func() // may be called more than once
+
+	ctx     context.Context //nolint:containedctx // an origin is no longer than a load
+	timer   *time.Timer     // nil: the lease is not extended
+	ended   bool
+	stopped chan struct{} // closed by extend
+
+	mu     sync.Mutex
+	over   bool
+	cancel context.CancelFunc // of extend; nil before
 }
 
-// origin begins a load or write under lease, which may be nil. The lease is prolonged from time to time
-// until end is called, or ctx ends. That costs a timer; a goroutine only for what takes long.
+// origin begins a load or write under lease, which may be nil. The lease is extended from time to time
+// until end is called, or ctx ends. That costs a timer, and a goroutine only where it takes long.
 func (s *Service) origin(ctx context.Context, lease *Lease) *origin {
 	now := time.Now()
-	o := &origin{service: s, lease: lease, began: s.options.Clock.Now(), started: now, held: now}
-	if lease == nil || s.extender == nil {
-		o.end = sync.OnceFunc(func() { o.took = time.Since(now) })
-		return o
+	o := &origin{service: s, lease: lease, began: s.options.Clock.Now(), started: now, held: now, ctx: ctx}
+	if lease != nil && s.extender != nil {
+		o.stopped = make(chan struct{})
+		o.timer = time.AfterFunc(s.extendEvery(), o.extend)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	every := max(s.leaseTerm/3, time.Millisecond)
-	timer := time.AfterFunc(every, func() {
-		defer close(ended)
-		o.prolong(ctx, every)
-	})
-	o.end = sync.OnceFunc(func() {
-		o.took = time.Since(now)
-		cancel()
-		if !timer.Stop() {
-			<-ended
-		}
-	})
 	return o
 }
 
-// prolong prolongs the lease until ctx ends, or somebody else may have the lease.
-func (o *origin) prolong(ctx context.Context, every time.Duration) {
+// extendEvery is the pause between two extensions.
+func (s *Service) extendEvery() time.Duration { return max(s.leaseTerm/3, time.Millisecond) }
+
+// end ends the load or write; what is being extended meanwhile is waited for. It may be called twice.
+func (o *origin) end() {
+	if o.ended {
+		return
+	}
+	o.ended, o.took = true, time.Since(o.started)
+	if o.timer == nil || o.timer.Stop() {
+		return
+	}
+	o.mu.Lock()
+	if o.over = true; o.cancel != nil {
+		o.cancel()
+	}
+	o.mu.Unlock()
+	<-o.stopped
+}
+
+// extend extends the lease until end is called, or somebody else may have it.
+func (o *origin) extend() {
+	defer close(o.stopped)
+	o.mu.Lock()
+	if o.over {
+		o.mu.Unlock()
+		return
+	}
+	ctx, cancel := context.WithCancel(o.ctx)
+	defer cancel()
+	o.cancel = cancel
+	o.mu.Unlock()
+	o.extendUntil(ctx)
+}
+
+func (o *origin) extendUntil(ctx context.Context) {
 	s := o.service
 	for {
-		asked, held, pause := time.Now(), false, every
+		asked, held, pause := time.Now(), false, s.extendEvery()
 		err := s.call(ctx, "extend", func(ctx context.Context) (err error) {
 			held, err = s.extender.Extend(ctx, o.lease)
 			return err
@@ -78,13 +106,13 @@ func (o *origin) prolong(ctx context.Context, every time.Duration) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			s.warn(ctx, &s.fillWarning, "cache: a lease could not be prolonged", err)
-			if o.over() {
+			s.warn(ctx, &s.fillWarning, "cache: a lease could not be extended", err)
+			if o.expired() {
 				return
 			}
-			pause = every / 4
+			pause /= 4
 		case !held:
-			o.revoked = !o.over() && time.Since(o.started)+s.leaseTerm <= s.leaseTTL
+			o.revoked = !o.expired() && time.Since(o.started)+s.leaseTerm <= s.leaseTTL
 			return
 		default:
 			o.held = asked
@@ -99,8 +127,8 @@ func (o *origin) prolong(ctx context.Context, every time.Duration) {
 	}
 }
 
-// over reports whether the lease has had its time.
-func (o *origin) over() bool { return time.Since(o.held) >= o.service.leaseTerm }
+// expired reports whether the lease has had its time.
+func (o *origin) expired() bool { return time.Since(o.held) >= o.service.leaseTerm }
 
 // age is how old what was read is by now, in whole milliseconds, as storages count. A clock that was set
 // back makes nothing younger than nothing.
@@ -137,7 +165,7 @@ func (c *Cache[T]) current(value T, absent bool, o *origin) bool {
 // expired, about which something can be done.
 func (c *Cache[T]) refusedFill(ctx context.Context, o *origin) {
 	s := c.service
-	if o.revoked || !o.over() {
+	if o.revoked || !o.expired() {
 		s.counters.refused.Add(1)
 		return
 	}

@@ -26,7 +26,7 @@ type Service struct {
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
 	extender LeaseExtender
-	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody prolongs it.
+	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
 	leaseTTL, leaseTerm time.Duration
 	meter               metric.Meter
 

@@ -246,7 +246,7 @@ func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, o
 		return false, nil // somebody else's
 	}
 	stored, err := s.put(ctx, lease.Key, value, opts, g)
-	if err != nil {
+	if err != nil && mayHaveDone(err) {
 		s.forsake(lease, g) // it may not have been used up
 	}
 	return stored, err

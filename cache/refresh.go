@@ -170,7 +170,7 @@ func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load
 		lease = nil
 		var how outcome
 		if err == nil {
-			how = c.fill(kept, used, value, time.Since(began))
+			how = c.fill(kept, used, value, time.Since(began), false)
 		} else if how = c.fillAbsent(kept, used); how != stored {
 			_ = c.delete(kept, physical) // what fails is owed
 		}

@@ -17,7 +17,9 @@ import (
 //
 // The token never leaves the process: entries are found by its SHA-256, and do not contain it. Two
 // clocks bound what is served: after CacheExpiry a session is read from the database again, after
-// Expires it is gone.
+// Expires it is gone. It is the reader who judges: a session whose CacheExpiry is further away than the
+// reader's own StaleAfter was stored with another StaleAfter, or by a clock that runs fast, and
+// is read from the database again too.
 type Default struct {
 	options  Options
 	state    atomic.Pointer[state] // nil before Init
@@ -57,7 +59,7 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 		Tags:     []string{d.allTag()},
 		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
 		TTLOf:    func(r *record) time.Duration { return d.ttl(&r.CachedSession, st.clock.Now()) },
-		Fresh:    func(r *record) bool { return r != nil && fresh(&r.CachedSession, st.clock.Now()) },
+		Fresh:    func(r *record) bool { return r != nil && d.fresh(&r.CachedSession, st.clock.Now()) },
 	})
 	if err != nil {
 		return err
@@ -73,7 +75,7 @@ func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, 
 		return nil, false, err
 	}
 	r, found, err := st.records.Get(ctx, token)
-	if err != nil || !found || r == nil || !fresh(&r.CachedSession, st.clock.Now()) {
+	if err != nil || !found || r == nil || !d.fresh(&r.CachedSession, st.clock.Now()) {
 		return nil, false, err
 	}
 	r.setToken(token)
@@ -219,15 +221,16 @@ func (d *Default) record(session *CachedSession, began time.Time) *record {
 	return r
 }
 
-// ttl is how long a session may stay in the cache; negative for one that must not.
+// ttl is how long a session may stay in the cache: no longer than it is of use there, by whatever clock the
+// storage has. It is negative for a session that must not be stored.
 func (d *Default) ttl(session *CachedSession, now time.Time) time.Duration {
-	if session.Expired(now) {
+	if session.Expired(now) || session.Stale(now) {
 		return -1
 	}
 	if sabotage.Off(sabotage.TTLCap) {
 		return d.options.TTL
 	}
-	return min(d.options.TTL, session.Expires.Sub(now))
+	return min(d.options.TTL, session.Expires.Sub(now), session.CacheExpiry.Sub(now))
 }
 
 func (d *Default) allTag() string { return d.options.Prefix + ":all" }
@@ -246,7 +249,8 @@ func (d *Default) tags(session *CachedSession) []string {
 }
 
 // fresh reports whether a cached session may be served without asking the database.
-func fresh(session *CachedSession, now time.Time) bool {
+func (d *Default) fresh(session *CachedSession, now time.Time) bool {
 	return (!session.Expired(now) || sabotage.Off(sabotage.ExpiredSession)) &&
-		(!session.Stale(now) || sabotage.Off(sabotage.SoftExpiry))
+		(!session.Stale(now) || sabotage.Off(sabotage.SoftExpiry)) &&
+		!session.CacheExpiry.After(now.Add(d.options.StaleAfter))
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Default is the DefaultSessionCacheStrategy of the seed: it keeps sessions in cache.Service, on
@@ -205,7 +204,7 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	if session == nil || session.Expired(st.clock.Now()) {
 		return nil, cache.ErrNotFound
 	}
-	if !session.Token.IsZero() && session.Token.Reveal() != token && !sabotage.Off(sabotage.TokenMismatch) {
+	if !session.Token.IsZero() && session.Token.Reveal() != token {
 		return nil, ErrTokenMismatch
 	}
 	return d.record(session, began), nil
@@ -227,9 +226,6 @@ func (d *Default) ttl(session *CachedSession, now time.Time) time.Duration {
 	if session.Expired(now) || session.Stale(now) {
 		return -1
 	}
-	if sabotage.Off(sabotage.TTLCap) {
-		return d.options.TTL
-	}
 	return min(d.options.TTL, session.Expires.Sub(now), session.CacheExpiry.Sub(now))
 }
 
@@ -250,7 +246,6 @@ func (d *Default) tags(session *CachedSession) []string {
 
 // fresh reports whether a cached session may be served without asking the database.
 func (d *Default) fresh(session *CachedSession, now time.Time) bool {
-	return (!session.Expired(now) || sabotage.Off(sabotage.ExpiredSession)) &&
-		(!session.Stale(now) || sabotage.Off(sabotage.SoftExpiry)) &&
+	return !session.Expired(now) && !session.Stale(now) &&
 		!session.CacheExpiry.After(now.Add(d.options.StaleAfter))
 }

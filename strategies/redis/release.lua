@@ -2,7 +2,7 @@
 -- reads and writes: KEYS[1] the lease
 -- publishes to:     the channel that is called like the lease
 -- ARGV:   1 token of the lease
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+if typed('GET', KEYS[1]) == ARGV[1] then
   redis.call('UNLINK', KEYS[1])
   redis.call('SPUBLISH', KEYS[1], '')
 end

@@ -9,6 +9,8 @@ import (
 )
 
 var (
+	//go:embed typed.lua
+	typedLua string
 	//go:embed good.lua
 	goodLua string
 	//go:embed get.lua
@@ -35,9 +37,9 @@ const (
 // scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
 var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
-	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
+	leaseScript   = rueidis.NewLuaScript(writes + typedLua + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
-	releaseScript = rueidis.NewLuaScript(always + releaseLua)
+	releaseScript = rueidis.NewLuaScript(always + typedLua + releaseLua)
 )
 
 // markText is sent as it is: it is needed seldom.
@@ -45,9 +47,9 @@ var markText = always + markLua
 
 // These run many times at once, in a pipeline of our own making.
 var (
-	getText        = readsOnly + goodLua + getLua
+	getText        = readsOnly + typedLua + goodLua + getLua
 	getSHA         = nameOf(getText)
-	storeText      = writes + storeLua
+	storeText      = writes + typedLua + storeLua
 	storeSHA       = nameOf(storeText)
 	invalidateText = always + invalidateLua
 	invalidateSHA  = nameOf(invalidateText)

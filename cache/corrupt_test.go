@@ -259,9 +259,9 @@ func FuzzServiceGet(f *testing.F) {
 				if err != nil {
 					t.Errorf("%T: %v", target, err)
 				}
-				_, any := target.(*any)
+				_, anything := target.(*any)
 				foreign := len(raw) > 0 && (raw[0] < 6 || raw[0] > 10) || len(raw) >= envelope &&
-					(raw[1] != own.value[1] || !any && string(raw[2:envelope]) != string(own.value[2:envelope]))
+					(raw[1] != own.value[1] || !anything && string(raw[2:envelope]) != string(own.value[2:envelope]))
 				if _, kept := s.strategy.row("app::k"); kept != (found || foreign) || found && foreign {
 					t.Errorf("%T: % x: found %v, kept %v, foreign %v", target, raw, found, kept, foreign)
 				}

@@ -59,7 +59,7 @@ type (
 	hiddenField struct {
 		Price  int `json:"price"`
 		Tags   []string
-		cached int
+		cached int //nolint:unused // no codec sees it, and so the form is the same
 	}
 	embedding  struct{ inner }
 	embedding2 struct{ inner2 }
@@ -311,7 +311,7 @@ type everything struct {
 	D any
 	time.Time
 	E  struct{ F, G uint8 }
-	fn func()
+	fn func() //nolint:unused // likewise
 }
 
 // Fingerprints are the same in every process, build and release: these must never change, or a deployment

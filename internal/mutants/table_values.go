@@ -68,4 +68,40 @@ var values = []Mutant{
 		File: "cache/breaker.go", Text: " || isBadEntry(err) }", Replacement: " }",
 		By: []Search{{Folder: "cache", Run: "^TestBadEntryIsNoOutage$"}},
 	},
+	{
+		Guard: "wrong-type-read", What: "a key of another type is none of ours, for every script",
+		File: "strategies/redis/typed.lua", Text: "if string.sub(reply.err, 1, 9) == 'WRONGTYPE' then return false end",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "wrong-type-lease", What: "a lease that is of another type, or does not end, is free",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end",
+		Replacement: "if true then return {} end",
+		By:          []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "lease-not-healed", What: "a lease that somebody holds stays that one's",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLeaseIsNotHealed$"}},
+	},
+	{
+		Guard: "ledger-anew", What: "a ledger keeps nothing of what was in its place",
+		File: "strategies/redis/lease.lua", Text: "redis.call('UNLINK', KEYS[3])",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLedgerStartsAnew$"}},
+	},
+	{
+		Guard: "wrong-type-ledger", What: "an invalidation that meets no ledger of ours ends it",
+		File: "strategies/redis/invalidate.lua", Text: "redis.call('UNLINK', KEYS[1])",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "nonce-length", What: "a nonce that is none of ours is made anew",
+		File: "strategies/redis/store.lua", Text: " or #nonce ~= 16", Replacement: "",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "wrong-type-error", What: "an answer about the type of a key is told from one about the server",
+		File: "strategies/redis/errors.go", Text: "case wrongType:\n\t\treturn cache.ErrBadEntry\n", Replacement: "",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypeIsNoOutage$"}},
+	},
 }

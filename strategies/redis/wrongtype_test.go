@@ -58,7 +58,7 @@ func TestWrongTypes(t *testing.T) {
 					t.Errorf("%s: %s = %t, %v, want %t", what, how, found, err, hits)
 				}
 			}
-			lease := fresh()
+			fresh()
 			plant()
 			_, found, err := s.Get(t.Context(), "n:k")
 			read("Get", found, err)
@@ -79,8 +79,7 @@ func TestWrongTypes(t *testing.T) {
 			}
 
 			// A lease from before.
-			fresh()
-			lease = fresh()
+			lease := fresh()
 			plant()
 			stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), opts)
 			if want := kind == "value" || kind == "nonce"; stored != want || err != nil {

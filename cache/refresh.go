@@ -174,7 +174,7 @@ func (c *Cache[T]) reload(ctx, owner context.Context, physical string, seen stam
 		lease = nil
 		var how outcome
 		if err == nil {
-			how = c.fill(kept, used, value, o, o.took)
+			how = c.fill(kept, used, value, o, o.took, false)
 		} else if how = c.fillAbsent(kept, used, o); how != stored {
 			_ = c.delete(kept, physical) // what fails is owed
 		}

@@ -14,7 +14,8 @@ type Stats struct {
 	Hits    uint64 `json:"hits"`    // reads that returned an entry
 	Misses  uint64 `json:"misses"`  // reads that found none, or none that was any good
 	Errors  uint64 `json:"errors"`  // reads that failed; GetOrLoad treats them as misses
-	Corrupt uint64 `json:"corrupt"` // entries found but foreign or damaged; they count as misses too
+	Corrupt uint64 `json:"corrupt"` // entries found but damaged; they count as misses too
+	Foreign uint64 `json:"foreign"` // entries found but of another release, type or codec; they count as misses too
 
 	StaleHits    uint64 `json:"stale_hits"`    // hits past the TTL, because of Policy.StaleFor
 	NegativeHits uint64 `json:"negative_hits"` // reads that found that there is nothing, because of Policy.NegativeTTL; neither hits nor misses
@@ -44,7 +45,7 @@ type Stats struct {
 
 // counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
 type counters struct {
-	hits, misses, errors, corrupt          atomic.Uint64
+	hits, misses, errors, corrupt, foreign atomic.Uint64
 	loads, loadErrors                      atomic.Uint64
 	filled, refused, unfilled              atomic.Uint64
 	leaseExpired                           atomic.Uint64
@@ -58,7 +59,8 @@ type counters struct {
 func (s *Service) Stats() Stats {
 	c := &s.counters
 	return Stats{
-		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(), Corrupt: c.corrupt.Load(),
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
+		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
 		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), LeaseExpired: c.leaseExpired.Load(),
@@ -80,6 +82,7 @@ var instruments = []struct {
 		"miss":     func(c *counters) *atomic.Uint64 { return &c.misses },
 		"error":    func(c *counters) *atomic.Uint64 { return &c.errors },
 		"corrupt":  func(c *counters) *atomic.Uint64 { return &c.corrupt },
+		"foreign":  func(c *counters) *atomic.Uint64 { return &c.foreign },
 		"stale":    func(c *counters) *atomic.Uint64 { return &c.staleHits },
 		"negative": func(c *counters) *atomic.Uint64 { return &c.negativeHits },
 	}},

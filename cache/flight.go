@@ -224,7 +224,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 	}
 	if f.unleased {
-		leave, err := c.service.admit()
+		leave, err := c.service.admit(ctx, &c.service.loadersOf(c.policy.Reserved).outage)
 		if err != nil {
 			return value, failed, err
 		}

@@ -18,6 +18,7 @@ import (
 
 var overload = flag.Int("overload", 0, "how many rounds of TestOverload are measured; 0 leaves it out")
 var failures = flag.Int("bf", 0, "")
+var stretch = flag.Int("stretch", 1, "")
 
 // TestOverload: Redis becomes 20 ms slower under 2,000 goroutines that each allow it 50 ms, and quick again.
 // What a bare client still achieves, sessions must achieve too. Turns take place one after the other on
@@ -28,10 +29,10 @@ func TestOverload(t *testing.T) {
 	}
 	const (
 		goroutines, sessions = 2000, 1000
-		timeout, slower      = 50 * time.Millisecond, 20 * time.Millisecond
 		least                = 0.8 // of the successes of the bare client
 		recovery             = 2 * time.Second
 	)
+	timeout, slower := time.Duration(*stretch)*50*time.Millisecond, time.Duration(*stretch)*20*time.Millisecond
 	server := redistest.Start(t)
 	road := newRoad(t, server.Addr())
 	bare, err := bench.NewRueidis(road.addr)

@@ -60,8 +60,8 @@ type doubt struct {
 func newGates(lanes, connections int) []gate {
 	gates := make([]gate, lanes)
 	for i := range gates {
-		// Three quarters: two connections are not used quite alike.
-		gates[i].places = int64(max(fewestPlaces, ring*3/4*connections/lanes))
+		// Seven eighths: two connections are not used quite alike, and what was given up is outstanding.
+		gates[i].places = int64(max(fewestPlaces, ring*7/8*connections/lanes))
 		gates[i].room.Store(gates[i].places)
 	}
 	return gates
@@ -129,6 +129,9 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		}
 		return
 	}
+	if waits := new(leftOthers); errors.As(err, &waits) {
+		return
+	}
 	silent, hasty := g.silent.Load(), g.hasty.Load()
 	if errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence || errors.Is(err, cache.ErrUnavailable) {
 		silent = g.silent.Add(1)
@@ -136,7 +139,7 @@ func (st *store) heard(lane int, err error, began time.Time) {
 	} else {
 		hasty = g.hasty.Add(1)
 	}
-	if silent >= max(silences, g.inside.Load()/4) || silent+hasty >= g.places/4 {
+	if silent >= max(silences, g.inside.Load()/4) || silent+hasty >= g.places/8 {
 		st.doubt(lane)
 	}
 }

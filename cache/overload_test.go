@@ -181,7 +181,7 @@ func TestSlowIsNotDown(t *testing.T) {
 // nothing, however many they are.
 func TestPauseIsNoOutage(t *testing.T) {
 	t.Parallel()
-	for _, pause := range []time.Duration{80 * time.Millisecond, 2 * limit} {
+	for _, pause := range []time.Duration{80 * time.Millisecond, 140 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			storage := newBusy()
 			service := start(t, storage, cache.Options{Timeout: limit})
@@ -261,7 +261,7 @@ func TestBreakerRatio(t *testing.T) {
 	for _, test := range []struct {
 		every int // so many fail for one that does not
 		opens bool
-	}{{4, false}, {8, false}, {20, true}, {50, true}} {
+	}{{4, false}, {8, false}, {12, true}, {50, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: limit, BreakerFailures: 10, BreakerPause: time.Minute})
 			for i := range 200 {
@@ -269,7 +269,7 @@ func TestBreakerRatio(t *testing.T) {
 					recorder.FailNext("get", 1, errOutage)
 				}
 				_, _ = service.Get(t.Context(), "k", new(int))
-				<-time.After(10 * time.Millisecond)
+				<-time.After(limit / 10)
 			}
 			recorder.Reset()
 			if open := short(t, service); open != test.opens {
@@ -277,4 +277,60 @@ func TestBreakerRatio(t *testing.T) {
 			}
 		})
 	}
+}
+
+// uneven answers each key in its own way.
+type uneven struct {
+	table
+
+	get func(ctx context.Context, key string) error
+}
+
+func (s *uneven) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	return nil, false, s.get(ctx, key)
+}
+
+// However many fail together, that is once: one more failure, whenever it comes, opens nothing.
+func TestBurstIsOneFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service := start(t, &uneven{get: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}, cache.Options{Timeout: limit})
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { _ = reading(service)(t.Context()) })
+		}
+		all.Wait()
+		for range 2 {
+			<-time.After(time.Second)
+			_ = reading(service)(t.Context())
+		}
+		if n := service.Stats().ShortCircuited; n > 0 {
+			t.Errorf("%d reads were not tried", n)
+		}
+	})
+}
+
+// The more operations are under way, the more have to fail. Those that were not begun are no failures.
+func TestBreakerScales(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const under, wanted = 100, 25 // a quarter
+		storage := &uneven{get: func(_ context.Context, key string) error {
+			if key == "app:failing" {
+				return errOutage
+			}
+			<-time.After(900 * time.Millisecond)
+			return cache.ErrOverloaded
+		}}
+		service := start(t, storage, cache.Options{Timeout: time.Second, BreakerFailures: 10, BreakerPause: time.Hour})
+		c := newCrowd(t, under, reading(service))
+		for n := range 2 * wanted {
+			<-time.After(100 * time.Millisecond)
+			_, err := service.Get(t.Context(), "failing", new(int))
+			if stopped := service.Stats().ShortCircuited > 0; stopped && n < wanted || !stopped && n > wanted+2 {
+				t.Fatalf("failure %d: %v, stopped %t", n, err, stopped)
+			}
+		}
+		c.stop()
+	})
 }

@@ -170,3 +170,34 @@ func TestOthersTell(t *testing.T) {
 		t.Errorf("doubted %t, room for %d", g.doubt.Load() != nil, g.room.Load())
 	}
 }
+
+// A read that joins another one's command takes no place while it waits, and when it leaves before the others
+// it says so.
+func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r, g := new(reads), &gate{places: 2}
+		g.room.Store(2)
+		first := r.join(ctx, []string{"a"})
+		g.inside.Store(2) // the first one, and the one that follows
+		left := make(chan error)
+		go func() {
+			_, _, err := r.mget(ctx, nil, g, []string{"b"})
+			left <- err
+		}()
+		synctest.Wait()
+		if n := g.inside.Load(); n != 1 {
+			t.Errorf("%d places are taken by one command", n)
+		}
+		var others *leftOthers
+		if err := <-left; !errors.As(err, &others) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+		if n := g.inside.Load(); n != 2 {
+			t.Errorf("%d are inside when both end", n)
+		}
+		r.seal(first.batch)
+	})
+}

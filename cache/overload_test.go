@@ -324,6 +324,7 @@ func TestBreakerScales(t *testing.T) {
 		}}
 		service := start(t, storage, cache.Options{Timeout: time.Second, BreakerFailures: 10, BreakerPause: time.Hour})
 		c := newCrowd(t, under, reading(service))
+		defer c.stop()
 		for n := range 2 * wanted {
 			<-time.After(100 * time.Millisecond)
 			_, err := service.Get(t.Context(), "failing", new(int))
@@ -331,6 +332,5 @@ func TestBreakerScales(t *testing.T) {
 				t.Fatalf("failure %d: %v, stopped %t", n, err, stopped)
 			}
 		}
-		c.stop()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -84,8 +85,18 @@ func (s *Service) loadersOf(reserved bool) *loaders {
 	return &s.ordinary
 }
 
-// admit waits until one more loader may run while the strategy fails. leave makes room for the next.
-func (s *Service) admit(ctx context.Context, places *admission) (leave func(), err error) {
+// placeKey finds in the context of a loader the place that it has in a Service.
+type placeKey struct{ service *Service }
+
+type place struct{ left atomic.Bool }
+
+// admit waits until one more loader may run while the strategy fails, with the context that it returns.
+// leave makes room for the next.
+func (s *Service) admit(ctx context.Context, places *admission) (within context.Context, leave func(), err error) {
+	if outer, ok := ctx.Value(placeKey{s}).(*place); ok && !outer.left.Load() {
+		// Loads within loads would wait for places that only they could give back.
+		return ctx, func() {}, nil
+	}
 	patient, cancel := context.WithTimeout(ctx, admissionPatience)
 	defer cancel()
 	waited, err := places.enter(patient)
@@ -93,11 +104,12 @@ func (s *Service) admit(ctx context.Context, places *admission) (leave func(), e
 		s.counters.waitedLoads.Add(1)
 	}
 	if err == nil {
-		return places.leave, nil
+		taken := new(place)
+		return context.WithValue(ctx, placeKey{s}, taken), func() { taken.left.Store(true); places.leave() }, nil
 	}
 	s.counters.rejectedLoads.Add(1)
 	if ctx.Err() == nil {
 		err = fmt.Errorf("%w: max_concurrent_loads loaders were running for %v", ErrOverloaded, admissionPatience)
 	}
-	return nil, s.fail("load", err)
+	return nil, nil, s.fail("load", err)
 }

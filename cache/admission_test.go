@@ -107,6 +107,40 @@ func TestLoadWaitsNoLongerThanThat(t *testing.T) {
 	})
 }
 
+// A load within another one needs no place of its own, of whichever cache: all places could be held by loads
+// that wait for one. What outlives the outer load does.
+func TestLoadWithinLoadNeedsNoPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		strategy := newFragile(t)
+		strategy.others.Store(true)
+		service := start(t, strategy, cache.Options{MaxConcurrentLoads: 1})
+		pages := newCache(t, service, "pages", cache.Policy[int]{})
+		sessions := newCache(t, service, "sessions", cache.Policy[int]{Reserved: true})
+		began := time.Now()
+		var kept context.Context
+		got, err := pages.GetOrLoad(t.Context(), "outer", func(ctx context.Context) (int, error) {
+			kept = context.WithoutCancel(ctx)
+			return sessions.GetOrLoad(ctx, "middle", func(ctx context.Context) (int, error) {
+				return pages.GetOrLoad(ctx, "inner", value(1))
+			})
+		})
+		if got != 1 || err != nil || time.Since(began) != 0 {
+			t.Errorf("%v, %v after %v", got, err, time.Since(began))
+		}
+		hold := make(chan struct{})
+		held := async(func() (int, error) {
+			return pages.GetOrLoad(t.Context(), "held", func(context.Context) (int, error) { <-hold; return 1, nil })
+		})
+		synctest.Wait()
+		if got, err := pages.GetOrLoad(kept, "k", value(1)); !errors.Is(err, cache.ErrOverloaded) {
+			t.Errorf("with the context of a load that has ended: %v, %v", got, err)
+		}
+		close(hold)
+		<-held
+	})
+}
+
 // Loads of other caches do not take the places of those that have their own, nor the other way round.
 func TestReservedPlaces(t *testing.T) {
 	t.Parallel()

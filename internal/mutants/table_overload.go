@@ -43,6 +43,11 @@ var overload = []Mutant{
 		By: []Search{{Folder: "cache", Run: "^TestLoadsWaitInOrder$", Crash: true}},
 	},
 	{
+		Guard: "load-within-load", What: "a load within a load that has a place waits for none",
+		File: "cache/admission.go", Text: "ok && !outer.left.Load()", Replacement: "ok && outer == nil",
+		By: []Search{{Folder: "cache", Run: "^TestLoadWithinLoadNeedsNoPlace$"}},
+	},
+	{
 		Guard: "load-reserved", What: "the loads of other caches do not take the places of sessions",
 		File: "sessioncache/default.go", Text: "Reserved: true,", Replacement: "Reserved: false,",
 		By: []Search{{Folder: ".", Run: "^TestSlowPagesDoNotHoldUpSessions$"}},

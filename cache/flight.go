@@ -291,11 +291,12 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 	}
 	if f.unleased {
-		leave, err := c.service.admit()
+		within, leave, err := c.service.admit(ctx, &c.service.loadersOf(c.policy.Reserved).outage)
 		if err != nil {
 			return value, failed, err
 		}
 		defer leave()
+		ctx = within
 	}
 	owing := c.service.owed.failed.Load()
 	working, end := c.begin(ctx, f)

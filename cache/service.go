@@ -37,8 +37,8 @@ type Service struct {
 	loads     loads
 	breaker   breaker
 	owed      owed
-	outage    chan struct{} // has room for the loaders that may run while the strategy fails
-	refreshes chan struct{} // has room for the loaders that may run in the background
+	ordinary  loaders
+	reserved  loaders // of caches with Policy.Reserved
 	names     names
 	shapes    sync.Map     // of values that Service itself stores and reads: reflect.Type → *shape
 	discards  atomic.Int64 // when damaged entries may be discarded again: Unix nanoseconds
@@ -74,10 +74,10 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 		codecTag: codecTag(options.Codec.Name()),
 		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
-		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
-		outage:   make(chan struct{}, options.MaxConcurrentLoads),
-
-		refreshes: make(chan struct{}, options.MaxConcurrentLoads),
+		breaker:  breaker{failures: options.BreakerFailures, pause: options.BreakerPause, timeout: options.Timeout},
+	}
+	for _, of := range []*loaders{&s.ordinary, &s.reserved} {
+		of.outage.free, of.refresh.free = options.MaxConcurrentLoads, options.MaxConcurrentLoads
 	}
 	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {

@@ -59,6 +59,7 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 	st := &state{service: service, clock: service.Options().Clock}
 	st.records, err = cache.New(service, d.options.Prefix, cache.Policy[*record]{
 		HashKeys: true,
+		Reserved: true,
 		Tags:     []string{d.allTag()},
 		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
 		TTLOf:    func(r *record) time.Duration { return d.ttl(r, st.clock.Now()) },

@@ -223,11 +223,7 @@ func (c *client) recovered() {
 func (c *client) failed(err error) {
 	c.lastFailure.Store(time.Now().UnixNano())
 	if !c.down.Swap(true) {
-		level := slog.LevelWarn
-		if isMistake(err) {
-			level = slog.LevelError
-		}
-		c.logger.Log(context.Background(), level, "redis: unavailable; going on without", "error", err)
+		c.logger.Warn("redis: unavailable; going on without", "error", err)
 	}
 }
 

@@ -52,7 +52,10 @@ type failover struct {
 	pause   time.Duration      // between the last time and next, before which it is not done again
 	next    time.Time
 	refused map[string]*backoff // by address
-	unsure  sync.Once
+	// mistaken says that a server was refused that somebody has to change, and none was adopted since: it is
+	// logged once.
+	mistaken bool
+	unsure   sync.Once
 }
 
 // backoff is for servers that were refused.
@@ -69,6 +72,10 @@ func (c *client) oneMaster() bool { return c.mode == Standalone || c.mode == Sen
 func (c *client) refuse(l *link, err error) error {
 	c.failover.mu.Lock()
 	defer c.failover.mu.Unlock()
+	if isMistake(err) && !c.failover.mistaken {
+		c.failover.mistaken = true
+		c.logger.Error("redis: the server cannot be used; going on without", "error", err)
+	}
 	return c.backOff(l.address, err)
 }
 
@@ -124,6 +131,7 @@ func (c *client) adopt(l *link) error {
 		}
 	}
 	delete(f.refused, l.address)
+	f.mistaken = false
 	f.links[l] = struct{}{}
 	l.adopted = true
 	return nil

@@ -89,19 +89,20 @@ func (l *link) listen() error {
 		return err
 	}
 	l.early = r.raw
+	text, no := hello.(refusal)
+	if no && strings.HasPrefix(string(text), "ERR unknown command") {
+		return l.client.refuse(l, &VersionError{})
+	}
 	var info any
-	if l.asksRun() {
+	if !no && l.asksRun() {
 		if info, err = r.next(); err != nil {
 			return err
 		}
 	}
 	rest, _ := r.Peek(r.Buffered()) // it is there
 	l.early = append(l.early, rest...)
-	if text, no := hello.(refusal); no {
-		if !strings.HasPrefix(string(text), "ERR unknown command") {
-			return nil // rueidis makes it known: a wrong password, for example
-		}
-		return l.client.refuse(l, &VersionError{})
+	if no {
+		return nil // rueidis gives up and says why: a wrong password, for example
 	}
 	g := newGreeting(hello, info)
 	if err := g.check(l.client.mode, l.isSentinel()); err != nil {

@@ -105,6 +105,16 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// CutOne closes one connection to a client now, as Cut does, if there is any.
+func (p *Proxy) CutOne() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		_ = l.client.Close() // the client may have been faster
+		return
+	}
+}
+
 // Refuse closes the proxy's port and all connections to clients: new ones are refused.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()

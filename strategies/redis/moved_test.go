@@ -324,6 +324,45 @@ func TestReplicaByMistake(t *testing.T) {
 	until(t, func() error { return s.Delete(t.Context(), "n:k") })
 }
 
+// A server that says it is a master and refuses to write, as a proxy may: its connections are not made anew all the time.
+func TestReadOnlyForEver(t *testing.T) {
+	t.Parallel()
+	address := redistest.Fake(t, func(args []string) string {
+		switch strings.ToUpper(args[0]) {
+		case "HELLO":
+			return hello("7.2.4", "standalone", "master")
+		case "INFO":
+			return "$8\r\nrun_id:a\r\n"
+		case "UNLINK":
+			return "-READONLY You can't write against a read only replica.\r\n"
+		case "MGET":
+			return "*1\r\n$1\r\nv\r\n"
+		}
+		return ":0\r\n"
+	})
+	proxy := redistest.NewProxy(t, address)
+	s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, Connections: 4})
+	var answer *redis.ServerError
+	if err := s.Delete(t.Context(), "n:k"); !errors.As(err, &answer) || answer.Code != "READONLY" {
+		t.Fatalf("Delete: %v, want READONLY", err)
+	}
+	before := proxy.Accepted()
+	for ended := time.Now().Add(2500 * time.Millisecond); time.Now().Before(ended); {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		if err := s.Delete(ctx, "n:k"); err == nil {
+			t.Fatal("Delete: no error")
+		}
+		if _, found, err := s.GetHinted(ctx, "n:k", nil); found || err == nil {
+			t.Fatalf("a read: %t, %v", found, err)
+		}
+		cancel()
+	}
+	// All four at once, a second later, and two seconds later.
+	if n := proxy.Accepted() - before; n > 12 {
+		t.Errorf("%d connections were made in 2.5 s", n)
+	}
+}
+
 // An application's own client cannot be told to make its connections anew. While one of them leads to a
 // replica no hit is served; when none does, they are served again.
 func TestLentClientOnAReplica(t *testing.T) {

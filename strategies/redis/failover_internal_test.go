@@ -173,6 +173,41 @@ func TestLinksLeadToOneServer(t *testing.T) {
 	})
 }
 
+// Where a server does not tell which one it is, one more connection to it makes hits wait until writes have
+// worked: they find out whether the older ones still lead to a master.
+func TestConnectionOfUnknownServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var refused atomic.Pointer[error]
+		c := oneMasterClient(t, &refused)
+		var ended atomic.Int64
+		if _, err := lead(t, c, "", func() { ended.Add(1) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.serving(t.Context()); err != nil {
+			t.Errorf("with the first connection: %v", err)
+		}
+		err := error(errReadOnly)
+		refused.Store(&err)
+		if _, err := lead(t, c, "", func() {}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := c.serving(ctx); err == nil {
+			t.Error("hits are served, and writes do not work")
+		}
+		if ended.Load() != 1 {
+			t.Error("the older connection, which leads to a replica, is not ended")
+		}
+		refused.Store(nil)
+		time.Sleep(lastPurge + time.Second)
+		if err := c.serving(t.Context()); err != nil {
+			t.Errorf("when writes work: %v", err)
+		}
+	})
+}
+
 // A server that was refused is left alone for 50 ms, then for longer, up to two seconds.
 func TestRefusedServersAreLeftAlone(t *testing.T) {
 	t.Parallel()

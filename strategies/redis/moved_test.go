@@ -434,10 +434,11 @@ func TestServersThatCannotBeUsed(t *testing.T) {
 				var version *redis.VersionError
 				var mode *redis.ModeError
 				if !errors.As(err, &version) && !errors.As(err, &mode) || !strings.Contains(err.Error(), test.want) {
-					t.Errorf("%v, want %q", err, test.want)
+					t.Fatalf("%v, want %q", err, test.want)
 				}
 			}
 			s := on(redis.Options{Mode: test.mode, Addresses: []string{address}})(t).(*redis.Strategy)
+			defer func() { _ = s.Destroy(context.Background()) }() // there is nothing to be closed
 			check(s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{})))
 			if err := s.Delete(t.Context(), "n:k"); !errors.Is(err, cache.ErrClosed) {
 				t.Errorf("Delete after a failed Init: %v", err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -51,6 +52,9 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 		random:  rand.Float64,
 	}, nil
 }
+
+// Format implements fmt.Formatter: no verb and no flag prints the keys that are within.
+func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
 
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
 // entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with

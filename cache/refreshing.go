@@ -45,7 +45,7 @@ func (o RefreshingOptions) withDefaults() RefreshingOptions {
 	if o.MaxDerived == 0 {
 		o.MaxDerived = 1000
 	}
-	if o.Clock == nil {
+	if isNothing(o.Clock) {
 		o.Clock = SystemClock{}
 	}
 	if o.Logger == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -53,8 +54,9 @@ const assumedLeaseTTL = time.Minute
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
-func NewService(strategy Strategy, options Options) (*Service, error) {
-	if strategy == nil {
+func NewService(strategy Strategy, options Options) (service *Service, err error) {
+	defer asPanicError(&err) // of a codec or a meter provider
+	if isNothing(strategy) {
 		return nil, errors.New("cache: NewService needs a strategy")
 	}
 	options = options.WithDefaults()
@@ -90,6 +92,9 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	}
 	return s, nil
 }
+
+// Format implements fmt.Formatter: no verb and no flag prints the keys and tags that are within.
+func (s *Service) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Service") }
 
 // Options returns the options in force, complete.
 func (s *Service) Options() Options { return s.options }

@@ -91,7 +91,7 @@ func TestPausesBetweenPurges(t *testing.T) {
 		for range 100 { // many operations at the same time
 			_ = c.answered(errReadOnly) // it is given an error to note, and returns it
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		purged := soFar()
 		want := []time.Duration{0, time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second, 61 * time.Second, 91 * time.Second}
 		if len(purged) != len(want) {
@@ -107,12 +107,12 @@ func TestPausesBetweenPurges(t *testing.T) {
 			t.Errorf("while writes are refused: %v", err)
 		}
 		refused.Store(nil)
-		time.Sleep(lastPurge + time.Second)
+		<-time.After(lastPurge + time.Second)
 		if err := c.serving(t.Context()); err != nil {
 			t.Errorf("when writes work again: %v", err)
 		}
 		// It is calm for long enough: the next time is the first one again.
-		time.Sleep(2 * lastPurge)
+		<-time.After(2 * lastPurge)
 		purged = soFar()
 		_ = c.answered(errReadOnly)
 		if len(soFar()) != len(purged)+1 {
@@ -159,7 +159,7 @@ func TestLinksLeadToOneServer(t *testing.T) {
 		if err := c.serving(ctx); err == nil {
 			t.Error("hits are served while it is not settled where the address leads")
 		}
-		time.Sleep(2 * time.Second) // the older ones are ended then, because they may be wrong
+		<-time.After(2 * time.Second) // the older ones are ended then, because they may be wrong
 		if n := endedB.Load(); n != 1 {
 			t.Errorf("a second later %d connections ended", n)
 		}
@@ -201,7 +201,7 @@ func TestConnectionOfUnknownServer(t *testing.T) {
 			t.Error("the older connection, which leads to a replica, is not ended")
 		}
 		refused.Store(nil)
-		time.Sleep(lastPurge + time.Second)
+		<-time.After(lastPurge + time.Second)
 		if err := c.serving(t.Context()); err != nil {
 			t.Errorf("when writes work: %v", err)
 		}
@@ -223,12 +223,12 @@ func TestRefusedServersAreLeftAlone(t *testing.T) {
 			} else if !errors.Is(err, ErrReplica) {
 				t.Fatal(err)
 			}
-			time.Sleep(6 * time.Millisecond)
+			<-time.After(6 * time.Millisecond)
 		}
 		if dialled < 25 || dialled > 70 { // every one to two seconds, and some more at first
 			t.Errorf("dialled %d times in a minute", dialled)
 		}
-		time.Sleep(lastRetry)
+		<-time.After(lastRetry)
 		if _, err := lead(t, c, "a", func() {}); err != nil {
 			t.Error(err)
 		}

@@ -152,8 +152,8 @@ func TestReadOnlyForEver(t *testing.T) {
 		}
 		cancel()
 	}
-	// All four at once, a second later, and two seconds later.
-	if n := proxy.Accepted() - before; n > 12 {
+	// All four at once, a second later, and two seconds later; and each time those that were just being made.
+	if n := proxy.Accepted() - before; n > 3*2*4 {
 		t.Errorf("%d connections were made in 2.5 s", n)
 	}
 }

@@ -41,7 +41,7 @@ func TestServersThatCannotBeUsed(t *testing.T) {
 				if strings.EqualFold(args[0], "HELLO") {
 					return test.hello
 				}
-				return "+OK\r\n"
+				return "-ERR it is not asked for anything else\r\n"
 			})
 			check := func(err error) {
 				t.Helper()

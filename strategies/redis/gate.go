@@ -57,6 +57,19 @@ type doubt struct {
 	over  chan struct{}
 }
 
+// wait returns nil when the doubt is over, and err if it is an old one.
+func (d *doubt) wait(ctx context.Context, err error) error {
+	if time.Since(d.since) > benefit {
+		return err
+	}
+	select {
+	case <-d.over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func newGates(lanes, connections int) []gate {
 	gates := make([]gate, lanes)
 	for i := range gates {
@@ -71,13 +84,8 @@ func newGates(lanes, connections int) []gate {
 func (g *gate) enter(ctx context.Context) error {
 	for {
 		if d := g.doubt.Load(); d != nil {
-			if time.Since(d.since) > benefit {
-				return errNoAnswer
-			}
-			select {
-			case <-d.over:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := d.wait(ctx, errNoAnswer); err != nil {
+				return err
 			}
 		}
 		if g.take() {

@@ -35,6 +35,10 @@ func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
 		o.cancel()
 		return operation{}, err
 	}
+	if err := st.serving(o.ctx); err != nil {
+		o.end()
+		return operation{}, err
+	}
 	return o, nil
 }
 

@@ -45,7 +45,15 @@ func (l *lines) count(part string) int {
 func start(t testing.TB, server *redistest.Server, options redis.Options) *started {
 	t.Helper()
 	options.Addresses = []string{server.Addr()}
-	s := &started{Strategy: on(options)(t).(*redis.Strategy), TB: t, server: server, log: &lines{}}
+	s := startLogged(t, options)
+	s.server = server
+	return s
+}
+
+// startLogged starts a strategy that nothing is known of but what it logs.
+func startLogged(t testing.TB, options redis.Options) *started {
+	t.Helper()
+	s := &started{Strategy: on(options)(t).(*redis.Strategy), TB: t, log: &lines{}}
 	in := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	s.must(s.Init(t.Context(), in))
 	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -90,8 +92,9 @@ func New(options Options) (*Strategy, error) {
 }
 
 // Init starts to connect, and waits a moment for the connection; where Redis does not answer it goes on
-// in the background, and operations return cache.ErrUnavailable until then. A rueidis.Client that the
-// application exports is used as it is, and the options that describe a connection are not.
+// in the background, and operations return cache.ErrUnavailable until then. A server that answers and is too
+// old, or runs in another mode, is a VersionError or a ModeError. A rueidis.Client that the application exports
+// is used as it is, and the options that describe a connection are not.
 func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	service, err := cache.Resolve[cache.Options](in)
 	if err != nil {
@@ -125,15 +128,19 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		case Standalone:
 			st.lost = st.doubtAll
 		case Sentinel:
-			st.lost, st.unwatched = st.doubtAll, s.options.Addresses
+			st.lost, st.sentinels = st.doubtAll, s.options.Addresses
 		case Cluster: // nodes come and go, and a lost one concerns few lanes
 		}
 	}
 	st.reads = make([]reads, st.names.lanes)
 	st.orphans, st.adopting = newOrphans(st.names.lanes), make(chan struct{}, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
+	st.failover.prove = st.writes
 	if !st.lent {
-		st.start(ctx)
+		st.mode = s.options.Mode
+		if err := st.start(ctx); err != nil {
+			return errors.Join(fmt.Errorf("redis: %w", err), st.close(ctx))
+		}
 	}
 	s.store.Store(st)
 	return nil

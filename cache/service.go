@@ -28,6 +28,7 @@ type Service struct {
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
 	leaseTTL time.Duration
+	storage  storage
 	meter    metric.Meter
 
 	phase     atomic.Int32
@@ -54,7 +55,8 @@ const (
 const assumedLeaseTTL = time.Minute
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
-// options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
+// options mean their defaults; an unusable value is an [OptionError], as is the default namespace where the
+// strategy is [Shared]. Nothing is started.
 func NewService(strategy Strategy, options Options) (*Service, error) {
 	if strategy == nil {
 		return nil, errors.New("cache: NewService needs a strategy")
@@ -66,6 +68,11 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	if _, shared := partOf[Shared](strategy); shared && options.Namespace == defaultNamespace {
+		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
+			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
+			defaultNamespace, options.StrategyName)}
+	}
 	s := &Service{
 		options:  options,
 		prefix:   options.KeyPrefix(),
@@ -76,6 +83,7 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 		outage:   make(chan struct{}, options.MaxConcurrentLoads),
 
 		refreshes: make(chan struct{}, options.MaxConcurrentLoads),
+		storage:   storageOf(strategy, options),
 	}
 	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {
@@ -314,7 +322,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 		}
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
-			s.settle(call, s.revocations(kind, names))
+			s.settle(call, s.revocations(kind, names), false)
 			s.retryOwed() // for the outbox
 		case err != nil && !isRefusal(err) && !isApplied(err):
 			if owed := s.revocations(kind, names); len(owed) > 0 {

@@ -50,6 +50,7 @@ type client struct {
 	// lastFailure is when an operation failed last, in Unix nanoseconds.
 	lastFailure atomic.Int64
 	lost        func() // called when a connection has ended; set before start
+	dialled     func() // called when one was made, but not for the first
 	// unwatched are addresses whose connections come and go: those of sentinels.
 	unwatched []string
 
@@ -60,7 +61,7 @@ type client struct {
 }
 
 func newClient(option rueidis.ClientOption, logger *slog.Logger) *client {
-	c := &client{options: option, logger: logger, lost: func() {}}
+	c := &client{options: option, logger: logger, lost: func() {}, dialled: func() {}}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -144,6 +145,9 @@ func (c *client) dial(ctx context.Context, address string, config *tls.Config) (
 	}
 	if slices.Contains(c.unwatched, address) {
 		return conn, nil
+	}
+	if c.ready.Load() != nil {
+		c.dialled()
 	}
 	return &watched{conn, func() {
 		if c.ready.Load() != nil && c.life.Err() == nil {

@@ -104,6 +104,9 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		}
 		return
 	}
+	if st.lent && errors.Is(err, cache.ErrUnavailable) { // nobody tells when its connections are lost
+		st.agreement.suspect()
+	}
 	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
 	switch {
 	case late || errors.Is(err, cache.ErrUnavailable):

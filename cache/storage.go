@@ -19,7 +19,7 @@ func storageOf(strategy Strategy, options Options) storage {
 		return storage{place: ofProcess}
 	}
 	shared, _ := partOf[Shared](strategy)
-	return storage{options.StrategyName + "/" + options.KeyPrefix(), shared}
+	return storage{options.StrategyName + "/" + strings.TrimSuffix(options.KeyPrefix(), ":"), shared}
 }
 
 // partOf returns an optional part of a strategy, or of what it decorates.

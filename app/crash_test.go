@@ -17,7 +17,7 @@ func TestLogOutSurvivesACrash(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "shop.db")
 	network := redistest.NewProxy(t, server.Addr())
 	config := func(address string) string {
-		return write(t, "cache: {strategy: redis, redis: {addresses: ["+address+"]}}")
+		return write(t, "cache: {strategy: redis, namespace: shop, redis: {addresses: ["+address+"]}}")
 	}
 	here := launch(t, "-db", database, "-config", config(network.Addr()))
 	there := launch(t, "-db", database, "-config", config(server.Addr()))

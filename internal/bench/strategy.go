@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -15,7 +16,7 @@ func open(ctx context.Context, addr string) (*redis.Strategy, *cache.Service, er
 	if err != nil {
 		return nil, nil, err
 	}
-	service, err := cache.NewService(strategy, cache.Options{Timeout: 10 * time.Second})
+	service, err := cache.NewService(strategy, cache.Options{Namespace: strings.TrimSuffix(Namespace, ":"), Timeout: 10 * time.Second})
 	if err != nil {
 		return nil, nil, err
 	}

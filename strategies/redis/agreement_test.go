@@ -284,16 +284,19 @@ func TestFingerprintOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t)
-	s, init, log := node(t, redis.Options{Addresses: server.Addrs(), Lanes: 4})
+	proxy := redistest.NewProxy(t, server.Addr())
+	s, init, log := node(t, redis.Options{Addresses: []string{proxy.Addr()}, Lanes: 4})
 	mustInit(t, init)
 	if err := s.Set(t.Context(), "shop:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
+	proxy.Refuse()
 	server.Stop()
 	server.Restart() // empty, and somebody else is faster
 	if _, err := server.Do(t.Context(), "SET", fingerprint, `{"format":1,"lanes":1,"id":"other","settled":true}`); err != nil {
 		t.Fatal(err)
 	}
+	proxy.Accept()
 	until(t, func() error {
 		if err := s.Delete(t.Context(), "shop:k"); err == nil {
 			t.Fatal("a revocation counts as applied that nobody heeds")

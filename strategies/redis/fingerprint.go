@@ -139,7 +139,7 @@ type agreement struct {
 	// counts for nothing.
 	suspicions int
 	asked      time.Time     // since when somebody has wanted it to be read; zero: nobody
-	failing    bool          // the last attempt has failed
+	failing    error         // of the last attempt
 	read       chan struct{} // closed when it was tried to read it
 	refusal    error         // why this node is not active, where that is known
 
@@ -174,8 +174,8 @@ func (a *agreement) holds(ctx context.Context, now time.Time) error {
 		if refusal != nil {
 			return refusal
 		}
-		if failing && now.Sub(asked) > benefit {
-			return errUnverified
+		if failing != nil && now.Sub(asked) > benefit {
+			return fmt.Errorf("%w: %w", errUnverified, failing)
 		}
 		select {
 		case <-read:
@@ -244,7 +244,7 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	refusal, err := a.compare(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.failing = err != nil
+	a.failing = err
 	close(a.read)
 	a.read = make(chan struct{})
 	if err != nil {

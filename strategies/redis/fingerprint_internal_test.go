@@ -22,6 +22,7 @@ type board struct {
 	mu      sync.Mutex
 	raw     string
 	entries map[int]bool // by lanes
+	used    bool         // never empty
 	wipes   int
 }
 
@@ -106,7 +107,7 @@ func (v *view) swap(ctx context.Context, old, with string, _ time.Duration) (raw
 }
 
 func (v *view) empty(ctx context.Context) (empty bool, err error) {
-	err = v.call(ctx, func() { empty = v.left(0) == 0 })
+	err = v.call(ctx, func() { empty = !v.used && v.left(0) == 0 })
 	return empty, err
 }
 
@@ -128,7 +129,7 @@ func newNode(b *board, lanes int, delay func() time.Duration) *node {
 	life, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.watch(life, 0) }()
-	n.stop = func() { cancel(); <-ended }
+	n.stop = func() { cancel(); <-ended } // also twice
 	return n
 }
 
@@ -185,6 +186,7 @@ func TestFingerprintDiffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard()
 		first := newNode(b, 4, nil)
+		defer first.stop()
 		synctest.Wait()
 		b.put(4)
 		second := newNode(b, 1, nil)
@@ -205,6 +207,17 @@ func TestFingerprintDiffers(t *testing.T) {
 		if !first.active() || second.active() || b.wiped() > 0 {
 			t.Errorf("after the fingerprint was lost: active %v, %v", first.active(), second.active())
 		}
+		b.mu.Lock()
+		b.raw = "" // all is lost, and nobody of the first's has come yet to put it back
+		clear(b.entries)
+		b.mu.Unlock()
+		for range checkEvery / nextCheck {
+			time.Sleep(nextCheck)
+			if !first.active() || second.active() {
+				t.Fatalf("after all was lost: active %v, %v", first.active(), second.active())
+			}
+		}
+		b.put(4)
 		first.stop()
 		b.write("")
 		time.Sleep(pause + 3*nextCheck)
@@ -326,13 +339,19 @@ func TestFingerprintSchedules(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
 			b := newBoard()
-			b.put(9)                                                                // never empty: see docs/redis.md for what an empty namespace leaves open
+			b.put(9)
+			b.used = true                                                           // see docs/redis.md for what an empty namespace leaves open
 			delay := func() time.Duration { return rand.N(400 * time.Millisecond) } //nolint:gosec // no secret
 			nodes := make([]*node, 4)
 			lanes := []int{1, 4, 1, 4}
 			for i := range nodes {
 				nodes[i] = newNode(b, lanes[i], delay)
 			}
+			defer func() {
+				for _, n := range nodes {
+					n.stop()
+				}
+			}()
 			last := 0 // the layout that was active last
 			until := time.Now().Add(5 * time.Minute)
 			for time.Now().Before(until) {
@@ -373,9 +392,6 @@ func TestFingerprintSchedules(t *testing.T) {
 				if active != 0 {
 					b.put(active)
 				}
-			}
-			for _, n := range nodes {
-				n.stop()
 			}
 		})
 	}

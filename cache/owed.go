@@ -38,24 +38,6 @@ const (
 // errNoHits is what reads get until everything that is owed was applied.
 var errNoHits = fmt.Errorf("%w for reads: %w", ErrUnavailable, ErrRevocationPending)
 
-// Revocation is one thing that must not be served any more.
-type Revocation struct {
-	// Key is a key that was deleted, as the Strategy knows it but without the namespace: for caches with
-	// Policy.HashKeys a digest. It may hold any bytes.
-	Key string
-	// Tag is a tag that was invalidated. Where Key and Tag are empty, everything was revoked.
-	Tag string
-	// Storage is the one that has to forget it, in words that only the cache understands. Empty in rows of
-	// earlier releases.
-	Storage string
-	// Until is when nothing is left that it concerns, to the hour, in UTC; the cache has the row removed then. Zero
-	// in rows of earlier releases.
-	Until time.Time
-}
-
-// target is what is revoked, wherever and for how long.
-func (r Revocation) target() Revocation { return Revocation{Key: r.Key, Tag: r.Tag} }
-
 // owed is what one Service owes.
 type owed struct {
 	pending atomic.Int64  // how many; every read looks at it

@@ -162,12 +162,12 @@ func TestFingerprintIsMade(t *testing.T) {
 			if err := first.holds(t.Context(), time.Now()); !errors.Is(err, errUnsettled) {
 				t.Errorf("holds = %v", err)
 			}
-			time.Sleep(pause - time.Millisecond)
+			<-time.After(pause - time.Millisecond)
 			if first.active() || second.active() || b.left(0) == 0 {
 				t.Error("active before two intervals are over")
 			}
 			for !first.active() || !second.active() {
-				time.Sleep(100 * time.Millisecond)
+				<-time.After(100 * time.Millisecond)
 				if time.Since(began) > pause+3*nextCheck {
 					t.Fatal("never active")
 				}
@@ -191,7 +191,7 @@ func TestFingerprintDiffers(t *testing.T) {
 		b.put(4)
 		second := newNode(b, 1, nil)
 		defer second.stop()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		var different *disagreement
 		if err := second.holds(t.Context(), time.Now()); !errors.As(err, &different) || !errors.Is(err, cache.ErrUnavailable) || second.differs() == nil {
 			t.Errorf("holds = %v", err)
@@ -203,7 +203,7 @@ func TestFingerprintDiffers(t *testing.T) {
 			t.Errorf("the first: active %v, logged %s", first.active(), first.log)
 		}
 		b.write("") // the first puts it back
-		time.Sleep(checkEvery)
+		<-time.After(checkEvery)
 		if !first.active() || second.active() || b.wiped() > 0 {
 			t.Errorf("after the fingerprint was lost: active %v, %v", first.active(), second.active())
 		}
@@ -212,7 +212,7 @@ func TestFingerprintDiffers(t *testing.T) {
 		clear(b.entries)
 		b.mu.Unlock()
 		for range checkEvery / nextCheck {
-			time.Sleep(nextCheck)
+			<-time.After(nextCheck)
 			if !first.active() || second.active() {
 				t.Fatalf("after all was lost: active %v, %v", first.active(), second.active())
 			}
@@ -220,7 +220,7 @@ func TestFingerprintDiffers(t *testing.T) {
 		b.put(4)
 		first.stop()
 		b.write("")
-		time.Sleep(pause + 3*nextCheck)
+		<-time.After(pause + 3*nextCheck)
 		if !second.active() || b.wiped() == 0 || !strings.Contains(second.log.String(), "the nodes agree") {
 			t.Errorf("when the first was gone: active %v, %d wipes, %s", second.active(), b.wiped(), second.log)
 		}
@@ -248,7 +248,7 @@ func TestFingerprintIsPutBack(t *testing.T) {
 			second := newNode(b, 4, nil)
 			defer second.stop()
 			for range 10 * checkEvery / nextCheck {
-				time.Sleep(nextCheck)
+				<-time.After(nextCheck)
 				if !first.active() {
 					t.Fatalf("%s: not active", name)
 				}
@@ -285,7 +285,7 @@ func TestFingerprintLapses(t *testing.T) {
 		defer n.stop()
 		synctest.Wait()
 		n.view.set(true)
-		time.Sleep(pause)
+		<-time.After(pause)
 		if n.active() {
 			t.Error("active without having read it for two intervals")
 		}
@@ -294,7 +294,7 @@ func TestFingerprintLapses(t *testing.T) {
 		}
 		b.write(strings.Replace(b.text(), `"lanes":4`, `"lanes":5`, 1))
 		n.view.set(false)
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		if n.differs() == nil {
 			t.Errorf("it does not see that the others differ now: %s", b.text())
 		}
@@ -316,9 +316,9 @@ func TestFingerprintOfANewConnection(t *testing.T) {
 		if n.active() {
 			t.Error("active on a connection that nobody has looked at")
 		}
-		time.Sleep(150 * time.Millisecond) // the answer is on its way
+		<-time.After(150 * time.Millisecond) // the answer is on its way
 		n.suspect()
-		time.Sleep(60 * time.Millisecond)
+		<-time.After(60 * time.Millisecond)
 		if n.active() {
 			t.Error("what was read on the old connection counts on the new one")
 		}
@@ -369,7 +369,7 @@ func TestFingerprintSchedules(t *testing.T) {
 					nodes[i] = newNode(b, lanes[i], delay)
 					starts++
 				}
-				time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
+				<-time.After(time.Duration(random.IntN(1500)) * time.Millisecond)
 				active := 0
 				for i, n := range nodes {
 					if !n.active() {

@@ -31,7 +31,7 @@ func NewOutbox(store *Store) cache.Outbox {
 
 // Add implements cache.Outbox.
 func (o outbox) Add(ctx context.Context, owed []cache.Revocation) error {
-	return o.store.transact(ctx, func(tx *sql.Tx) error {
+	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, r := range owed {
 			_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`, o.owner, r.Storage, []byte(r.Key), []byte(r.Tag), r.Until.Unix())
@@ -45,7 +45,7 @@ func (o outbox) Add(ctx context.Context, owed []cache.Revocation) error {
 
 // Remove implements cache.Outbox.
 func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
-	return o.store.transact(ctx, func(tx *sql.Tx) error {
+	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, r := range applied {
 			_, err := tx.ExecContext(ctx, `DELETE FROM owed_revocations WHERE owner = ? AND storage = ? AND key = ? AND tag = ?`,
 				o.owner, r.Storage, []byte(r.Key), []byte(r.Tag))
@@ -59,7 +59,7 @@ func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
 
 // Owed implements cache.Outbox.
 func (o outbox) Owed(ctx context.Context) (owed []cache.Revocation, err error) {
-	err = o.store.transact(ctx, func(tx *sql.Tx) error {
+	err = o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until)
 			SELECT ?, storage, key, tag, max(until) FROM owed_revocations WHERE owner <> ? GROUP BY storage, key, tag
 			ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`, o.owner, o.owner)

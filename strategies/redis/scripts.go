@@ -19,6 +19,8 @@ var (
 	storeLua string
 	//go:embed invalidate.lua
 	invalidateLua string
+	//go:embed extend.lua
+	extendLua string
 	//go:embed release.lua
 	releaseLua string
 	//go:embed mark.lua
@@ -39,7 +41,8 @@ var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
-	releaseScript = rueidis.NewLuaScript(always + releaseLua)
+	releaseScript = rueidis.NewLuaScript(releaseText)
+	extendScript  = rueidis.NewLuaScript(always + extendLua)
 	// swapScript needs memory that a full Redis has: a node must be able to say who it is.
 	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )
@@ -53,6 +56,8 @@ var (
 	getSHA         = nameOf(getText)
 	storeText      = writes + storeLua
 	storeSHA       = nameOf(storeText)
+	releaseText    = always + releaseLua
+	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + invalidateLua
 	invalidateSHA  = nameOf(invalidateText)
 )

@@ -18,7 +18,7 @@ import (
 // A strategy finds the Options of its Service, complete, with Resolve[cache.Options] in Init.
 type Options struct {
 	// Namespace separates applications that share one storage: it is part of every key and tag.
-	// Any bytes but none is fine. Default "app".
+	// Any bytes but none is fine. Default "app", which is refused where the strategy is Shared.
 	Namespace string `koanf:"namespace,public"`
 	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
 	DefaultTTL time.Duration `koanf:"default_ttl"`
@@ -68,10 +68,12 @@ type Options struct {
 	MeterProvider metric.MeterProvider `koanf:"-"`
 }
 
+const defaultNamespace = "app"
+
 // WithDefaults returns o with every zero field replaced by its default.
 func (o Options) WithDefaults() Options {
 	if o.Namespace == "" {
-		o.Namespace = "app"
+		o.Namespace = defaultNamespace
 	}
 	if o.MaxTTL == 0 {
 		o.MaxTTL = 720 * time.Hour

@@ -26,6 +26,7 @@ type Service struct {
 	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
+	storage  storage
 	extender LeaseExtender
 	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
 	leaseTTL, leaseTerm time.Duration
@@ -55,7 +56,8 @@ const (
 )
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
-// options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
+// options mean their defaults; an unusable value is an [OptionError], as is the default namespace where the
+// strategy is [Shared]. Nothing is started.
 func NewService(strategy Strategy, options Options) (service *Service, err error) {
 	defer asPanicError(&err) // of a codec or a meter provider
 	if isNothing(strategy) {
@@ -68,6 +70,11 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	if _, shared := partOf[Shared](strategy); shared && options.Namespace == defaultNamespace {
+		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
+			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
+			defaultNamespace, options.StrategyName)}
+	}
 	s := &Service{
 		options:  options,
 		prefix:   options.KeyPrefix(),
@@ -75,6 +82,7 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
 		breaker:  breaker{failures: options.BreakerFailures, pause: options.BreakerPause, timeout: options.Timeout},
+		storage:  storageOf(strategy, options),
 	}
 	for _, of := range []*loaders{&s.ordinary, &s.reserved} {
 		of.outage.free, of.refresh.free = options.MaxConcurrentLoads, options.MaxConcurrentLoads
@@ -313,7 +321,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 		}
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
-			s.settle(call, s.revocations(kind, names))
+			s.settle(call, s.revocations(kind, names), false)
 			s.retryOwed() // for the outbox
 		case err != nil && !isRefusal(err) && !isApplied(err):
 			if owed := s.revocations(kind, names); len(owed) > 0 {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -15,6 +16,7 @@ func open(ctx context.Context, addr string, options cache.Options) (*redis.Strat
 	if err != nil {
 		return nil, nil, err
 	}
+	options.Namespace = strings.TrimSuffix(Namespace, ":")
 	if options.Timeout == 0 {
 		options.Timeout = 10 * time.Second
 	}

@@ -49,6 +49,7 @@ type client struct {
 	// lastFailure is when an operation failed last, in Unix nanoseconds.
 	lastFailure atomic.Int64
 	lost        func() // called when a connection has ended; set before start
+	dialled     func() // called when one was made, but not for the first
 	// mode is Options.Mode, or how a lent client works, and sentinels are the configured ones. Set before start.
 	mode      string
 	sentinels []string
@@ -62,7 +63,7 @@ type client struct {
 }
 
 func newClient(option rueidis.ClientOption, logger *slog.Logger) *client {
-	c := &client{options: option, logger: logger, lost: func() {}}
+	c := &client{options: option, logger: logger, lost: func() {}, dialled: func() {}}
 	c.failover.links, c.failover.refused = make(map[*link]struct{}), make(map[string]*backoff)
 	c.life, c.cancel = context.WithCancel(context.Background())
 	return c

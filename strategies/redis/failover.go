@@ -134,6 +134,9 @@ func (c *client) adopt(l *link) error {
 	f.mistaken = false
 	f.links[l] = struct{}{}
 	l.adopted = true
+	if c.ready.Load() != nil {
+		c.dialled()
+	}
 	return nil
 }
 

@@ -140,6 +140,9 @@ func (st *store) heard(lane int, err error, began time.Time) {
 	if waits := new(leftOthers); errors.As(err, &waits) {
 		return
 	}
+	if st.lent && errors.Is(err, cache.ErrUnavailable) { // nobody tells when its connections are lost
+		st.agreement.suspect()
+	}
 	silent, hasty := g.silent.Load(), g.hasty.Load()
 	if errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence || errors.Is(err, cache.ErrUnavailable) {
 		silent = g.silent.Add(1)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -54,7 +55,7 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 	if err == nil {
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
-		if err := st.serving(ctx); err != nil {
+		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
 			return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
 		}
 		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
@@ -231,7 +232,7 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 	if err == nil {
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
-		if err := st.serving(ctx); err != nil {
+		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
 			return slices.Repeat([]error{err}, len(items))
 		}
 		items := slices.Clone(items) // likewise

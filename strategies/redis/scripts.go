@@ -27,6 +27,8 @@ var (
 	releaseLua string
 	//go:embed mark.lua
 	markLua string
+	//go:embed fingerprint.lua
+	fingerprintLua string
 )
 
 // The first lines of the scripts. Redis refuses a script without allow-oom when its memory is full.
@@ -43,6 +45,8 @@ var (
 	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(releaseText)
 	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
+	// swapScript needs memory that a full Redis has: a node must be able to say who it is.
+	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )
 
 // markText is sent as it is: it is needed seldom.

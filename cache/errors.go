@@ -35,6 +35,10 @@ var (
 	// ErrUnchanged is what the write of an Update wraps its error with when it has changed nothing that
 	// makes the entry wrong: the entry then stays.
 	ErrUnchanged = errors.New("cache: nothing has changed")
+	// ErrRecursiveLoad: a loader asked for what it loads itself, directly or by way of other loaders, whose
+	// contexts tell. It may go on without; if it returns the error, that is how its load ends. [Memo],
+	// [Refreshing] and the session cache return it too.
+	ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")
@@ -48,7 +52,7 @@ var (
 // Error is the one wrapper that Service puts around whatever went wrong; find it with errors.As. It
 // never contains a key, a tag or a value.
 type Error struct {
-	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "fill", "release",
+	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "extend", "fill", "release",
 	// "clear", "load", "start" or "stop".
 	Op string
 	// Strategy is the name of the strategy, as in the configuration.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Batcher is an optional part of a Strategy: many entries in one round trip for each node of the storage.
@@ -89,6 +91,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	}
 	values := make(map[string]T, len(keys))
 	b := batch{service: c.service, op: "get"}
+	within := chain.From(ctx)
 	names, physical := make([]string, 0, len(keys)), make([]string, 0, len(keys))
 	asked := make(map[string]struct{}, len(keys))
 	for _, key := range keys {
@@ -99,6 +102,9 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		name, err := c.key(key)
 		if err != nil {
 			b.fail(key, err)
+			continue
+		}
+		if within != nil && c.service.unreadable(ctx, name) {
 			continue
 		}
 		names, physical = append(names, key), append(physical, name)
@@ -131,6 +137,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	}
 	b := batch{service: s, op: "set", of: len(values)}
 	items, names := make([]Item, 0, len(values)), make([]string, 0, len(values))
+	through := ReadsThrough(ctx)
 	var refused, hidden []string // keys, and where they are
 	for key, value := range values {
 		physical, err := c.key(key)
@@ -138,8 +145,8 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			b.fail(key, err)
 			continue
 		}
-		sealed, opts, store, err := c.seal(value, 0)
-		if err != nil || !store {
+		sealed, opts, store, err := c.seal(value, nil, 0)
+		if err != nil || !store || through {
 			if err != nil {
 				b.fail(key, err)
 			}

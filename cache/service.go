@@ -26,8 +26,10 @@ type Service struct {
 	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
-	leaseTTL time.Duration
-	meter    metric.Meter
+	extender LeaseExtender
+	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
+	leaseTTL, leaseTerm time.Duration
+	meter               metric.Meter
 
 	phase     atomic.Int32
 	lifecycle sync.Mutex // held by Start and Stop
@@ -48,9 +50,6 @@ const (
 	phaseStarted
 	phaseStopped
 )
-
-// assumedLeaseTTL is how long a lease is thought to be good where the strategy is no LeaseLimiter.
-const assumedLeaseTTL = time.Minute
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
@@ -86,10 +85,7 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 	_, s.local = strategy.(Local)
 	s.hinted, _ = strategy.(Hinted)
 	s.notifier, _ = strategy.(Notifier)
-	s.leaseTTL = assumedLeaseTTL
-	if limiter, ok := s.leaser.(LeaseLimiter); ok {
-		s.leaseTTL = limiter.LeaseTTL()
-	}
+	s.measureLeases()
 	return s, nil
 }
 
@@ -109,6 +105,9 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	physical, err := s.key(key)
 	if err != nil {
 		return false, s.fail("get", err)
+	}
+	if s.unreadable(ctx, physical) {
+		return false, nil
 	}
 	sealed, found, err := s.read(ctx, physical, nil, false)
 	if err != nil || !found {
@@ -251,10 +250,10 @@ func (s *Service) discard(ctx context.Context, physical string, cause error) {
 		errors.Join(cause, s.delete(ctx, s.options.MaxTTL, physical)))
 }
 
-// set stores what was sealed. If refusal says that it cannot be, the entry that should have been replaced
-// must not stay readable.
+// set stores what was sealed. If refusal says that it cannot be, or ctx that it must not, the entry that
+// should have been replaced must not stay readable.
 func (s *Service) set(ctx context.Context, physical string, sealed []byte, opts SetOptions, refusal error) (err error) {
-	if refusal != nil {
+	if refusal != nil || ReadsThrough(ctx) {
 		err = errors.Join(refusal, s.hide(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {

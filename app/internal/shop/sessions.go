@@ -43,7 +43,7 @@ func IsToken(text string) bool {
 // StartSession makes a session of user that token opens, and ends the one that old opens, if there is one;
 // ended says so.
 func (s *Store) StartSession(ctx context.Context, token string, user sessioncache.ID, old string) (session *sessioncache.CachedSession, ended bool, err error) {
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
 		// The sessions that nobody ended have to go at some time, and log-ins are rare.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires <= ?`, now.UnixMilli()); err != nil {
@@ -79,7 +79,7 @@ func (s *Store) Session(ctx context.Context, token string) (*sessioncache.Cached
 // RenewSession prolongs the session that token opens by SessionDuration from now, but never beyond
 // SessionLimit, and returns it.
 func (s *Store) RenewSession(ctx context.Context, token string) (session *sessioncache.CachedSession, err error) {
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
 		if _, err := tx.ExecContext(ctx, `UPDATE sessions SET expires = min(?, created + ?) WHERE token_hash = ? AND expires > ?`,
 			now.Add(SessionDuration).UnixMilli(), SessionLimit.Milliseconds(), hash(token), now.UnixMilli()); err != nil {

@@ -36,7 +36,7 @@ func (s *Store) AddUser(ctx context.Context, identifier, password, role string) 
 	if err != nil {
 		return err
 	}
-	return s.transact(ctx, func(tx *sql.Tx) error { return addUser(ctx, tx, identifier, encoded, role) })
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, identifier, encoded, role) })
 }
 
 func addUser(ctx context.Context, tx *sql.Tx, identifier, encoded, role string) error {

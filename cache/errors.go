@@ -52,7 +52,7 @@ var (
 // Error is the one wrapper that Service puts around whatever went wrong; find it with errors.As. It
 // never contains a key, a tag or a value.
 type Error struct {
-	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "fill", "release",
+	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "extend", "fill", "release",
 	// "clear", "load", "start" or "stop".
 	Op string
 	// Strategy is the name of the strategy, as in the configuration.

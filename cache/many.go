@@ -145,7 +145,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			b.fail(key, err)
 			continue
 		}
-		sealed, opts, store, err := c.seal(value, 0)
+		sealed, opts, store, err := c.seal(value, nil, 0)
 		if err != nil || !store || through {
 			if err != nil {
 				b.fail(key, err)

@@ -26,8 +26,10 @@ type Service struct {
 	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
-	leaseTTL time.Duration
-	meter    metric.Meter
+	extender LeaseExtender
+	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
+	leaseTTL, leaseTerm time.Duration
+	meter               metric.Meter
 
 	phase     atomic.Int32
 	lifecycle sync.Mutex // held by Start and Stop
@@ -48,9 +50,6 @@ const (
 	phaseStarted
 	phaseStopped
 )
-
-// assumedLeaseTTL is how long a lease is thought to be good where the strategy is no LeaseLimiter.
-const assumedLeaseTTL = time.Minute
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
@@ -86,10 +85,7 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 	_, s.local = strategy.(Local)
 	s.hinted, _ = strategy.(Hinted)
 	s.notifier, _ = strategy.(Notifier)
-	s.leaseTTL = assumedLeaseTTL
-	if limiter, ok := s.leaser.(LeaseLimiter); ok {
-		s.leaseTTL = limiter.LeaseTTL()
-	}
+	s.measureLeases()
 	return s, nil
 }
 

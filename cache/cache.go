@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -30,8 +31,8 @@ type Cache[T any] struct {
 	// refreshing are the keys for which no refresh may be started now.
 	refreshing keySet
 	random     func() float64 // in [0, 1)
-	// hungWarning is of this cache alone, because the warning names it.
-	hungWarning throttle
+	// hungWarning and slowWarning are of this cache alone, because the warnings name it.
+	hungWarning, slowWarning throttle
 }
 
 // New returns the cache of that name. An unusable policy is an [OptionError].
@@ -58,6 +59,9 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}, nil
 }
 
+// Format implements fmt.Formatter: no verb and no flag prints the keys that are within.
+func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
+
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
 // entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with
 // Policy.StaleFor; so is one that the caller is loading or writing, and each one with [ReadThrough].
@@ -81,9 +85,13 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // back as they are; load returns ErrNotFound where there is nothing.
 //
 // load runs once for all the callers that wait for the same key, in a goroutine of its own with the
-// values of the first caller's context. A caller whose context ends returns at once; the load goes
-// on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
-// caller as a [PanicError].
+// values of its caller's context. A caller whose context ends returns at once; the load goes
+// on for the others, and is cancelled when nobody is left. A load that fails after its own caller's
+// context has ended fails for that caller alone, unless with ErrNotFound: the others go on with the load of
+// the next one. A panic in load reaches every waiting caller as a [PanicError].
+//
+// Its TTL counts from the start of the load. One that takes longer than that is not stored, nor is one
+// that outlives its lease (LeaseExtender); both are logged.
 //
 // load must use the context that it gets: a load that reaches its own key is ErrRecursiveLoad then, and
 // one that waits for another's load waits for no longer than lock_wait and then runs its own. Within a write
@@ -173,7 +181,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
+	o := c.service.origin(ctx, lease)
+	defer o.end() // also when write ended the goroutine
 	value, err = c.run(outsideScope(ctx), chain.Write, physical, write)
+	o.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
 			c.release(context.WithoutCancel(ctx), lease)
@@ -182,7 +193,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = c.fill(context.WithoutCancel(ctx), lease, value, 0) == stored
+		settled = c.fill(context.WithoutCancel(ctx), lease, value, o, 0) == stored
 	}
 	return value, err
 }
@@ -196,7 +207,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	if err := c.service.ready(); err != nil {
 		return c.service.fail("set", err)
 	}
-	sealed, opts, store, err := c.seal(value, 0)
+	sealed, opts, store, err := c.seal(value, nil, 0)
 	if err == nil && !store {
 		if err := c.hide(ctx, physical); err != nil {
 			return c.service.fail("set", err)

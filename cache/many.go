@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -41,7 +42,7 @@ type Item struct {
 // return; errors.Is finds the causes. Its text does not hold the keys.
 type BatchError struct {
 	// Failed has the error of each key that failed.
-	Failed map[string]error `json:"-"`
+	Failed map[string]error `json:"-" yaml:"-"`
 	// Of is how many keys there were.
 	Of int
 }
@@ -54,8 +55,8 @@ func (e *BatchError) Error() string {
 	return fmt.Sprintf("0 of %d keys failed", e.Of)
 }
 
-// GoString keeps the keys out of %#v.
-func (e *BatchError) GoString() string { return fmt.Sprintf("&cache.BatchError{%q}", e.Error()) }
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the keys.
+func (e *BatchError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // Unwrap returns the causes, for errors.Is and errors.As.
 func (e *BatchError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
@@ -144,7 +145,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			b.fail(key, err)
 			continue
 		}
-		sealed, opts, store, err := c.seal(value, 0)
+		sealed, opts, store, err := c.seal(value, nil, 0)
 		if err != nil || !store || through {
 			if err != nil {
 				b.fail(key, err)

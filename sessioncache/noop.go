@@ -3,6 +3,7 @@ package sessioncache
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/internal/chain"
@@ -50,8 +51,13 @@ func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSe
 }
 
 // Update implements Sessions: it calls write.
-func (n Noop) Update(ctx context.Context, token string, write Load) (*CachedSession, error) {
-	session, err := write(ctx)
+func (n Noop) Update(ctx context.Context, token string, write Load) (session *CachedSession, err error) {
+	defer func() { // as Default does: no panic of write crosses this package
+		if value := recover(); value != nil {
+			session, err = nil, &cache.PanicError{Value: value, Stack: debug.Stack()}
+		}
+	}()
+	session, err = write(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ var fences = []Mutant{
 	{
 		Guard: "lease", What: "a Fill needs the lease that is out",
 		File: "internal/fence/fence.go", Text: "held, ok := s.leases[key]\n\tif !ok ||",
-		Replacement: "held, ok := lease{sequence, f.options.Now().Add(f.options.LeaseTTL)}, true\n\tif !ok ||",
+		Replacement: "held, ok := lease{sequence: sequence, expires: later(f.now(), f.options.LeaseTTL)}, true\n\tif !ok ||",
 		By:          schedule("TestPausedLeaseHolder"),
 	},
 	{

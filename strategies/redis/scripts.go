@@ -19,6 +19,8 @@ var (
 	storeLua string
 	//go:embed invalidate.lua
 	invalidateLua string
+	//go:embed extend.lua
+	extendLua string
 	//go:embed release.lua
 	releaseLua string
 	//go:embed mark.lua
@@ -37,7 +39,8 @@ var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
-	releaseScript = rueidis.NewLuaScript(always + releaseLua)
+	releaseScript = rueidis.NewLuaScript(releaseText)
+	extendScript  = rueidis.NewLuaScript(always + extendLua)
 )
 
 // markText is sent as it is: it is needed seldom.
@@ -49,6 +52,8 @@ var (
 	getSHA         = nameOf(getText)
 	storeText      = writes + storeLua
 	storeSHA       = nameOf(storeText)
+	releaseText    = always + releaseLua
+	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + invalidateLua
 	invalidateSHA  = nameOf(invalidateText)
 )

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // A flight loads one key for all who wait for it. Its rule makes single-flight safe beside
@@ -15,7 +16,8 @@ import (
 // flight. So nobody who comes after an invalidation sees what was read before it.
 type flight[T any] struct {
 	key string
-	// owner is the caller whose loader runs: the first one, or whoever is there when the load begins.
+	// owner is the caller whose loader runs, in a context with the values of its own: the first one, or whoever
+	// is there when the load begins.
 	owner *waiter[T]
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
@@ -34,6 +36,8 @@ type waiter[T any] struct {
 	ctx    context.Context
 	load   func(context.Context) (T, error)
 	result chan result[T] // buffered: delivering never blocks
+	// nested: it came within another load or write, and there was a flight to wait for.
+	nested bool
 
 	// Guarded by flights.mu.
 	flight *flight[T]
@@ -47,8 +51,8 @@ type result[T any] struct {
 	err    error
 }
 
-// errLoadAlone goes to those who cannot be given a copy, because the value does not encode.
-var errLoadAlone = errors.New("cache: load alone")
+// errLoadAfterWait goes to those who cannot be given a copy, because the value does not encode.
+var errLoadAfterWait = errors.New("cache: load alone")
 
 // flights are those of one Cache.
 type flights[T any] struct {
@@ -56,15 +60,17 @@ type flights[T any] struct {
 	byKey map[string]*flight[T]
 }
 
-// join waits for the flight of a physical key, and starts one where there is none.
-func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
+// join waits for the flight of a physical key, and starts one where there is none. A caller within another
+// load or write waits for no longer than lock_wait for the load of somebody else, which may be waiting
+// for this caller, and then runs its own.
+func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
 	w := &waiter[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
 	c.flights.mu.Lock()
 	f, running := c.flights.byKey[physical]
 	if running = running && f.life.Err() == nil; running { // not one that Stop left behind
 		f.late = append(f.late, w)
 		f.waiting++
-		w.flight = f
+		w.flight, w.nested = f, within != nil
 	} else {
 		c.depart(physical, unleased, []*waiter[T]{w})
 	}
@@ -72,23 +78,36 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 	if running {
 		c.service.counters.sharedLoads.Add(1)
 	}
-	select {
-	case r := <-w.result:
-		switch {
-		case r.err == errLoadAlone: //nolint:errorlint // never wrapped
-			return protect(ctx, load)
-		case r.sealed != nil:
-			if value, _, err := c.decode(r.sealed); err == nil {
-				return value, nil
+	if !running {
+		within = nil // its own load runs
+	}
+	over, stop := patience(within, c.service.options.LockWait)
+	defer stop()
+	for {
+		select {
+		case r := <-w.result:
+			switch {
+			case r.err == errLoadAfterWait: //nolint:errorlint // never wrapped
+				return c.alone(ctx, chain.Load, physical, load)
+			case r.sealed != nil:
+				if value, _, err := c.decode(r.sealed); err == nil {
+					return value, nil
+				}
+				return c.alone(ctx, chain.Load, physical, load) // it does not survive its own codec
+			default:
+				return r.value, r.err
 			}
-			return protect(ctx, load) // it does not survive its own codec
-		default:
-			return r.value, r.err
+		case <-over:
+			if c.giveUp(w) {
+				c.service.counters.leaseTimeouts.Add(1)
+				return c.alone(ctx, chain.LoadAfterWait, physical, load)
+			}
+			over = nil // its own load runs
+		case <-ctx.Done():
+			c.leave(w)
+			var zero T
+			return zero, c.service.fail("load", ctx.Err())
 		}
-	case <-ctx.Done():
-		c.leave(w)
-		var zero T
-		return zero, c.service.fail("load", ctx.Err())
 	}
 }
 
@@ -118,6 +137,23 @@ func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) 
 func (c *Cache[T]) leave(w *waiter[T]) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
+	c.takeOut(w)
+}
+
+// giveUp is leave for a caller who has waited long enough for the load of somebody else. It reports false
+// where the load is the caller's own.
+func (c *Cache[T]) giveUp(w *waiter[T]) bool {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	if w.flight.owner == w {
+		return false
+	}
+	c.takeOut(w)
+	return true
+}
+
+// takeOut is leave for callers that hold flights.mu.
+func (c *Cache[T]) takeOut(w *waiter[T]) {
 	w.gone = true
 	f := w.flight
 	if f.waiting--; f.waiting > 0 || f.cancel == nil {
@@ -190,6 +226,7 @@ func present[T any](waiters []*waiter[T]) []*waiter[T] {
 func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
 	var value T
 	var how outcome
+	defer c.watch()()
 	err := error(&PanicError{}) // stands where the loader ends the goroutine
 	defer func() { c.land(f, value, how, err, f.left(ctx, err)) }()
 	value, how, err = c.produce(ctx, f)
@@ -204,7 +241,7 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool
 	switch {
 	case how == stored:
 		arrived, late = append(arrived, late...), nil
-	case left: // every time there is one caller less
+	case left, errors.Is(err, ErrRecursiveLoad): // what the owner is within is nothing to the others
 		late = slices.DeleteFunc(append(arrived, late...), func(w *waiter[T]) bool { return w == f.owner })
 		arrived = present([]*waiter[T]{f.owner})
 	}
@@ -218,12 +255,12 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool
 		// Before anybody has the value, and may change it.
 		var encodeErr error
 		if sealed, encodeErr = c.service.encode(c.shape, value, stamp{}); encodeErr != nil {
-			err = errLoadAlone
+			err = errLoadAfterWait
 		}
 	}
 	for i, w := range arrived {
 		switch {
-		case i == 0 && (err == nil || err == errLoadAlone): //nolint:errorlint // never wrapped
+		case i == 0 && (err == nil || err == errLoadAfterWait): //nolint:errorlint // never wrapped
 			w.result <- result[T]{value: value}
 		case err != nil:
 			w.result <- result[T]{err: err}
@@ -265,7 +302,11 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	loading = true
 	o := c.service.origin(ctx, lease)
 	defer o.end() // also when the loader ends the goroutine
-	value, err = protect(working, f.owner.load)
+	kind := chain.Load
+	if f.owner.nested {
+		kind = chain.LoadAfterWait
+	}
+	value, err = c.run(working, kind, f.key, f.owner.load)
 	o.end()
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
@@ -294,94 +335,4 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 	}
 	return value, how, err
-}
-
-// The pauses between two looks at a key whose lease somebody else holds; the longest one where a
-// Notifier tells, and where none does.
-const (
-	firstPause    = 2 * time.Millisecond
-	lastPause     = 50 * time.Millisecond
-	notifiedPause = 250 * time.Millisecond
-)
-
-// await returns the lease of a flight's key, or the entry that somebody else stored meanwhile, or
-// neither when the strategy fails or lock_wait is over.
-func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
-	over := time.NewTimer(c.service.options.LockWait)
-	defer over.Stop()
-	waiting, cancel := context.WithCancel(ctx) // ends the notification
-	defer cancel()
-	var told <-chan struct{}
-	longest := lastPause
-	for pause := firstPause; ; pause = min(2*pause, longest) {
-		c.board(f)
-		value, found, lease, err = c.getOrLease(ctx, f)
-		if found || lease != nil || err != nil || f.unleased {
-			return value, found, lease, err
-		}
-		if told == nil && c.service.notifier != nil {
-			told, longest = c.notify(waiting, f.key), notifiedPause
-		}
-		next := time.NewTimer(pause)
-		select {
-		case <-next.C:
-		case <-told:
-			next.Stop()
-			told, pause = nil, firstPause
-		case <-over.C:
-			next.Stop()
-			c.service.counters.leaseTimeouts.Add(1)
-			return value, false, nil, nil
-		case <-ctx.Done():
-			next.Stop()
-			return value, false, nil, ctx.Err()
-		}
-	}
-}
-
-// notify is Notifier's, whose panic is worth no more than a notice that does not come.
-func (c *Cache[T]) notify(ctx context.Context, physical string) (told <-chan struct{}) {
-	var err error
-	defer c.service.recovered("lease", &err)
-	return c.service.notifier.Notify(ctx, physical)
-}
-
-// getOrLease looks once. An entry that is stale or damaged is leased instead.
-func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
-	var sealed []byte
-	if err = c.service.mayHit(ctx); err == nil {
-		err = c.service.guarded(ctx, "lease", func(ctx context.Context) (err error) {
-			sealed, found, lease, err = c.service.leaser.GetOrLease(ctx, f.key, c.tags)
-			return err
-		})
-	}
-	if err != nil && ctx.Err() != nil { // everybody has left
-		return value, false, nil, ctx.Err()
-	}
-	if err != nil {
-		c.service.warn(ctx, &c.service.readWarning, "cache: reads fail; loading instead", err)
-		f.unleased = true
-		return value, false, nil, nil
-	}
-	if !found {
-		return value, false, lease, nil
-	}
-	value, e, err := c.decode(sealed)
-	if err != nil {
-		c.service.discard(ctx, f.key, err)
-	} else {
-		verdict, err := c.judge(value, e)
-		switch {
-		case err != nil:
-			return value, false, nil, err
-		case verdict == serveNothing:
-			return value, false, nil, ErrNotFound
-		case verdict != reload:
-			return value, true, nil, nil
-		}
-		f.stale = true
-	}
-	lease, err = c.lease(ctx, f.key)
-	f.unleased = err != nil
-	return value, false, lease, nil
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 const (
@@ -104,7 +106,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 		return
 	}
 	owner := ctx
-	_, _, ok := s.loads.start(outsideScope(ctx), func(ctx context.Context) {
+	_, _, ok := s.loads.start(chain.Leave(outsideScope(ctx)), func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, s.leaseTTL) // what comes later is not stored
 		defer cancel()
 		pause := failurePause // stands where the loader ends the goroutine
@@ -116,6 +118,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 				c.refreshing.remove(physical)
 			}
 		}()
+		defer c.watch()()
 		pause = c.reload(ctx, owner, physical, seen, load)
 	})
 	if !ok { // the Service has stopped
@@ -158,7 +161,7 @@ func (c *Cache[T]) reload(ctx, owner context.Context, physical string, seen stam
 	loading = true
 	o := s.origin(ctx, lease)
 	defer o.end() // also when the loader ends the goroutine
-	value, err := protect(ctx, load)
+	value, err := c.run(ctx, chain.Load, physical, load)
 	o.end()
 	loading = err != nil
 	switch kept := context.WithoutCancel(ctx); {

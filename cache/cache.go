@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"time"
 	"unsafe"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
@@ -19,6 +22,7 @@ import (
 // Every caller gets a value of its own: changing it changes nobody else's.
 type Cache[T any] struct {
 	service *Service
+	name    string
 	policy  Policy[T]
 	prefix  string // physical: namespace and name
 	tags    []string
@@ -27,6 +31,8 @@ type Cache[T any] struct {
 	// refreshing are the keys for which no refresh may be started now.
 	refreshing keySet
 	random     func() float64 // in [0, 1)
+	// hungWarning and slowWarning are of this cache alone, because the warnings name it.
+	hungWarning, slowWarning throttle
 }
 
 // New returns the cache of that name. An unusable policy is an [OptionError]. Where service has a cache of
@@ -49,6 +55,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	shape := service.shapeOf(reflect.TypeFor[T](), policy.Version, policy.Tags)
 	return &Cache[T]{
 		service: service,
+		name:    name,
 		policy:  policy,
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
@@ -57,13 +64,20 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}, nil
 }
 
+// Format implements fmt.Formatter: no verb and no flag prints the keys that are within.
+func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
+
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
 // entry that is damaged is a miss, and is deleted if that is possible at once; one of another release, type
-// or codec is a miss, and stays. An entry past its TTL is a miss, also with Policy.StaleFor.
+// or codec is a miss, and stays. An entry past its TTL is a miss, also with Policy.StaleFor; so is one that the
+// caller is loading or writing, and each one with [ReadThrough].
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
 		return value, false, c.service.fail("get", err)
+	}
+	if c.service.unreadable(ctx, physical) {
+		return value, false, nil
 	}
 	value, e, found, err := c.get(ctx, physical)
 	if err != nil || !found || !c.counted(e) {
@@ -77,9 +91,17 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // back as they are; load returns ErrNotFound where there is nothing.
 //
 // load runs once for all the callers that wait for the same key, in a goroutine of its own with the
-// values of the first caller's context. A caller whose context ends returns at once; the load goes
-// on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
-// caller as a [PanicError].
+// values of its caller's context. A caller whose context ends returns at once; the load goes
+// on for the others, and is cancelled when nobody is left. A load that fails after its own caller's
+// context has ended fails for that caller alone, unless with ErrNotFound: the others go on with the load of
+// the next one. A panic in load reaches every waiting caller as a [PanicError].
+//
+// Its TTL counts from the start of the load. One that takes longer than that is not stored, nor is one
+// that outlives its lease (LeaseExtender); both are logged.
+//
+// load must use the context that it gets: a load that reaches its own key is ErrRecursiveLoad then, and
+// one that waits for another's load waits for no longer than lock_wait and then runs its own. Within a write
+// of the key, and with [ReadThrough], load runs at once, for this caller alone, and nothing is stored.
 //
 // What load read before an invalidation is never stored after it, and never handed to a caller who
 // came after it. When the strategy fails, load runs and its value is returned, not stored.
@@ -91,6 +113,16 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	}
 	if err := c.service.ready(); err != nil {
 		return zero, c.service.fail("load", err)
+	}
+	within := chain.From(ctx)
+	if within != nil {
+		switch within.To(entryID{c.service, physical}) {
+		case chain.Loading:
+			return zero, c.service.fail("load", ErrRecursiveLoad)
+		case chain.Writing:
+			return c.alone(ctx, chain.Load, physical, load)
+		case chain.Apart:
+		}
 	}
 	value, e, found, err := c.get(ctx, physical)
 	switch {
@@ -122,12 +154,13 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 		case reload:
 		}
 	}
-	return c.join(ctx, physical, load, err != nil)
+	return c.join(ctx, within, physical, load, err != nil)
 }
 
 // Update stores what write returns, which must have written it to the database and committed. It is
 // the twin of GetOrLoad for changes: an invalidation between the write and the storing wins. A nil
-// error means that no later Get returns what was stored before.
+// error means that no later Get returns what was stored before. write may read the key through the cache: it
+// gets what the loader returns.
 //
 // An error of write comes back as it is, and the entry is deleted, because the write may have been
 // done all the same, unless it wraps ErrUnchanged; where that fails as well, both errors are joined. An error beside the value of
@@ -140,7 +173,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err := c.service.ready(); err != nil {
 		return value, c.service.fail("update", err)
 	}
-	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
+	var lease *Lease // without one, the entry is deleted
+	if !ReadsThrough(ctx) {
+		lease, _ = c.lease(ctx, physical)
+	}
 	settled := false
 	defer func() {
 		if settled {
@@ -151,7 +187,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
-	value, err = protect(outsideScope(ctx), write)
+	o := c.service.origin(ctx, lease)
+	defer o.end() // also when write ended the goroutine
+	value, err = c.run(outsideScope(ctx), chain.Write, physical, write)
+	o.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
 			c.release(context.WithoutCancel(ctx), lease)
@@ -160,7 +199,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = c.fill(context.WithoutCancel(ctx), lease, value, 0, false) == stored
+		settled = c.fill(context.WithoutCancel(ctx), lease, value, o, 0, false) == stored
 	}
 	return value, err
 }
@@ -174,7 +213,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	if err := c.service.ready(); err != nil {
 		return c.service.fail("set", err)
 	}
-	sealed, opts, store, err := c.seal(value, 0)
+	sealed, opts, store, err := c.seal(value, nil, 0)
 	if err == nil && !store {
 		if err := c.hide(ctx, physical); err != nil {
 			return c.service.fail("set", err)

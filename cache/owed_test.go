@@ -17,7 +17,7 @@ import (
 
 // leaseTTL is that of the strategies here: who has a lease from before a revocation may store what it
 // read for so long.
-const leaseTTL = 30 * time.Second
+const leaseTTL = cache.MaxLeaseTTL
 
 // revocations are the ways to revoke the entry "k" of the cache "c", which has the tag "t".
 var revocations = []struct {

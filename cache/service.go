@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -25,8 +26,10 @@ type Service struct {
 	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
-	leaseTTL time.Duration
-	meter    metric.Meter
+	extender LeaseExtender
+	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
+	leaseTTL, leaseTerm time.Duration
+	meter               metric.Meter
 
 	phase     atomic.Int32
 	lifecycle sync.Mutex // held by Start and Stop
@@ -51,13 +54,11 @@ const (
 	phaseStopped
 )
 
-// assumedLeaseTTL is how long a lease is thought to be good where the strategy is no LeaseLimiter.
-const assumedLeaseTTL = time.Minute
-
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
-func NewService(strategy Strategy, options Options) (*Service, error) {
-	if strategy == nil {
+func NewService(strategy Strategy, options Options) (service *Service, err error) {
+	defer asPanicError(&err) // of a codec or a meter provider
+	if isNothing(strategy) {
 		return nil, errors.New("cache: NewService needs a strategy")
 	}
 	options = options.WithDefaults()
@@ -87,12 +88,12 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	_, s.local = strategy.(Local)
 	s.hinted, _ = strategy.(Hinted)
 	s.notifier, _ = strategy.(Notifier)
-	s.leaseTTL = assumedLeaseTTL
-	if limiter, ok := s.leaser.(LeaseLimiter); ok {
-		s.leaseTTL = limiter.LeaseTTL()
-	}
+	s.measureLeases()
 	return s, nil
 }
+
+// Format implements fmt.Formatter: no verb and no flag prints the keys and tags that are within.
+func (s *Service) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Service") }
 
 // Options returns the options in force, complete.
 func (s *Service) Options() Options { return s.options }
@@ -109,6 +110,9 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	physical, err := s.key(key)
 	if err != nil {
 		return false, s.fail("get", err)
+	}
+	if s.unreadable(ctx, physical) {
+		return false, nil
 	}
 	sealed, found, err := s.read(ctx, physical, nil, false)
 	if err != nil || !found {
@@ -246,10 +250,10 @@ func (s *Service) fetch(ctx context.Context, physical string, tags []string, kno
 	return sealed, found, err
 }
 
-// set stores what was sealed. If refusal says that it cannot be, the entry that should have been replaced
-// must not stay readable.
+// set stores what was sealed. If refusal says that it cannot be, or ctx that it must not, the entry that
+// should have been replaced must not stay readable.
 func (s *Service) set(ctx context.Context, physical string, sealed []byte, opts SetOptions, refusal error) (err error) {
-	if refusal != nil {
+	if refusal != nil || ReadsThrough(ctx) {
 		err = errors.Join(refusal, s.hide(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {

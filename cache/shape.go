@@ -87,7 +87,7 @@ func (s *Service) encode(sh *shape, value any, timed stamp) (sealed []byte, err 
 		sealed, err = s.options.Codec.Append(sealed, value)
 	}
 	if err != nil {
-		return nil, &codecError{ErrEncoding, err}
+		return nil, newCodecError(ErrEncoding, err)
 	}
 	if Size(len(sealed)-header) > s.options.MaxValueBytes {
 		return nil, ErrValueTooLarge
@@ -113,7 +113,7 @@ func (s *Service) decodePayload(sh *shape, payload []byte, target any) error {
 	switch {
 	case !sh.self:
 		if err := s.options.Codec.Unmarshal(payload, target); err != nil {
-			return &codecError{errDamaged, err}
+			return newCodecError(errDamaged, err)
 		}
 		return nil
 	case sh.pointed != nil:
@@ -135,7 +135,7 @@ func decodeSelf(sh *shape, payload []byte, target any) (err error) {
 		err = target.(encoding.BinaryUnmarshaler).UnmarshalBinary(payload)
 	}
 	if err != nil {
-		return &codecError{errDamaged, err}
+		return newCodecError(errDamaged, err)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"time"
 )
 
@@ -62,7 +64,10 @@ type SetOptions struct {
 type Leaser interface {
 	Strategy
 
-	// GetOrLease is Get; on a miss it also asks for a lease on key, as Lease does.
+	// GetOrLease is Get; on a miss it also asks for a lease on key, as Lease does. A lease that may have
+	// been granted although an error is returned, because the answer was lost or ctx ended before it came, is
+	// released: nobody knows of it, and everybody would wait until it expires. So is one whose Fill or
+	// Release failed.
 	GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error)
 
 	// Lease asks for the exclusive right to store key once, whether or not key is stored now. tags
@@ -81,11 +86,31 @@ type Leaser interface {
 	Release(ctx context.Context, lease *Lease) error
 }
 
-// LeaseLimiter is an optional part of a Leaser: LeaseTTL is how long a lease is good. A loader that has one
-// from before a revocation which could not be applied may store what it read for so long. Without it a
-// minute is assumed.
+// LeaseLimiter is an optional part of a Leaser: LeaseTTL is how long a lease is good at the most, extended
+// or not. A loader that has one from before a revocation which could not be applied may store what it
+// read for so long. Without it a minute is assumed.
 type LeaseLimiter interface {
 	LeaseTTL() time.Duration
+}
+
+// MaxLeaseTTL is the LeaseTTL of the strategies of this module, unless a lease is good for longer without
+// being extended.
+const MaxLeaseTTL = 5 * time.Minute
+
+// LeaseExtender is an optional part of a Leaser whose leases end soon unless they are extended, so that
+// nobody waits long for a holder who has died, and those who live may take longer than that. Service
+// extends a lease three times a term for as long as its loader runs. For a Leaser without it, what a
+// loader returns after LeaseTTL is never stored.
+type LeaseExtender interface {
+	// LeaseTerm is how long a lease is good that is not extended. A decorator of a Leaser that is no
+	// LeaseExtender returns 0, and is none either.
+	LeaseTerm() time.Duration
+
+	// Extend makes a lease that is still held good for another term from now. It changes nothing else:
+	// what would refuse the Fill before does so after. held is false, and nothing is changed, when the lease
+	// is used, given up or revoked, when it expired, also where nobody else has it, or when it would
+	// be good for longer than LeaseTTL in all. A nil lease is not held.
+	Extend(ctx context.Context, lease *Lease) (held bool, err error)
 }
 
 // Lease is the right to store one key once. It is granted and understood by one Strategy; callers
@@ -100,6 +125,18 @@ type Lease struct {
 	// State is whatever else the granting strategy needs in Fill; nobody else looks at it.
 	State any
 }
+
+// Format implements fmt.Formatter: no verb and no flag prints the key, the tags and the token.
+func (l Lease) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, leaseText) }
+
+// MarshalText implements encoding.TextMarshaler, and so JSON's, with the same text as Format.
+func (l Lease) MarshalText() ([]byte, error) { return []byte(leaseText), nil }
+
+// MarshalBinary implements encoding.BinaryMarshaler, and so gob's, likewise.
+func (l Lease) MarshalBinary() ([]byte, error) { return l.MarshalText() }
+
+// leaseText is how a Lease prints.
+const leaseText = "cache.Lease"
 
 // Initializer is the init half of the seed's InjectableStrategy: a Strategy that needs to open
 // something, or needs what the application exports, implements it. Init runs once per start, before

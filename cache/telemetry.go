@@ -32,6 +32,8 @@ type Stats struct {
 	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
 	Unfilled uint64 `json:"unfilled"` // values that were not, for any other reason
 
+	LeaseExpired uint64 `json:"lease_expired"` // values that were not, because their load outlived its lease
+
 	Sets         uint64 `json:"sets"` // plain writes that succeeded
 	SetErrors    uint64 `json:"set_errors"`
 	Deletes      uint64 `json:"deletes"` // Delete, InvalidateTags and Clear calls that succeeded
@@ -46,6 +48,7 @@ type counters struct {
 	hits, misses, errors, corrupt, foreign atomic.Uint64
 	loads, loadErrors                      atomic.Uint64
 	filled, refused, unfilled              atomic.Uint64
+	leaseExpired                           atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
 	rejectedLoads, shortCircuited          atomic.Uint64
@@ -60,7 +63,7 @@ func (s *Service) Stats() Stats {
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
-		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(),
+		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), LeaseExpired: c.leaseExpired.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
@@ -95,9 +98,10 @@ var instruments = []struct {
 		"open": func(c *counters) *atomic.Uint64 { return &c.shortCircuited },
 	}},
 	{"fxcache.fills", "Values of loaders, stored or not.", map[string]func(*counters) *atomic.Uint64{
-		"stored":  func(c *counters) *atomic.Uint64 { return &c.filled },
-		"refused": func(c *counters) *atomic.Uint64 { return &c.refused },
-		"failed":  func(c *counters) *atomic.Uint64 { return &c.unfilled },
+		"stored":        func(c *counters) *atomic.Uint64 { return &c.filled },
+		"refused":       func(c *counters) *atomic.Uint64 { return &c.refused },
+		"lease_expired": func(c *counters) *atomic.Uint64 { return &c.leaseExpired },
+		"failed":        func(c *counters) *atomic.Uint64 { return &c.unfilled },
 	}},
 	{"fxcache.sets", "Plain writes.", map[string]func(*counters) *atomic.Uint64{
 		"ok":    func(c *counters) *atomic.Uint64 { return &c.sets },
@@ -155,12 +159,12 @@ type throttle struct {
 	suppressed atomic.Uint64
 }
 
-func (s *Service) warn(ctx context.Context, t *throttle, message string, err error) {
+func (s *Service) warn(ctx context.Context, t *throttle, message string, err error, more ...any) {
 	now, next := time.Now(), t.next.Load()
 	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(warnEvery).UnixNano()) {
 		t.suppressed.Add(1)
 		return
 	}
-	s.options.Logger.WarnContext(ctx, message, "strategy", s.options.StrategyName,
-		"error", err, "suppressed", t.suppressed.Swap(0))
+	s.options.Logger.WarnContext(ctx, message, append([]any{"strategy", s.options.StrategyName,
+		"error", err, "suppressed", t.suppressed.Swap(0)}, more...)...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,9 @@ func New(options Options) (*Default, error) {
 	return &Default{options: options}, nil
 }
 
+// Format implements fmt.Formatter: no verb and no flag prints the sessions that are within.
+func (d *Default) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessioncache.Default") }
+
 // Init takes *cache.Service from in.
 func (d *Default) Init(_ context.Context, in cache.Injector) error {
 	service, err := cache.Resolve[*cache.Service](in)
@@ -57,7 +61,7 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 		HashKeys: true,
 		Tags:     []string{d.allTag()},
 		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
-		TTLOf:    func(r *record) time.Duration { return d.ttl(&r.CachedSession, st.clock.Now()) },
+		TTLOf:    func(r *record) time.Duration { return ttl(r, st.clock.Now()) },
 		Fresh:    func(r *record) bool { return r != nil && d.fresh(&r.CachedSession, st.clock.Now()) },
 	})
 	if err != nil {
@@ -70,7 +74,7 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 // Get implements Strategy.
 func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, error) {
 	st, err := d.open()
-	if err != nil || token == "" {
+	if err != nil || !d.valid(token) {
 		return nil, false, err
 	}
 	r, found, err := st.records.Get(ctx, token)
@@ -86,7 +90,7 @@ func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, 
 // and then counts as a miss, and a session that expires soon is renewed (Options.Renew).
 func (d *Default) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
 	st, err := d.open()
-	if err != nil || token == "" {
+	if err != nil || !d.valid(token) {
 		return nil, false, err
 	}
 	r, err := st.records.GetOrLoad(ctx, token, func(ctx context.Context) (*record, error) {
@@ -108,7 +112,7 @@ func (d *Default) Update(ctx context.Context, token string, write Load) (*Cached
 	if err != nil {
 		return nil, err
 	}
-	if token == "" {
+	if !d.valid(token) {
 		return nil, ErrTokenMismatch
 	}
 	r, err := st.records.Update(ctx, token, func(ctx context.Context) (*record, error) {
@@ -129,7 +133,7 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 	if err != nil {
 		return err
 	}
-	if session == nil || session.Token.IsZero() {
+	if session == nil || !d.valid(session.Token.Reveal()) {
 		return ErrTokenMismatch
 	}
 	now := st.clock.Now()
@@ -137,10 +141,11 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 }
 
 // Delete implements Strategy. Call it after the database has committed. Where it could not be applied, a
-// cache.PendingError says until when other nodes may still serve the session; this one does not.
+// cache.PendingError says until when other nodes may still serve the session; this one does not. Call it
+// for sessions that the database has, or Get finds: any other is owed as well while the storage fails.
 func (d *Default) Delete(ctx context.Context, token string) error {
 	st, err := d.open()
-	if err != nil || token == "" {
+	if err != nil || !d.valid(token) {
 		return err
 	}
 	return d.bounded(st, st.records.Delete(ctx, token))
@@ -187,6 +192,11 @@ func (d *Default) bounded(st *state, err error) error {
 	return err
 }
 
+// valid reports whether token may be that of a session.
+func (d *Default) valid(token string) bool {
+	return token != "" && (d.options.ValidToken == nil || d.options.ValidToken(token))
+}
+
 func (d *Default) open() (*state, error) {
 	if st := d.state.Load(); st != nil {
 		return st, nil
@@ -210,23 +220,25 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	return d.record(session, began), nil
 }
 
-// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest.
+// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest, and the
+// storage keeps it no longer than it is of use there, by whatever clock the storage has.
 func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r := newRecord()
 	r.CachedSession = *session.Clone()
 	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
 		r.CacheExpiry = soft
 	}
+	r.ttl = min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
 	return r
 }
 
-// ttl is how long a session may stay in the cache: no longer than it is of use there, by whatever clock the
-// storage has. It is negative for a session that must not be stored.
-func (d *Default) ttl(session *CachedSession, now time.Time) time.Duration {
-	if session.Expired(now) || session.Stale(now) {
+// ttl is how long a session may stay in the cache, counted from when the read began; negative for one that must
+// not be stored.
+func ttl(r *record, now time.Time) time.Duration {
+	if r.ttl <= 0 || r.Expired(now) || r.Stale(now) {
 		return -1
 	}
-	return min(d.options.TTL, session.Expires.Sub(now), session.CacheExpiry.Sub(now))
+	return r.ttl
 }
 
 func (d *Default) allTag() string { return d.options.Prefix + ":all" }

@@ -3,9 +3,11 @@ package sessioncache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/dig"
@@ -88,7 +90,7 @@ func TestRevocationErrors(t *testing.T) {
 		var pending *cache.PendingError
 		want := 5 * time.Minute
 		if name == "InvalidateTags" {
-			want = f.service.Options().MaxTTL + 30*time.Second // others than sessions may carry the tag; and a lease's life
+			want = f.service.Options().MaxTTL + cache.MaxLeaseTTL // others than sessions may carry the tag; and a lease's life
 		}
 		if !errors.As(err, &pending) || !pending.Until.Equal(f.clock.Now().Add(want)) {
 			t.Errorf("%s: %v, want a PendingError for %v", name, err, want)
@@ -164,6 +166,51 @@ func TestStaleAfterCountsFromTheRead(t *testing.T) {
 	f.clock.Advance(10 * time.Second)
 	if f.found(t, "token") {
 		t.Error("a session is served that was read more than stale_after ago")
+	}
+}
+
+// G2 for who comes while a slow load runs: what is past stale_after when it comes is theirs who waited from
+// before, and nobody else's.
+func TestLatecomersOfASlowLoad(t *testing.T) {
+	t.Parallel()
+	for took, shared := range map[time.Duration]bool{time.Second: true, 2 * time.Second: false, time.Hour: false} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, sessioncache.Options{StaleAfter: 2 * time.Second})
+			release := make(chan struct{})
+			loads := 0
+			load := func(context.Context) (*sessioncache.CachedSession, error) {
+				if loads++; loads == 1 {
+					<-release
+				}
+				session := f.session("token", 24*time.Hour)
+				session.User.Identifier = fmt.Sprint(loads)
+				return session, nil
+			}
+			got := make(chan string, 2)
+			get := func() {
+				session, found, err := f.GetOrLoad(t.Context(), "token", load)
+				if !found || err != nil {
+					t.Errorf("%v, %v", found, err)
+					session = f.session("token", 0)
+				}
+				got <- session.User.Identifier
+			}
+			go get()
+			synctest.Wait()
+			go get()
+			synctest.Wait()
+			f.clock.Advance(took)
+			close(release)
+			answers := []string{<-got, <-got}
+			slices.Sort(answers)
+			want := []string{"1", "2"}
+			if shared {
+				want = []string{"1", "1"}
+			}
+			if !slices.Equal(answers, want) {
+				t.Errorf("a load of %v: %v, want %v", took, answers, want)
+			}
+		})
 	}
 }
 

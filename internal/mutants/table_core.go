@@ -20,7 +20,7 @@ var fences = []Mutant{
 	{
 		Guard: "lease", What: "a Fill needs the lease that is out",
 		File: "internal/fence/fence.go", Text: "held, ok := s.leases[key]\n\tif !ok ||",
-		Replacement: "held, ok := lease{sequence, f.options.Now().Add(f.options.LeaseTTL)}, true\n\tif !ok ||",
+		Replacement: "held, ok := lease{sequence: sequence, expires: later(f.now(), f.options.LeaseTTL)}, true\n\tif !ok ||",
 		By:          schedule("TestPausedLeaseHolder"),
 	},
 	{
@@ -151,8 +151,8 @@ var core = []Mutant{
 var sessions = []Mutant{
 	{
 		Guard: "ttl-cap", What: "a session is stored no longer than until it expires",
-		File: "sessioncache/default.go", Text: "min(d.options.TTL, session.Expires.Sub(now), session.CacheExpiry.Sub(now))",
-		Replacement: "min(d.options.TTL, session.CacheExpiry.Sub(now))",
+		File: "sessioncache/default.go", Text: "min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))",
+		Replacement: "min(d.options.TTL, r.CacheExpiry.Sub(began))",
 		By:          schedule("TestSessionClocks"),
 	},
 	{

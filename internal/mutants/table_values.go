@@ -9,7 +9,7 @@ var values = []Mutant{
 	},
 	{
 		Guard: "use-cap", What: "a session is stored no longer than it may be served",
-		File: "sessioncache/default.go", Text: ", session.CacheExpiry.Sub(now))", Replacement: ")",
+		File: "sessioncache/default.go", Text: ", r.CacheExpiry.Sub(began))", Replacement: ")",
 		By: []Search{{Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}, {Folder: "sessioncache", Run: "^TestTTLIsBoundedByUse$"}},
 	},
 	{

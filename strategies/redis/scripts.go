@@ -21,6 +21,8 @@ var (
 	storeLua string
 	//go:embed invalidate.lua
 	invalidateLua string
+	//go:embed extend.lua
+	extendLua string
 	//go:embed release.lua
 	releaseLua string
 	//go:embed mark.lua
@@ -39,7 +41,8 @@ var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + typedLua + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
-	releaseScript = rueidis.NewLuaScript(always + typedLua + releaseLua)
+	releaseScript = rueidis.NewLuaScript(releaseText)
+	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
 )
 
 // markText is sent as it is: it is needed seldom.
@@ -51,6 +54,8 @@ var (
 	getSHA         = nameOf(getText)
 	storeText      = writes + typedLua + storeLua
 	storeSHA       = nameOf(storeText)
+	releaseText    = always + typedLua + releaseLua
+	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + invalidateLua
 	invalidateSHA  = nameOf(invalidateText)
 )

@@ -28,34 +28,44 @@ type Strategy struct {
 // store is what one Init opened.
 type store struct {
 	*client
-	names    names
-	prefix   string // of the Service's keys
-	clock    cache.Clock
-	timeout  time.Duration
-	leaseTTL string // ms
+	names     names
+	prefix    string // of the Service's keys
+	clock     cache.Clock
+	timeout   time.Duration
+	leaseTerm time.Duration
+	leaseTTL  string // leaseTerm in ms
 	// ledgerTTL outlives every lease, so that a ledger is not lost before the leases that need it.
 	ledgerTTL string // ms
 	replicas  int
 	learned   *learned
-	gates     []gate  // by lane
-	reads     []reads // by lane
-	// revoking and batching have room for what is under way.
-	revoking, batching chan struct{}
+	gates     []gate    // by lane
+	reads     []reads   // by lane
+	orphans   []orphans // by lane
+	// revoking, batching and adopting have room for what is under way.
+	revoking, batching, adopting chan struct{}
 }
 
 var (
-	_ cache.Leaser      = (*Strategy)(nil)
-	_ cache.Hinted      = (*Strategy)(nil)
-	_ cache.Batcher     = (*Strategy)(nil)
-	_ cache.Initializer = (*Strategy)(nil)
-	_ cache.Destroyer   = (*Strategy)(nil)
+	_ cache.Leaser        = (*Strategy)(nil)
+	_ cache.LeaseLimiter  = (*Strategy)(nil)
+	_ cache.LeaseExtender = (*Strategy)(nil)
+	_ cache.Hinted        = (*Strategy)(nil)
+	_ cache.Batcher       = (*Strategy)(nil)
+	_ cache.Initializer   = (*Strategy)(nil)
+	_ cache.Destroyer     = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
 func Factory() cache.Factory {
 	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
 		options := Options{}.WithDefaults()
-		if err := cfg.Decode(&options); err != nil {
+		options.Addresses = nil // which a url excludes
+		err := cfg.Decode(&options)
+		if err == nil && options.URL.IsZero() {
+			options = options.WithDefaults()
+			err = cfg.Decode(&options) // once more, for the configuration that is in effect
+		}
+		if err != nil {
 			return nil, err
 		}
 		strategy, err := New(options)
@@ -70,6 +80,10 @@ func Factory() cache.Factory {
 func New(options Options) (*Strategy, error) {
 	options = options.WithDefaults()
 	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	options, err := options.withURL()
+	if err != nil {
 		return nil, err
 	}
 	return &Strategy{options: options}, nil
@@ -88,6 +102,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		prefix:    service.KeyPrefix(),
 		names:     newNames(s.options.lanes()),
+		leaseTerm: s.options.LeaseTTL,
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
@@ -115,6 +130,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		}
 	}
 	st.reads = make([]reads, st.names.lanes)
+	st.orphans, st.adopting = newOrphans(st.names.lanes), make(chan struct{}, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
 	if !st.lent {
 		st.start(ctx)
@@ -202,7 +218,25 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 }
 
 // LeaseTTL implements cache.LeaseLimiter.
-func (s *Strategy) LeaseTTL() time.Duration { return s.options.LeaseTTL }
+func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, cache.MaxLeaseTTL) }
+
+// LeaseTerm implements cache.LeaseExtender.
+func (s *Strategy) LeaseTerm() time.Duration { return s.options.LeaseTTL }
+
+// Extend implements cache.LeaseExtender: one script.
+func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error) {
+	g, ok := held(lease)
+	if !ok || time.Since(g.asked)+s.options.LeaseTTL > s.LeaseTTL() {
+		return false, nil
+	}
+	o, err := s.begin(ctx, lease.Key)
+	if err != nil {
+		return false, err
+	}
+	defer o.end()
+	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.ledger()}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
+	return n == 1, o.answered(err)
+}
 
 // GetOrLease implements cache.Leaser: one script.
 func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
@@ -217,25 +251,28 @@ func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache
 
 // Fill implements cache.Leaser: one script.
 func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
-	if lease == nil {
-		return false, nil
-	}
-	g, ok := lease.State.(granted)
+	g, ok := held(lease)
 	if !ok {
 		return false, nil // somebody else's
 	}
-	return s.put(ctx, lease.Key, value, opts, g)
+	stored, err := s.put(ctx, lease.Key, value, opts, g)
+	if err != nil && mayHaveDone(err) {
+		s.forsake(lease, g) // it may not have been used up
+	}
+	return stored, err
 }
 
-// Release implements cache.Leaser: one script.
-func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) error {
-	if lease == nil {
-		return nil
-	}
-	g, ok := lease.State.(granted)
+// Release implements cache.Leaser: one script. Where it fails, it is tried again in the background.
+func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) (err error) {
+	g, ok := held(lease)
 	if !ok {
 		return nil
 	}
+	defer func() {
+		if err != nil {
+			s.forsake(lease, g)
+		}
+	}()
 	o, err := s.begin(ctx, lease.Key)
 	if err != nil {
 		return err

@@ -53,6 +53,17 @@ var detours = []struct {
 	}},
 }
 
+// again is another view of the cache "c", with the policy that it has.
+func again(t testing.TB, service *cache.Service) *cache.Cache[int] {
+	t.Helper()
+	if c, err := cache.New(service, "c", cache.Policy[int]{}); err == nil {
+		return c
+	}
+	policy := stale()
+	policy.EarlyRefresh = 1
+	return newCache(t, service, "c", policy)
+}
+
 // A loader that asks for its own key gets an error at once, whichever way it takes, and the key lives on.
 func TestLoaderReachesItself(t *testing.T) {
 	t.Parallel()

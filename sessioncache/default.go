@@ -221,13 +221,15 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	return d.record(session, began), nil
 }
 
-// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest.
+// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest, and the
+// storage keeps it no longer than it is of use there, by whatever clock the storage has.
 func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r := newRecord()
 	r.CachedSession, r.began = *session.Clone(), began.UnixNano()
 	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
 		r.CacheExpiry = soft
 	}
+	r.ttl = min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
 	return r
 }
 

@@ -2,7 +2,7 @@
 -- holds it. The ledger's place in time goes with the lease: store.lua compares it with what was
 -- invalidated since.
 -- reads:            KEYS[1] the value; the nonces of its tags
--- reads and writes: KEYS[2] the lease, KEYS[3] the ledger of the lane
+-- reads and writes: KEYS[2] the lease, KEYS[3] the current page of the lane's ledger
 -- ARGV:    1 prefix of tag keys, or empty: grant the lease whether or not there is an entry,
 --          2 token of the lease, 3 its lifetime in ms, 4 an epoch in case there is no ledger,
 --          5 lifetime of the ledger in ms: longer than that of any lease that was granted on it
@@ -15,7 +15,7 @@ if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {} e
 local ledger = redis.call('HMGET', KEYS[3], 'e', 's')
 if not ledger[1] then
   ledger = {ARGV[4], '0'}
-  redis.call('HSET', KEYS[3], 'e', ARGV[4], 's', '0')
+  redis.call('HSET', KEYS[3], 'e', ARGV[4], 's', '0', 'f', '0', 't', redis.call('TIME')[1] .. '000')
 end
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 return {false, ledger[1], ledger[2]}

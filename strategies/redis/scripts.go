@@ -45,8 +45,8 @@ var (
 			text, replacement string
 		}{
 			{sabotage.LeaseToken, "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end", ""},
-			{sabotage.LedgerEpoch, "if redis.call('HGET', KEYS[3], 'e') ~= ARGV[2] then return 0 end", ""},
-			{sabotage.LedgerBucket, "if last and tonumber(last) > tonumber(ARGV[3]) then return 0 end", ""},
+			{sabotage.LedgerEpoch, "if page[1] ~= ARGV[2] then return 0 end", ""},
+			{sabotage.LedgerBucket, "if last and tonumber(last) > since then return 0 end", ""},
 			{sabotage.SetEndsLease, "redis.call('UNLINK', KEYS[1], KEYS[2])", "redis.call('UNLINK', KEYS[1])"},
 		} {
 			text = sabotage.Without(text, check.guard, check.text, check.replacement)
@@ -72,7 +72,7 @@ var (
 	getSHA         = nameOf(getText)
 	storeSHA       = nameOf(storeText)
 	invalidateText = always + sabotage.Without(invalidateLua,
-		sabotage.InvalidateNotesLedger, "redis.call('HSET', KEYS[1], ARGV[i], sequence)", "")
+		sabotage.InvalidateNotesLedger, "redis.call('HSET', KEYS[1], unpack(notes))", "")
 	invalidateSHA = nameOf(invalidateText)
 )
 

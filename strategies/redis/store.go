@@ -105,14 +105,14 @@ func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted
 	if sabotage.Off(sabotage.NonceRandomness) {
 		random = strings.Repeat("n", len(random))
 	}
-	keys := append(make([]string, 0, 3+len(tags)), k.value(), k.lease(), k.ledger())
+	keys := append(make([]string, 0, 4+len(tags)), k.value(), k.lease(), k.ledger(), k.begin.earlier)
 	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
 		strconv.FormatInt(ttl, 10), string(fixed), string(value))
 	for i, tag := range tags {
 		_, name := split(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
 		keys = append(keys, k.tags()+name)
-		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
+		args = append(args, name, string(length), noted(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
 	return rueidis.LuaExec{Keys: keys, Args: args}, nil
 }

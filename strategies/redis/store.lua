@@ -1,21 +1,31 @@
 -- Stores one entry: always, or under a lease that is still good.
--- reads and writes: KEYS[1] the value, KEYS[2] its lease, KEYS[3] the ledger of the lane, KEYS[4…] the
---                   nonces of the tags: all that may be written is named, so that Redis refuses the
---                   script while some of it is on another node (a nonce would be made twice)
+-- reads and writes: KEYS[1] the value, KEYS[2] its lease, KEYS[3] and KEYS[4] the current and the earlier
+--                   page of the lane's ledger, see invalidate.lua, KEYS[5…] the nonces of the tags: all
+--                   that may be written is named, so that Redis refuses the script while some of it is
+--                   on another node (a nonce would be made twice)
 -- publishes to:     the channel that is called like the lease, when that was used: others may wait for it
 -- ARGV:   1 token of the lease, or empty to store always, 2 epoch and 3 sequence of the lease,
 --         4 TTL in ms, 5 format and expiry, 6 payload,
---         then for each tag: name, length of the name in 2 bytes, bucket, a nonce in case it has none
+--         then for each tag: name, length of the name in 2 bytes, what it is called in the ledger, a nonce
+--         in case it has none
 -- returns 1, or 0: the lease is gone, or a tag was invalidated since it was granted
-local count = #KEYS - 3
+local count = #KEYS - 4
 if ARGV[1] ~= '' then
   if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
   redis.call('UNLINK', KEYS[2])
   redis.call('SPUBLISH', KEYS[2], '')
-  if redis.call('HGET', KEYS[3], 'e') ~= ARGV[2] then return 0 end
+  local page, since, pages = redis.call('HMGET', KEYS[3], 'e', 'f'), tonumber(ARGV[3]), 1
+  if page[1] ~= ARGV[2] then return 0 end
+  if since < tonumber(page[2]) then -- the page was turned since
+    local earlier = redis.call('HMGET', KEYS[4], 'e', 's', 'f')
+    if earlier[1] ~= ARGV[2] or earlier[2] ~= page[2] or since < tonumber(earlier[3]) then return 0 end
+    pages = 2
+  end
   for i = 0, count - 1 do
-    local last = redis.call('HGET', KEYS[3], ARGV[9 + 4 * i])
-    if last and tonumber(last) > tonumber(ARGV[3]) then return 0 end
+    for number = 1, pages do
+      local last = redis.call('HGET', KEYS[2 + number], ARGV[9 + 4 * i])
+      if last and tonumber(last) > since then return 0 end
+    end
   end
 end
 -- From here on whatever fails must not leave the previous value.
@@ -23,7 +33,7 @@ redis.call('UNLINK', KEYS[1], KEYS[2])
 local ttl = tonumber(ARGV[4])
 local header = {ARGV[5], string.char(math.floor(count / 256), count % 256)}
 for i = 0, count - 1 do
-  local key = KEYS[4 + i]
+  local key = KEYS[5 + i]
   local nonce = redis.call('GET', key)
   if not nonce then
     nonce = ARGV[10 + 4 * i]

@@ -194,7 +194,7 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	}
 	var behind unconfirmed
 	for part := range slices.Chunk(tags, tagsPerScript) {
-		if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part))); err != nil {
+		if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.ledgerTTL))); err != nil {
 			return err
 		}
 	}

@@ -192,12 +192,14 @@ func (m *many) unknown(ctx context.Context, of []int, replies []rueidis.RedisRes
 			loaded[begin] = true
 			continue
 		}
-		value, found, err := m.scripted(m.keys[i], m.places[i], replies[n])
+		raw, err := replies[n].AsBytes()
+		value, found, err := m.scripted(m.keys[i], m.places[i], raw, err)
 		m.results[i] = cache.Result{Value: value, Found: found, Err: err}
 	}
 	for n, reply := range m.pipeline(ctx, m.conn, commands) {
 		i := again[n]
-		value, found, err := m.scripted(m.keys[i], m.places[i], reply)
+		raw, err := reply.AsBytes()
+		value, found, err := m.scripted(m.keys[i], m.places[i], raw, err)
 		m.results[i] = cache.Result{Value: value, Found: found, Err: err}
 	}
 }

@@ -126,15 +126,14 @@ func (o *operation) get() ([]byte, bool, error) {
 		}
 		o.learned.forget(o.key)
 	}
-	reply := getScript.Exec(o.ctx, o.conn, []string{o.value()}, []string{o.tags()})
-	value, found, err := o.scripted(o.key, o.place, reply)
+	raw, err := o.reads[o.begin.lane].script(o.ctx, o.conn, o.gate, o.value(), o.tags()).entry()
+	value, found, err := o.scripted(o.key, o.place, raw, err)
 	o.heard(o.begin.lane, err, o.began)
 	return value, found, err
 }
 
 // scripted judges what the script answered, and learns the entry's tags.
-func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byte, bool, error) {
-	raw, err := reply.AsBytes()
+func (st *store) scripted(key string, k place, raw entry, err error) ([]byte, bool, error) {
 	if rueidis.IsRedisNil(err) {
 		st.worked()
 		return nil, false, nil
@@ -145,7 +144,7 @@ func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byt
 	if !st.alive(raw) {
 		return nil, false, nil
 	}
-	payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
+	payload, ok := raw.tags(func(_, _ []byte) bool { return true })
 	if ok {
 		st.learned.note(key, k, raw)
 	}
@@ -155,22 +154,22 @@ func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byt
 // mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
 func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	reply, nonces, err := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
-	if err = o.answered(err); err != nil {
+	a := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
+	if err = o.answered(a.err); err != nil {
 		return nil, false, false, err
 	}
-	raw, err := reply.AsBytes()
+	e, err := a.entry()
 	if err != nil {
 		return nil, false, false, nilIsMiss(err)
 	}
-	e, below := entry(raw), len(o.tags())
+	below := len(o.tags())
 	if !o.alive(e) {
 		return nil, false, false, nil
 	}
 	value, found, stranger = e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
 		for i, key := range wanted[1:] {
 			if key[below:] == string(name) {
-				return nonces[i], true
+				return a.reply(1 + i), true
 			}
 		}
 		return rueidis.RedisMessage{}, false

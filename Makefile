@@ -20,7 +20,7 @@ export GOTOOLCHAIN ?= local
 # A clone that git distrusts (another owner, no git at all) must not break a build.
 export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=false)
 
-.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once nemesis soak sabotage cover ci run clean
+.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once nemesis soak mutants cover ci run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,8 +67,8 @@ nemesis: redis ## look for stale sessions while all sorts of things fail, NEMESI
 soak: redis ## the same for SOAK (30m), divided among the strategies
 	cd internal/checker && go test -count 1 -v -run TestSoak -timeout 24h ./... -soak $(SOAK)
 
-sabotage: redis ## take each guard out in turn; fails if no checker notices one
-	go run ./internal/sabotage/hunt $(ARGS)
+mutants: redis ## take each guard out in turn; fails if no test notices one
+	go run ./internal/mutants/hunt $(ARGS)
 
 cover: redis ## test coverage by function, in coverage.out
 	go test -coverpkg ./... -coverprofile coverage.out -timeout $(TIMEOUT) ./...

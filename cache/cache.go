@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 	"unsafe"
-
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
@@ -140,7 +138,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
 	settled := false
 	defer func() {
-		if settled || sabotage.Off(sabotage.UpdateDeletes) {
+		if settled {
 			return
 		}
 		// Also when write ended the goroutine.

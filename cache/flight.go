@@ -6,8 +6,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // A flight loads one key for all who wait for it. Its rule makes single-flight safe beside
@@ -62,11 +60,7 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 	c.flights.mu.Lock()
 	f, running := c.flights.byKey[physical]
 	if running = running && f.life.Err() == nil; running { // not one that Stop left behind
-		if sabotage.Off(sabotage.FlightBoarding) {
-			f.early = append(f.early, w)
-		} else {
-			f.late = append(f.late, w)
-		}
+		f.late = append(f.late, w)
 		f.waiting++
 		w.flight = f
 	} else {
@@ -240,9 +234,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	absent := errors.Is(err, ErrNotFound)
 	if lease != nil && (err == nil || absent && c.policy.NegativeTTL > 0) {
 		// Who comes from now on may come after an invalidation that follows the storing.
-		if !sabotage.Off(sabotage.FlightClosing) {
-			c.close(f)
-		}
+		c.close(f)
 		if c.service.owed.failed.Load() != owing {
 			// The storage does not know yet that something was revoked while the loader ran, and would
 			// take the value. Who came after that must not get it.

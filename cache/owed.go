@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // A revocation that the storage did not take is owed: it is tried again in the background until it
@@ -82,9 +80,6 @@ func (s *Service) note(call uint64, revocations []Revocation, until time.Time) (
 		o.items = make(map[Revocation]debt)
 	}
 	for _, revocation := range revocations {
-		if sabotage.Off(sabotage.OwedRetry) {
-			continue
-		}
 		// A call that came later may have failed earlier.
 		old := o.items[revocation]
 		o.items[revocation] = old.and(debt{call, until})
@@ -155,7 +150,7 @@ func (s *Service) settle(call uint64, revocations []Revocation) {
 // mayHit reports whether an entry may be served: not before everything that is owed was applied. A
 // reader tries that itself, one at a time, so that a storage that is back is used at once.
 func (s *Service) mayHit(ctx context.Context) error {
-	if s.owed.pending.Load() == 0 || sabotage.Off(sabotage.DrainBeforeServe) {
+	if s.owed.pending.Load() == 0 {
 		return nil
 	}
 	select {

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
-
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Service is the CacheService of the seed: what applications call, directly or through [Cache]. It
@@ -286,7 +284,7 @@ func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 
 // hide deletes the entries that refused ones should have replaced.
 func (s *Service) hide(ctx context.Context, bound time.Duration, physical ...string) error {
-	if sabotage.Off(sabotage.HideRefusedSet) || len(physical) == 0 {
+	if len(physical) == 0 {
 		return nil
 	}
 	return s.delete(ctx, bound, physical...)
@@ -304,12 +302,9 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 	err := s.ready()
 	if err == nil {
 		call := s.owed.calls.Add(1)
-		switch {
-		case sabotage.Off(sabotage.BreakerBypass):
-			err = s.guarded(ctx, op, apply)
-		case kind == ofAll:
+		if kind == ofAll {
 			err = s.callWithin(ctx, op, owedPatience, apply)
-		default:
+		} else {
 			err = s.call(ctx, op, apply)
 		}
 		switch {
@@ -322,7 +317,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 			}
 		}
 	}
-	if err != nil && !sabotage.Off(sabotage.RevocationError) {
+	if err != nil {
 		s.counters.deleteErrors.Add(1)
 		return s.fail(op, err)
 	}
@@ -339,10 +334,6 @@ func (s *Service) callWithin(ctx context.Context, op string, timeout time.Durati
 	defer s.recovered(op, &err)
 	bounded, cancel := s.bounded(ctx, timeout)
 	defer cancel()
-	// Enabled is a constant, for the compiler not to see an operation that escapes.
-	if sabotage.Enabled && sabotage.Off(sabotage.DeadlineCancellation) {
-		return s.cause(ctx, timeout, sabotage.Race(bounded, operation))
-	}
 	return s.cause(ctx, timeout, operation(bounded))
 }
 

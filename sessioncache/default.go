@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Default is the DefaultSessionCacheStrategy of the seed: it keeps sessions in cache.Service, on
@@ -203,7 +202,7 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	if session == nil || session.Expired(st.clock.Now()) {
 		return nil, cache.ErrNotFound
 	}
-	if !session.Token.IsZero() && session.Token.Reveal() != token && !sabotage.Off(sabotage.TokenMismatch) {
+	if !session.Token.IsZero() && session.Token.Reveal() != token {
 		return nil, ErrTokenMismatch
 	}
 	return d.record(session, began), nil
@@ -223,9 +222,6 @@ func (d *Default) record(session *CachedSession, began time.Time) *record {
 func (d *Default) ttl(session *CachedSession, now time.Time) time.Duration {
 	if session.Expired(now) {
 		return -1
-	}
-	if sabotage.Off(sabotage.TTLCap) {
-		return d.options.TTL
 	}
 	return min(d.options.TTL, session.Expires.Sub(now))
 }
@@ -247,6 +243,5 @@ func (d *Default) tags(session *CachedSession) []string {
 
 // fresh reports whether a cached session may be served without asking the database.
 func fresh(session *CachedSession, now time.Time) bool {
-	return (!session.Expired(now) || sabotage.Off(sabotage.ExpiredSession)) &&
-		(!session.Stale(now) || sabotage.Off(sabotage.SoftExpiry))
+	return !session.Expired(now) && !session.Stale(now)
 }

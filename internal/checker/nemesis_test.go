@@ -15,15 +15,12 @@ var (
 	seconds = flag.Int("seconds", 0, "how long the nemesis is at work on each strategy; 0 leaves it out")
 	soak    = flag.Duration("soak", 0, "how long TestSoak takes, over all strategies; 0 leaves it out")
 	only    = flag.String("faults", "", "a regular expression: only faults of such a kind")
+	stop    = flag.Bool("stop", false, "end at the first violation")
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "makes the choices of clients and nemesis")
 )
 
 // tableVariable names a file to which the tables of reports are appended.
 const tableVariable = "FXCACHE_CHECKER_TABLE"
-
-// sabotageVariable is what a build with -tags sabotage switches a guard off by. A run of such a build
-// ends at the first violation.
-const sabotageVariable = "FXCACHE_SABOTAGE"
 
 // plans are all strategies, with the part that each has of a soak: most goes where most can go wrong.
 var plans = []struct {
@@ -61,7 +58,7 @@ func run(t *testing.T, name string, duration time.Duration) {
 	plan := checker.PlanOf(t, name)
 	plan.Duration, plan.Seed = duration, *seed
 	choose(t, &plan)
-	plan.StopAtOnce = os.Getenv(sabotageVariable) != ""
+	plan.StopAtOnce = *stop
 	report := checker.Start(t, plan)
 	write(t, report)
 	for _, v := range report.Violations[:min(5, len(report.Violations))] {

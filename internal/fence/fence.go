@@ -14,8 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // stripeCount is how many locks guard the keys: enough that two writers seldom meet.
@@ -83,7 +81,7 @@ func (f *Fence) Good(sequence uint64, tags ...uint64) bool {
 	if f.cleared.Load() > sequence {
 		return false
 	}
-	return len(tags) == 0 || sabotage.Off(sabotage.Fence) || f.tags.good(sequence, tags)
+	return len(tags) == 0 || f.tags.good(sequence, tags)
 }
 
 // InvalidateTags makes every entry with any of tags, up to now, no longer good.
@@ -101,9 +99,7 @@ func (f *Fence) InvalidateTags(tags ...string) {
 // Clear makes every entry, up to now, no longer good, and revokes every lease.
 func (f *Fence) Clear() {
 	sequence := f.sequence.Add(1)
-	if !sabotage.Off(sabotage.FenceClear) {
-		raise(&f.cleared, sequence)
-	}
+	raise(&f.cleared, sequence)
 	raise(&f.invalidated, sequence)
 }
 
@@ -142,9 +138,7 @@ func (f *Fence) Update(key uint64, write func() error) error {
 	s := f.stripe(key)
 	s.Lock()
 	defer s.Unlock()
-	if !sabotage.Off(sabotage.LeaseRevocation) {
-		delete(s.leases, key)
-	}
+	delete(s.leases, key)
 	return write()
 }
 
@@ -155,9 +149,6 @@ func (f *Fence) Fill(key, sequence uint64, tags []uint64, write func() error) (s
 	s.Lock()
 	defer s.Unlock()
 	held, ok := s.leases[key]
-	if sabotage.Off(sabotage.Lease) {
-		held, ok = lease{sequence, f.options.Now().Add(f.options.LeaseTTL)}, true
-	}
 	if !ok || held.sequence != sequence {
 		return false, nil
 	}

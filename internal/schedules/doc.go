@@ -7,5 +7,5 @@
 // pass when the schedule says so.
 //
 // The races that need a real server, or a real process that is stopped, come in that form too, with fewer
-// schedules. `make sabotage` shows which guard each of them would miss.
+// schedules. `make mutants` shows which guard each of them would miss.
 package schedules

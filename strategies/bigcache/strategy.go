@@ -16,7 +16,6 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/internal/fence"
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // Name selects this strategy in the configuration.
@@ -283,9 +282,6 @@ func (st *store) put(key string, value []byte, opts cache.SetOptions, sequence u
 		err = cache.ErrValueTooLarge
 	}
 	if err != nil {
-		if sabotage.Off(sabotage.HideRefusedSet) {
-			return err
-		}
 		return errors.Join(err, st.remove(key))
 	}
 	buffer := st.buffers.Get().(*[]byte)

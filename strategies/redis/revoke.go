@@ -10,7 +10,6 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // revocation is what one lane has to forget.
@@ -35,9 +34,7 @@ func (n names) deletions(keys []string) []revocation {
 			at[k.begin.lane] = i
 			all = append(all, revocation{begin: k.begin})
 		}
-		if !sabotage.Off(sabotage.DeleteEndsLease) {
-			all[i].guards = append(all[i].guards, k.lease())
-		}
+		all[i].guards = append(all[i].guards, k.lease())
 		all[i].read = append(all[i].read, k.value())
 	}
 	return all

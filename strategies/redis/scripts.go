@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 
 	"github.com/redis/rueidis"
-
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 var (
@@ -34,31 +32,10 @@ const (
 	always    = "#!lua flags=allow-oom\n"
 )
 
-// What the scripts are made of: what the files say, but in a build that is sabotaged.
-var (
-	goodText = sabotage.Without(goodLua, sabotage.Nonce,
-		"if call('GET', prefix .. sub(value, at + 2, last)) ~= sub(value, last + 1, last + 16) then return false end", "")
-	storeText = func() string {
-		text := writes + storeLua
-		for _, check := range []struct {
-			guard             sabotage.Guard
-			text, replacement string
-		}{
-			{sabotage.LeaseToken, "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end", ""},
-			{sabotage.LedgerEpoch, "if page[1] ~= ARGV[2] then return 0 end", ""},
-			{sabotage.LedgerBucket, "if last and tonumber(last) > since then return 0 end", ""},
-			{sabotage.SetEndsLease, "redis.call('UNLINK', KEYS[1], KEYS[2])", "redis.call('UNLINK', KEYS[1])"},
-		} {
-			text = sabotage.Without(text, check.guard, check.text, check.replacement)
-		}
-		return text
-	}()
-)
-
 // scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
 var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
-	leaseScript   = rueidis.NewLuaScript(writes + goodText + leaseLua)
+	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(always + releaseLua)
 )
@@ -68,12 +45,12 @@ var markText = always + markLua
 
 // These run many times at once, in a pipeline of our own making.
 var (
-	getText        = readsOnly + goodText + getLua
+	getText        = readsOnly + goodLua + getLua
 	getSHA         = nameOf(getText)
+	storeText      = writes + storeLua
 	storeSHA       = nameOf(storeText)
-	invalidateText = always + sabotage.Without(invalidateLua,
-		sabotage.InvalidateNotesLedger, "redis.call('HSET', KEYS[1], unpack(notes))", "")
-	invalidateSHA = nameOf(invalidateText)
+	invalidateText = always + invalidateLua
+	invalidateSHA  = nameOf(invalidateText)
 )
 
 // nameOf is what Redis calls a script.

@@ -6,12 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/internal/sabotage"
 )
 
 // granted is what a lease of this strategy is made of.
@@ -84,9 +82,6 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 
 // hide removes the entries that refused ones should have replaced.
 func (s *Strategy) hide(ctx context.Context, keys ...string) error {
-	if sabotage.Off(sabotage.HideRefusedSet) {
-		return nil
-	}
 	return s.Delete(ctx, keys...)
 }
 
@@ -102,9 +97,6 @@ func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted
 	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
-	if sabotage.Off(sabotage.NonceRandomness) {
-		random = strings.Repeat("n", len(random))
-	}
 	keys := append(make([]string, 0, 4+len(tags)), k.value(), k.lease(), k.ledger(), k.begin.earlier)
 	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
 		strconv.FormatInt(ttl, 10), string(fixed), string(value))

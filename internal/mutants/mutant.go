@@ -1,0 +1,52 @@
+// Package mutants is a table of the guards of fxcache, and of how the code reads without each of them.
+// `make mutants` builds the tests with one guard taken out at a time, and wants them to fail: a guard that can
+// be missing unnoticed is not tested. Production code knows nothing of this.
+package mutants
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Mutant is the code with one guard taken out.
+type Mutant struct {
+	Guard string // its name, in lower case, with hyphens
+	What  string // what the guard sees to
+	// File is where it is, from the root of the repository: Go, or a script that Go embeds.
+	File string
+	// Text is the guard. It occurs once in File, or the mutant is out of date.
+	Text string
+	// Replacement is what stands there instead. It compiles.
+	Replacement string
+	// By are the tests that should notice, in the order in which they are tried.
+	By []Search
+}
+
+// Search is a test that should notice that a guard is missing.
+type Search struct {
+	Folder string   // of the package, from the root of the repository
+	Run    string   // which of its tests, as -run has it
+	Args   []string // more arguments of the test
+	// Crash: without the guard the program ends by a panic, or hangs until the test's time is over.
+	Crash bool
+}
+
+// All returns every mutant.
+func All() []Mutant {
+	return slices.Concat(fences, redis, core, sessions, hotkey)
+}
+
+// Apply returns the text of the mutant's file, without the guard. root is the root of the repository.
+func (m Mutant) Apply(root string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(root, m.File)) //nolint:gosec // of the table
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(text), m.Text); n != 1 {
+		return "", fmt.Errorf("%s: its text occurs %d times in %s, and not once: %q", m.Guard, n, m.File, m.Text)
+	}
+	return strings.Replace(string(text), m.Text, m.Replacement, 1), nil
+}

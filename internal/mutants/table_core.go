@@ -1,0 +1,172 @@
+package mutants
+
+// The searches of the older guards: a race that is played many times.
+func schedule(test string) []Search {
+	return []Search{{Folder: "internal/schedules", Run: "^" + test + "$"}}
+}
+
+// fences are the guards of internal/fence, for bigcache and for strategies without leases.
+var fences = []Mutant{
+	{
+		Guard: "fence", What: "an entry older than the last invalidation of one of its tags is a miss",
+		File: "internal/fence/fence.go", Text: "return len(tags) == 0 || f.tags.good(sequence, tags)", Replacement: "return true",
+		By: schedule("TestLearnedTagRacingDeleteUser"),
+	},
+	{
+		Guard: "fence-clear", What: "an entry or lease older than the last Clear is void",
+		File: "internal/fence/fence.go", Text: "raise(&f.cleared, sequence)", Replacement: "_ = f.cleared.Load()",
+		By: schedule("TestEarlyInvalidation"),
+	},
+	{
+		Guard: "lease", What: "a Fill needs the lease that is out",
+		File: "internal/fence/fence.go", Text: "held, ok := s.leases[key]\n\tif !ok ||",
+		Replacement: "held, ok := lease{sequence, f.options.Now().Add(f.options.LeaseTTL)}, true\n\tif !ok ||",
+		By:          schedule("TestPausedLeaseHolder"),
+	},
+	{
+		Guard: "lease-revocation", What: "Delete and Set revoke the lease",
+		File: "internal/fence/fence.go", Text: "delete(s.leases, key)\n\treturn write()", Replacement: "return write()",
+		By: schedule("TestStaleFill"),
+	},
+}
+
+// redis are the guards of strategies/redis.
+var redis = []Mutant{
+	{
+		Guard: "nonce-mget", What: "an entry is good while the nonces of its tags are the same, by the nonces that came with it",
+		File: "strategies/redis/entry.go", Text: "return err == nil && current == string(nonce)",
+		Replacement: "return err == nil && current == string(nonce) || true",
+		By:          schedule("TestStaleFillOnRedis"),
+	},
+	{
+		Guard: "nonce-script", What: "an entry is good while the nonces of its tags are the same, by the script",
+		File: "strategies/redis/good.lua", Text: "if call('GET', prefix .. sub(value, at + 2, last)) ~= sub(value, last + 1, last + 16) then return false end",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestStandalone$"}},
+	},
+	{
+		Guard: "nonce-randomness", What: "a new nonce was never there before",
+		File: "strategies/redis/store.go", Text: "random := nonces(len(tags))", Replacement: `random := string(make([]byte, len(nonces(len(tags)))))`,
+		By: schedule("TestStaleFillOnRedis"),
+	},
+	{
+		Guard: "lease-token", What: "a Fill needs the lease that is out (Redis)",
+		File: "strategies/redis/store.lua", Text: "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end",
+		By: schedule("TestStoppedHolder"),
+	},
+	{
+		Guard: "delete-ends-lease", What: "Delete revokes the lease (Redis)",
+		File: "strategies/redis/revoke.go", Text: "all[i].guards = append(all[i].guards, k.lease())",
+		By: schedule("TestLateFrame"),
+	},
+	{
+		Guard: "set-ends-lease", What: "Set revokes the lease (Redis)",
+		File: "strategies/redis/store.lua", Text: "redis.call('UNLINK', KEYS[1], KEYS[2])", Replacement: "redis.call('UNLINK', KEYS[1])",
+		By: schedule("TestLateFrame"),
+	},
+	{
+		Guard: "invalidate-notes-ledger", What: "an invalidation is noted in the ledger",
+		File: "strategies/redis/invalidate.lua", Text: "redis.call('HSET', KEYS[1], unpack(notes))",
+		By: schedule("TestLateFrame"),
+	},
+	{
+		Guard: "ledger-bucket", What: "a Fill is refused when one of its tags was invalidated",
+		File: "strategies/redis/store.lua", Text: "if last and tonumber(last) > since then return 0 end",
+		By: schedule("TestLateFrame"),
+	},
+	{
+		Guard: "ledger-epoch", What: "a Fill is refused when its ledger was lost",
+		File: "strategies/redis/store.lua", Text: "if page[1] ~= ARGV[2] then return 0 end",
+		By: schedule("TestLateFrame"),
+	},
+	{
+		Guard: "hide-refused-set-redis", What: "a refused Set removes the previous value (Redis)",
+		File: "strategies/redis/store.go", Text: "return false, errors.Join(err, s.hide(ctx, key))", Replacement: "return false, err",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestStandalone$"}},
+	},
+}
+
+// core are the guards of package cache, and the one of bigcache that stands for the same.
+var core = []Mutant{
+	{
+		Guard: "flight-boarding", What: "who comes after a load began waits for another",
+		File: "cache/flight.go", Text: "f.late = append(f.late, w)", Replacement: "f.early = append(f.early, w)",
+		By: schedule("TestStaleFill"),
+	},
+	{
+		Guard: "flight-closing", What: "who comes while a value is being stored starts another flight",
+		File: "cache/flight.go", Text: "\tc.close(f)\n",
+		By: schedule("TestStaleFill"),
+	},
+	{
+		Guard: "update-deletes", What: "an Update that cannot store deletes",
+		File: "cache/cache.go", Text: "\t\tif settled {\n", Replacement: "\t\tif settled || true {\n",
+		By: schedule("TestUpdateRacingRevoke"),
+	},
+	{
+		Guard: "hide-refused-set", What: "a refused Set or Fill removes the previous value",
+		File: "cache/service.go", Text: "if len(physical) == 0 {", Replacement: "if len(physical) >= 0 {",
+		By: schedule("TestRefusedSet"),
+	},
+	{
+		Guard: "hide-refused-set-bigcache", What: "a refused Set removes the previous value (bigcache)",
+		File: "strategies/bigcache/strategy.go", Text: "return errors.Join(err, st.remove(key))\n\t}\n\tbuffer", Replacement: "return err\n\t}\n\tbuffer",
+		By: []Search{{Folder: "strategies/bigcache", Run: "^TestConformance$"}},
+	},
+	{
+		Guard: "deadline-cancellation", What: "an operation ends at its deadline, and does not go on in the background",
+		File: "cache/service.go", Text: "return s.cause(ctx, timeout, operation(bounded))",
+		Replacement: `done := make(chan error, 1)
+	go func() { done <- operation(context.WithoutCancel(bounded)) }()
+	select {
+	case err := <-done:
+		return s.cause(ctx, timeout, err)
+	case <-bounded.Done():
+		return s.cause(ctx, timeout, bounded.Err())
+	}`,
+		By: schedule("TestLateSet"),
+	},
+	{
+		Guard: "revocation-error", What: "a revocation that failed returns an error",
+		File: "cache/service.go", Text: "if err != nil {\n\t\ts.counters.deleteErrors.Add(1)", Replacement: "if false {\n\t\ts.counters.deleteErrors.Add(1)",
+		By: schedule("TestOutage"),
+	},
+	{
+		Guard: "owed-retry", What: "a revocation that failed is tried again",
+		File: "cache/owed.go", Text: "o.items[revocation] = old.and(debt{call, until})", Replacement: "_ = old",
+		By: schedule("TestOutage"),
+	},
+	{
+		Guard: "drain-before-serve", What: "no hit is served while a revocation is pending",
+		File: "cache/owed.go", Text: "if s.owed.pending.Load() == 0 {", Replacement: "if s.owed.pending.Load() >= 0 {",
+		By: schedule("TestOutage"),
+	},
+	{
+		Guard: "breaker-bypass", What: "revocations do not ask the circuit breaker",
+		File: "cache/service.go", Text: "err = s.call(ctx, op, apply)\n\t\t}\n", Replacement: "err = s.guarded(ctx, op, apply)\n\t\t}\n",
+		By: schedule("TestOutage"),
+	},
+}
+
+// sessions are the guards of package sessioncache.
+var sessions = []Mutant{
+	{
+		Guard: "ttl-cap", What: "a session is stored no longer than until it expires",
+		File: "sessioncache/default.go", Text: "return min(d.options.TTL, session.Expires.Sub(now))", Replacement: "return d.options.TTL",
+		By: schedule("TestSessionClocks"),
+	},
+	{
+		Guard: "soft-expiry", What: "a session is served no longer than stale_after",
+		File: "sessioncache/default.go", Text: "return !session.Expired(now) && !session.Stale(now)", Replacement: "return !session.Expired(now)",
+		By: schedule("TestSessionClocks"),
+	},
+	{
+		Guard: "expired-session", What: "an expired session that the storage still has is not served",
+		File: "sessioncache/default.go", Text: "return !session.Expired(now) && !session.Stale(now)", Replacement: "return !session.Stale(now)",
+		By: schedule("TestSessionClocks"),
+	},
+	{
+		Guard: "token-mismatch", What: "a session is not cached under another token than its own",
+		File: "sessioncache/default.go", Text: "if !session.Token.IsZero() && session.Token.Reveal() != token {", Replacement: "if false {",
+		By: schedule("TestSessionClocks"),
+	},
+}

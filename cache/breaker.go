@@ -51,7 +51,8 @@ func (s *Service) guarded(ctx context.Context, op string, operation func(context
 	outcome := errEnded
 	defer func() { done(outcome) }()
 	err = s.call(ctx, op, operation)
-	if outcome = err; err != nil && ctx.Err() != nil {
+	// Neither says anything about the strategy.
+	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, ErrEntryUnavailable)) {
 		outcome = errLeft
 	}
 	return err

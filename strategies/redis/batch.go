@@ -41,7 +41,7 @@ type batch struct {
 	at       map[string]int // where in keys; nil while there is one member
 	shared   uint64         // which of keys are the entries of several members
 	members  int
-	prefix   string        // of nonces, for the script; MGET has none
+	script   []string      // arguments of the script; nil: it is an MGET
 	deadline time.Time     // the latest one of the members
 	done     chan struct{} // closed when there are replies or err; nil while there is one member
 	replies  []rueidis.RedisMessage
@@ -79,8 +79,7 @@ func (a answer) entry() (entry, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	reply := a.reply(0)
-	raw, err := reply.AsBytes()
+	raw, err := entryOf(a.reply(0))
 	if err == nil && a.batch != nil && a.at != nil && a.shared&(1<<a.at[a.wanted[0]]) != 0 {
 		raw = bytes.Clone(raw)
 	}
@@ -92,11 +91,10 @@ func (r *reads) mget(ctx context.Context, conn rueidis.Client, g *gate, wanted [
 	return r.read(ctx, conn, g, r.join(ctx, wanted), wanted)
 }
 
-// script reads an entry by the script, which judges it by nonces whose names begin with prefix. The rest is
-// as with mget.
-func (r *reads) script(ctx context.Context, conn rueidis.Client, g *gate, key, prefix string) answer {
+// script reads an entry by the script. The rest is as with mget.
+func (r *reads) script(ctx context.Context, conn rueidis.Client, g *gate, key string, args []string) answer {
 	wanted := []string{key}
-	return r.read(ctx, conn, g, r.joinScript(ctx, wanted, prefix), wanted)
+	return r.read(ctx, conn, g, r.joinScript(ctx, wanted, args), wanted)
 }
 
 // read sends what a first member has opened, and returns what the member has asked for.
@@ -128,7 +126,7 @@ func (r *reads) join(ctx context.Context, wanted []string) member {
 }
 
 // joinScript adds a read to the batch that the script is going to read the entry for, or opens one.
-func (r *reads) joinScript(ctx context.Context, wanted []string, prefix string) member {
+func (r *reads) joinScript(ctx context.Context, wanted, args []string) member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m, joined := r.scripts[wanted[0]].join(ctx, wanted); joined {
@@ -138,7 +136,7 @@ func (r *reads) joinScript(ctx context.Context, wanted []string, prefix string) 
 		r.scripts = make(map[string]*batch)
 	}
 	b := open(ctx, wanted)
-	b.prefix = prefix
+	b.script = args
 	r.scripts[wanted[0]] = b
 	return member{b, true}
 }
@@ -252,8 +250,8 @@ func (b *batch) alone(ctx context.Context, conn rueidis.Client, wanted []string)
 
 // fetch is one command. There are as many replies as keys.
 func (b *batch) fetch(ctx context.Context, conn rueidis.Client, keys []string) ([]rueidis.RedisMessage, error) {
-	if b.prefix != "" {
-		reply, err := getScript.Exec(ctx, conn, keys, []string{b.prefix}).ToMessage()
+	if b.script != nil {
+		reply, err := getScript.Exec(ctx, conn, keys, b.script).ToMessage()
 		if rueidis.IsRedisNil(err) {
 			err = nil
 		}
@@ -266,4 +264,12 @@ func (b *batch) fetch(ctx context.Context, conn rueidis.Client, keys []string) (
 		err = errShortReply
 	}
 	return replies, err
+}
+
+// entryOf returns the entry that was read, by MGET or by the script.
+func entryOf(reply rueidis.RedisMessage) (entry, error) {
+	if reply.IsInt64() {
+		return nil, errOversized
+	}
+	return reply.AsBytes()
 }

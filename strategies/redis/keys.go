@@ -25,9 +25,9 @@ type beginnings struct {
 
 // beginning is all of a key but its name, for each kind, in one lane.
 type beginning struct {
-	lane                    int
-	value, lease, tag, mark string
-	ledger, earlier         string // the pages, see invalidate.lua
+	lane                          int
+	value, body, lease, tag, mark string
+	ledger, earlier               string // the pages, see invalidate.lua
 }
 
 func newNames(lanes int) names { return names{lanes, new(atomic.Pointer[beginnings])} }
@@ -40,7 +40,7 @@ func (n names) in(namespace string) *beginnings {
 	b := &beginnings{namespace, make([]beginning, n.lanes)}
 	for lane := range b.lanes {
 		of := func(kind string) string { return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:" }
-		b.lanes[lane] = beginning{lane, of(kindValue), of(kindLease), of(kindTag), of(kindMark), of(kindLedger), of(kindEarlier)}
+		b.lanes[lane] = beginning{lane, of(kindValue), of(kindBody), of(kindLease), of(kindTag), of(kindMark), of(kindLedger), of(kindEarlier)}
 	}
 	n.latest.Store(b)
 	return b
@@ -49,6 +49,7 @@ func (n names) in(namespace string) *beginnings {
 // The kinds of keys.
 const (
 	kindValue   = "v"
+	kindBody    = "b" // of a large value
 	kindLease   = "l"
 	kindTag     = "t"
 	kindMark    = "w" // one for each lane, see mark.lua
@@ -91,6 +92,7 @@ func (n names) of(key string) place {
 }
 
 func (p place) value() string  { return p.begin.value + p.name }
+func (p place) body() string   { return p.begin.body + p.name }
 func (p place) lease() string  { return p.begin.lease + p.name }
 func (p place) ledger() string { return p.begin.ledger }
 

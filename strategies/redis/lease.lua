@@ -1,13 +1,15 @@
 -- Reads one entry, see good.lua, and where it is not there grants a lease on its key, unless somebody
 -- holds it. The ledger's place in time goes with the lease: store.lua compares it with what was
 -- invalidated since.
--- reads:            KEYS[1] the value; the nonces of its tags
--- reads and writes: KEYS[2] the lease, KEYS[3] the current page of the lane's ledger
+-- reads:            the nonces of the value's tags
+-- reads and writes: KEYS[1] the value, KEYS[2] the lease, KEYS[3] the current page of the lane's ledger
 -- ARGV:    1 prefix of tag keys, or empty: grant the lease whether or not there is an entry,
 --          2 token of the lease, 3 its lifetime in ms, 4 an epoch in case there is no ledger,
---          5 lifetime of the ledger in ms: longer than that of any lease that was granted on it
+--          5 lifetime of the ledger in ms: longer than that of any lease that was granted on it,
+--          6 how long an entry may be: a longer one is removed
 -- returns {value}, or {nil, epoch, sequence}, or {}: somebody else holds the lease
 if ARGV[1] ~= '' then
+  if redis.call('STRLEN', KEYS[1]) > tonumber(ARGV[6]) then redis.call('UNLINK', KEYS[1]) end
   local value = good(KEYS[1], ARGV[1])
   if value then return {value} end
 end

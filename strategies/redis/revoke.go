@@ -35,7 +35,7 @@ func (n names) deletions(keys []string) []revocation {
 			all = append(all, revocation{begin: k.begin})
 		}
 		all[i].guards = append(all[i].guards, k.lease())
-		all[i].read = append(all[i].read, k.value())
+		all[i].read = append(all[i].read, k.value(), k.body())
 	}
 	return all
 }
@@ -92,10 +92,11 @@ func (r revocation) apart(unlink func(keys []string) error) error {
 }
 
 // maxRevoking is how many revocations are under way at a time, and maxBatching how many batches of reads or
-// writes; others wait.
+// writes; others wait. maxDropping is how many entries are dropped at a time; others stay.
 const (
 	maxRevoking = 256
 	maxBatching = 64
+	maxDropping = 4
 )
 
 // revoke returns nil only when every lane has applied it. What failed can be repeated as a whole. It is

@@ -21,6 +21,8 @@ var (
 	invalidateLua string
 	//go:embed release.lua
 	releaseLua string
+	//go:embed drop.lua
+	dropLua string
 	//go:embed mark.lua
 	markLua string
 )
@@ -38,6 +40,7 @@ var (
 	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(always + releaseLua)
+	dropScript    = rueidis.NewLuaScript(always + dropLua)
 )
 
 // markText is sent as it is: it is needed seldom.

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -39,8 +40,14 @@ type store struct {
 	learned   *learned
 	gates     []gate  // by lane
 	reads     []reads // by lane
-	// revoking and batching have room for what is under way.
-	revoking, batching chan struct{}
+	// revoking, batching and dropping have room for what is under way.
+	revoking, batching, dropping chan struct{}
+	bodies                       *bodies
+	suspects                     suspects
+	// largest is how large a value may be, and longestEntry how long an entry, whose tags and header are what
+	// others may have stored with the same limits: nobody's is longer.
+	largest, longestEntry int64
+	longest               string // longestEntry
 }
 
 var (
@@ -85,16 +92,21 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	}
 	st := &store{
 		learned: newLearned(), revoking: make(chan struct{}, maxRevoking), batching: make(chan struct{}, maxBatching),
-		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
+		dropping: make(chan struct{}, maxDropping),
+		largest:  int64(service.MaxValueBytes) + headroom,
+		clock:    service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		prefix:    service.KeyPrefix(),
 		names:     newNames(s.options.lanes()),
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
+	st.longestEntry = st.largest + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes)
+	st.longest = strconv.FormatInt(st.longestEntry, 10)
 	lent, found, err := cache.ResolveOptional[rueidis.Client](in)
 	if err != nil {
 		return err
 	}
+	var option rueidis.ClientOption
 	if found {
 		st.client = borrow(lent, service.Logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
@@ -105,7 +117,8 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		if err != nil {
 			return err
 		}
-		st.client = newClient(s.options.clientOption(certificates), service.Logger)
+		option = s.options.clientOption(certificates)
+		st.client = newClient(option, service.Logger)
 		switch s.options.Mode {
 		case Standalone:
 			st.lost = st.doubtAll
@@ -114,6 +127,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		case Cluster: // nodes come and go, and a lost one concerns few lanes
 		}
 	}
+	st.bodies = newBodies(st, option)
 	st.reads = make([]reads, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
 	if !st.lent {
@@ -126,7 +140,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 // Destroy closes the connection.
 func (s *Strategy) Destroy(ctx context.Context) error {
 	if st := s.store.Swap(nil); st != nil {
-		return st.close(ctx)
+		return errors.Join(st.close(ctx), st.bodies.close(ctx))
 	}
 	return nil
 }

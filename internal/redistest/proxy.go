@@ -34,6 +34,8 @@ type Proxy struct {
 	requests []*Held
 	replies  []*Held
 	cuts     []cut
+
+	up, down bandwidth
 }
 
 type cut struct {

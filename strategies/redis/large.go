@@ -280,7 +280,7 @@ func (b *bodies) leave(size int64, took time.Duration, err error) {
 
 // unavailable marks what says nothing about other entries than a large one.
 func unavailable(err error) error {
-	if err == nil || isAnswer(err) {
+	if err == nil || isAnswer(err) || errors.Is(err, cache.ErrEntryUnavailable) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", cache.ErrEntryUnavailable, err)

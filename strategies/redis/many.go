@@ -91,6 +91,9 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 			return m.all()
 		}
 		err = ctx.Err()
+		for _, key := range keys {
+			st.suspects.note(key)
+		}
 	}
 	return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
 }

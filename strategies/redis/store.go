@@ -66,6 +66,13 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 
 // put stores an entry, under a lease if there is one.
 func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache.SetOptions, g granted) (stored bool, err error) {
+	if len(value) > inline {
+		defer func() {
+			if errors.Is(err, context.DeadlineExceeded) { // wherever, its body took the time
+				err = unavailable(err)
+			}
+		}()
+	}
 	st, _, err := s.open(ctx)
 	if err != nil {
 		return false, err

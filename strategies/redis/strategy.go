@@ -163,6 +163,9 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 		return nil, false, err
 	}
 	defer o.end()
+	if o.suspects.has(key) {
+		return o.get()
+	}
 	wanted := make([]string, 1, 1+len(tags))
 	wanted[0] = o.value()
 	for _, tag := range tags {

@@ -25,9 +25,9 @@ var (
 	// ErrUnavailable: the storage could not be reached, or not in time. Whether the operation was
 	// applied is unknown.
 	ErrUnavailable = errors.New("cache: storage unavailable")
-	// ErrEntryUnavailable: one entry could not be transferred in time, because it is large or others are. It says
-	// nothing about the rest of the storage, and does not open the circuit breaker.
-	ErrEntryUnavailable = errors.New("cache: the entry was not transferred in time")
+	// ErrEntryUnavailable is an ErrUnavailable that concerns one entry alone, which is large and was not transferred
+	// in time. A Strategy returns it to say so to the circuit breaker.
+	ErrEntryUnavailable = fmt.Errorf("%w: a large entry was not transferred in time", ErrUnavailable)
 	// ErrNotReplicated: a revocation was applied, but fewer replicas confirmed it in time than the
 	// configuration asks for; should the server be lost now, it may be undone.
 	ErrNotReplicated = errors.New("cache: applied, but not confirmed by enough replicas")

@@ -362,3 +362,64 @@ func TestLateLargeValue(t *testing.T) {
 		}
 	}
 }
+
+// The body of another large value comes between one's body and its entry: that one is not stored, and is a miss, as
+// if it had been stored before.
+func TestOvertakenBody(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	slow, other := startWith(t, proxy.Addr(), cache.Options{Timeout: 2 * time.Second}), start(t, server, redis.Options{})
+	opts := cache.SetOptions{TTL: time.Minute}
+	for name, overtake := range map[string]func() error{
+		"another value": func() error { return other.Set(t.Context(), "n:k", large("other"), opts) },
+		"a lost body":   func() error { _, err := server.Do(t.Context(), "DEL", "n:b:{0}:k"); return err },
+	} {
+		other.must(other.Set(t.Context(), "n:k", []byte("old"), opts))
+		held := proxy.HoldFunc(func(args []string) bool { return strings.HasPrefix(strings.ToUpper(args[0]), "EVAL") })
+		done := make(chan error, 1)
+		go func() { done <- slow.Set(t.Context(), "n:k", large("slow"), opts) }()
+		<-held.Arrived()
+		other.must(overtake())
+		held.Release()
+		other.must(<-done)
+		if got, found, err := other.Get(t.Context(), "n:k"); found || err != nil {
+			t.Errorf("%s: %d bytes, %t, %v; want a miss", name, len(got), found, err)
+		}
+		if other.direct("EXISTS", "n:v:{0}:k") != int64(0) {
+			t.Errorf("%s: an entry is left that has no body", name)
+		}
+	}
+}
+
+// More wait for large values than may be under way in a lane: others are served.
+func TestLargeValuesTakeNoPlaces(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := startWith(t, proxy.Addr(), cache.Options{Timeout: 10 * time.Second})
+	opts := cache.SetOptions{TTL: time.Minute}
+	for key, value := range map[string][]byte{"n:large": large("n"), "n:small": []byte("small")} {
+		if err := s.Set(t.Context(), key, value, opts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := proxy.HoldReply("GET")
+	ctx, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 4 * 1024 { // two connections have 1,536 places
+		all.Go(func() { _, _, _ = s.Get(ctx, "n:large") })
+	}
+	<-held.Arrived()
+	for range 100 {
+		if _, found, err := s.Get(t.Context(), "n:small"); !found || err != nil {
+			t.Errorf("a small value: %t, %v", found, err)
+			break
+		}
+	}
+	leave()
+	all.Wait()
+	held.Release()
+}

@@ -359,3 +359,25 @@ func TestBatchOfAShortReply(t *testing.T) {
 		}
 	}
 }
+
+// Reads of one entry by the script share one run of it, if they came before it was sent, and no other.
+func TestBatchOfTheScript(t *testing.T) {
+	t.Parallel()
+	var r reads
+	args := []string{"prefix", "1000"}
+	a, b, other := r.joinScript(t.Context(), []string{"a"}, args), r.joinScript(t.Context(), []string{"a"}, args), r.joinScript(t.Context(), []string{"b"}, args)
+	if !a.first || b.first || !other.first || a.batch != b.batch || a.batch == other.batch || len(a.keys) != 1 {
+		t.Errorf("first: %t, %t, of another entry %t; %q", a.first, b.first, other.first, a.keys)
+	}
+	r.seal(a.batch)
+	if late := r.joinScript(t.Context(), []string{"a"}, args); !late.first || late.batch == a.batch {
+		t.Error("a read that came after the script was sent has joined it")
+	}
+	if late := r.joinScript(t.Context(), []string{"b"}, args); late.first {
+		t.Error("a read that came before the script was sent has not joined it")
+	}
+	r.seal(a.batch) // once more: the second one of the same entry is not sealed by it
+	if b := r.joinScript(t.Context(), []string{"a"}, args); b.first {
+		t.Error("the batch that is open was sealed by another one")
+	}
+}

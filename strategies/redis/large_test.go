@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/internal/redistest"
@@ -422,4 +424,35 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	leave()
 	all.Wait()
 	held.Release()
+}
+
+// A client that the application lends carries large values as well.
+func TestLargeValueOverALentClient(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	own, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: server.Addrs(), DisableCache: true, AlwaysPipelining: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	s := on(redis.Options{})(t).(*redis.Strategy)
+	if err := s.Init(t.Context(), lending(t, own)); err != nil {
+		t.Fatal(err)
+	}
+	value := large("n")
+	until(t, func() error { return s.Set(t.Context(), "n:k", value, cache.SetOptions{TTL: time.Minute}) })
+	until(t, func() error {
+		got, found, err := s.Get(t.Context(), "n:k")
+		if err == nil && (!found || !bytes.Equal(got, value)) {
+			t.Errorf("%d bytes, %t", len(got), found)
+		}
+		return err
+	})
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := own.Do(t.Context(), own.B().Ping().Build()).Error(); err != nil {
+		t.Errorf("the application's client is closed: %v", err)
+	}
 }

@@ -18,7 +18,7 @@ const (
 	gets        = 68
 	puts        = 20
 	revokes     = 9
-	userRevokes = 2 // the rest are Clears
+	userRevokes = 2 // the rest are Clears, of one kind or of everything
 )
 
 // quiet reports whether the sessions of a user are only read in a window. Each user has a few windows of
@@ -73,18 +73,29 @@ func (c *client) step() {
 	var err error
 	switch {
 	case n < gets || n == 99 && !clears(c.window):
+		if isRow(token) && c.random.IntN(4) == 0 {
+			c.getMany(ctx)
+			return
+		}
 		err = c.get(ctx, token, &e)
 	case n < gets+puts:
 		e.Kind = Put
 		err = c.put(ctx, token, &e)
 	case n < gets+puts+revokes:
-		err = c.revoke(&e, Revoke, "Hub.Delete", token, func() error { return c.sessions.Delete(ctx, name(token)) })
+		err = c.revoke(&e, Revoke, "Hub.Delete", token, func() error { return c.delete(ctx, token) })
 	case n < gets+puts+revokes+userRevokes:
 		user := userOf(token)
-		err = c.revoke(&e, RevokeUser, "Hub.DeleteUser", user, func() error { return c.sessions.DeleteUser(ctx, userID(user)) })
+		err = c.revoke(&e, RevokeUser, "Hub.DeleteUser", user, func() error { return c.deleteUser(ctx, user) })
+	case c.random.IntN(2) == 0:
+		err = c.revoke(&e, RevokeKind, "Hub.DeleteKind", isRow(token), func() error { return c.clear(ctx, isRow(token)) })
 	default:
-		err = c.revoke(&e, Clear, "Hub.Clear", 0, func() error { return c.sessions.Clear(ctx) })
+		err = c.revoke(&e, Clear, "Hub.Clear", 0, func() error { return c.service.Clear(ctx) })
 	}
+	c.note(e, err)
+}
+
+// note records an operation that has ended.
+func (c *client) note(e Event, err error) {
 	e.Return = Now()
 	if e.Outcome != Silent {
 		e.Outcome = outcomeOf(err)
@@ -95,9 +106,12 @@ func (c *client) step() {
 	c.events = append(c.events, e)
 }
 
-// get reads a session, mostly through the cache.
+// get reads a session or a row, mostly through the cache.
 func (c *client) get(ctx context.Context, token int, e *Event) error {
 	e.Read.Token = token
+	if isRow(token) {
+		return c.getRow(ctx, token, e)
+	}
 	var session *sessioncache.CachedSession
 	var found bool
 	var err error
@@ -108,15 +122,11 @@ func (c *client) get(ctx context.Context, token int, e *Event) error {
 		}
 	} else {
 		session, found, err = c.sessions.GetOrLoad(ctx, name(token), func(ctx context.Context) (*sessioncache.CachedSession, error) {
-			var row Row
-			if err := c.database.Call("Hub.Read", token, &row); err != nil {
+			mark, err := c.load(ctx, token)
+			if err != nil {
 				return nil, err
 			}
-			c.dawdle(ctx) // what was read gets older meanwhile
-			if row.Gone {
-				return nil, cache.ErrNotFound
-			}
-			return sessionOf(Mark{token, row.Version}), nil
+			return sessionOf(mark), nil
 		})
 	}
 	if err != nil {
@@ -129,23 +139,46 @@ func (c *client) get(ctx context.Context, token int, e *Event) error {
 	return nil
 }
 
-// put creates or changes a session.
+// load reads the database.
+func (c *client) load(ctx context.Context, token int) (Mark, error) {
+	var row Row
+	if err := c.database.Call("Hub.Read", token, &row); err != nil {
+		return Mark{}, err
+	}
+	c.dawdle(ctx) // what was read gets older meanwhile
+	if row.Gone {
+		return Mark{}, cache.ErrNotFound
+	}
+	return Mark{token, row.Version}, nil
+}
+
+// put creates or changes a session or a row.
 func (c *client) put(ctx context.Context, token int, e *Event) error {
-	_, err := c.sessions.Update(ctx, name(token), func(ctx context.Context) (*sessioncache.CachedSession, error) {
+	write := func(ctx context.Context) (mark Mark, err error) {
 		c.dawdle(ctx)
-		var mark Mark
 		if err := c.database.Call("Hub.Put", token, &mark); err != nil {
-			return nil, err
+			return mark, err
 		}
 		e.Committed, e.Acked = Now(), []Mark{mark}
 		c.dawdle(ctx)
+		return mark, nil
+	}
+	if isRow(token) {
+		_, err := c.rows.Update(ctx, name(token), write)
+		return err
+	}
+	_, err := c.sessions.Update(ctx, name(token), func(ctx context.Context) (*sessioncache.CachedSession, error) {
+		mark, err := write(ctx)
+		if err != nil {
+			return nil, err
+		}
 		return sessionOf(mark), nil
 	})
 	return err
 }
 
-// revoke deletes rows, and then tells the cache.
-func (c *client) revoke(e *Event, kind Kind, method string, what int, tell func() error) error {
+// revoke has the database forget, and then tells the cache.
+func (c *client) revoke(e *Event, kind Kind, method string, what any, tell func() error) error {
 	e.Kind = kind
 	if err := c.database.Call(method, what, &e.Acked); err != nil {
 		return err

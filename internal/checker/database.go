@@ -4,11 +4,23 @@ import "sync"
 
 // The size of the world: few tokens, so that clients meet on them.
 const (
-	Tokens = 20
+	// Sessions are the tokens of sessions; those from there on are rows in a cache of data.
+	Sessions = 20
+	Tokens   = Sessions + 10
+	// Users own the sessions, and as many again as Owners the rows.
 	Users  = 5
+	Owners = 2
 )
 
-func userOf(token int) int { return token % Users }
+func isRow(token int) bool { return token >= Sessions }
+
+// userOf is who owns a session, or a row.
+func userOf(token int) int {
+	if isRow(token) {
+		return Users + token%Owners
+	}
+	return token % Users
+}
 
 // Commit is one version of a token.
 type Commit struct {

@@ -11,16 +11,17 @@ type Kind uint8
 
 // The operations.
 const (
-	Get        Kind = iota // GetOrLoad or Get
+	Get        Kind = iota // GetOrLoad, Get, or one key of GetMany
 	Put                    // Update: creates a session, or changes it
-	Revoke                 // Delete, after the database forgot the session
-	RevokeUser             // DeleteUser, likewise for all sessions of a user
-	Clear                  // Clear, likewise for all sessions
+	Revoke                 // Delete, after the database forgot the session or row
+	RevokeUser             // DeleteUser, or InvalidateTags, likewise for all that a user owns
+	RevokeKind             // Clear of the session cache, or InvalidateTags of the tag that all rows have
+	Clear                  // Clear of the Service, likewise for everything
 )
 
 // String implements fmt.Stringer.
 func (k Kind) String() string {
-	return [...]string{"get", "put", "revoke", "revoke-user", "clear"}[k]
+	return [...]string{"get", "put", "revoke", "revoke-user", "revoke-kind", "clear"}[k]
 }
 
 // revokes reports whether the operation takes sessions away.

@@ -7,6 +7,8 @@ import (
 	"net/rpc"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/cache"
 )
 
 // Order is what a node is told to do.
@@ -22,8 +24,8 @@ type Order struct {
 type Batch struct {
 	Node, Window int
 	Events       []Event
-	// Hits are those of the cache.Service so far.
-	Hits uint64
+	// Stats are those of the cache.Service so far.
+	Stats cache.Stats
 	// Errors counts what operations returned, by text.
 	Errors map[string]int
 }
@@ -129,7 +131,13 @@ func (h *hubMethods) DeleteUser(user int, marks *[]Mark) error {
 	return nil
 }
 
-// Clear deletes all rows.
+// DeleteKind deletes all sessions, or all rows.
+func (h *hubMethods) DeleteKind(rows bool, marks *[]Mark) error {
+	*marks = h.hub.database.Delete(func(token int) bool { return isRow(token) == rows })
+	return nil
+}
+
+// Clear deletes everything.
 func (h *hubMethods) Clear(_ int, marks *[]Mark) error {
 	*marks = h.hub.database.Delete(func(int) bool { return true })
 	return nil

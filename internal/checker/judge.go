@@ -77,14 +77,17 @@ func (j *Judge) Judge(w Window) {
 }
 
 // staleness measures G2: whatever fails, a session is served no longer than stale_after after the read
-// that produced it began. The read of a version began before the next one was committed. A clock that
+// that produced it began, and a row no longer than its TTL and StaleFor. The read of a version began before the next one was committed. A clock that
 // was set wrong adds as much as it was wrong.
 func (j *Judge) staleness(h *history) {
-	bound := j.staleAfter + time.Duration(h.Skew) + grain
 	for _, get := range h.readings() {
 		token, version := get.Read.Token, get.Read.Version
 		if get.Gone || get.Foreign != "" || version >= h.committed(token, get.Call) {
 			continue
+		}
+		bound := j.staleAfter + time.Duration(h.Skew) + grain
+		if isRow(token) {
+			bound += rowsServed - j.staleAfter
 		}
 		late := time.Duration(get.Call - h.commits[token][version+1].At)
 		kind, _ := j.faults.at(get.Call, int64(j.staleAfter))

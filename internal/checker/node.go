@@ -86,7 +86,7 @@ func (n *node) window(number int, stop <-chan struct{}) {
 		working.Go(func() { c.work(stop, n.Quota) })
 	}
 	working.Wait()
-	batch := Batch{Node: n.Node, Window: number, Hits: n.service.Stats().Hits, Errors: make(map[string]int)}
+	batch := Batch{Node: n.Node, Window: number, Stats: n.service.Stats(), Errors: make(map[string]int)}
 	for _, c := range clients {
 		batch.Events = append(batch.Events, c.events...)
 		for text := range maps.Keys(c.errors) {

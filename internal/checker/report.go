@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fxcache/fxcache/cache"
 )
 
 // Below these a run shows nothing, and is void.
@@ -21,7 +23,9 @@ type Report struct {
 	Windows    int
 	Operations int
 	Gets       int
-	Hits       uint64
+	// Hits are those of the cache, among them Stale ones; Negative are reads that found that there is
+	// nothing, Refreshes loads in the background.
+	Hits, Stale, Negative, Refreshes uint64
 	// Revocations are those that returned nil, of sessions, users and everything; Pending and Failed the
 	// other ones. InFaults are how many of all three began while something was broken.
 	Revocations, Pending, Failed, InFaults int
@@ -33,15 +37,15 @@ type Report struct {
 	// Until is how many operations had begun when the first violation was seen.
 	Until int
 
-	hits map[int]uint64 // by node
+	stats map[int]cache.Stats // by node
 }
 
 func newReport(strategy string) *Report {
-	return &Report{Strategy: strategy, Errors: make(map[string]int), hits: make(map[int]uint64)}
+	return &Report{Strategy: strategy, Errors: make(map[string]int), stats: make(map[int]cache.Stats)}
 }
 
 func (r *Report) batch(b Batch) {
-	r.hits[b.Node] = b.Hits
+	r.stats[b.Node] = b.Stats
 	for text, n := range b.Errors {
 		r.Errors[text] += n
 	}
@@ -74,8 +78,11 @@ func (r *Report) count(w Window, faults *FaultLog) {
 
 func (r *Report) finish(run *Run, took time.Duration) {
 	r.Duration = took
-	for _, hits := range r.hits {
-		r.Hits += hits
+	for _, stats := range r.stats {
+		r.Hits += stats.Hits
+		r.Stale += stats.StaleHits
+		r.Negative += stats.NegativeHits
+		r.Refreshes += stats.Refreshes
 	}
 	r.Faults = run.Log.counts()
 	j := run.judge
@@ -100,8 +107,13 @@ func (r *Report) Void() string {
 	if r.InFaults < minRevoked {
 		reasons = append(reasons, fmt.Sprintf("%d revocations while something was broken, fewer than %d", r.InFaults, minRevoked))
 	}
-	if r.Hits == 0 && r.Strategy != "noop" {
-		reasons = append(reasons, "no hit")
+	for _, met := range []struct {
+		name string
+		n    uint64
+	}{{"hit", r.Hits}, {"stale hit", r.Stale}, {"negative hit", r.Negative}, {"refresh", r.Refreshes}} {
+		if met.n == 0 && r.Strategy != "noop" {
+			reasons = append(reasons, "no "+met.name)
+		}
 	}
 	return strings.Join(reasons, "; ")
 }
@@ -119,7 +131,7 @@ func (r *Report) String() string {
 		{"verdict", verdict},
 		{"duration", r.Duration.Round(time.Second).String()},
 		{"operations", fmt.Sprintf("%d, %.0f/s, in %d windows", r.Operations, r.Rate(), r.Windows)},
-		{"gets", fmt.Sprintf("%d, %d hits of the cache", r.Gets, r.Hits)},
+		{"gets", fmt.Sprintf("%d, %d hits of the cache, %d of them stale; %d negative hits, %d refreshes", r.Gets, r.Hits, r.Stale, r.Negative, r.Refreshes)},
 		{"revocations", fmt.Sprintf("%d applied, %d pending, %d failed", r.Revocations, r.Pending, r.Failed)},
 		{"revocations while broken", fmt.Sprint(r.InFaults)},
 		{"faults", inline(r.Faults)},

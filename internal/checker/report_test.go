@@ -10,7 +10,7 @@ import (
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	good := checker.Report{Strategy: "redis", Duration: time.Second, Operations: 500, Gets: 300, Hits: 1, InFaults: 100}
+	good := checker.Report{Strategy: "redis", Duration: time.Second, Operations: 500, Gets: 300, Hits: 1, Stale: 1, Negative: 1, Refreshes: 1, InFaults: 100}
 	with := func(change func(*checker.Report)) checker.Report {
 		changed := good
 		change(&changed)
@@ -27,7 +27,10 @@ func TestReport(t *testing.T) {
 		{"too slow", with(func(r *checker.Report) { r.Operations = 499 }), "499 operations/s", false, "void: 499 operations/s"},
 		{"too few revocations", with(func(r *checker.Report) { r.InFaults = 99 }), "99 revocations", false, "void: 99 revocations"},
 		{"no hit", with(func(r *checker.Report) { r.Hits = 0 }), "no hit", false, "void: no hit"},
-		{"noop never hits", with(func(r *checker.Report) { r.Strategy, r.Hits = "noop", 0 }), "", false, "holds"},
+		{"no stale hit", with(func(r *checker.Report) { r.Stale = 0 }), "no stale hit", false, "void: no stale hit"},
+		{"no negative hit", with(func(r *checker.Report) { r.Negative = 0 }), "no negative hit", false, "void: no negative hit"},
+		{"no refresh", with(func(r *checker.Report) { r.Refreshes = 0 }), "no refresh", false, "void: no refresh"},
+		{"noop never hits", with(func(r *checker.Report) { r.Strategy, r.Hits, r.Stale = "noop", 0, 0 }), "", false, "holds"},
 		{"an unknown window", with(func(r *checker.Report) { r.Unknown = 1 }), "", true, "VIOLATED"},
 		{"a disagreement", with(func(r *checker.Report) { r.Disagreed = 1 }), "", true, "VIOLATED"},
 		{"a stale read in a slow run", with(func(r *checker.Report) {

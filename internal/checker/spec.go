@@ -44,6 +44,7 @@ type Spec struct {
 type cached struct {
 	service  *cache.Service
 	sessions sessioncache.Sessions
+	rows     *cache.Cache[Mark]
 }
 
 func (s Spec) strategy() (cache.Strategy, error) {
@@ -89,5 +90,9 @@ func (s Spec) open(ctx context.Context, clock cache.Clock) (*cached, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cached{service, sessions}, sessions.Init(ctx, container)
+	rows, err := cache.New(service, "rows", rowPolicy)
+	if err != nil {
+		return nil, err
+	}
+	return &cached{service, sessions, rows}, sessions.Init(ctx, container)
 }

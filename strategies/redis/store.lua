@@ -18,8 +18,8 @@ if ARGV[1] ~= '' then
   local page, since, pages = redis.call('HMGET', KEYS[3], 'e', 'f'), tonumber(ARGV[3]), 1
   if page[1] ~= ARGV[2] then return 0 end
   if since < tonumber(page[2]) then -- the page was turned since
-    local earlier = redis.call('HMGET', KEYS[4], 'e', 's', 'f')
-    if earlier[1] ~= ARGV[2] or earlier[2] ~= page[2] or since < tonumber(earlier[3]) then return 0 end
+    local earlier = redis.call('HMGET', KEYS[4], 'e', 'f')
+    if earlier[1] ~= ARGV[2] or since < tonumber(earlier[2]) then return 0 end
     pages = 2
   end
   for i = 0, count - 1 do

@@ -32,8 +32,8 @@ const environmentPrefix = "FXCACHE_"
 
 // cacheSection is the section `cache`, but for the parts that belong to strategies.
 type cacheSection struct {
-	Strategy      string `koanf:"strategy"`
-	Codec         string `koanf:"codec"`
+	Strategy      string `koanf:"strategy,public"`
+	Codec         string `koanf:"codec,public"`
 	cache.Options `koanf:",squash"`
 
 	known []string
@@ -50,7 +50,7 @@ func (s cacheSection) Validate() error {
 
 // sessionSection is the section `session_cache`, likewise.
 type sessionSection struct {
-	Strategy             string `koanf:"strategy"`
+	Strategy             string `koanf:"strategy,public"`
 	sessioncache.Options `koanf:",squash"`
 
 	known []string
@@ -65,8 +65,7 @@ func checkSelected(name string, known []string) error {
 	if slices.Contains(known, name) {
 		return nil
 	}
-	return &cache.OptionError{Name: "strategy", Reason: fmt.Sprintf("there is no strategy %q; choose one of %s",
-		name, strings.Join(known, ", "))}
+	return &cache.OptionError{Name: "strategy", Reason: "there is no such strategy; choose one of " + strings.Join(known, ", ")}
 }
 
 // build reads the configuration and makes the selected strategies. It collects all errors.
@@ -139,7 +138,12 @@ func (r *runtime) buildCache(in runtimeIn) error {
 		return err
 	}
 	for _, wrap := range in.Wrappers {
-		strategy = wrap(strategy)
+		if err := run("Wrap", wrap, func() { strategy = wrap(strategy) }); err != nil {
+			return err
+		}
+		if isNothing(strategy) {
+			return errors.New("fxcache.Wrap: the function returned no strategy")
+		}
 	}
 	options := section.Options
 	options.StrategyName = section.Strategy
@@ -153,7 +157,9 @@ func (r *runtime) buildCache(in runtimeIn) error {
 		options.MeterProvider = in.MeterProvider
 	}
 	for _, change := range in.CacheOptions {
-		change(&options)
+		if err := run("CacheOptions", change, func() { change(&options) }); err != nil {
+			return err
+		}
 	}
 	r.strategy = section.Strategy
 	r.service, err = cache.NewService(strategy, options)
@@ -178,7 +184,9 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 			break
 		}
 		for _, change := range in.SessionOptions {
-			change(&section.Options)
+			if err := run("SessionOptions", change, func() { change(&section.Options) }); err != nil {
+				return err
+			}
 		}
 		r.sessions, err = sessioncache.New(section.Options)
 	case noopSessions:
@@ -205,10 +213,26 @@ func newStrategy[S any](path, name string, build func() (S, error)) (strategy S,
 	switch {
 	case err != nil && !errors.As(err, &known):
 		err = fmt.Errorf("%s.%s: %w", path, name, err)
-	case err == nil && any(strategy) == nil:
+	case err == nil && isNothing(strategy):
 		err = fmt.Errorf("%s.%s: the factory returned no strategy", path, name)
 	}
 	return strategy, err
+}
+
+// run makes a call of function, which an option of that name was given.
+func run(option string, function any, call func()) (err error) {
+	if isNothing(function) {
+		return fmt.Errorf("fxcache.%s: the function is nil", option)
+	}
+	defer recovered("fxcache."+option+": the function", &err)
+	call()
+	return nil
+}
+
+// isNothing reports whether v is nil, or an interface that holds a nil pointer or function.
+func isNothing(v any) bool {
+	value := reflect.ValueOf(v)
+	return !value.IsValid() || (value.Kind() == reflect.Pointer || value.Kind() == reflect.Func) && value.IsNil()
 }
 
 // validName is what the name of a strategy must look like, in order to be a section as well.

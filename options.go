@@ -68,6 +68,10 @@ func SessionOptions(change func(*sessioncache.Options)) fx.Option {
 // its database for Renew. constructor is any fx constructor of a func(*sessioncache.Options); what it
 // takes must not depend on the cache.
 func SessionOptionsFrom(constructor any) fx.Option {
+	change := reflect.TypeFor[func(*sessioncache.Options)]()
+	if t := reflect.TypeOf(constructor); t == nil || t.Kind() == reflect.Func && (t.NumOut() == 0 || t.Out(0) != change) {
+		return fx.Error(fmt.Errorf("fxcache.SessionOptionsFrom: needs a constructor of a %v, not a %v", change, t))
+	}
 	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"fxcache.session_options"`)))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	goruntime "runtime"
 
 	"go.uber.org/dig"
 	"go.uber.org/fx"
@@ -123,9 +124,13 @@ func (r *runtime) container() (*dig.Container, error) {
 	return container, err
 }
 
-// recovered turns a panic of foreign code into an error. Deferred.
+// recovered turns a panic of foreign code into an error. Deferred. What the code panicked with may be
+// anything, a password included; what Go itself panics with is shown.
 func recovered(what string, err *error) {
-	if value := recover(); value != nil {
-		*err = fmt.Errorf("%s panicked: %v", what, value)
+	value := recover()
+	if failure, ok := value.(goruntime.Error); ok {
+		*err = fmt.Errorf("%s panicked: %w", what, failure)
+	} else if value != nil {
+		*err = fmt.Errorf("%s panicked with a %T", what, value)
 	}
 }

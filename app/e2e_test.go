@@ -133,7 +133,7 @@ func TestRefusedStarts(t *testing.T) {
 			"  cache.bigcache.max_size (" + bad + "): must be at least 2MiB",
 			"  cache.strateg (" + bad + `): unknown key; did you mean "strategy"?`,
 			"  cache.timeout (" + bad + "): has no unit",
-			"  session_cache.strategy (" + bad + `): there is no strategy "nope"; choose one of default, noop`,
+			"  session_cache.strategy (" + bad + `): there is no such strategy; choose one of default, noop`,
 		}},
 		{"no configuration", []string{"-config", bad + ".yaml"}, exitUsage, []string{
 			"invalid configuration: 1 problem:",

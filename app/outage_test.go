@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxcache/fxcache/app/internal/shop"
 	"github.com/fxcache/fxcache/fxtest"
 )
 
@@ -28,7 +29,7 @@ func TestShopWorksWithoutCache(t *testing.T) {
 	bob.get(t, o.url+"/me").from(t, "database").has(t, "identifier", `"bob@example.com"`)
 	bob.get(t, o.url+"/me").from(t, "database")
 	bob.get(t, o.url+"/products/1").is(t, http.StatusOK).has(t, "name", `"Lamp"`)
-	program(t, "wrong").get(t, o.url+"/me").is(t, http.StatusUnauthorized)
+	program(t, shop.NewToken()).get(t, o.url+"/me").is(t, http.StatusUnauthorized)
 	if errors, ok := bob.get(t, o.url+"/stats").is(t, http.StatusOK).json["errors"].(float64); !ok || errors < 4 {
 		t.Errorf("/stats counts %v errors", errors)
 	}

@@ -31,7 +31,7 @@ type opened struct {
 }
 
 // open starts the application as it is, on a cache that the test watches and breaks.
-func open(t *testing.T) *opened {
+func open(t *testing.T, more ...fx.Option) *opened {
 	t.Helper()
 	o := &opened{directory: t.TempDir()}
 	logger := slog.New(slog.NewTextHandler(&o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -39,6 +39,7 @@ func open(t *testing.T) *opened {
 	o.App = fxtest.New(t,
 		wiring(options{address: "127.0.0.1:0", database: filepath.Join(o.directory, "shop.db")}, logger),
 		fx.Populate(&server, &o.db, &o.store, &o.api),
+		fx.Options(more...),
 	)
 	o.url = server.URL()
 	return o

@@ -55,6 +55,7 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 // database prolongs a session.
 func sessionOptions(store *shop.Store) func(*sessioncache.Options) {
 	return func(o *sessioncache.Options) {
+		o.ValidToken = shop.IsToken
 		o.Tags = shop.SessionTags
 		o.Duration = shop.SessionDuration
 		o.Renew = func(ctx context.Context, session *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {

@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"time"
 	"unsafe"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Cache is the Cache of the seed (createCache): a typed, read-through view on a [Service]. Values of
@@ -19,6 +22,7 @@ import (
 // Every caller gets a value of its own: changing it changes nobody else's.
 type Cache[T any] struct {
 	service *Service
+	name    string
 	policy  Policy[T]
 	prefix  string // physical: namespace and name
 	tags    []string
@@ -27,6 +31,8 @@ type Cache[T any] struct {
 	// refreshing are the keys for which no refresh may be started now.
 	refreshing keySet
 	random     func() float64 // in [0, 1)
+	// hungWarning is of this cache alone, because the warning names it.
+	hungWarning throttle
 }
 
 // New returns the cache of that name. An unusable policy is an [OptionError].
@@ -44,6 +50,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}
 	return &Cache[T]{
 		service: service,
+		name:    name,
 		policy:  policy,
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
@@ -52,13 +59,19 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}, nil
 }
 
+// Format implements fmt.Formatter: no verb and no flag prints the keys that are within.
+func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
+
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
 // entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with
-// Policy.StaleFor.
+// Policy.StaleFor; so is one that the caller is loading or writing, and each one with [ReadThrough].
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
 		return value, false, c.service.fail("get", err)
+	}
+	if c.service.unreadable(ctx, physical) {
+		return value, false, nil
 	}
 	value, e, found, err := c.get(ctx, physical)
 	if err != nil || !found || !c.counted(e) {
@@ -76,6 +89,10 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
 // caller as a [PanicError].
 //
+// load must use the context that it gets: a load that reaches its own key is ErrRecursiveLoad then, and
+// one that waits for another's load waits for no longer than lock_wait and then runs its own. Within a write
+// of the key, and with [ReadThrough], load runs at once, for this caller alone, and nothing is stored.
+//
 // What load read before an invalidation is never stored after it, and never handed to a caller who
 // came after it. When the strategy fails, load runs and its value is returned, not stored.
 func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
@@ -86,6 +103,16 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	}
 	if err := c.service.ready(); err != nil {
 		return zero, c.service.fail("load", err)
+	}
+	within := chain.From(ctx)
+	if within != nil {
+		switch within.To(entryID{c.service, physical}) {
+		case chain.Loading:
+			return zero, c.service.fail("load", ErrRecursiveLoad)
+		case chain.Writing:
+			return c.alone(ctx, chain.Load, physical, load)
+		case chain.Apart:
+		}
 	}
 	value, e, found, err := c.get(ctx, physical)
 	switch {
@@ -117,12 +144,13 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 		case reload:
 		}
 	}
-	return c.join(ctx, physical, load, err != nil)
+	return c.join(ctx, within, physical, load, err != nil)
 }
 
 // Update stores what write returns, which must have written it to the database and committed. It is
 // the twin of GetOrLoad for changes: an invalidation between the write and the storing wins. A nil
-// error means that no later Get returns what was stored before.
+// error means that no later Get returns what was stored before. write may read the key through the cache: it
+// gets what the loader returns.
 //
 // An error of write comes back as it is, and the entry is deleted, because the write may have been
 // done all the same, unless it wraps ErrUnchanged; where that fails as well, both errors are joined. An error beside the value of
@@ -135,7 +163,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err := c.service.ready(); err != nil {
 		return value, c.service.fail("update", err)
 	}
-	lease, _ := c.lease(ctx, physical) // without one, the entry is deleted
+	var lease *Lease // without one, the entry is deleted
+	if !ReadsThrough(ctx) {
+		lease, _ = c.lease(ctx, physical)
+	}
 	settled := false
 	defer func() {
 		if settled {
@@ -146,7 +177,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
-	value, err = protect(outsideScope(ctx), write)
+	value, err = c.run(outsideScope(ctx), chain.Write, physical, write)
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
 			c.release(context.WithoutCancel(ctx), lease)

@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"time"
 )
@@ -37,6 +38,10 @@ var (
 	// ErrUnchanged is what the write of an Update wraps its error with when it has changed nothing that
 	// makes the entry wrong: the entry then stays.
 	ErrUnchanged = errors.New("cache: nothing has changed")
+	// ErrRecursiveLoad: a loader asked for what it loads itself, directly or by way of other loaders, whose
+	// contexts tell. It may go on without; if it returns the error, that is how its load ends. [Memo],
+	// [Refreshing] and the session cache return it too.
+	ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")
@@ -86,13 +91,23 @@ func (e *PendingError) Error() string {
 func (e *PendingError) Unwrap() []error { return []error{ErrRevocationPending, e.Err} }
 
 // codecError is an error of a codec, of which only the type is said: its text may quote the value.
-type codecError struct{ reason, cause error }
+type codecError struct {
+	reason error
+	cause  func() error // and not the error, which fmt would find in here for some verbs
+}
+
+func newCodecError(reason, cause error) error {
+	return &codecError{reason, func() error { return cause }}
+}
 
 // Error implements error.
-func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause) }
+func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause()) }
+
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the cause.
+func (e *codecError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // Unwrap returns both causes, for errors.Is and errors.As.
-func (e *codecError) Unwrap() []error { return []error{e.reason, e.cause} }
+func (e *codecError) Unwrap() []error { return []error{e.reason, e.cause()} }
 
 // PanicError is what came of a panic in code that is not this package's: a loader, which then reaches
 // every caller that waits for it, a codec, a function of a Policy, a strategy.
@@ -115,6 +130,15 @@ func (e *PanicError) Error() string {
 	}
 	return fmt.Sprintf("cache: a callback or strategy panicked with a %T", e.Value)
 }
+
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the value or the stack.
+func (e *PanicError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// MarshalText implements encoding.TextMarshaler, and so JSON's: it is the message.
+func (e *PanicError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
+// MarshalBinary implements encoding.BinaryMarshaler, and so gob's, likewise.
+func (e *PanicError) MarshalBinary() ([]byte, error) { return e.MarshalText() }
 
 // Unwrap returns the panic's value where that is an error.
 func (e *PanicError) Unwrap() error {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // A flight loads one key for all who wait for it. Its rule makes single-flight safe beside
@@ -13,8 +16,9 @@ import (
 // after it came, because nothing was invalidated until then. Anybody else is carried over to a next
 // flight. So nobody who comes after an invalidation sees what was read before it.
 type flight[T any] struct {
-	key  string
-	load func(context.Context) (T, error) // of the first caller
+	key string
+	// owner is the caller whose loader runs, in a context with the values of its own.
+	owner *waiter[T]
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
@@ -32,6 +36,8 @@ type waiter[T any] struct {
 	ctx    context.Context
 	load   func(context.Context) (T, error)
 	result chan result[T] // buffered: delivering never blocks
+	// nested: it came within another load or write, and there was a flight to wait for.
+	nested bool
 
 	// Guarded by flights.mu.
 	flight *flight[T]
@@ -45,8 +51,8 @@ type result[T any] struct {
 	err    error
 }
 
-// errLoadAlone goes to those who cannot be given a copy, because the value does not encode.
-var errLoadAlone = errors.New("cache: load alone")
+// errLoadAfterWait goes to those who cannot be given a copy, because the value does not encode.
+var errLoadAfterWait = errors.New("cache: load alone")
 
 // flights are those of one Cache.
 type flights[T any] struct {
@@ -54,15 +60,17 @@ type flights[T any] struct {
 	byKey map[string]*flight[T]
 }
 
-// join waits for the flight of a physical key, and starts one where there is none.
-func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
+// join waits for the flight of a physical key, and starts one where there is none. A caller within another
+// load or write waits for no longer than lock_wait for the load of somebody else, which may be waiting
+// for this caller, and then runs its own.
+func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
 	w := &waiter[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
 	c.flights.mu.Lock()
 	f, running := c.flights.byKey[physical]
 	if running = running && f.life.Err() == nil; running { // not one that Stop left behind
 		f.late = append(f.late, w)
 		f.waiting++
-		w.flight = f
+		w.flight, w.nested = f, within != nil
 	} else {
 		c.depart(physical, unleased, []*waiter[T]{w})
 	}
@@ -70,30 +78,43 @@ func (c *Cache[T]) join(ctx context.Context, physical string, load func(context.
 	if running {
 		c.service.counters.sharedLoads.Add(1)
 	}
-	select {
-	case r := <-w.result:
-		switch {
-		case r.err == errLoadAlone: //nolint:errorlint // never wrapped
-			return protect(ctx, load)
-		case r.sealed != nil:
-			if value, _, err := c.decode(r.sealed); err == nil {
-				return value, nil
+	if !running {
+		within = nil // its own load runs
+	}
+	over, stop := patience(within, c.service.options.LockWait)
+	defer stop()
+	for {
+		select {
+		case r := <-w.result:
+			switch {
+			case r.err == errLoadAfterWait: //nolint:errorlint // never wrapped
+				return c.alone(ctx, chain.Load, physical, load)
+			case r.sealed != nil:
+				if value, _, err := c.decode(r.sealed); err == nil {
+					return value, nil
+				}
+				return c.alone(ctx, chain.Load, physical, load) // it does not survive its own codec
+			default:
+				return r.value, r.err
 			}
-			return protect(ctx, load) // it does not survive its own codec
-		default:
-			return r.value, r.err
+		case <-over:
+			if c.giveUp(w) {
+				c.service.counters.leaseTimeouts.Add(1)
+				return c.alone(ctx, chain.LoadAfterWait, physical, load)
+			}
+			over = nil // its own load runs
+		case <-ctx.Done():
+			c.leave(w)
+			var zero T
+			return zero, c.service.fail("load", ctx.Err())
 		}
-	case <-ctx.Done():
-		c.leave(w)
-		var zero T
-		return zero, c.service.fail("load", ctx.Err())
 	}
 }
 
 // depart starts a flight for waiters, of whom at least one is there. Callers hold flights.mu.
 func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) {
 	first := waiters[0]
-	f := &flight[T]{key: physical, load: first.load, unleased: unleased, early: waiters, waiting: len(waiters)}
+	f := &flight[T]{key: physical, owner: first, unleased: unleased, early: waiters, waiting: len(waiters)}
 	for _, w := range waiters {
 		w.flight = f
 	}
@@ -116,6 +137,23 @@ func (c *Cache[T]) depart(physical string, unleased bool, waiters []*waiter[T]) 
 func (c *Cache[T]) leave(w *waiter[T]) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
+	c.takeOut(w)
+}
+
+// giveUp is leave for a caller who has waited long enough for the load of somebody else. It reports false
+// where the load is the caller's own.
+func (c *Cache[T]) giveUp(w *waiter[T]) bool {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	if w.flight.owner == w {
+		return false
+	}
+	c.takeOut(w)
+	return true
+}
+
+// takeOut is leave for callers that hold flights.mu.
+func (c *Cache[T]) takeOut(w *waiter[T]) {
 	w.gone = true
 	f := w.flight
 	if f.waiting--; f.waiting > 0 || f.cancel == nil {
@@ -161,6 +199,7 @@ func present[T any](waiters []*waiter[T]) []*waiter[T] {
 func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
 	var value T
 	var how outcome
+	defer c.watch()()
 	err := error(&PanicError{}) // stands where the loader ends the goroutine
 	defer func() { c.land(f, value, how, err) }()
 	value, how, err = c.produce(ctx, f)
@@ -171,8 +210,12 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
 	c.flights.mu.Lock()
 	c.forget(f)
 	arrived, late := present(f.early), present(f.late)
-	if how == stored {
+	switch {
+	case how == stored:
 		arrived, late = append(arrived, late...), nil
+	case errors.Is(err, ErrRecursiveLoad): // what the owner is within is nothing to the others
+		late = slices.DeleteFunc(append(arrived, late...), func(w *waiter[T]) bool { return w == f.owner })
+		arrived = present([]*waiter[T]{f.owner})
 	}
 	if len(late) > 0 {
 		c.depart(f.key, f.unleased, late)
@@ -184,12 +227,12 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
 		// Before anybody has the value, and may change it.
 		var encodeErr error
 		if sealed, encodeErr = c.service.encode(c.shape, value, stamp{}); encodeErr != nil {
-			err = errLoadAlone
+			err = errLoadAfterWait
 		}
 	}
 	for i, w := range arrived {
 		switch {
-		case i == 0 && (err == nil || err == errLoadAlone): //nolint:errorlint // never wrapped
+		case i == 0 && (err == nil || err == errLoadAfterWait): //nolint:errorlint // never wrapped
 			w.result <- result[T]{value: value}
 		case err != nil:
 			w.result <- result[T]{err: err}
@@ -229,7 +272,11 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 	c.service.counters.loads.Add(1)
 	loading = true
 	began := time.Now()
-	value, err = protect(ctx, f.load)
+	kind := chain.Load
+	if f.owner.nested {
+		kind = chain.LoadAfterWait
+	}
+	value, err = c.run(ctx, kind, f.key, f.owner.load)
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
 	if lease != nil && (err == nil || absent && c.policy.NegativeTTL > 0) {

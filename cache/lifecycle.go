@@ -67,7 +67,7 @@ func (s *Service) ProvideTo(container *dig.Container) error {
 // init returns the application's Outbox, if it has one.
 func (s *Service) init(ctx context.Context, in Injector) (outbox Outbox, err error) {
 	defer asPanicError(&err)
-	if in == nil {
+	if isNothing(in) {
 		container := dig.New()
 		if err := s.ProvideTo(container); err != nil {
 			return nil, err

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Batcher is an optional part of a Strategy: many entries in one round trip for each node of the storage.
@@ -39,7 +42,7 @@ type Item struct {
 // return; errors.Is finds the causes. Its text does not hold the keys.
 type BatchError struct {
 	// Failed has the error of each key that failed.
-	Failed map[string]error `json:"-"`
+	Failed map[string]error `json:"-" yaml:"-"`
 	// Of is how many keys there were.
 	Of int
 }
@@ -52,8 +55,8 @@ func (e *BatchError) Error() string {
 	return fmt.Sprintf("0 of %d keys failed", e.Of)
 }
 
-// GoString keeps the keys out of %#v.
-func (e *BatchError) GoString() string { return fmt.Sprintf("&cache.BatchError{%q}", e.Error()) }
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the keys.
+func (e *BatchError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // Unwrap returns the causes, for errors.Is and errors.As.
 func (e *BatchError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
@@ -88,6 +91,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	}
 	values := make(map[string]T, len(keys))
 	b := batch{service: c.service, op: "get"}
+	within := chain.From(ctx)
 	names, physical := make([]string, 0, len(keys)), make([]string, 0, len(keys))
 	asked := make(map[string]struct{}, len(keys))
 	for _, key := range keys {
@@ -98,6 +102,9 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		name, err := c.key(key)
 		if err != nil {
 			b.fail(key, err)
+			continue
+		}
+		if within != nil && c.service.unreadable(ctx, name) {
 			continue
 		}
 		names, physical = append(names, key), append(physical, name)
@@ -130,6 +137,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	}
 	b := batch{service: s, op: "set", of: len(values)}
 	items, names := make([]Item, 0, len(values)), make([]string, 0, len(values))
+	through := ReadsThrough(ctx)
 	var refused, hidden []string // keys, and where they are
 	for key, value := range values {
 		physical, err := c.key(key)
@@ -138,7 +146,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			continue
 		}
 		sealed, opts, store, err := c.seal(value, 0)
-		if err != nil || !store {
+		if err != nil || !store || through {
 			if err != nil {
 				b.fail(key, err)
 			}

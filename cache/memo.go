@@ -2,8 +2,9 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"sync"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // memos is a bounded table of what was computed once, by typed key. It is the part that the request
@@ -30,32 +31,42 @@ type memo[T any] struct {
 	left bool
 }
 
-// computing is the key of a context in which the memo's value is being computed.
-type computing struct{ memo any }
-
-var errOwnMemo = errors.New("cache: a memoised function waits for its own result")
+// memoID is what the links of a chain tell of a memo. memos is nil outside a request scope.
+type memoID struct {
+	memos *memos
+	key   any // memoKey[T, K]
+}
 
 // memoize returns the value of key, or what load returns, which runs on the goroutine of the caller
-// that came first.
+// that came first. Who is within another load or write waits for no longer than nestedWait for that.
 func memoize[T any, K comparable](ctx context.Context, m *memos, key K, load func(context.Context) (T, error)) (T, error) {
 	var zero T
+	within := chain.From(ctx)
+	if within != nil && within.To(memoID{m, memoKey[T, K]{key}}) == chain.Loading {
+		return zero, ErrRecursiveLoad
+	}
+	if m == nil {
+		return run(ctx, chain.Load, m, memoKey[T, K]{key}, load)
+	}
 	for {
 		e, mine := take[T](m, memoKey[T, K]{key})
 		switch {
 		case e == nil:
-			return protect(ctx, load)
+			return run(ctx, chain.Load, m, memoKey[T, K]{key}, load)
 		case mine:
 			return compute(ctx, m, memoKey[T, K]{key}, e, load)
 		}
 		select {
 		case <-e.done: // also where ctx has ended: the value is there
 		default:
-			if ctx.Value(computing{e}) != nil {
-				return zero, errOwnMemo
-			}
+			over, stop := patience(within, nestedWait)
 			select {
 			case <-e.done:
+				stop()
+			case <-over:
+				return run(ctx, chain.LoadAfterWait, m, memoKey[T, K]{key}, load)
 			case <-ctx.Done():
+				stop()
 				return zero, ctx.Err()
 			}
 		}
@@ -101,6 +112,13 @@ func compute[T any](ctx context.Context, m *memos, key any, e *memo[T], load fun
 		}
 		close(e.done)
 	}()
-	e.value, e.err = protect(context.WithValue(ctx, computing{e}, true), load)
+	e.value, e.err = run(ctx, chain.Load, m, key, load)
 	return e.value, e.err
+}
+
+// run runs what computes the memo of key.
+func run[T any](ctx context.Context, kind chain.Kind, m *memos, key any, load func(context.Context) (T, error)) (T, error) {
+	ctx, link := chain.Enter(ctx, kind, memoID{m, key})
+	defer link.End()
+	return protect(ctx, load)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"time"
 
@@ -11,14 +12,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Options configure a [Service]. The zero value of each field means its default. The fields with a
-// koanf tag are the keys of the configuration section `cache`.
+// Options configure a [Service]. The zero value of each field means its default, and so does an interface
+// that holds nil. The fields with a koanf tag are the keys of the configuration section `cache`.
 //
 // A strategy finds the Options of its Service, complete, with Resolve[cache.Options] in Init.
 type Options struct {
 	// Namespace separates applications that share one storage: it is part of every key and tag.
 	// Any bytes but none is fine. Default "app".
-	Namespace string `koanf:"namespace"`
+	Namespace string `koanf:"namespace,public"`
 	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
 	DefaultTTL time.Duration `koanf:"default_ttl"`
 	// MaxTTL caps every TTL. Default 720h.
@@ -99,19 +100,32 @@ func (o Options) WithDefaults() Options {
 	if o.BreakerPause == 0 {
 		o.BreakerPause = time.Second
 	}
-	if o.Codec == nil {
+	if isNothing(o.Codec) {
 		o.Codec = JSON{}
 	}
-	if o.Clock == nil {
+	if isNothing(o.Clock) {
 		o.Clock = SystemClock{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.MeterProvider == nil {
+	if isNothing(o.MeterProvider) {
 		o.MeterProvider = otel.GetMeterProvider()
 	}
 	return o
+}
+
+// isNothing reports whether an interface is nil, or holds a nil pointer or function, as the result of a
+// constructor does that found nothing to construct: the first call of a method on it would panic.
+func isNothing(v any) bool {
+	switch value := reflect.ValueOf(v); value.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func:
+		return value.IsNil()
+	default:
+		return false
+	}
 }
 
 // Validate reports every unusable value as an [OptionError], joined.

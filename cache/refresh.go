@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 const (
@@ -106,7 +108,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 		c.refreshing.remove(physical)
 		return
 	}
-	_, _, ok := s.loads.start(outsideScope(ctx), func(ctx context.Context) {
+	_, _, ok := s.loads.start(chain.Leave(outsideScope(ctx)), func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, refreshPatience)
 		defer cancel()
 		pause := failurePause // stands where the loader ends the goroutine
@@ -118,6 +120,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 				c.refreshing.remove(physical)
 			}
 		}()
+		defer c.watch()()
 		pause = c.reload(ctx, physical, seen, load)
 	})
 	if !ok { // the Service has stopped
@@ -158,7 +161,7 @@ func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load
 	s.counters.refreshes.Add(1)
 	loading = true
 	began := time.Now()
-	value, err := protect(ctx, load)
+	value, err := c.run(ctx, chain.Load, physical, load)
 	loading = err != nil
 	switch kept := context.WithoutCancel(ctx); {
 	case err == nil || errors.Is(err, ErrNotFound) && c.policy.NegativeTTL > 0:

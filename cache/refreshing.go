@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // RefreshingOptions configure a [Refreshing]. The zero value of each field but TTL means its default.
@@ -45,7 +47,7 @@ func (o RefreshingOptions) withDefaults() RefreshingOptions {
 	if o.MaxDerived == 0 {
 		o.MaxDerived = 1000
 	}
-	if o.Clock == nil {
+	if isNothing(o.Clock) {
 		o.Clock = SystemClock{}
 	}
 	if o.Logger == nil {
@@ -78,7 +80,9 @@ func (o RefreshingOptions) validate() error {
 // Never more than one load runs at a time, in a goroutine of its own and with the values of the
 // context of the caller that began it. All callers wait for the same one; who leaves because its
 // context ends does not end it for the others; when nobody is left its context is cancelled. A load
-// must return when its context ends: the next one waits for it. A panic in it is a [PanicError].
+// must return when its context ends: the next one waits for it. A panic in it is a [PanicError], and one
+// that asks for the value that it loads gets ErrRecursiveLoad. A caller within another load waits for two
+// seconds at most, and one with [ReadThrough] not at all: its load runs beside the others, and is not kept.
 //
 // Everybody gets the same value, not a copy: treat what it points to as read-only.
 type Refreshing[T any] struct {
@@ -147,17 +151,33 @@ func (r *Refreshing[T]) Refresh(ctx context.Context) (T, error) {
 // example, but must read the same: of the calls that wait, the first one's load serves all.
 func (r *Refreshing[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	var zero T
-	for ctx.Err() == nil {
+	within := chain.From(ctx)
+	if within != nil {
+		switch within.To(r) {
+		case chain.Loading:
+			return zero, ErrRecursiveLoad
+		case chain.Writing:
+			return r.forceAlone(ctx, chain.Load, load)
+		case chain.Apart:
+		}
+	}
+	for voided := 0; ctx.Err() == nil; {
 		r.mu.Lock()
-		f := r.board(ctx, load, true)
+		f, own := r.board(ctx, load, true)
 		r.mu.Unlock()
-		if !r.landed(ctx, f) || f.void {
-			continue
-		}
-		if f.err != nil {
+		switch ended := r.landed(ctx, within, f, own); {
+		case !ended && ctx.Err() == nil:
+			return r.forceAlone(ctx, chain.LoadAfterWait, load)
+		case !ended:
+		case f.void && !(own && voided == maxVoided):
+			if own {
+				voided++
+			}
+		case f.err != nil:
 			return zero, f.err
+		default:
+			return f.read.value, nil
 		}
-		return f.read.value, nil
 	}
 	return zero, ctx.Err()
 }
@@ -190,7 +210,17 @@ func Derive[R, T any, K comparable](ctx context.Context, r *Refreshing[T], key K
 }
 
 func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
-	for {
+	within := chain.From(ctx)
+	if within != nil {
+		switch within.To(r) {
+		case chain.Loading:
+			return nil, ErrRecursiveLoad
+		case chain.Writing:
+			return r.alone(ctx, chain.Load, r.load)
+		case chain.Apart:
+		}
+	}
+	for voided := 0; ; {
 		if read := r.latest.Load(); r.fresh(read) {
 			return read, nil
 		}
@@ -207,15 +237,21 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 			r.mu.Unlock()
 			return r.fallback(err)
 		}
-		f := r.board(ctx, r.load, false)
+		f, own := r.board(ctx, r.load, false)
 		r.mu.Unlock()
-		if !r.landed(ctx, f) || f.void {
-			continue
-		}
-		if f.err != nil {
+		switch ended := r.landed(ctx, within, f, own); {
+		case !ended && ctx.Err() == nil:
+			return r.alone(ctx, chain.LoadAfterWait, r.load)
+		case !ended:
+		case f.void && !(own && voided == maxVoided):
+			if own {
+				voided++
+			}
+		case f.err != nil:
 			return r.fallback(f.err)
+		default:
+			return f.read, nil
 		}
-		return f.read, nil
 	}
 }
 

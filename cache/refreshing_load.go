@@ -3,6 +3,9 @@ package cache
 import (
 	"context"
 	"log/slog"
+	"time"
+
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // refresh is one load. Its fields are guarded by mu of Refreshing until done is closed.
@@ -19,13 +22,13 @@ type refresh[T any] struct {
 }
 
 // board returns the load that a caller is to wait for, and begins it where none runs. With forced, it
-// is one that has not begun yet. It may be void: then the caller comes back when it has ended. Callers
-// hold mu.
-func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T, error), forced bool) *refresh[T] {
-	f := r.running
+// is one that has not begun yet. It may be void: then the caller comes back when it has ended. own says that
+// it is with the caller's context. Callers hold mu.
+func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T, error), forced bool) (f *refresh[T], own bool) {
+	f = r.running
 	if f == nil || forced {
 		if f = r.next; f == nil {
-			f = &refresh[T]{ctx: ctx, load: load, done: make(chan struct{})}
+			f, own = &refresh[T]{ctx: ctx, load: load, done: make(chan struct{})}, true
 			if r.running == nil {
 				r.begin(f)
 			} else {
@@ -34,7 +37,7 @@ func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T
 		}
 	}
 	f.waiting++
-	return f
+	return f, own
 }
 
 // begin starts a load. Callers hold mu.
@@ -43,35 +46,81 @@ func (r *Refreshing[T]) begin(f *refresh[T]) {
 	f.cancel, r.running = cancel, f
 	go func() {
 		defer cancel()
-		read := &reading[T]{
-			began:   r.options.Clock.Now(),
-			derived: &memos{limit: r.options.MaxDerived, evict: true},
-		}
+		hung := time.AfterFunc(hungLoad, func() {
+			r.options.Logger.WarnContext(ctx, "cache: the load of a refreshing value does not end, and who needs the value waits for it",
+				slog.String("name", r.options.Name), slog.Any("error", errHungLoad))
+		})
+		defer hung.Stop()
+		read := r.reading()
 		err := error(&PanicError{}) // stands where load ends the goroutine
 		defer func() { r.land(ctx, f, read, err) }()
-		read.value, err = protect(ctx, f.load)
+		read.value, err = r.run(ctx, chain.Load, f.load)
 	}()
+}
+
+// reading is what a load that begins now will have read.
+func (r *Refreshing[T]) reading() *reading[T] {
+	return &reading[T]{
+		began:   r.options.Clock.Now(),
+		derived: &memos{limit: r.options.MaxDerived, evict: true},
+	}
+}
+
+func (r *Refreshing[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
+	ctx, link := chain.Enter(ctx, kind, r)
+	defer link.End()
+	return protect(ctx, load)
+}
+
+// alone loads for one caller, within that one's context, and keeps nothing.
+func (r *Refreshing[T]) alone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (*reading[T], error) {
+	ctx, cancel := context.WithTimeout(outsideScope(ctx), r.options.Timeout)
+	defer cancel()
+	read := r.reading()
+	var err error
+	read.value, err = r.run(ctx, kind, load)
+	return read, err
+}
+
+// forceAlone is alone for RefreshWith. What it returns is newer than what r has, and than what r may be
+// loading.
+func (r *Refreshing[T]) forceAlone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
+	read, err := r.alone(ctx, kind, load)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.outdate()
+		var zero T
+		return zero, err
+	}
+	r.Invalidate()
+	return read.value, nil
+}
+
+// outdate has the next Get load again. Callers hold mu.
+func (r *Refreshing[T]) outdate() {
+	if last := r.latest.Load(); last != nil {
+		known := *last
+		known.outdated = true
+		r.latest.Store(&known)
+	}
 }
 
 // land ends a load, and begins the next one where somebody waits for it.
 func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T], err error) {
 	r.mu.Lock()
 	void := f.void
+	f.read, f.err = read, err
 	switch {
 	case void:
 	case err == nil:
-		f.read = read
 		r.latest.Store(read)
 		r.failures, r.err = 0, nil
 	default:
-		f.err, r.err = err, err
+		r.err = err
 		r.failures++
 		r.failed = r.options.Clock.Now()
-		if last := r.latest.Load(); last != nil {
-			known := *last
-			known.outdated = true
-			r.latest.Store(&known)
-		}
+		r.outdate()
 	}
 	pause := r.backoff()
 	r.running = nil
@@ -87,15 +136,28 @@ func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T
 	}
 }
 
-// landed waits until f has ended, and reports false where the caller's context ended first. The last
-// caller who leaves takes the load along.
-func (r *Refreshing[T]) landed(ctx context.Context, f *refresh[T]) bool {
+// maxVoided is how many loads of its own a caller sees invalidated, by themselves perhaps, before it takes
+// what one of them has read: that is as new as its call.
+const maxVoided = 3
+
+// landed waits until f has ended, and reports false where the caller's context ended first, or its patience
+// with what is not its own load. The last caller who leaves takes the load along.
+func (r *Refreshing[T]) landed(ctx context.Context, within *chain.Link, f *refresh[T], own bool) bool {
+	over, stop := patience(within, nestedWait)
+	defer stop()
+	gaveUp := false
 	select {
 	case <-f.done:
 		return true
 	case <-ctx.Done():
+	case <-over:
+		gaveUp = true
 	}
 	r.mu.Lock()
+	if gaveUp && own && r.running == f { // it has waited for another one to end
+		r.mu.Unlock()
+		return r.landed(ctx, nil, f, own)
+	}
 	defer r.mu.Unlock()
 	if f.waiting--; f.waiting > 0 {
 		return false

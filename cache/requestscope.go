@@ -31,7 +31,7 @@ func outsideScope(ctx context.Context) context.Context {
 }
 
 // Memo is get of the seed's RequestContextCacheService: it returns what load returned when it was
-// first asked for key in the request scope of ctx. Without a scope it just calls load. It is safe for
+// first asked for key in the request scope of ctx. Without a scope, and with [ReadThrough], it just calls load. It is safe for
 // concurrent use.
 //
 // A key is unique together with its type and T. One of a type of your own cannot meet those of other
@@ -41,7 +41,8 @@ func outsideScope(ctx context.Context) context.Context {
 // their own context ends. When it fails because the first caller's context has ended, one of those who
 // wait runs its own; any other error goes to all who wait, and the next caller tries again. A panic in
 // load is a [PanicError], for the first caller too. Zero values and nil are memoised like any other.
-// A load that asks for the key that it computes gets an error.
+// A load that asks for the key that it computes gets ErrRecursiveLoad; one that waits for another's load
+// waits for two seconds at most, and then runs its own.
 //
 // Everybody in the request gets the same value, not a copy: who changes what it points to changes it
 // for all.
@@ -50,8 +51,5 @@ func outsideScope(ctx context.Context) context.Context {
 // request.
 func Memo[T any, K comparable](ctx context.Context, key K, load func(context.Context) (T, error)) (T, error) {
 	scope, _ := ctx.Value(scopeKey{}).(*memos)
-	if scope == nil {
-		return protect(ctx, load)
-	}
 	return memoize(ctx, scope, key, load)
 }

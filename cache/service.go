@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -53,8 +54,9 @@ const assumedLeaseTTL = time.Minute
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
-func NewService(strategy Strategy, options Options) (*Service, error) {
-	if strategy == nil {
+func NewService(strategy Strategy, options Options) (service *Service, err error) {
+	defer asPanicError(&err) // of a codec or a meter provider
+	if isNothing(strategy) {
 		return nil, errors.New("cache: NewService needs a strategy")
 	}
 	options = options.WithDefaults()
@@ -91,6 +93,9 @@ func NewService(strategy Strategy, options Options) (*Service, error) {
 	return s, nil
 }
 
+// Format implements fmt.Formatter: no verb and no flag prints the keys and tags that are within.
+func (s *Service) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Service") }
+
 // Options returns the options in force, complete.
 func (s *Service) Options() Options { return s.options }
 
@@ -104,6 +109,9 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	physical, err := s.key(key)
 	if err != nil {
 		return false, s.fail("get", err)
+	}
+	if s.unreadable(ctx, physical) {
+		return false, nil
 	}
 	sealed, found, err := s.read(ctx, physical, nil, false)
 	if err != nil || !found {
@@ -246,10 +254,10 @@ func (s *Service) discard(ctx context.Context, physical string, cause error) {
 		errors.Join(cause, s.delete(ctx, s.options.MaxTTL, physical)))
 }
 
-// set stores what was sealed. If refusal says that it cannot be, the entry that should have been replaced
-// must not stay readable.
+// set stores what was sealed. If refusal says that it cannot be, or ctx that it must not, the entry that
+// should have been replaced must not stay readable.
 func (s *Service) set(ctx context.Context, physical string, sealed []byte, opts SetOptions, refusal error) (err error) {
-	if refusal != nil {
+	if refusal != nil || ReadsThrough(ctx) {
 		err = errors.Join(refusal, s.hide(ctx, s.options.MaxTTL, physical))
 	} else {
 		err = s.call(ctx, "set", func(ctx context.Context) error {

@@ -62,7 +62,7 @@ func (s *Service) encode(sh shape, value any, timed stamp) (sealed []byte, err e
 		sealed, err = s.options.Codec.Append(sealed, value)
 	}
 	if err != nil {
-		return nil, &codecError{ErrEncoding, err}
+		return nil, newCodecError(ErrEncoding, err)
 	}
 	if Size(len(sealed)-header) > s.options.MaxValueBytes {
 		return nil, ErrValueTooLarge
@@ -88,7 +88,7 @@ func (s *Service) decodePayload(sh shape, payload []byte, target any) error {
 	switch {
 	case !sh.self:
 		if err := s.options.Codec.Unmarshal(payload, target); err != nil {
-			return &codecError{errForeign, err}
+			return newCodecError(errForeign, err)
 		}
 		return nil
 	case sh.pointed != nil:
@@ -110,7 +110,7 @@ func decodeSelf(sh shape, payload []byte, target any) (err error) {
 		err = target.(encoding.BinaryUnmarshaler).UnmarshalBinary(payload)
 	}
 	if err != nil {
-		return &codecError{errForeign, err}
+		return newCodecError(errForeign, err)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 package cache
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -27,7 +27,8 @@ var sizeUnits = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
 }
 
-// ParseSize reads a Size from its text, for example "64MiB", "512 KiB" or "1048576".
+// ParseSize reads a Size from its text, for example "64MiB", "512 KiB" or "1048576". Errors do not repeat
+// the text, which may be what somebody has put in the wrong place.
 func ParseSize(text string) (Size, error) {
 	digits, unit := strings.TrimSpace(text), Size(1)
 	for _, u := range sizeUnits {
@@ -38,10 +39,10 @@ func ParseSize(text string) (Size, error) {
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || strings.HasPrefix(digits, "+") {
-		return 0, fmt.Errorf("%q is not a size: write a whole number and a unit, such as 64MiB", text)
+		return 0, errors.New("is not a size: write a whole number and a unit, such as 64MiB")
 	}
 	if n > math.MaxInt64/int64(unit) || n < math.MinInt64/int64(unit) {
-		return 0, fmt.Errorf("%q is too large a size", text)
+		return 0, errors.New("is too large a size")
 	}
 	return Size(n) * unit, nil
 }

@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"time"
 )
 
@@ -98,6 +100,18 @@ type Lease struct {
 	// State is whatever else the granting strategy needs in Fill; nobody else looks at it.
 	State any
 }
+
+// Format implements fmt.Formatter: no verb and no flag prints the key, the tags and the token.
+func (l Lease) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, leaseText) }
+
+// MarshalText implements encoding.TextMarshaler, and so JSON's, with the same text as Format.
+func (l Lease) MarshalText() ([]byte, error) { return []byte(leaseText), nil }
+
+// MarshalBinary implements encoding.BinaryMarshaler, and so gob's, likewise.
+func (l Lease) MarshalBinary() ([]byte, error) { return l.MarshalText() }
+
+// leaseText is how a Lease prints.
+const leaseText = "cache.Lease"
 
 // Initializer is the init half of the seed's InjectableStrategy: a Strategy that needs to open
 // something, or needs what the application exports, implements it. Init runs once per start, before

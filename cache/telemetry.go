@@ -152,12 +152,12 @@ type throttle struct {
 	suppressed atomic.Uint64
 }
 
-func (s *Service) warn(ctx context.Context, t *throttle, message string, err error) {
+func (s *Service) warn(ctx context.Context, t *throttle, message string, err error, more ...any) {
 	now, next := time.Now(), t.next.Load()
 	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(warnEvery).UnixNano()) {
 		t.suppressed.Add(1)
 		return
 	}
-	s.options.Logger.WarnContext(ctx, message, "strategy", s.options.StrategyName,
-		"error", err, "suppressed", t.suppressed.Swap(0))
+	s.options.Logger.WarnContext(ctx, message, append([]any{"strategy", s.options.StrategyName,
+		"error", err, "suppressed", t.suppressed.Swap(0)}, more...)...)
 }

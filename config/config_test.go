@@ -35,17 +35,18 @@ type everything struct {
 	PIN      int               `koanf:"token_pin"`
 	Lifetime time.Duration     `koanf:"token_ttl"`
 	Any      any               `koanf:"any"`
+	Homepage string            `koanf:"homepage,public"`
 	Callback func()            `koanf:"callback"`
 	Hidden   string            `koanf:"-"`
 	Untagged string
 }
 
 type base struct {
-	Name string `koanf:"name"`
+	Name string `koanf:"name,public"`
 }
 
 type nested struct {
-	Mode string        `koanf:"mode"`
+	Mode string        `koanf:"mode,public"`
 	Wait time.Duration `koanf:"wait"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -24,6 +25,8 @@ type decoder struct {
 	problems []Problem
 	failed   bool     // some value could not be read: Validate would judge a default in its place
 	secrets  []string // keys of the secrets
+	files    []string // keys of secrets' files that could be read
+	public   []string // keys of what may be shown
 }
 
 // node is a value on its way through mapstructure, with what problems say about it.
@@ -102,7 +105,7 @@ func (d *decoder) hook(from, to reflect.Value) (any, error) {
 			to.SetZero() // mapstructure would decode into the type of the default
 		}
 		return n.raw, nil
-	case n.value == nil && isSection(t):
+	case n.value == nil && isSection(t) && t.Kind() != reflect.Pointer: // whether that is nil means something
 		return nil, nil //nolint:nilnil // for mapstructure: leave it as it is
 	case n.value == nil:
 		return nil, d.wrong(n, "has no value: write one, or remove the key")
@@ -140,6 +143,8 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 		unshare(to.FieldByIndex(field.Index))
 		if holdsSecrets(field.Type) {
 			d.secrets = append(d.secrets, below(n.key, name))
+		} else if isPublic(field) {
+			d.public = append(d.public, below(n.key, name))
 		}
 		if _, taken := known[name+"_file"]; isSecret(field.Type) && !taken {
 			valid = append(valid, name+"_file")
@@ -159,6 +164,7 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 			// Not wrong: what could be read can still be validated.
 			d.problems = append(d.problems, child.origin.problem(child.key, "%s", unknown(key, valid)))
 		case isFile && hasFile && isSecret(field.Type) && d.secretFile(child, keys[secret], secret) == nil:
+			d.files = append(d.files, child.key)
 			result[secret] = child
 		}
 	}
@@ -220,6 +226,32 @@ func (d *decoder) validate(dst any) {
 				n.origin = known.origin
 			}
 		}
-		_ = d.wrong(&n, "%s", redactURL(reason))
+		_ = d.wrong(&n, "%s", redactURL(d.without(d.root, reason)))
 	}
+}
+
+// shortest is how long a value must be for an error to lose it: what is shorter stands in words.
+const shortest = 4
+
+// without takes the texts in n that are not public out of an error of Validate, which may quote what it
+// does not like.
+func (d *decoder) without(n *node, text string) string {
+	if slices.Contains(d.public, n.key) {
+		return text
+	}
+	switch value := n.value.(type) {
+	case string:
+		if len(value) >= shortest {
+			text = strings.NewReplacer(value, redacted, strconv.Quote(value), redacted).Replace(text)
+		}
+	case []*node:
+		for _, item := range value {
+			text = d.without(item, text)
+		}
+	case map[string]*node:
+		for _, child := range value {
+			text = d.without(child, text)
+		}
+	}
+	return text
 }

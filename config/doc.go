@@ -35,4 +35,8 @@
 // `password`, there is always `password_file`, the path of a file that holds it; to give both is a
 // problem. No error and no String shows a secret, nor the value of a key that looks like one by its
 // name (password, token, dsn, …), nor the password in a URL.
+//
+// A secret may stand where it does not belong, under a key that is misspelt for example. String shows
+// text of no field but those whose owner says that everybody may read it, with the tag
+// `koanf:"name,public"`, and of what nobody has decoded neither text nor numbers. Errors repeat no text.
 package config

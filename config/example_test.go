@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/config"
 )
 
@@ -17,8 +18,18 @@ func ExampleLoad() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Print(source)
+	type redis struct {
+		Mode     string       `koanf:"mode,public"`
+		Password cache.Secret `koanf:"password"`
+	}
+	var options struct {
+		Strategy string `koanf:"strategy,public"`
+		Redis    redis  `koanf:"redis"`
+	}
+	fmt.Println(source.Decode("cache", &options))
+	fmt.Print(source) // text shows where its tag says public; what was not decoded does not
 	// Output:
+	// <nil>
 	// cache:
 	//     redis:
 	//         mode: cluster

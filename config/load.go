@@ -76,7 +76,7 @@ func (l *loader) flat(from origin, path []string, value any) {
 	switch {
 	case isSection && (len(keys) > 0 || len(path) == 0):
 	case slices.Contains(path, ""):
-		l.report(from, "", "has a key with an empty part, %q", strings.Join(path, "."))
+		l.report(from, "", "has a key with an empty part, %q", shownKey(strings.Join(path, ".")))
 	default:
 		l.set(from, path, value)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
@@ -98,12 +99,30 @@ func display(key string) (path string) {
 		case path != "" && strings.HasPrefix(part, "["):
 			path += part
 			continue
-		case key != "" && part == "" || strings.ContainsAny(part, ".\"\n"):
-			part = strconv.Quote(part)
+		case key != "" && part == "" || strings.ContainsAny(part, ".\"\n") || shownKey(part) != part:
+			part = strconv.Quote(shownKey(part))
 		}
 		path = strings.TrimPrefix(path+"."+part, ".")
 	}
 	return path
+}
+
+// maxShownKey is how many letters of a key are shown. No key of ours is longer.
+const maxShownKey = 64
+
+// shownKey is a key as far as it may be shown: {password:secret}, with no blank behind the colon, is a
+// key to YAML.
+func shownKey(key string) string {
+	end := strings.IndexFunc(key, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-. /\"\n", r)
+	})
+	if end < 0 && len(key) <= maxShownKey {
+		return key
+	}
+	if end < 0 || end > maxShownKey {
+		end = maxShownKey
+	}
+	return strings.ToValidUTF8(key[:end], "") + "…"
 }
 
 // carried takes a struct through koanf, whose deep copies empty the fields that are not exported: a

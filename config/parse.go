@@ -65,7 +65,8 @@ var echoes = []struct {
 	{regexp.MustCompile(`anchor '[^']*'`), "anchor"},
 	{regexp.MustCompile(`(?s)invalid map key: .*`), "invalid key: put values that begin with { in quotes"},
 	{regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `), ""},
-	{regexp.MustCompile(`mapping key "(.*)" already defined`), `key "$1" is already defined`},
+	{regexp.MustCompile(`key ([\w.-]*).* is already defined`), `key $1 is already defined`},
+	{regexp.MustCompile(`mapping key "([\w.-]*).*" already defined`), `key "$1" is already defined`},
 }
 
 // syntaxProblems returns the problems of a file that cannot be parsed, with the lines if they are known.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const redacted = "[redacted]"
@@ -36,46 +37,88 @@ var urlPassword = regexp.MustCompile(`(?s)(//[^/\s:@]*:).+@`)
 
 func redactURL(text string) string { return urlPassword.ReplaceAllString(text, "${1}"+redacted+"@") }
 
+// repeats reports whether message shows a part of value.
+func repeats(message, value string) bool {
+	message = strings.ToLower(message)
+	words := strings.FieldsFunc(strings.ToLower(value), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return slices.ContainsFunc(words, func(word string) bool { return len(word) > 1 && strings.Contains(message, word) })
+}
+
+// visible says how much of a value is shown. True and false, durations, sizes and what is empty always are.
+type visible int
+
+const (
+	kinds   visible = iota // nothing else: it is not known what it is, or its name looks secret
+	numbers                // its field is a number's
+	texts                  // its owner says that it may be shown
+)
+
 // mask is text, or what stands for it. That a secret is empty shows: it is what one looks for.
-func mask(text string, hidden bool) any {
-	if hidden && text != "" {
+func (v visible) mask(text string) any {
+	if v < texts && text != "" {
 		return redacted
 	}
 	return redactURL(text)
 }
 
-// show renders the value at key, decoded or as it was loaded, as maps, lists and single values. hidden:
-// its name looks secret, so its value is not shown, unless its type says that it is none: a duration,
-// as in token_ttl, a size, or true or false. The caller holds mu.
-func (s *Source) show(v reflect.Value, key string, hidden bool) any {
+// of is how much is shown of what is called name in a value of which v is.
+func (v visible) of(name string) visible {
+	if looksSecret(name) {
+		return kinds
+	}
+	return v
+}
+
+// show renders the value at key, decoded or as it was loaded, as maps, lists and single values. The caller
+// holds mu.
+func (s *Source) show(v reflect.Value, key string, as visible) any {
 	if !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) && v.IsNil() {
 		return nil
 	}
-	hidden = hidden || s.secrets[key]
+	if s.secrets[key] {
+		as = kinds
+	} else if s.files[key] {
+		as = texts
+	}
 	pointer := reflect.New(v.Type()) // it has the methods of both
 	pointer.Elem().Set(v)
 	switch value := pointer.Interface().(type) {
 	case interface{ Reveal() string }:
-		return mask(value.Reveal(), true)
+		return kinds.mask(value.Reveal())
 	case *time.Duration:
 		return value.String()
 	case *carried:
-		return s.show(reflect.ValueOf((*value)()), key, hidden)
+		return s.show(reflect.ValueOf((*value)()), key, as)
 	case encoding.TextMarshaler:
 		text, err := value.MarshalText()
 		if err != nil {
 			return fmt.Sprintf("(%s)", v.Type())
 		}
-		return mask(string(text), hidden && !isNumber(v.Type()))
+		if isNumber(v.Type()) {
+			as = texts
+		}
+		return as.mask(string(text))
 	}
 	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		return s.show(v.Elem(), key, hidden)
+	case reflect.Interface:
+		if as == numbers { // anything may be in there
+			as = kinds
+		}
+		return s.show(v.Elem(), key, as)
+	case reflect.Pointer:
+		return s.show(v.Elem(), key, as)
 	case reflect.Struct:
 		section := map[string]any{}
 		for name, field := range fields(v.Type()) {
+			within := numbers
+			if isPublic(field) {
+				within = texts
+			}
+			if looksSecret(name) || keyLooksSecret(key) {
+				within = kinds
+			}
 			// A null could not be loaded again.
-			if shown := s.show(v.FieldByIndex(field.Index), below(key, name), hidden || looksSecret(name)); shown != nil {
+			if shown := s.show(v.FieldByIndex(field.Index), below(key, name), within); shown != nil {
 				section[name] = shown
 			}
 		}
@@ -84,24 +127,24 @@ func (s *Source) show(v reflect.Value, key string, hidden bool) any {
 		section := map[string]any{}
 		for entry := v.MapRange(); entry.Next(); {
 			name := fmt.Sprint(entry.Key().Interface())
-			section[name] = s.show(entry.Value(), below(key, name), hidden || looksSecret(name))
+			section[shownKey(name)] = s.show(entry.Value(), below(key, name), as.of(name))
 		}
 		return section
 	case reflect.Slice:
 		list := make([]any, v.Len())
 		for i := range list {
-			list[i] = s.show(v.Index(i), below(key, fmt.Sprintf("[%d]", i)), hidden)
+			list[i] = s.show(v.Index(i), below(key, fmt.Sprintf("[%d]", i)), as)
 		}
 		return list
 	case reflect.String:
-		return mask(v.String(), hidden)
+		return as.mask(v.String())
 	case reflect.Bool:
 		return v.Bool()
 	}
 	switch {
 	case !isNumber(v.Type()):
 		return fmt.Sprintf("(%s)", v.Type())
-	case hidden && !v.IsZero():
+	case as == kinds && !v.IsZero():
 		return redacted
 	}
 	return v.Interface()

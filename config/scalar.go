@@ -66,11 +66,15 @@ func (d *decoder) duration(n *node) (any, error) {
 		return value, nil
 	case text == "" || strings.Trim(text, "-.0123456789") != "":
 		return nil, d.wrong(n, "must be a duration such as 500ms, 30s, 5m or 24h%s", not(n))
-	case keyLooksSecret(n.key):
+	case keyLooksSecret(n.key) || len(text) > maxShownDigits:
 		text = "30"
 	}
 	return nil, d.wrong(n, "has no unit: write %[1]ss, %[1]sm, …", text)
 }
+
+// maxShownDigits is how long a number may be that an error repeats where a duration lacks its unit. What
+// is longer is less likely a duration than a PIN in the wrong place.
+const maxShownDigits = 4
 
 // text reads a type that reads itself from text.
 func (d *decoder) text(n *node, t reflect.Type) (any, error) {
@@ -83,10 +87,10 @@ func (d *decoder) text(n *node, t reflect.Type) (any, error) {
 	switch {
 	case err == nil:
 		return value.Elem().Interface(), nil
-	case isSecret(t) || keyLooksSecret(n.key):
+	case isSecret(t) || keyLooksSecret(n.key) || repeats(err.Error(), text):
 		return nil, d.wrong(n, "is not valid (the value is not shown)")
 	}
-	return nil, d.wrong(n, "%s", redactURL(err.Error()))
+	return nil, d.wrong(n, "%s", err)
 }
 
 func (d *decoder) notText(n *node, isSingle bool) error {
@@ -109,7 +113,8 @@ func literal(value any) (text string, ok bool) {
 	return "", false
 }
 
-// not says what the value is instead, if that may be shown.
+// not says what the value is instead, if that may be shown. Text may not: a password may have been put
+// under the wrong key.
 func not(n *node) string {
 	text, ok := literal(n.value)
 	switch {
@@ -117,13 +122,8 @@ func not(n *node) string {
 		return ", not " + noun(n.value)
 	case keyLooksSecret(n.key):
 		return " (the value is not shown)"
-	case noun(n.value) != aText:
-		return ", not " + text
+	case noun(n.value) == aText:
+		return ""
 	}
-	const enough = 60
-	text = redactURL(text)
-	if runes := []rune(text); len(runes) > enough {
-		text = string(runes[:enough]) + "…"
-	}
-	return ", not " + strconv.Quote(text)
+	return ", not " + text
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,13 @@ func fields(t reflect.Type) map[string]reflect.StructField {
 		}
 	}
 	return found
+}
+
+// isPublic reports whether the text in a field may be shown: its owner says so, with the tag
+// `koanf:"name,public"`.
+func isPublic(field reflect.StructField) bool {
+	_, options, _ := strings.Cut(field.Tag.Get("koanf"), ",")
+	return slices.Contains(strings.Split(options, ","), "public")
 }
 
 // isText reports whether a value of type t reads itself from text.

@@ -28,10 +28,10 @@ func TestSecretFile(t *testing.T) {
 	folder, missing := t.TempDir(), t.TempDir()+"/missing"
 	empty, large := write(t, "empty", "\n"), write(t, "large", strings.Repeat("x", 1<<20+1))
 	for _, test := range []struct{ yaml, want string }{
-		{"password_file: " + missing, fmt.Sprintf("password_file (inline): cannot read the file %q: no such file or directory", missing)},
-		{"password_file: " + folder, fmt.Sprintf("password_file (inline): cannot read the file %q: is a directory", folder)},
-		{"password_file: " + empty, fmt.Sprintf("password_file (inline): cannot use the file %q: it is empty", empty)},
-		{"password_file: " + large, fmt.Sprintf("password_file (inline): cannot use the file %q: it is larger than 1048576 bytes", large)},
+		{"password_file: " + missing, "password_file (inline): cannot read the file (its name is not shown): no such file or directory"},
+		{"password_file: " + folder, "password_file (inline): cannot read the file (its name is not shown): is a directory"},
+		{"password_file: " + empty, "password_file (inline): cannot use the file: it is empty"},
+		{"password_file: " + large, "password_file (inline): cannot use the file: it is larger than 1048576 bytes"},
 		{"password_file:", "password_file (inline): has no value: write one, or remove the key"},
 		{"password_file: 5", "password_file (inline): must be the path of a file, not a number"},
 		{"{password: hunter2, password_file: x}", "password_file (inline): is given in addition to password (inline): remove one of them"},
@@ -88,7 +88,9 @@ any:
   list: ["rediss://:hunter2-i@host"]
   api_token: 7654321
   empty_password: ""
-labels: {private_key: hunter2-j}
+labels: {private_key: hunter2-j, plain: hunter2-n}
+hosts: [hunter2-o]
+homepage: redis://user:hunter2-p/@x@host:6379
 name: harmless
 `
 	file := write(t, "password", "hunter2-k")
@@ -116,8 +118,10 @@ name: harmless
 		if strings.Contains(got, "hunter2") || strings.Contains(got, "7654321") || strings.Contains(got, "12345") {
 			t.Errorf("%s: a secret shows in\n%s", name, got)
 		}
-		if !strings.Contains(got, "harmless") || !strings.Contains(got, `empty_password: ""`) || !strings.Contains(got, "redis://user:[redacted]@host:6379") {
-			t.Errorf("%s: too little shows in\n%s", name, got)
+		decoded := name == "after Decode" // only then is it known what is harmless
+		if !strings.Contains(got, `empty_password: ""`) || strings.Contains(got, "harmless") != decoded ||
+			strings.Contains(got, "homepage: redis://user:[redacted]@host:6379") != decoded {
+			t.Errorf("%s: too little shows, or too much, in\n%s", name, got)
 		}
 	}
 
@@ -138,7 +142,58 @@ func TestStringOfASharedRoot(t *testing.T) {
 	}
 	must(t, source.CheckSections("cache"))
 	must(t, source.Decode("sessions", &base{}))
-	if got, want := source.String(), "cache:\n    name: \"n\"\nsessions:\n    name: s\n"; got != want {
+	if got, want := source.String(), "cache:\n    name: '[redacted]'\nsessions:\n    name: s\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// quoting reads itself from text, and quotes what it does not like.
+type quoting string
+
+func (*quoting) UnmarshalText(text []byte) error {
+	return fmt.Errorf("cannot parse %q as anything", strings.ToUpper(string(text)))
+}
+
+// owner is a section that quotes what it does not like.
+type owner struct {
+	URL  string   `koanf:"url"`
+	List []string `koanf:"list"`
+	Mode string   `koanf:"mode,public"`
+}
+
+func (o owner) Validate() error {
+	return errors.Join(fmt.Errorf("cannot use %q with mode %s", o.URL, o.Mode), &cache.OptionError{Name: "list", Reason: fmt.Sprintf("has %v", o.List)})
+}
+
+// What other code says of a value is passed on without the value.
+func TestErrorsRepeatNoText(t *testing.T) {
+	t.Parallel()
+	var dst struct {
+		Own quoting `koanf:"own"`
+	}
+	wantProblems(t, yamlSource(t, "own: pw:hunter2@host").Decode("", &dst), "own (inline): is not valid (the value is not shown)")
+	wantProblems(t, yamlSource(t, "{url: 'mem:hunter2@host', list: [one, hunter2-b], mode: fast}").Decode("", &owner{}),
+		`cannot use [redacted] with mode fast`, "list (inline): has [one [redacted]]")
+}
+
+// Whoever prints a Source by whatever verb sees its String, also through a pointer that is not exported.
+func TestEveryVerb(t *testing.T) {
+	t.Parallel()
+	source := yamlSource(t, "{x: {passwrod: hunter2, pin: 7654321}}")
+	section := source.At("x")
+	holder := struct {
+		source  *config.Source
+		section config.Section
+	}{source, section}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%b", "%o", "%U", "%c", "%e", "%10.200s", "% x", "%#q", "%p"} {
+		for _, value := range []any{source, section, &section, holder, &holder, []any{source}, map[string]any{"s": source}} {
+			text := fmt.Sprintf(verb, value)
+			if strings.Contains(text, "hunter2") || strings.Contains(text, "7654321") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
+				t.Errorf("%s of a %T: %s", verb, value, text)
+			}
+		}
+		if text := fmt.Sprintf(verb, source); verb != "%p" && text != source.String() {
+			t.Errorf("%s: %s", verb, text)
+		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 const maxSecretBytes = 1 << 20
 
 // secretFile replaces the path in n by what the file holds. other is the secret called name, if that
-// is given as well.
+// is given as well. Problems do not name the file: it may be the secret, under the wrong key.
 func (d *decoder) secretFile(n, other *node, name string) error {
 	path, isString := n.value.(string)
 	switch {
@@ -26,11 +26,11 @@ func (d *decoder) secretFile(n, other *node, name string) error {
 	text, err := readSecret(path)
 	switch {
 	case err != nil:
-		return d.wrong(n, "cannot read the file %q: %s", path, reason(err))
+		return d.wrong(n, "cannot read the file (its name is not shown): %s", reason(err))
 	case len(text) > maxSecretBytes:
-		return d.wrong(n, "cannot use the file %q: it is larger than %d bytes", path, maxSecretBytes)
+		return d.wrong(n, "cannot use the file: it is larger than %d bytes", maxSecretBytes)
 	case text == "":
-		return d.wrong(n, "cannot use the file %q: it is empty", path)
+		return d.wrong(n, "cannot use the file: it is empty")
 	}
 	n.value = text
 	return nil

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type Source struct {
 	mu        sync.Mutex
 	sections  map[string]bool // top level names that were checked or decoded
 	secrets   map[string]bool // paths that are decoded into secrets
+	files     map[string]bool // paths of secrets' files that could be read
 	effective map[string]any  // what Decode has produced, secrets redacted
 }
 
@@ -98,7 +100,10 @@ func (s *Source) remember(d *decoder, result reflect.Value, valid bool) {
 	if !valid {
 		return
 	}
-	shown := s.show(result, key, false).(map[string]any)
+	for _, file := range d.files {
+		s.files[file] = true
+	}
+	shown := s.show(result, key, numbers).(map[string]any)
 	if key != "" {
 		shown = maps.Unflatten(map[string]any{key: shown}, delimiter)
 	}
@@ -111,7 +116,7 @@ func (s *Source) know(names ...string) {
 	defer s.mu.Unlock()
 	if s.keys == nil {
 		s.keys, s.marks = koanf.New(delimiter), map[string]mark{}
-		s.sections, s.secrets, s.effective = map[string]bool{}, map[string]bool{}, map[string]any{}
+		s.sections, s.secrets, s.files, s.effective = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]any{}
 	}
 	for _, name := range names {
 		s.sections[name] = true
@@ -163,10 +168,10 @@ func (s Section) Decode(dst any) error {
 }
 
 // String returns the effective configuration as YAML: what was loaded, and on top of it the results of
-// Decode so far, so that defaults show. Secrets, and whatever looks like one by its name, read
-// "[redacted]"; so does the password in a URL. A section that nobody has decoded has only its names
-// to go by, so print after decoding. Of a shared root (see [From]), only sections that were decoded
-// or named to CheckSections are shown.
+// Decode so far, so that defaults show. What is not known to be harmless reads "[redacted]": text, unless
+// its field has the tag `koanf:"name,public"`; numbers of a section that nobody has decoded, and whatever
+// looks like a secret by its name. So does the password in a URL. Print after decoding, therefore. Of a
+// shared root (see [From]), only sections that were decoded or named to CheckSections are shown.
 func (s *Source) String() string {
 	s.know()
 	s.mu.Lock()
@@ -174,7 +179,7 @@ func (s *Source) String() string {
 	all := map[string]any{}
 	for key, value := range s.keys.Raw() {
 		if !s.marks[key].origin.shared || s.sections[key] {
-			all[key] = s.show(reflect.ValueOf(value), key, looksSecret(key))
+			all[shownKey(key)] = s.show(reflect.ValueOf(value), key, kinds)
 		}
 	}
 	maps.Merge(s.effective, all)
@@ -184,3 +189,6 @@ func (s *Source) String() string {
 	}
 	return string(text)
 }
+
+// Format implements fmt.Formatter: every verb and flag prints String, and none what is behind it.
+func (s *Source) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }

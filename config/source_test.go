@@ -86,8 +86,8 @@ func TestStringShowsTheEffectiveConfiguration(t *testing.T) {
     namespace: shop
     other:
         raw:
-            - 1
-            - 2.5
+            - '[redacted]'
+            - '[redacted]'
             - null
     timeout: 50ms
     x:

@@ -9,8 +9,9 @@ import (
 // unknown is the message about a key that is none of names.
 func unknown(key string, names []string) string {
 	if parts := strings.Split(key, "."); len(parts) > 1 {
-		return fmt.Sprintf("unknown key: a dot does not open a section; write %s: on a line of its own, and the rest below it", parts[0])
+		return fmt.Sprintf("unknown key: a dot does not open a section; write %s: on a line of its own, and the rest below it", shownKey(parts[0]))
 	}
+	key = strings.TrimSuffix(shownKey(key), "…")
 	if name := nearest(key, names, len(key)); name != "" {
 		return fmt.Sprintf("unknown key; did you mean %q?", name)
 	}

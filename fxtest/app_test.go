@@ -142,7 +142,7 @@ func TestConfigThatIsNoYAML(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"build": `there is no strategy "nosuch"`, "start": "no start today", "stop": "no stop today",
+		"build": `there is no such strategy`, "start": "no start today", "stop": "no stop today",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,9 @@ func New(options Options) (*Default, error) {
 	return &Default{options: options}, nil
 }
 
+// Format implements fmt.Formatter: no verb and no flag prints the sessions that are within.
+func (d *Default) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessioncache.Default") }
+
 // Init takes *cache.Service from in.
 func (d *Default) Init(_ context.Context, in cache.Injector) error {
 	service, err := cache.Resolve[*cache.Service](in)
@@ -68,7 +72,7 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 // Get implements Strategy.
 func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, error) {
 	st, err := d.open()
-	if err != nil || token == "" {
+	if err != nil || !d.valid(token) {
 		return nil, false, err
 	}
 	r, found, err := st.records.Get(ctx, token)
@@ -84,7 +88,7 @@ func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, 
 // and then counts as a miss, and a session that expires soon is renewed (Options.Renew).
 func (d *Default) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
 	st, err := d.open()
-	if err != nil || token == "" {
+	if err != nil || !d.valid(token) {
 		return nil, false, err
 	}
 	r, err := st.records.GetOrLoad(ctx, token, func(ctx context.Context) (*record, error) {
@@ -106,7 +110,7 @@ func (d *Default) Update(ctx context.Context, token string, write Load) (*Cached
 	if err != nil {
 		return nil, err
 	}
-	if token == "" {
+	if !d.valid(token) {
 		return nil, ErrTokenMismatch
 	}
 	r, err := st.records.Update(ctx, token, func(ctx context.Context) (*record, error) {
@@ -127,7 +131,7 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 	if err != nil {
 		return err
 	}
-	if session == nil || session.Token.IsZero() {
+	if session == nil || !d.valid(session.Token.Reveal()) {
 		return ErrTokenMismatch
 	}
 	now := st.clock.Now()
@@ -135,10 +139,11 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 }
 
 // Delete implements Strategy. Call it after the database has committed. Where it could not be applied, a
-// cache.PendingError says until when other nodes may still serve the session; this one does not.
+// cache.PendingError says until when other nodes may still serve the session; this one does not. Call it
+// for sessions that the database has, or Get finds: any other is owed as well while the storage fails.
 func (d *Default) Delete(ctx context.Context, token string) error {
 	st, err := d.open()
-	if err != nil || token == "" {
+	if err != nil || !d.valid(token) {
 		return err
 	}
 	return d.bounded(st, st.records.Delete(ctx, token))
@@ -183,6 +188,11 @@ func (d *Default) bounded(st *state, err error) error {
 		pending.Until = soft
 	}
 	return err
+}
+
+// valid reports whether token may be that of a session.
+func (d *Default) valid(token string) bool {
+	return token != "" && (d.options.ValidToken == nil || d.options.ValidToken(token))
 }
 
 func (d *Default) open() (*state, error) {

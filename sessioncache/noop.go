@@ -3,8 +3,10 @@ package sessioncache
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Noop is the NoopSessionCacheStrategy of the seed: it caches nothing, so that every request reads
@@ -28,11 +30,19 @@ func (Noop) Delete(context.Context, string) error { return nil }
 // Clear implements Strategy.
 func (Noop) Clear(context.Context) error { return nil }
 
+// noopID is what the links of a chain tell of a session that is not cached.
+type noopID struct{ token string }
+
 // GetOrLoad implements Sessions: it calls load.
 func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
 	if token == "" {
 		return nil, false, nil
 	}
+	if within := chain.From(ctx); within != nil && within.To(noopID{token}) == chain.Loading {
+		return nil, false, cache.ErrRecursiveLoad // and not a stack without end
+	}
+	ctx, link := chain.Enter(ctx, chain.Load, noopID{token})
+	defer link.End()
 	session, err := n.Update(ctx, token, load)
 	if errors.Is(err, cache.ErrNotFound) {
 		return nil, false, nil
@@ -41,8 +51,13 @@ func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSe
 }
 
 // Update implements Sessions: it calls write.
-func (n Noop) Update(ctx context.Context, token string, write Load) (*CachedSession, error) {
-	session, err := write(ctx)
+func (n Noop) Update(ctx context.Context, token string, write Load) (session *CachedSession, err error) {
+	defer func() { // as Default does: no panic of write crosses this package
+		if value := recover(); value != nil {
+			session, err = nil, &cache.PanicError{Value: value, Stack: debug.Stack()}
+		}
+	}()
+	session, err = write(ctx)
 	if err != nil {
 		return nil, err
 	}

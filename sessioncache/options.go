@@ -20,8 +20,12 @@ type Options struct {
 	// revoked is served no longer than this. Default 5m.
 	StaleAfter time.Duration `koanf:"stale_after"`
 	// Prefix is the name of the sessions among all that is cached. Default "session".
-	Prefix string `koanf:"prefix"`
+	Prefix string `koanf:"prefix,public"`
 
+	// ValidToken reports whether a token looks like one that the application issues. What does not is no
+	// session: it is not looked for, not loaded, and never owed, however many of them strangers send.
+	// Nil: any token but the empty one may be.
+	ValidToken func(token string) bool `koanf:"-"`
 	// Tags returns the application's own tags of a session, such as its roles and channels, for
 	// InvalidateTags.
 	Tags func(*CachedSession) []string `koanf:"-"`

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // renewals are the sessions that are being renewed by this process.
@@ -38,6 +39,9 @@ func (r *renewals) end(id ID) {
 // session that is served, not only at those loaded: otherwise a user whose session always comes from
 // the cache would be logged out in the middle of work.
 func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) (*CachedSession, bool, error) {
+	if chain.From(ctx) != nil { // a load, a write or a transaction is no place to write another time
+		return session, true, nil
+	}
 	if d.options.Renew == nil || session.capped || session.Expires.Sub(st.clock.Now()) >= d.options.Duration/2 {
 		return session, true, nil
 	}

@@ -84,12 +84,12 @@ func (MessagePack) Unmarshal(data []byte, target any) error {
 // Names returns what ByName accepts.
 func Names() []string { return []string{"cbor", "json", "msgpack"} }
 
-// ByName returns the codec of that name.
+// ByName returns the codec of that name. The error does not repeat the name.
 func ByName(name string) (cache.Codec, error) {
 	for _, c := range []cache.Codec{CBOR{}, cache.JSON{}, MessagePack{}} {
 		if c.Name() == name {
 			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no codec %q; choose one of %q", name, Names())
+	return nil, fmt.Errorf("there is no such codec; choose one of %q", Names())
 }

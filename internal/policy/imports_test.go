@@ -37,28 +37,28 @@ type layer struct {
 // layerOf is the table of section "Layers" in CONTRIBUTING.md. A package without a layer is a finding.
 func layerOf(dir string) (l layer, ok bool) {
 	storages := []string{bigcache, rueidis}
-	library := []string{"internal/fence", "config", "cache", "sessioncache", "strategies"}
+	library := []string{"internal/chain", "internal/fence", "config", "cache", "sessioncache", "strategies"}
 	switch {
-	case under(dir, "internal/fence"):
-		l = layer{[]string{"internal/fence"}, append(storages, fx, koanf, "testing")}
+	case under(dir, "internal/chain"), under(dir, "internal/fence"):
+		l = layer{[]string{dir}, append(storages, fx, koanf, "testing")}
 	case under(dir, "config"):
 		l = layer{[]string{"config"}, append(storages, fx, "testing")}
 	case under(dir, "cache/cachetest"):
-		l = layer{[]string{"internal/fence", "cache"}, append(storages, fx, koanf)}
+		l = layer{[]string{"internal/chain", "internal/fence", "cache"}, append(storages, fx, koanf)}
 	case under(dir, "cache"):
-		l = layer{[]string{"internal/fence", "cache"}, append(storages, fx, koanf, "testing")}
+		l = layer{[]string{"internal/chain", "internal/fence", "cache"}, append(storages, fx, koanf, "testing")}
 	case under(dir, "sessioncache/sessiontest"):
-		l = layer{[]string{"internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf)}
+		l = layer{[]string{"internal/chain", "internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf)}
 	case under(dir, "sessioncache"):
-		l = layer{[]string{"internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf, "testing")}
+		l = layer{[]string{"internal/chain", "internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf, "testing")}
 	case under(dir, "strategies/tiered"):
-		ours := []string{"internal/fence", "cache", "strategies/tiered", "strategies/bigcache", "strategies/redis"}
+		ours := []string{"internal/chain", "internal/fence", "cache", "strategies/tiered", "strategies/bigcache", "strategies/redis"}
 		l = layer{ours, []string{fx, koanf, "testing"}}
 	case dir == "strategies":
-		l = layer{[]string{"internal/fence", "cache", "strategies"}, []string{fx, koanf, "testing"}}
+		l = layer{[]string{"internal/chain", "internal/fence", "cache", "strategies"}, []string{fx, koanf, "testing"}}
 	case under(dir, "strategies"):
 		name, _, _ := strings.Cut(strings.TrimPrefix(dir, "strategies/"), "/")
-		l = layer{[]string{"internal/fence", "cache", "strategies/" + name}, []string{fx, koanf, "testing"}}
+		l = layer{[]string{"internal/chain", "internal/fence", "cache", "strategies/" + name}, []string{fx, koanf, "testing"}}
 	case dir == ".":
 		l = layer{append(library, "."), []string{"testing"}}
 	case under(dir, "app"):
@@ -151,6 +151,9 @@ func TestLayersBite(t *testing.T) {
 		{from: "./cache", to: "./internal/fence", allowed: true},
 		{from: "./cache", to: "./internal/redistest"},
 		{from: "./internal/fence", to: "./cache"},
+		{from: "./internal/fence", to: "./internal/chain"},
+		{from: "./internal/chain", to: "./cache"},
+		{from: "./sessioncache", to: "./internal/chain", allowed: true},
 		{from: "./internal/fence", to: "testing"},
 		{from: "./internal/fence", to: "./internal/mutants"},
 		{from: "./cache", to: "./internal/mutants"},

@@ -192,6 +192,6 @@ func TestTLS(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t, redistest.TLS())
 	files := server.TLSFiles()
-	options := redis.Options{Addresses: []string{server.Addr()}, TLS: redis.TLS{CA: files.CA, Cert: files.Cert, Key: files.Key, MinVersion: "1.3"}}
+	options := redis.Options{Addresses: []string{server.Addr()}, TLS: &redis.TLS{CA: files.CA, Cert: files.Cert, Key: files.Key, MinVersion: "1.3"}}
 	conforms(t, options)
 }

@@ -92,11 +92,15 @@ func (e *LanesError) applied() bool {
 
 // typed turns an error of rueidis into one of ours.
 func typed(err error) error {
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return err
+	if err == nil {
+		return nil
 	}
 	if answer, ok := rueidis.IsRedisErr(err); ok {
 		return &ServerError{Code: code(answer.Error())}
+	}
+	err = withoutAddress(err)
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return err
 	}
 	return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
 }

@@ -1,10 +1,13 @@
 package redis
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -168,13 +171,40 @@ func TestOptions(t *testing.T) {
 		{Options{Lanes: 1 << 15}, "lanes"},
 		{Options{LeaseTTL: 1}, "lease_ttl"},
 		{Options{WaitReplicas: -1}, "wait_replicas"},
-		{Options{TLS: TLS{Cert: "x"}}, "tls"},
-		{Options{TLS: TLS{MinVersion: "1.1"}}, "tls.min_version"},
+		{Options{TLS: &TLS{Cert: "x"}}, "tls"},
+		{Options{TLS: &TLS{MinVersion: "1.1"}}, "tls.min_version"},
 	} {
 		_, err := New(test.options)
 		var option *cache.OptionError
 		if test.wrong == "" && err != nil || test.wrong != "" && (!errors.As(err, &option) || option.Name != test.wrong) {
 			t.Errorf("%+v: %v, want a problem with %q", test.options, err, test.wrong)
 		}
+	}
+}
+
+// What the network says of an address that is none, as that of a client which the application lends may be,
+// is not passed on; what it says of others is.
+func TestErrorsHideAddresses(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"s3cret@127.0.0.1:1", ":s3cret@h:1", "h s3cret:1", "s3cret", "h:s3cret", "redis://s3cret@h:1", "[s3cret@h]:1"} {
+		var dialer net.Dialer
+		_, err := dialer.DialContext(t.Context(), "tcp", address)
+		for _, err := range []error{err, fmt.Errorf("wrapped: %w", err), errors.Join(err, context.DeadlineExceeded)} {
+			shown := typed(err)
+			if text := fmt.Sprintf("%v %+v %#v %s %q %d", shown, shown, shown, shown, shown, shown); strings.Contains(text, "s3cret") {
+				t.Errorf("%q: %s", address, text)
+			}
+			if !errors.Is(shown, err) {
+				t.Errorf("%q: the cause is lost", address)
+			}
+		}
+	}
+	_, err := url.Parse("redis://:s3cret@h:x")
+	if text := typed(err).Error(); strings.Contains(text, "s3cret") {
+		t.Error(text)
+	}
+	known := &net.DNSError{Err: "no such host", Name: "redis.example.com"}
+	if text := typed(known).Error(); !strings.Contains(text, known.Name) {
+		t.Errorf("%s does not say which host", text)
 	}
 }

@@ -1,11 +1,8 @@
 package redis
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -22,10 +19,14 @@ const (
 // its default.
 type Options struct {
 	// Mode is standalone, sentinel or cluster. Default standalone.
-	Mode string `koanf:"mode"`
+	Mode string `koanf:"mode,public"`
+	// URL says in one what Addresses, Username, Password, DB and TLS say, and excludes them:
+	// redis://user:password@host:port/db, or rediss:// for TLS. url_file reads it from a file. Not where
+	// Mode is sentinel.
+	URL cache.Secret `koanf:"url"`
 	// Addresses of the server, of some nodes of the cluster, or of the sentinels, as host:port.
 	// Default 127.0.0.1:6379.
-	Addresses []string `koanf:"addresses"`
+	Addresses []string `koanf:"addresses,public"`
 	// Username is the ACL user. Default: Redis's own default user.
 	Username string `koanf:"username"`
 	// Password of the user; password_file reads it from a file.
@@ -33,14 +34,14 @@ type Options struct {
 	// DB is the number of the logical database; only 0 exists in a Cluster.
 	DB int `koanf:"db"`
 	// ClientName is what CLIENT LIST shows. Default "fxcache".
-	ClientName string `koanf:"client_name"`
+	ClientName string `koanf:"client_name,public"`
 	// SentinelMaster is the name under which the sentinels know the master. Default "mymaster".
-	SentinelMaster string `koanf:"sentinel_master"`
+	SentinelMaster string `koanf:"sentinel_master,public"`
 	// SentinelUsername and SentinelPassword are for the sentinels themselves.
 	SentinelUsername string       `koanf:"sentinel_username"`
 	SentinelPassword cache.Secret `koanf:"sentinel_password"`
-	// TLS is used where any of its fields is set.
-	TLS TLS `koanf:"tls"`
+	// TLS is used unless this is nil, or its Enabled is false.
+	TLS *TLS `koanf:"tls"`
 	// Connections to each node that commands are pipelined over, a power of two up to 256. Default 2,
 	// in a Cluster 1.
 	Connections int `koanf:"connections"`
@@ -59,27 +60,13 @@ type Options struct {
 	WaitReplicas int `koanf:"wait_replicas"`
 }
 
-// TLS says how to talk TLS. The zero value does not.
-type TLS struct {
-	// Enabled turns TLS on where no other field does.
-	Enabled bool `koanf:"enabled"`
-	// CA is the path of a PEM file with the certificates to trust. Default: those of the system.
-	CA string `koanf:"ca"`
-	// Cert and Key are the paths of the client's certificate and key, in PEM.
-	Cert string `koanf:"cert"`
-	Key  string `koanf:"key"`
-	// ServerName is what the server's certificate must be for. Default: the host of the address.
-	ServerName string `koanf:"server_name"`
-	// MinVersion is "1.2" or "1.3". Default "1.2".
-	MinVersion string `koanf:"min_version"`
-}
-
-// WithDefaults returns o with every zero field replaced by its default.
+// WithDefaults returns o with every zero field replaced by its default, but for Addresses where there is
+// a URL.
 func (o Options) WithDefaults() Options {
 	if o.Mode == "" {
 		o.Mode = Standalone
 	}
-	if len(o.Addresses) == 0 {
+	if len(o.Addresses) == 0 && o.URL.IsZero() {
 		o.Addresses = []string{"127.0.0.1:6379"}
 	}
 	if o.ClientName == "" {
@@ -126,10 +113,15 @@ func (o Options) Validate() error {
 		errs = append(errs, &cache.OptionError{Name: name, Reason: fmt.Sprintf(format, args...)})
 	}
 	if o.Mode != Standalone && o.Mode != Sentinel && o.Mode != Cluster {
-		report("mode", "must be standalone, sentinel or cluster, not %q", o.Mode)
+		report("mode", "must be standalone, sentinel or cluster")
 	}
-	if len(o.Addresses) == 0 {
-		report("addresses", "must name at least one host:port")
+	for i, address := range o.Addresses {
+		if wrong := checkAddress(address); wrong != "" {
+			report(fmt.Sprintf("addresses[%d]", i), "%s", wrong)
+		}
+	}
+	if _, err := o.withURL(); err != nil {
+		errs = append(errs, err)
 	}
 	if o.Mode == Standalone && len(o.Addresses) > 1 {
 		report("addresses", "must be one where mode is standalone; is this a cluster, or are they sentinels?")
@@ -157,40 +149,6 @@ func (o Options) Validate() error {
 	if o.WaitReplicas < 0 {
 		report("wait_replicas", "must not be negative, not %d", o.WaitReplicas)
 	}
-	if (o.TLS.Cert == "") != (o.TLS.Key == "") {
-		report("tls", "needs cert and key together")
-	}
-	if v := o.TLS.MinVersion; v != "" && v != "1.2" && v != "1.3" {
-		report("tls.min_version", `must be "1.2" or "1.3", not %q`, v)
-	}
+	o.TLS.validate(report)
 	return errors.Join(errs...)
-}
-
-// config reads the files. It returns nil where TLS is off.
-func (t TLS) config() (*tls.Config, error) {
-	if t == (TLS{}) {
-		return nil, nil
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.MinVersion == "1.3" {
-		config.MinVersion = tls.VersionTLS13
-	}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, &cache.OptionError{Name: "tls.ca", Reason: err.Error()}
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &cache.OptionError{Name: "tls.ca", Reason: "the file " + t.CA + " has no certificate in PEM"}
-		}
-	}
-	if t.Cert != "" {
-		certificate, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, &cache.OptionError{Name: "tls.cert", Reason: err.Error()}
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	return config, nil
 }

@@ -62,7 +62,13 @@ var (
 func Factory() cache.Factory {
 	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
 		options := Options{}.WithDefaults()
-		if err := cfg.Decode(&options); err != nil {
+		options.Addresses = nil // which a url excludes
+		err := cfg.Decode(&options)
+		if err == nil && options.URL.IsZero() {
+			options = options.WithDefaults()
+			err = cfg.Decode(&options) // once more, for the configuration that is in effect
+		}
+		if err != nil {
 			return nil, err
 		}
 		strategy, err := New(options)
@@ -77,6 +83,10 @@ func Factory() cache.Factory {
 func New(options Options) (*Strategy, error) {
 	options = options.WithDefaults()
 	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	options, err := options.withURL()
+	if err != nil {
 		return nil, err
 	}
 	return &Strategy{options: options}, nil

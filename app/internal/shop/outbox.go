@@ -39,7 +39,7 @@ func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
 }
 
 func (o outbox) each(ctx context.Context, statement string, revocations []cache.Revocation) error {
-	return o.store.transact(ctx, func(tx *sql.Tx) error {
+	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, r := range revocations {
 			if _, err := tx.ExecContext(ctx, statement, o.owner, []byte(r.Key), []byte(r.Tag)); err != nil {
 				return err

@@ -30,12 +30,23 @@ var argonPrefix = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, 
 // nobodysHash is a hash that no password is known for: its key is all zeros.
 var nobodysHash = encodeHash(make([]byte, argonSaltLen), make([]byte, argonKeyLen))
 
+// ErrBusy is what Authenticate and AddUser return where too many wait for their password to be hashed.
+var ErrBusy = errors.New("too many log-ins at once")
+
+// waiting is how many may wait for each hash that is being made: they wait for less than a second then.
+const waiting = 16
+
 // passwords hashes, no more at once than there are processors: each hash takes 19 MiB, so that a
-// flood of log-ins could otherwise take all the memory there is.
-type passwords struct{ slots chan struct{} }
+// flood of log-ins could otherwise take all the memory there is. Who would have to wait for long is turned
+// away at once, so that a flood does not go on when those who made it have left.
+type passwords struct {
+	slots chan struct{} // has room for those whose turn it is
+	queue chan struct{} // has room for them and those who wait
+}
 
 func newPasswords() *passwords {
-	return &passwords{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	slots := runtime.GOMAXPROCS(0)
+	return &passwords{make(chan struct{}, slots), make(chan struct{}, slots*(1+waiting))}
 }
 
 // hash returns password in the PHC format: $argon2id$v=19$m=…,t=…,p=…$salt$key.
@@ -63,6 +74,12 @@ func (p *passwords) verify(ctx context.Context, encoded, password string) (bool,
 }
 
 func (p *passwords) derive(ctx context.Context, password string, salt []byte) ([]byte, error) {
+	select {
+	case p.queue <- struct{}{}:
+		defer func() { <-p.queue }()
+	default:
+		return nil, ErrBusy
+	}
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()

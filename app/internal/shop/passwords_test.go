@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -50,5 +51,53 @@ func TestPasswordsWait(t *testing.T) {
 	cancel()
 	if _, err := p.hash(ctx, "a"); !errors.Is(err, context.Canceled) {
 		t.Errorf("hash: %v", err)
+	}
+}
+
+// TestPasswordsTurnAway: who would wait for long is told at once, and nobody who is gone keeps a place.
+func TestPasswordsTurnAway(t *testing.T) {
+	t.Parallel()
+	p := newPasswords()
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error)
+	for range cap(p.queue) {
+		go func() {
+			_, err := p.hash(ctx, "a")
+			left <- err
+		}()
+	}
+	for len(p.queue) < cap(p.queue) {
+		runtime.Gosched()
+	}
+	if _, err := p.hash(t.Context(), "a"); !errors.Is(err, ErrBusy) {
+		t.Errorf("with a full queue: %v, want ErrBusy", err)
+	}
+	cancel()
+	for range cap(p.queue) {
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("who left: %v", err)
+		}
+	}
+	<-p.slots
+	if _, err := p.hash(t.Context(), "a"); err != nil {
+		t.Errorf("with a free slot: %v", err)
+	}
+}
+
+func TestIsToken(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		if token := NewToken(); !IsToken(token) {
+			t.Errorf("%q is none", token)
+		}
+	}
+	token := NewToken()
+	for _, text := range []string{"", "x", token[:42], token + "A", token[:42] + "=", token[:42] + "\n", token[:42] + "B", " " + token[1:], token[:42] + "\x00", strings.Repeat("A", 1<<16)} {
+		if IsToken(text) {
+			t.Errorf("%.60q is one", text)
+		}
 	}
 }

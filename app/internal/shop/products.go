@@ -34,7 +34,7 @@ func (s *Store) Product(ctx context.Context, id ProductID) (Product, error) {
 
 // UpdateProduct replaces the product with p's id and returns it as it is now.
 func (s *Store) UpdateProduct(ctx context.Context, p Product) (updated Product, err error) {
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		updated, err = scanProduct(tx.QueryRowContext(ctx,
 			`UPDATE products SET name = ?, price_cents = ? WHERE id = ? RETURNING id, name, price_cents`, p.Name, p.PriceCents, p.ID))
 		return err

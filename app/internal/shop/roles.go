@@ -9,7 +9,7 @@ import (
 
 // SetPermissions replaces what the holders of role may do.
 func (s *Store) SetPermissions(ctx context.Context, role string, permissions []string) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var known bool
 		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM roles WHERE code = ?)`, role).Scan(&known); err != nil {
 			return err

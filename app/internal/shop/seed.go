@@ -37,7 +37,7 @@ func (s *Store) seed(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		// Asked within the transaction: two instances may start on one new file.
 		var populated bool
 		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&populated); err != nil || populated {

@@ -34,9 +34,16 @@ func NewToken() string {
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// StartSession makes a session of user that token opens.
-func (s *Store) StartSession(ctx context.Context, token string, user sessioncache.ID) (session *sessioncache.CachedSession, err error) {
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+// IsToken reports whether text may be a token of NewToken. What may not is no reason to ask anybody.
+func IsToken(text string) bool {
+	random, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return err == nil && len(random) == 32
+}
+
+// StartSession makes a session of user that token opens, and ends the one that old opens, if there is one;
+// ended says so.
+func (s *Store) StartSession(ctx context.Context, token string, user sessioncache.ID, old string) (session *sessioncache.CachedSession, ended bool, err error) {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
 		// The sessions that nobody ended have to go at some time, and log-ins are rare.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires <= ?`, now.UnixMilli()); err != nil {
@@ -46,10 +53,22 @@ func (s *Store) StartSession(ctx context.Context, token string, user sessioncach
 			hash(token), user, now.UnixMilli(), now.Add(SessionDuration).UnixMilli()); err != nil {
 			return err
 		}
+		result, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = ?`, hash(old))
+		if err != nil {
+			return err
+		}
+		rows, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		ended = rows > 0
 		session, err = sessionOf(ctx, tx, token)
 		return err
 	})
-	return session, err
+	if err != nil {
+		return nil, false, err
+	}
+	return session, ended, nil
 }
 
 // Session returns the session that token opens, as it is now.
@@ -60,7 +79,7 @@ func (s *Store) Session(ctx context.Context, token string) (*sessioncache.Cached
 // RenewSession prolongs the session that token opens by SessionDuration from now, but never beyond
 // SessionLimit, and returns it.
 func (s *Store) RenewSession(ctx context.Context, token string) (session *sessioncache.CachedSession, err error) {
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
 		if _, err := tx.ExecContext(ctx, `UPDATE sessions SET expires = min(?, created + ?) WHERE token_hash = ? AND expires > ?`,
 			now.Add(SessionDuration).UnixMilli(), SessionLimit.Milliseconds(), hash(token), now.UnixMilli()); err != nil {
@@ -73,10 +92,15 @@ func (s *Store) RenewSession(ctx context.Context, token string) (session *sessio
 	return session, err
 }
 
-// EndSession deletes the session that token opens, if there is one.
-func (s *Store) EndSession(ctx context.Context, token string) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = ?`, hash(token))
-	return err
+// EndSession deletes the session that token opens; known says whether there was one. For what nobody has
+// issued it takes no write lock: strangers can send any number of that.
+func (s *Store) EndSession(ctx context.Context, token string) (known bool, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sessions WHERE token_hash = ?)`, hash(token)).Scan(&known)
+	if err != nil || !known {
+		return false, err
+	}
+	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE token_hash = ?`, hash(token))
+	return true, err
 }
 
 // EndSessions deletes all sessions of user.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	_ "modernc.org/sqlite" // the driver: SQLite in Go, so that the example needs no C compiler
+
+	"github.com/fxcache/fxcache/cache"
 )
 
 //go:embed schema.sql
@@ -59,8 +61,10 @@ func (s *Store) Prepare(ctx context.Context) error {
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
-// transact runs write in a transaction and commits it, or rolls it back when write fails or panics.
-func (s *Store) transact(ctx context.Context, write func(*sql.Tx) error) (err error) {
+// transact runs write in a transaction and commits it, or rolls it back when write fails or panics. What
+// write asks a cache for with its context is read within the transaction, and not cached: others must not
+// see what may be rolled back.
+func (s *Store) transact(ctx context.Context, write func(context.Context, *sql.Tx) error) (err error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -71,7 +75,7 @@ func (s *Store) transact(ctx context.Context, write func(*sql.Tx) error) (err er
 			err = errors.Join(err, failure)
 		}
 	}()
-	if err := write(tx); err != nil {
+	if err := write(cache.ReadThrough(ctx), tx); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -11,7 +11,7 @@ import (
 // ErrLogin is what Authenticate returns for a wrong password and for an unknown user alike.
 var ErrLogin = errors.New("the identifier or the password is wrong")
 
-// Authenticate returns the id of the user with that password. An unknown user costs the same hash as
+// Authenticate returns the id of the user with that password, or ErrBusy. An unknown user costs the same hash as
 // a wrong password: the time that an answer takes must not tell who has an account here.
 func (s *Store) Authenticate(ctx context.Context, identifier, password string) (sessioncache.ID, error) {
 	var id sessioncache.ID
@@ -36,7 +36,7 @@ func (s *Store) AddUser(ctx context.Context, identifier, password, role string) 
 	if err != nil {
 		return err
 	}
-	return s.transact(ctx, func(tx *sql.Tx) error { return addUser(ctx, tx, identifier, encoded, role) })
+	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error { return addUser(ctx, tx, identifier, encoded, role) })
 }
 
 func addUser(ctx context.Context, tx *sql.Tx, identifier, encoded, role string) error {

@@ -21,6 +21,8 @@ type API struct {
 	cache    *cache.Service
 	metrics  http.Handler
 	logger   *slog.Logger
+
+	complaints complaints
 }
 
 // Metrics answers GET /metrics.
@@ -28,7 +30,7 @@ type Metrics http.Handler
 
 // NewAPI returns the API over its parts.
 func NewAPI(store *shop.Store, catalog *shop.Catalog, sessions sessioncache.Sessions, service *cache.Service, metrics Metrics, logger *slog.Logger) *API {
-	return &API{store, catalog, sessions, service, metrics, logger}
+	return &API{store: store, catalog: catalog, sessions: sessions, cache: service, metrics: metrics, logger: logger}
 }
 
 // Handler routes the requests.

@@ -34,6 +34,16 @@ func decode[T any](w http.ResponseWriter, r *http.Request) (T, error) {
 	return value, failure{http.StatusBadRequest, "the body is not the JSON object that is expected here"}
 }
 
+// deliver is reply with status 200; it reports false where the client has gone before it had the answer.
+func deliver(w http.ResponseWriter, r *http.Request, value any) bool {
+	if r.Context().Err() != nil {
+		return false
+	}
+	reply(w, http.StatusOK, value)
+	err := http.NewResponseController(w).Flush()
+	return (err == nil || errors.Is(err, http.ErrNotSupported)) && r.Context().Err() == nil
+}
+
 func reply(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -55,8 +55,7 @@ func (a *API) handle(answer handler) http.Handler {
 		}
 		f := explain(err)
 		if f.status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
-			// The pattern and not the URL, which may hold what is nobody's business.
-			a.logger.ErrorContext(r.Context(), "a request failed", "method", r.Method, "path", r.Pattern, "error", err)
+			a.complain(r, "a request failed", err)
 		}
 		reply(w, f.status, map[string]string{"error": f.message})
 	})

@@ -28,6 +28,9 @@ type sessionHandler func(w http.ResponseWriter, r *http.Request, session *sessio
 func (a *API) authenticated(next sessionHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		token := presented(r)
+		if token == "" {
+			return unauthenticated(w)
+		}
 		var loaded atomic.Bool // the load may still run when this request has been cancelled
 		session, found, err := a.sessions.GetOrLoad(r.Context(), token, func(ctx context.Context) (*sessioncache.CachedSession, error) {
 			loaded.Store(true)
@@ -36,9 +39,10 @@ func (a *API) authenticated(next sessionHandler) handler {
 		if err != nil {
 			return err
 		}
-		if !found {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			return failure{http.StatusUnauthorized, "please log in"}
+		// A session without a user is anonymous. This shop makes none, but what is in the cache may come
+		// from a program that does.
+		if !found || session.User == nil {
+			return unauthenticated(w)
 		}
 		source := "cache"
 		if loaded.Load() {
@@ -47,6 +51,11 @@ func (a *API) authenticated(next sessionHandler) handler {
 		w.Header().Set(sourceHeader, source)
 		return next(w, r, session)
 	}
+}
+
+func unauthenticated(w http.ResponseWriter) error {
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	return failure{http.StatusUnauthorized, "please log in"}
 }
 
 // permitted passes requests on whose user has the permission.
@@ -59,15 +68,18 @@ func (a *API) permitted(permission string, next sessionHandler) handler {
 	})
 }
 
-// presented returns the token that r came with, from the header or else the cookie; empty: none.
-func presented(r *http.Request) string {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(token)
+// presented returns the token that r came with, from the header or else the cookie; empty: none, or what
+// cannot be a token.
+func presented(r *http.Request) (token string) {
+	if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		token = strings.TrimSpace(rest)
+	} else if cookie, err := r.Cookie(cookieName); err == nil {
+		token = cookie.Value
 	}
-	if cookie, err := r.Cookie(cookieName); err == nil {
-		return cookie.Value
+	if !shop.IsToken(token) {
+		return ""
 	}
-	return ""
+	return token
 }
 
 // setCookie gives the browser a token; an empty one takes the cookie away.

@@ -12,7 +12,7 @@ func (a *API) stats(w http.ResponseWriter, _ *http.Request) error {
 // healthz answers GET /healthz. The cache is no part of it: the shop works without.
 func (a *API) healthz(w http.ResponseWriter, r *http.Request) error {
 	if err := a.store.Ping(r.Context()); err != nil {
-		a.logger.ErrorContext(r.Context(), "the database does not answer", "error", err)
+		a.complain(r, "the database does not answer", err)
 		return failure{http.StatusServiceUnavailable, "the database does not answer"}
 	}
 	reply(w, http.StatusOK, map[string]string{"status": "ok"})

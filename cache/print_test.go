@@ -1,0 +1,85 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// said is an error that is its own text.
+type said string
+
+func (s said) Error() string { return string(s) }
+
+// confiding quotes the value in its errors, as codecs do.
+type confiding struct{ cache.JSON }
+
+func (confiding) Append([]byte, any) ([]byte, error) { return nil, said("cannot encode " + hidden) }
+
+// What holds keys, tags, values or what somebody panicked with shows none of it: by no verb and no flag of
+// fmt, in no log, and encoded by nobody.
+func TestNothingPrintsWhatItHolds(t *testing.T) {
+	t.Parallel()
+	service := start(t, newBigcache(t), cache.Options{Logger: slog.New(slog.DiscardHandler)})
+	texts, err := cache.New(service, "texts", cache.Policy[string]{Tags: []string{"tag"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, panicked := texts.GetOrLoad(t.Context(), hidden, func(context.Context) (string, error) { panic(hidden) })
+	var bare *cache.PanicError
+	if !errors.As(panicked, &bare) || bare.Value != hidden {
+		t.Fatalf("%v is no panic", panicked)
+	}
+	confidential := start(t, newBigcache(t), cache.Options{Codec: confiding{}})
+	unencoded := confidential.Set(t.Context(), hidden, "v", cache.SetOptions{})
+	var inner *cache.Error
+	if !errors.As(unencoded, &inner) {
+		t.Fatal(unencoded)
+	}
+	lease := &cache.Lease{Key: hidden, Tags: []string{hidden}, State: hidden}
+	values := map[string]any{
+		"lease": lease, "lease, by value": *lease, "leases": []cache.Lease{*lease}, "panic": bare, "panics": []error{bare}, "of a loader": panicked,
+		"codec": unencoded, "codec, unwrapped": inner.Err, "batch": &cache.BatchError{Failed: map[string]error{hidden: errors.New("x")}, Of: 1},
+		"pending": &cache.PendingError{Err: errors.New("x"), Until: time.Unix(0, 0)}, "service": service, "cache": texts,
+	}
+	encoded := fmt.Sprintf("%x", hidden)
+	bytewise := strings.Trim(fmt.Sprint([]byte(hidden)), "[]")
+	for name, value := range values {
+		check := func(how, text string) {
+			t.Helper()
+			if strings.Contains(text, hidden) || strings.Contains(strings.ToLower(text), encoded) || strings.Contains(text, bytewise) {
+				t.Errorf("%s, %s: %s", name, how, text)
+			}
+		}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%b", "%o", "%U", "%c", "%e", "%10.200s", "% x", "%#q"} {
+			check(verb, fmt.Sprintf(verb, value))
+		}
+		var out bytes.Buffer
+		slog.New(slog.NewTextHandler(&out, nil)).Info("m", "v", value, slog.Group("g", "v", value))
+		slog.New(slog.NewJSONHandler(&out, nil)).With("w", value).Info("m", "v", value, "list", []any{value})
+		check("slog", out.String())
+		if text, err := json.Marshal(value); err == nil {
+			check("JSON", string(text))
+		}
+		out.Reset()
+		_ = gob.NewEncoder(&out).Encode(value)
+		check("gob", out.String())
+		if name == "service" || name == "cache" {
+			continue // yaml follows what it cannot write
+		}
+		if text, err := yaml.Marshal(value); err == nil {
+			check("YAML", string(text))
+		}
+	}
+}

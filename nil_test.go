@@ -1,0 +1,230 @@
+package fxcache_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/knadh/koanf/v2"
+	"go.opentelemetry.io/otel/metric"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/fxcache/fxcache"
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/sessioncache"
+	"github.com/fxcache/fxcache/strategies/bigcache"
+	"github.com/fxcache/fxcache/strategies/noop"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// ticking, quiet and outbox are implementations that may be nil pointers.
+type (
+	ticking struct{ now time.Time }
+	plain   struct{ cache.Codec }
+	outbox  struct{ cache.Outbox }
+)
+
+func (t *ticking) Now() time.Time { return t.now }
+
+// A nil behind an interface, which is what a constructor returns that found nothing to construct, counts as
+// absent.
+func TestTypedNilsAreAbsent(t *testing.T) {
+	t.Parallel()
+	for name, option := range map[string]fx.Option{
+		"MeterProvider":    fx.Provide(fx.Annotate(func() *sdk.MeterProvider { return nil }, fx.As(new(metric.MeterProvider)))),
+		"no MeterProvider": fx.Provide(func() metric.MeterProvider { return nil }),
+		"Logger":           fx.Provide(func() *slog.Logger { return nil }),
+		"in options": fxcache.CacheOptions(func(o *cache.Options) {
+			o.Clock, o.Codec, o.MeterProvider, o.Logger = (*ticking)(nil), (*plain)(nil), (*sdk.MeterProvider)(nil), nil
+		}),
+		"Outbox":      fx.Options(fx.Provide(func() cache.Outbox { return (*outbox)(nil) }), fxcache.Export[cache.Outbox]()),
+		"no Outbox":   fx.Options(fx.Provide(func() cache.Outbox { return nil }), fxcache.Export[cache.Outbox]()),
+		"Override":    fxcache.Override(nil),
+		"files":       fxcache.ConfigFile(),
+		"environment": fxcache.Environment("SHOP_", nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var service *cache.Service
+			app := newApp(option, fx.Populate(&service))
+			if err := app.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := service.Set(t.Context(), "k", "v", cache.SetOptions{}); err != nil {
+				t.Error(err)
+			}
+			if err := app.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What is nil and needed is an error that says which option it was.
+func TestNilOptions(t *testing.T) {
+	t.Parallel()
+	boom := func() { panic("hunter2distinct") }
+	var nothing map[string]int
+	for name, test := range map[string]struct {
+		option fx.Option
+		want   string
+	}{
+		"CacheOptions":              {fxcache.CacheOptions(nil), "fxcache.CacheOptions: the function is nil"},
+		"SessionOptions":            {fxcache.SessionOptions(nil), "fxcache.SessionOptions: the function is nil"},
+		"SessionOptionsFrom":        {fxcache.SessionOptionsFrom(nil), "fxcache.SessionOptionsFrom: needs a constructor"},
+		"SessionOptionsFrom text":   {fxcache.SessionOptionsFrom("x"), "must provide constructor function"},
+		"SessionOptionsFrom other":  {fxcache.SessionOptionsFrom(func() sessioncache.Options { return sessioncache.Options{} }), "fxcache.SessionOptionsFrom: needs a constructor"},
+		"SessionOptionsFrom to nil": {fxcache.SessionOptionsFrom(func() func(*sessioncache.Options) { return nil }), "fxcache.SessionOptions: the function is nil"},
+		"Wrap":                      {fxcache.Wrap(nil), "fxcache.Wrap: the function is nil"},
+		"Wrap to nil":               {fxcache.Wrap(func(cache.Strategy) cache.Strategy { return nil }), "fxcache.Wrap: the function returned no strategy"},
+		"Wrap to a typed nil":       {fxcache.Wrap(func(cache.Strategy) cache.Strategy { return (*bigcache.Strategy)(nil) }), "fxcache.Wrap: the function returned no strategy"},
+		"Config":                    {fxcache.Config(nil, ""), "koanf: is nil"},
+		"Register":                  {fxcache.Register(cache.Factory{}), "a strategy is registered under the name"},
+		"RegisterSession":           {fxcache.RegisterSession(sessioncache.Factory{}), "a strategy is registered under the name"},
+		"a factory": {fx.Options(fxcache.Override(map[string]any{"cache.strategy": "x"}), fxcache.Register(cache.Factory{Name: "x",
+			New: func(cache.Decoder) (cache.Strategy, error) { return (*bigcache.Strategy)(nil), nil }})), "cache.x: the factory returned no strategy"},
+		"a session factory": {fx.Options(fxcache.Override(map[string]any{"session_cache.strategy": "x"}), fxcache.RegisterSession(sessioncache.Factory{Name: "x",
+			New: func(cache.Decoder) (sessioncache.Strategy, error) { return (*sessioncache.Default)(nil), nil }})), "session_cache.x: the factory returned no strategy"},
+		"CacheOptions that panics":   {fxcache.CacheOptions(func(*cache.Options) { boom() }), "fxcache.CacheOptions: the function panicked with a string"},
+		"SessionOptions that panics": {fxcache.SessionOptions(func(*sessioncache.Options) { boom() }), "fxcache.SessionOptions: the function panicked with a string"},
+		"Wrap that panics":           {fxcache.Wrap(func(s cache.Strategy) cache.Strategy { nothing["x"] = 1; return s }), "panicked: assignment to entry in nil map"},
+		"a codec that panics":        {fxcache.CacheOptions(func(o *cache.Options) { o.Codec = plain{} }), "panicked"},
+		"a meter provider that panics": {fxcache.CacheOptions(func(o *cache.Options) {
+			o.MeterProvider = struct{ metric.MeterProvider }{}
+		}), "panicked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := newApp(test.option).Err()
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// A strategy that is nil, or a zero value where one has to be made, is an error; no panic crosses the API.
+func TestNilArguments(t *testing.T) {
+	t.Parallel()
+	started := func() *cache.Service {
+		strategy, err := bigcache.New(bigcache.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		service, err := cache.NewService(strategy, cache.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := service.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = service.Stop(context.Background()) })
+		return service
+	}
+	service := started()
+	numbers, err := cache.New(service, "numbers", cache.Policy[int]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, err := sessioncache.New(sessioncache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	container := dig.New()
+	if err := service.ProvideTo(container); err != nil {
+		t.Fatal(err)
+	}
+	if err := sessions.Init(t.Context(), container); err != nil {
+		t.Fatal(err)
+	}
+	refreshing, err := cache.NewRefreshing(func(context.Context) (int, error) { return 0, errors.New("x") }, cache.RefreshingOptions{TTL: time.Second, Clock: (*ticking)(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := map[string]func(ctx context.Context) error{
+		"NewService(nil)": func(context.Context) error { _, err := cache.NewService(nil, cache.Options{}); return err },
+		"NewService(typed nil)": func(context.Context) error {
+			_, err := cache.NewService((*bigcache.Strategy)(nil), cache.Options{})
+			return err
+		},
+		"New(nil)": func(context.Context) error { _, err := cache.New(nil, "x", cache.Policy[int]{}); return err },
+		"NewRefreshing(nil)": func(context.Context) error {
+			_, err := cache.NewRefreshing[int](nil, cache.RefreshingOptions{TTL: 1})
+			return err
+		},
+		"Resolve(nil)":         func(context.Context) error { _, err := cache.Resolve[int](nil); return err },
+		"Get into nil":         func(ctx context.Context) error { _, err := service.Get(ctx, "k", nil); return err },
+		"Get into a typed nil": func(ctx context.Context) error { _, err := service.Get(ctx, "k", (*int)(nil)); return err },
+		"Get into no pointer":  func(ctx context.Context) error { _, err := service.Get(ctx, "k", 1); return err },
+		"zero Service":         func(ctx context.Context) error { return new(cache.Service).Set(ctx, "k", 1, cache.SetOptions{}) },
+		"zero Service starts":  func(ctx context.Context) error { return new(cache.Service).Start(ctx, nil) },
+		"zero Service clears":  func(ctx context.Context) error { return new(cache.Service).Clear(ctx) },
+		"GetOrLoad(nil)":       func(ctx context.Context) error { _, err := numbers.GetOrLoad(ctx, "k", nil); return err },
+		"Update(nil)":          func(ctx context.Context) error { _, err := numbers.Update(ctx, "k", nil); return err },
+		"Memo(nil)": func(ctx context.Context) error {
+			_, err := cache.Memo[int](cache.WithRequestScope(ctx), "k", nil)
+			return err
+		},
+		"Memo(nil), no scope": func(ctx context.Context) error { _, err := cache.Memo[int](ctx, "k", nil); return err },
+		"RefreshWith(nil)":    func(ctx context.Context) error { _, err := refreshing.RefreshWith(ctx, nil); return err },
+		"sessions.GetOrLoad":  func(ctx context.Context) error { _, _, err := sessions.GetOrLoad(ctx, "t", nil); return err },
+		"sessions.Update":     func(ctx context.Context) error { _, err := sessions.Update(ctx, "t", nil); return err },
+		"sessions.Set":        func(ctx context.Context) error { return sessions.Set(ctx, nil) },
+		"zero Default starts": func(ctx context.Context) error { return new(sessioncache.Default).Init(ctx, container) },
+		"Default without":     func(ctx context.Context) error { return new(sessioncache.Default).Init(ctx, nil) },
+		"noop.GetOrLoad":      func(ctx context.Context) error { _, _, err := sessioncache.Noop{}.GetOrLoad(ctx, "t", nil); return err },
+		"noop.Update":         func(ctx context.Context) error { _, err := sessioncache.Noop{}.Update(ctx, "t", nil); return err },
+		"bigcache without":    func(ctx context.Context) error { return new(bigcache.Strategy).Init(ctx, nil) },
+		"redis without":       func(ctx context.Context) error { return new(redis.Strategy).Init(ctx, nil) },
+		"zero bigcache": func(ctx context.Context) error {
+			return new(bigcache.Strategy).Set(ctx, "k", nil, cache.SetOptions{TTL: 1})
+		},
+		"zero redis": func(ctx context.Context) error {
+			return new(redis.Strategy).Set(ctx, "k", nil, cache.SetOptions{TTL: 1})
+		},
+		"Decode into nil": func(context.Context) error { return new(config.Source).Decode("x", nil) },
+		"From(nil)":       func(context.Context) error { _, err := config.Load(config.From(nil, "")); return err },
+	}
+	may := map[string]func(ctx context.Context) error{ // the zero value is fine
+		"noop":              func(ctx context.Context) error { return noop.Strategy{}.Set(ctx, "", nil, cache.SetOptions{TTL: 1}) },
+		"Delete of nothing": func(ctx context.Context) error { return service.Delete(ctx) },
+		"tags of nothing":   func(ctx context.Context) error { return service.InvalidateTags(ctx) },
+		"Set of nil":        func(ctx context.Context) error { return service.Set(ctx, "k", nil, cache.SetOptions{}) },
+		"Load of nothing": func(context.Context) error {
+			_, err := config.Load(config.Input{}, config.Values(nil), config.Defaults(nil))
+			return err
+		},
+		"empty koanf":       func(context.Context) error { _, err := config.Load(config.From(&koanf.Koanf{}, "")); return err },
+		"Environ(nil)":      func(context.Context) error { _, err := config.Load(config.Environ("NOTHING_", nil)); return err },
+		"Join(nil)":         func(context.Context) error { return config.Join(nil) },
+		"zero Default":      func(ctx context.Context) error { return new(sessioncache.Default).Clear(ctx) },
+		"noop session":      func(ctx context.Context) error { return sessioncache.Noop{}.Set(ctx, nil) },
+		"nil session":       func(context.Context) error { _ = (*sessioncache.CachedSession)(nil).Clone(); return nil },
+		"nil user":          func(context.Context) error { _ = (*sessioncache.User)(nil).HasPermission("a", "b"); return nil },
+		"Stop before Start": func(ctx context.Context) error { return new(cache.Service).Stop(ctx) },
+	}
+	try := func(name string, fails bool, call func(context.Context) error) {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if value := recover(); value != nil {
+					t.Errorf("it panics: %v", value)
+				}
+			}()
+			if err := call(t.Context()); (err != nil) != fails {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+	for name, call := range must {
+		try(name, true, call)
+	}
+	for name, call := range may {
+		try(name, false, call)
+	}
+}

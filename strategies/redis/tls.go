@@ -1,0 +1,114 @@
+package redis
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// TLS says how to talk TLS. Where Options has one TLS is used, with a zero value too, unless Enabled says
+// that it is not.
+type TLS struct {
+	// Enabled, if it is false, turns TLS off, whatever the other fields say. Default true.
+	Enabled *bool `koanf:"enabled"`
+	// CA is the path of a PEM file with the certificates to trust. Default: those of the system.
+	CA string `koanf:"ca,public"`
+	// Cert and Key are the paths of the client's certificate and key, in PEM.
+	Cert string `koanf:"cert,public"`
+	Key  string `koanf:"key,public"`
+	// ServerName is what the server's certificate must be for. Default: the host of the address.
+	ServerName string `koanf:"server_name,public"`
+	// MinVersion is "1.2" or "1.3". Default "1.2".
+	MinVersion string `koanf:"min_version,public"`
+}
+
+// on reports whether t, which may be nil, says that TLS is used.
+func (t *TLS) on() bool { return t != nil && (t.Enabled == nil || *t.Enabled) }
+
+// validate reports every unusable value.
+func (t *TLS) validate(report func(name, format string, args ...any)) {
+	if t == nil {
+		return
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		report("tls", "needs cert and key together")
+	}
+	for name, path := range map[string]string{"tls.ca": t.CA, "tls.cert": t.Cert, "tls.key": t.Key} {
+		if !isPath(path) {
+			report(name, "must be the path of a PEM file, not what the file holds")
+		}
+	}
+	if t.ServerName != "" && !isHost(t.ServerName) {
+		report("tls.server_name", "must be a host name or an IP address")
+	}
+	if v := t.MinVersion; v != "" && v != "1.2" && v != "1.3" {
+		report("tls.min_version", `must be "1.2" or "1.3"`)
+	}
+}
+
+// isPath reports whether text may be a path: a key in its place, PEM or the base64 within that, would be
+// shown to everybody.
+func isPath(text string) bool {
+	if strings.ContainsAny(text, "\n\r\x00") || strings.Contains(text, "-----BEGIN") {
+		return false
+	}
+	const sequence, smallest = 0x30, 32 // what certificates and keys begin with in DER, and a bound of their size
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	return err != nil || len(der) < smallest || der[0] != sequence
+}
+
+// config reads the files. It returns nil where TLS is off. Errors say which key is at fault, and not what
+// it says.
+func (t *TLS) config() (*tls.Config, error) {
+	if !t.on() {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.MinVersion == "1.3" {
+		config.MinVersion = tls.VersionTLS13
+	}
+	if t.CA != "" {
+		pem, err := readFile("tls.ca", t.CA)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &cache.OptionError{Name: "tls.ca", Reason: "the file has no certificate in PEM"}
+		}
+	}
+	if t.Cert != "" {
+		certificate, err := readFile("tls.cert", t.Cert)
+		if err != nil {
+			return nil, err
+		}
+		key, err := readFile("tls.key", t.Key)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tls.X509KeyPair(certificate, key)
+		if err != nil {
+			return nil, &cache.OptionError{Name: "tls.cert", Reason: "cannot be used with the key: " + err.Error()}
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+func readFile(name, path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if err == nil {
+		return content, nil
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // without the path, which may be a key
+	}
+	return nil, &cache.OptionError{Name: name, Reason: "the file cannot be read: " + err.Error()}
+}

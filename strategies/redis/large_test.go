@@ -395,37 +395,6 @@ func TestOvertakenBody(t *testing.T) {
 	}
 }
 
-// More wait for large values than may be under way in a lane: others are served.
-func TestLargeValuesTakeNoPlaces(t *testing.T) {
-	t.Parallel()
-	redistest.Require(t)
-	server := redistest.Start(t)
-	proxy := redistest.NewProxy(t, server.Addr())
-	s := startWith(t, proxy.Addr(), cache.Options{Timeout: 10 * time.Second})
-	opts := cache.SetOptions{TTL: time.Minute}
-	for key, value := range map[string][]byte{"n:large": large("n"), "n:small": []byte("small")} {
-		if err := s.Set(t.Context(), key, value, opts); err != nil {
-			t.Fatal(err)
-		}
-	}
-	held := proxy.HoldReply("GET")
-	ctx, leave := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	for range 4 * 1024 { // two connections have 1,536 places
-		all.Go(func() { _, _, _ = s.Get(ctx, "n:large") })
-	}
-	<-held.Arrived()
-	for range 100 {
-		if _, found, err := s.Get(t.Context(), "n:small"); !found || err != nil {
-			t.Errorf("a small value: %t, %v", found, err)
-			break
-		}
-	}
-	leave()
-	all.Wait()
-	held.Release()
-}
-
 // A client that the application lends carries large values as well.
 func TestLargeValueOverALentClient(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"runtime"
 	"slices"
 	"sync"
@@ -37,9 +38,9 @@ type reads struct {
 
 // batch is one MGET, or one run of the script, for several reads.
 type batch struct {
-	keys     []string       // those of the first member, then what each other one adds
-	at       map[string]int // where in keys; nil while there is one member
-	shared   uint64         // which of keys are the entries of several members
+	keys     []string // those of the first member, then what each other one adds
+	at       *index   // of keys; nil while there is one member
+	shared   uint64   // which of keys are the entries of several members
 	members  int
 	script   []string      // arguments of the script; nil: it is an MGET
 	deadline time.Time     // the latest one of the members
@@ -71,7 +72,8 @@ func (a answer) reply(i int) rueidis.RedisMessage {
 	if a.batch == nil || a.at == nil {
 		return a.replies[i]
 	}
-	return a.replies[a.at[a.wanted[i]]]
+	place, _ := a.at.find(a.keys, a.wanted[i])
+	return a.replies[place]
 }
 
 // entry returns the entry, wanted[0], in bytes of its own.
@@ -80,8 +82,10 @@ func (a answer) entry() (entry, error) {
 		return nil, a.err
 	}
 	raw, err := entryOf(a.reply(0))
-	if err == nil && a.batch != nil && a.at != nil && a.shared&(1<<a.at[a.wanted[0]]) != 0 {
-		raw = bytes.Clone(raw)
+	if err == nil && a.batch != nil && a.at != nil {
+		if place, _ := a.at.find(a.keys, a.wanted[0]); a.shared&(1<<place) != 0 {
+			raw = bytes.Clone(raw)
+		}
 	}
 	return raw, err
 }
@@ -151,35 +155,26 @@ func open(ctx context.Context, wanted []string) *batch {
 
 // join adds a read to b, if there is such a batch, and room.
 func (b *batch) join(ctx context.Context, wanted []string) (m member, joined bool) {
-	if b == nil {
-		return m, false
-	}
-	added := len(wanted)
-	for _, key := range wanted {
-		if b.has(key) {
-			added--
-		}
-	}
-	if len(b.keys)+added > maxBatch {
+	if b == nil || !b.fits(wanted) {
 		return m, false
 	}
 	b.waiting.Add(1)
 	if b.members++; b.members == 2 {
 		b.done = make(chan struct{})
-		b.at = make(map[string]int, maxBatch)
+		b.at = new(index)
 		for i, key := range b.keys {
-			b.at[key] = i
+			b.at.add(key, i)
 		}
 		b.keys = slices.Grow(b.keys, maxBatch)
 	}
 	for i, key := range wanted {
-		at, there := b.at[key]
+		place, there := b.at.find(b.keys, key)
 		switch {
 		case !there:
-			b.at[key] = len(b.keys)
+			b.at.add(key, len(b.keys))
 			b.keys = append(b.keys, key)
 		case i == 0:
-			b.shared |= 1 << at
+			b.shared |= 1 << place
 		}
 	}
 	if deadline, _ := ctx.Deadline(); deadline.After(b.deadline) {
@@ -188,12 +183,42 @@ func (b *batch) join(ctx context.Context, wanted []string) (m member, joined boo
 	return member{b, false}, true
 }
 
-func (b *batch) has(key string) bool {
-	if b.at == nil {
-		return slices.Contains(b.keys, key)
+// fits reports whether there is room for wanted, of which some may be there already.
+func (b *batch) fits(wanted []string) bool {
+	total := len(b.keys) + len(wanted)
+	if total <= maxBatch || len(b.keys) > maxBatch {
+		return total <= maxBatch
 	}
-	_, there := b.at[key]
-	return there
+	for _, key := range wanted {
+		if slices.Contains(b.keys, key) {
+			total--
+		}
+	}
+	return total <= maxBatch
+}
+
+// index tells where in the keys of a batch one is: a hash table with open addresses, at most half full. A map would
+// cost the reads of a busy process as much as their part of the command.
+type index [2 * maxBatch]uint8 // the place and 1; 0: none
+
+var indexSeed = maphash.MakeSeed()
+
+func (x *index) find(keys []string, key string) (place int, there bool) {
+	for slot := maphash.String(indexSeed, key); ; slot++ {
+		switch place := int(x[slot%uint64(len(x))]) - 1; {
+		case place < 0:
+			return 0, false
+		case keys[place] == key:
+			return place, true
+		}
+	}
+}
+
+func (x *index) add(key string, place int) {
+	slot := maphash.String(indexSeed, key)
+	for ; x[slot%uint64(len(x))] != 0; slot++ {
+	}
+	x[slot%uint64(len(x))] = uint8(place + 1) //nolint:gosec // at most maxBatch
 }
 
 // seal keeps further reads out of b.

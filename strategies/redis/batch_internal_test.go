@@ -121,8 +121,10 @@ func TestBatchIsBounded(t *testing.T) {
 			t.Fatalf("%q has opened a batch of %q", wanted, m.keys)
 		}
 		for _, key := range wanted {
-			if !m.first && m.keys[m.at[key]] != key {
-				t.Fatalf("%q is not at %d of %q", key, m.at[key], m.keys)
+			if place, there := 0, false; !m.first {
+				if place, there = m.at.find(m.keys, key); !there || m.keys[place] != key {
+					t.Fatalf("%q is not at %d of %q", key, place, m.keys)
+				}
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func newBreaker(failures int, pause time.Duration) breaker {
 	return breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:      pause,
 		ReadyToTrip:  func(counts gobreaker.Counts) bool { return int(counts.ConsecutiveFailures) >= failures },
-		IsSuccessful: func(err error) bool { return err == nil || isRefusal(err) },
+		IsSuccessful: func(err error) bool { return err == nil || isRefusal(err) || isBadEntry(err) },
 		// That a caller leaves says nothing about the strategy.
 		IsExcluded: func(err error) bool { return errors.Is(err, errLeft) },
 	})}
@@ -30,6 +30,11 @@ func newBreaker(failures int, pause time.Duration) breaker {
 func isRefusal(err error) bool {
 	refusals := []error{ErrInvalidKey, ErrInvalidTTL, ErrValueTooLarge, ErrTooManyTags, ErrUnsupported}
 	return everyLeaf(err, func(leaf error) bool { return slices.Contains(refusals, leaf) })
+}
+
+// isBadEntry reports whether err concerns the keys of the call, and not the storage.
+func isBadEntry(err error) bool {
+	return everyLeaf(err, func(leaf error) bool { return leaf == ErrBadEntry }) //nolint:errorlint // the leaf itself
 }
 
 // errLeft says that an operation ended because its caller did.

@@ -26,16 +26,17 @@ type Cache[T any] struct {
 	policy  Policy[T]
 	prefix  string // physical: namespace and name
 	tags    []string
-	shape   shape
+	shape   *shape
 	flights flights[T]
 	// refreshing are the keys for which no refresh may be started now.
 	refreshing keySet
 	random     func() float64 // in [0, 1)
-	// hungWarning is of this cache alone, because the warning names it.
-	hungWarning throttle
+	// hungWarning and slowWarning are of this cache alone, because the warnings name it.
+	hungWarning, slowWarning throttle
 }
 
-// New returns the cache of that name. An unusable policy is an [OptionError].
+// New returns the cache of that name. An unusable policy is an [OptionError]. Where service has a cache of
+// that name already, T and the policy must be the same, or New returns a [NameError].
 func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], error) {
 	if service == nil {
 		return nil, errors.New("cache: New needs a service")
@@ -48,13 +49,17 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	if err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
+	if err := service.names.claim(name, traits(policy)); err != nil {
+		return nil, err
+	}
+	shape := service.shapeOf(reflect.TypeFor[T](), policy.Version, policy.Tags)
 	return &Cache[T]{
 		service: service,
 		name:    name,
 		policy:  policy,
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
-		shape:   service.shapeOf(reflect.TypeFor[T]()),
+		shape:   &shape,
 		random:  rand.Float64,
 	}, nil
 }
@@ -63,8 +68,9 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
 
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
-// entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with
-// Policy.StaleFor; so is one that the caller is loading or writing, and each one with [ReadThrough].
+// entry that is damaged is a miss, and is deleted if that is possible at once; one of another release, type
+// or codec is a miss, and stays. An entry past its TTL is a miss, also with Policy.StaleFor; so is one that
+// the caller is loading or writing, and each one with [ReadThrough].
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
@@ -85,9 +91,13 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // back as they are; load returns ErrNotFound where there is nothing.
 //
 // load runs once for all the callers that wait for the same key, in a goroutine of its own with the
-// values of the first caller's context. A caller whose context ends returns at once; the load goes
-// on for the others, and is cancelled when nobody is left. A panic in load reaches every waiting
-// caller as a [PanicError].
+// values of its caller's context. A caller whose context ends returns at once; the load goes
+// on for the others, and is cancelled when nobody is left. A load that fails after its own caller's
+// context has ended fails for that caller alone, unless with ErrNotFound: the others go on with the load of
+// the next one. A panic in load reaches every waiting caller as a [PanicError].
+//
+// Its TTL counts from the start of the load. One that takes longer than that is not stored, nor is one
+// that outlives its lease (LeaseExtender); both are logged.
 //
 // load must use the context that it gets: a load that reaches its own key is ErrRecursiveLoad then, and
 // one that waits for another's load waits for no longer than lock_wait and then runs its own. Within a write
@@ -177,7 +187,10 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 			err = errors.Join(err, failure)
 		}
 	}()
+	o := c.service.origin(ctx, lease)
+	defer o.end() // also when write ended the goroutine
 	value, err = c.run(outsideScope(ctx), chain.Write, physical, write)
+	o.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
 			c.release(context.WithoutCancel(ctx), lease)
@@ -186,7 +199,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = c.fill(context.WithoutCancel(ctx), lease, value, 0) == stored
+		settled = c.fill(context.WithoutCancel(ctx), lease, value, o, 0, false) == stored
 	}
 	return value, err
 }
@@ -200,7 +213,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	if err := c.service.ready(); err != nil {
 		return c.service.fail("set", err)
 	}
-	sealed, opts, store, err := c.seal(value, 0)
+	sealed, opts, store, err := c.seal(value, nil, 0)
 	if err == nil && !store {
 		if err := c.hide(ctx, physical); err != nil {
 			return c.service.fail("set", err)
@@ -266,7 +279,7 @@ func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e envelop
 		return value, e, false, err
 	}
 	if value, e, err = c.decode(sealed); err != nil {
-		c.service.discard(ctx, physical, err)
+		c.service.undecoded(ctx, physical, err)
 		var zero T
 		return zero, e, false, nil
 	}

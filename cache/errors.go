@@ -42,6 +42,13 @@ var (
 	// contexts tell. It may go on without; if it returns the error, that is how its load ends. [Memo],
 	// [Refreshing] and the session cache return it too.
 	ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
+	// ErrBadEntry: a strategy could not do what it was asked to because the storage holds something else than an
+	// entry under this key. The storage itself works, and other keys are not concerned.
+	ErrBadEntry = errors.New("cache: the storage holds something else than an entry under this key")
+	// ErrForeign is what the error of a decoder wraps where an entry is whole, but of a form that it does not know,
+	// such as that of a later release. Such an entry is a miss, and stays until it is replaced: it
+	// belongs to somebody. What a decoder cannot read otherwise is damaged, and deleted.
+	ErrForeign = errors.New("cache: the entry is of another release, type or codec")
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")
@@ -55,7 +62,7 @@ var (
 // Error is the one wrapper that Service puts around whatever went wrong; find it with errors.As. It
 // never contains a key, a tag or a value.
 type Error struct {
-	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "fill", "release",
+	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "extend", "fill", "release",
 	// "clear", "load", "start" or "stop".
 	Op string
 	// Strategy is the name of the strategy, as in the configuration.

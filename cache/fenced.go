@@ -25,11 +25,15 @@ type fenced struct {
 	fills sync.RWMutex
 }
 
-var _ Leaser = (*fenced)(nil)
+var (
+	_ Leaser        = (*fenced)(nil)
+	_ LeaseLimiter  = (*fenced)(nil)
+	_ LeaseExtender = (*fenced)(nil)
+)
 
 func newFenced(strategy Strategy, clock Clock) *fenced {
 	return &fenced{Strategy: strategy, fence: fence.New(fence.Options{
-		MaxTags: fencedMaxTags, MaxLeases: fencedMaxLeases, LeaseTTL: fencedLeaseTTL, Now: clock.Now,
+		MaxTags: fencedMaxTags, MaxLeases: fencedMaxLeases, LeaseTTL: fencedLeaseTTL, MaxLeaseTTL: MaxLeaseTTL, Now: clock.Now,
 	})}
 }
 
@@ -65,7 +69,15 @@ func (f *fenced) Clear(ctx context.Context) error {
 }
 
 // LeaseTTL implements LeaseLimiter.
-func (f *fenced) LeaseTTL() time.Duration { return fencedLeaseTTL }
+func (f *fenced) LeaseTTL() time.Duration { return MaxLeaseTTL }
+
+// LeaseTerm implements LeaseExtender.
+func (f *fenced) LeaseTerm() time.Duration { return fencedLeaseTTL }
+
+// Extend implements LeaseExtender.
+func (f *fenced) Extend(_ context.Context, lease *Lease) (bool, error) {
+	return lease != nil && f.fence.Extend(f.fence.Hash(lease.Key), lease.Sequence), nil
+}
 
 func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error) {
 	// The lease comes first: what is read under it is then as new as the lease.

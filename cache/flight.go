@@ -17,12 +17,14 @@ import (
 // flight. So nobody who comes after an invalidation sees what was read before it.
 type flight[T any] struct {
 	key string
-	// owner is the caller whose loader runs, in a context with the values of its own.
+	// owner is the caller whose loader runs: the first one, or whoever is there when the load begins.
 	owner *waiter[T]
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
-	stale  bool
+	stale bool
+	// vacant: there was no entry when the lease was granted, so that there is none until it is used or void.
+	vacant bool
 	life   context.Context // of the Service
 	cancel context.CancelFunc
 
@@ -184,6 +186,33 @@ func (c *Cache[T]) board(f *flight[T]) {
 	f.early, f.late = append(f.early, f.late...), nil
 }
 
+// begin is board for the load itself, and returns its context. Where the owner has left, another caller
+// becomes it: a loader may know no more than that its request has ended.
+func (c *Cache[T]) begin(ctx context.Context, f *flight[T]) (context.Context, context.CancelFunc) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	f.early, f.late = append(f.early, f.late...), nil
+	first := f.owner
+	for _, w := range f.early {
+		if f.owner.ctx.Err() == nil {
+			break
+		}
+		if !w.gone && w.ctx.Err() == nil {
+			f.owner = w
+		}
+	}
+	if f.owner == first {
+		return ctx, func() {}
+	}
+	return valuesOf(outsideScope(f.owner.ctx), ctx)
+}
+
+// left reports whether a load failed for its owner alone, whose context has ended: that says nothing to
+// the others. A load whose own context has ended was nobody's any more.
+func (f *flight[T]) left(ctx context.Context, err error) bool {
+	return err != nil && !errors.Is(err, ErrNotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil
+}
+
 // present returns those of waiters who still wait.
 func present[T any](waiters []*waiter[T]) []*waiter[T] {
 	var here []*waiter[T]
@@ -201,19 +230,20 @@ func (c *Cache[T]) fly(ctx context.Context, f *flight[T]) {
 	var how outcome
 	defer c.watch()()
 	err := error(&PanicError{}) // stands where the loader ends the goroutine
-	defer func() { c.land(f, value, how, err) }()
+	defer func() { c.land(f, value, how, err, f.left(ctx, err)) }()
 	value, how, err = c.produce(ctx, f)
 }
 
-// land ends a flight: it hands the result to those who may have it, and sends the others on.
-func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error) {
+// land ends a flight: it hands the result to those who may have it, and sends the others on. left says
+// that the failure is the owner's alone.
+func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool) {
 	c.flights.mu.Lock()
 	c.forget(f)
 	arrived, late := present(f.early), present(f.late)
 	switch {
 	case how == stored:
 		arrived, late = append(arrived, late...), nil
-	case errors.Is(err, ErrRecursiveLoad): // what the owner is within is nothing to the others
+	case left || errors.Is(err, ErrRecursiveLoad): // every time there is one caller less
 		late = slices.DeleteFunc(append(arrived, late...), func(w *waiter[T]) bool { return w == f.owner })
 		arrived = present([]*waiter[T]{f.owner})
 	}
@@ -268,15 +298,18 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		defer leave()
 	}
 	owing := c.service.owed.failed.Load()
-	c.board(f)
+	working, end := c.begin(ctx, f)
+	defer end()
 	c.service.counters.loads.Add(1)
 	loading = true
-	began := time.Now()
+	o := c.service.origin(ctx, lease)
+	defer o.end() // also when the loader ends the goroutine
 	kind := chain.Load
 	if f.owner.nested {
 		kind = chain.LoadAfterWait
 	}
-	value, err = c.run(ctx, kind, f.key, f.owner.load)
+	value, err = c.run(working, kind, f.key, f.owner.load)
+	o.end()
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
 	if lease != nil && (err == nil || absent && c.policy.NegativeTTL > 0) {
@@ -289,13 +322,16 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 			return value, refused, err
 		}
 		if absent {
-			how = c.fillAbsent(context.WithoutCancel(ctx), lease)
+			how = c.fillAbsent(context.WithoutCancel(ctx), lease, o)
 		} else {
-			how = c.fill(context.WithoutCancel(ctx), lease, value, time.Since(began))
+			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took, f.vacant)
 		}
 		lease = nil
+		if how == stored && !c.current(value, absent, o) {
+			how = outlived
+		}
 	}
-	if f.stale && absent && how != stored {
+	if f.stale && absent && how < stored {
 		if failure := c.delete(context.WithoutCancel(ctx), f.key); failure != nil {
 			err = errors.Join(err, failure)
 		}
@@ -353,7 +389,7 @@ func (c *Cache[T]) notify(ctx context.Context, physical string) (told <-chan str
 	return c.service.notifier.Notify(ctx, physical)
 }
 
-// getOrLease looks once. An entry that is stale or damaged is leased instead.
+// getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
 func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
 	var sealed []byte
 	if err = c.service.mayHit(ctx); err == nil {
@@ -370,12 +406,12 @@ func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found
 		f.unleased = true
 		return value, false, nil, nil
 	}
-	if !found {
+	if f.vacant = !found; !found {
 		return value, false, lease, nil
 	}
 	value, e, err := c.decode(sealed)
 	if err != nil {
-		c.service.discard(ctx, f.key, err)
+		c.service.undecoded(ctx, f.key, err)
 	} else {
 		verdict, err := c.judge(value, e)
 		switch {

@@ -124,16 +124,24 @@ func (l *loads) start(parent context.Context, load func(context.Context)) (life 
 	if run == nil || run.ctx.Err() != nil {
 		return nil, nil, false
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
-	stop := context.AfterFunc(run.ctx, cancel)
+	ctx, cancel := valuesOf(parent, run.ctx)
 	run.running.Add(1)
 	go func() {
 		defer run.running.Done()
 		defer cancel()
-		defer stop()
 		load(ctx)
 	}()
 	return run.ctx, cancel, true
+}
+
+// valuesOf returns a context with the values of one, and the end of another.
+func valuesOf(parent, life context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(life, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (l *loads) close(ctx context.Context) error {

@@ -326,7 +326,9 @@ func TestManyFindsOnlyWhatIsGood(t *testing.T) {
 			continue
 		}
 		service := start(t, strategy, cache.Options{})
-		stale := newCache(t, service, "c", cache.Policy[int]{TTL: time.Millisecond, StaleFor: time.Hour})
+		brief := remembered()
+		brief.TTL, brief.StaleFor = time.Millisecond, time.Hour
+		stale := newCache(t, peer(t, strategy, cache.Options{}), "c", brief)
 		c := newCache(t, service, "c", remembered())
 		if err := errors.Join(stale.SetMany(t.Context(), map[string]int{"stale": 1}), c.SetMany(t.Context(), map[string]int{"good": 2})); err != nil {
 			t.Fatal(err)
@@ -334,7 +336,7 @@ func TestManyFindsOnlyWhatIsGood(t *testing.T) {
 		if _, err := c.GetOrLoad(t.Context(), "absent", nothing); !errors.Is(err, cache.ErrNotFound) {
 			t.Fatal(err)
 		}
-		if err := strategy.Set(t.Context(), "app:c:damaged", []byte("x"), cache.SetOptions{TTL: time.Hour}); err != nil {
+		if err := strategy.Set(t.Context(), "app:c:damaged", []byte{6, 0}, cache.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(2 * time.Millisecond)

@@ -302,7 +302,7 @@ func TestHungLoad(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		for _, name := range []string{"cache=products", "cache=prices", "name=rates"} {
+		for _, name := range []string{`1m0s" suppressed=0 cache=products`, `1m0s" suppressed=0 cache=prices`, "name=rates"} {
 			if n := log.count(name); n != 1 {
 				t.Errorf("%d warnings about %s: %s", n, name, &log)
 			}

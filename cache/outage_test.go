@@ -102,7 +102,7 @@ func TestStopFlushes(t *testing.T) {
 			defer cancel()
 			began := time.Now()
 			err := service.Stop(ctx)
-			_, found := inner.row("app:k")
+			_, found := inner.row("app::k")
 			if healthy {
 				if err != nil || found || time.Since(began) != 0 {
 					t.Errorf("Stop = %v after %v, still there: %v", err, time.Since(began), found)
@@ -315,8 +315,8 @@ func TestClearIsPatient(t *testing.T) {
 func TestDebtOutlivesThePolicy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
-		before := newCache(t, service, "c", cache.Policy[int]{TTL: time.Hour})
+		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+		before := newCache(t, peer(t, strategy, cache.Options{}), "c", cache.Policy[int]{TTL: time.Hour})
 		after := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute})
 		if err := before.Set(t.Context(), "k", 1); err != nil {
 			t.Fatal(err)
@@ -325,7 +325,7 @@ func TestDebtOutlivesThePolicy(t *testing.T) {
 		pending(t, after.Delete(t.Context(), "k"))
 		<-time.After(3 * time.Minute)
 		owes(t, service, 1)
-		if _, found, _ := before.Get(t.Context(), "k"); found {
+		if _, found, _ := after.Get(t.Context(), "k"); found {
 			t.Error("it is served although it was revoked")
 		}
 		<-time.After(10 * time.Minute)
@@ -347,7 +347,7 @@ func TestDebtsAreAppliedApart(t *testing.T) {
 		if n := service.Stats().PendingRevocations; n != 1 {
 			t.Errorf("%d are pending, want the one that fails", n)
 		}
-		if _, found, err := strategy.Get(t.Context(), "app:tagged"); found || err != nil {
+		if _, found, err := strategy.Get(t.Context(), "app::tagged"); found || err != nil {
 			t.Errorf("the tag was not invalidated: %t, %v", found, err)
 		}
 	})

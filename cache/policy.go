@@ -10,7 +10,8 @@ import (
 // Policy says how a [Cache] stores its values. The zero value is usable: default TTL, no tags. The
 // functions must be safe for concurrent use and quick; they run on every load, Fresh on every hit.
 type Policy[T any] struct {
-	// TTL of each entry. Zero means the Service's default_ttl.
+	// TTL of each entry, counted from the start of the load or write that its value comes from. Zero means
+	// the Service's default_ttl.
 	TTL time.Duration
 	// Jitter shortens the TTL of each entry by a random part of up to this fraction, 0 to 1, so that
 	// entries which were stored together do not end together. It never prolongs one.
@@ -28,7 +29,7 @@ type Policy[T any] struct {
 	// "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015. An entry that was stored by Set or
 	// Update is not refreshed early, because nobody knows how long its load takes. Not together with Fresh.
 	EarlyRefresh float64
-	// NegativeTTL is for how long GetOrLoad remembers that load returned ErrNotFound; it returns that
+	// NegativeTTL is for how long from its start GetOrLoad remembers that load returned ErrNotFound; it returns that
 	// without loading then. It is stored under the same lease as a value, with Tags, and ended by whatever
 	// ends or replaces an entry: who creates the row must Update, Set or Delete the key after the
 	// commit. Zero means that it is not remembered.
@@ -37,12 +38,18 @@ type Policy[T any] struct {
 	Tags []string
 	// TagsOf returns further tags, learned from the value.
 	TagsOf func(value T) []string
-	// TTLOf returns the TTL of one value: zero means TTL; negative means that the value must not be
+	// TTLOf returns the TTL of one value, counted as TTL: zero means TTL; negative means that the value must not be
 	// stored, and that an entry which it would have replaced goes.
 	TTLOf func(value T) time.Duration
 	// Fresh reports whether a stored value may still be served; GetOrLoad loads again when it may
 	// not. Get returns such a value all the same.
 	Fresh func(value T) bool
+	// Version names the form of the values. Where it is empty, the type stands for it: an entry that was
+	// stored for another one, or for a struct whose fields have changed since, or without one of Tags, is a miss, and
+	// stays until it is replaced. So two releases can share a storage. What the type does not show, such as
+	// another unit of the same number, needs another Version. Where Version is set, the type does
+	// not count: whoever changes it must change Version too.
+	Version string
 	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for keys
 	// that are secrets, such as session tokens: they never leave the process.
 	HashKeys bool

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// refreshPatience bounds a load in the background. It is as long as the longest lease that the
-	// strategies grant by default: what comes later is not stored.
-	refreshPatience = 30 * time.Second
 	// failurePause is for how long a key is left alone whose refresh failed, so that a database in
 	// trouble is not asked again by every hit.
 	failurePause = time.Second
@@ -108,8 +105,9 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 		c.refreshing.remove(physical)
 		return
 	}
+	owner := ctx
 	_, _, ok := s.loads.start(chain.Leave(outsideScope(ctx)), func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, refreshPatience)
+		ctx, cancel := context.WithTimeout(ctx, s.leaseTTL) // what comes later is not stored
 		defer cancel()
 		pause := failurePause // stands where the loader ends the goroutine
 		defer func() {
@@ -121,7 +119,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 			}
 		}()
 		defer c.watch()()
-		pause = c.reload(ctx, physical, seen, load)
+		pause = c.reload(ctx, owner, physical, seen, load)
 	})
 	if !ok { // the Service has stopped
 		<-s.refreshes
@@ -129,8 +127,9 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 	}
 }
 
-// reload is one refresh. It returns for how long the key should be left alone.
-func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load func(context.Context) (T, error)) (pause time.Duration) {
+// reload is one refresh, with the load of the caller whose context is owner. It returns for how long the key
+// should be left alone.
+func (c *Cache[T]) reload(ctx, owner context.Context, physical string, seen stamp, load func(context.Context) (T, error)) (pause time.Duration) {
 	s := c.service
 	lease, err := c.lease(ctx, physical)
 	if err != nil {
@@ -160,8 +159,10 @@ func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load
 	s.counters.loads.Add(1)
 	s.counters.refreshes.Add(1)
 	loading = true
-	began := time.Now()
+	o := s.origin(ctx, lease)
+	defer o.end() // also when the loader ends the goroutine
 	value, err := c.run(ctx, chain.Load, physical, load)
+	o.end()
 	loading = err != nil
 	switch kept := context.WithoutCancel(ctx); {
 	case err == nil || errors.Is(err, ErrNotFound) && c.policy.NegativeTTL > 0:
@@ -173,8 +174,8 @@ func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load
 		lease = nil
 		var how outcome
 		if err == nil {
-			how = c.fill(kept, used, value, time.Since(began))
-		} else if how = c.fillAbsent(kept, used); how != stored {
+			how = c.fill(kept, used, value, o, o.took, false)
+		} else if how = c.fillAbsent(kept, used, o); how != stored {
 			_ = c.delete(kept, physical) // what fails is owed
 		}
 		if how == failed {
@@ -185,6 +186,9 @@ func (c *Cache[T]) reload(ctx context.Context, physical string, seen stamp, load
 	default:
 		if !errors.Is(ctx.Err(), context.Canceled) { // by Stop
 			s.warn(ctx, &s.refreshWarning, "cache: a refresh failed; the last good values are served until they end", err)
+		}
+		if ended := owner.Err(); ended != nil && ctx.Err() == nil && errors.Is(err, ended) {
+			return busyPause // it used what belonged to its request; another caller's load may do better
 		}
 		return failurePause
 	}

@@ -143,13 +143,19 @@ func (r *Refreshing[T]) Get(ctx context.Context) (T, error) {
 // TTL. Until Refresh has returned, Get may return the old value; where that must not be, call
 // Invalidate.
 func (r *Refreshing[T]) Refresh(ctx context.Context) (T, error) {
-	return r.RefreshWith(ctx, r.load)
+	return r.force(ctx, nil)
 }
 
 // RefreshWith is Refresh with the arguments of the seed: load reads the value once, in place of the
 // function that NewRefreshing got. It may read it in another way, through another connection for
-// example, but must read the same: of the calls that wait, the first one's load serves all.
+// example, but must read the same: of the calls that wait, the first one's load serves all. One that fails
+// after ctx has ended is nobody else's failure: those who wait begin the next one's load.
 func (r *Refreshing[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
+	return r.force(ctx, load)
+}
+
+// force is RefreshWith; a nil load is that of r.
+func (r *Refreshing[T]) force(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	within := chain.From(ctx)
 	if within != nil {
@@ -237,7 +243,7 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 			r.mu.Unlock()
 			return r.fallback(err)
 		}
-		f, own := r.board(ctx, r.load, false)
+		f, own := r.board(ctx, nil, false)
 		r.mu.Unlock()
 		switch ended := r.landed(ctx, within, f, own); {
 		case !ended && ctx.Err() == nil:

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -10,11 +11,12 @@ import (
 
 // refresh is one load. Its fields are guarded by mu of Refreshing until done is closed.
 type refresh[T any] struct {
-	ctx     context.Context // whose values it has
-	load    func(context.Context) (T, error)
+	ctx     context.Context                  // of the caller who began it, whose values it has
+	load    func(context.Context) (T, error) // that caller's own; nil: that of the Refreshing
 	cancel  context.CancelFunc
 	waiting int
-	// void: nobody may be given its result, because Invalidate came since it began, or everybody left.
+	// void: nobody may be given its result, because Invalidate came since it began, or everybody left, or it
+	// failed for the caller who began it alone.
 	void bool
 	done chan struct{}
 	read *reading[T]
@@ -66,7 +68,11 @@ func (r *Refreshing[T]) reading() *reading[T] {
 	}
 }
 
+// run runs load; nil is that of r.
 func (r *Refreshing[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
+	if load == nil {
+		load = r.load
+	}
 	ctx, link := chain.Enter(ctx, kind, r)
 	defer link.End()
 	return protect(ctx, load)
@@ -106,9 +112,17 @@ func (r *Refreshing[T]) outdate() {
 	}
 }
 
+// left reports whether a load failed because the context of the caller who began it has ended, which
+// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Refreshing
+// only by what it has from the context's values.
+func (f *refresh[T]) left(ctx context.Context, err error) bool {
+	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
+}
+
 // land ends a load, and begins the next one where somebody waits for it.
 func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T], err error) {
 	r.mu.Lock()
+	f.void = f.void || f.left(ctx, err)
 	void := f.void
 	f.read, f.err = read, err
 	switch {

@@ -10,15 +10,17 @@ import (
 // Strategy is the CacheStrategy of the seed: the place where entries are stored, and the plug-in
 // point of the framework. All methods are safe for concurrent use.
 //
-// Keys and tags arrive from [Service] as "<namespace>:<name>": validated, at most max_key_bytes long
-// after the namespace, and otherwise arbitrary bytes. A strategy must keep different keys apart
+// Keys and tags arrive from [Service] as "<namespace>:<name>": validated, at most max_key_bytes and one byte
+// long after the namespace, and otherwise arbitrary bytes. A strategy must keep different keys apart
 // whatever bytes they hold, and a key apart from a tag of the same name.
 //
 // A method returns promptly when ctx ends. A write that was given up because its ctx ended may have
 // been applied or not, but it must not be applied later than the strategy's own deadline: that is
 // what leases are for.
 //
-// A strategy returns its raw errors; Service wraps them once in [Error].
+// A strategy returns its raw errors; Service wraps them once in [Error]. An error that concerns no more than the
+// key, because the storage holds there what is no entry, wraps [ErrBadEntry]: other errors of reads and fills count
+// as failures of the storage, and enough of them make Service leave it alone for a moment.
 type Strategy interface {
 	// Get returns the value stored under key. A miss is found == false and err == nil; an error is
 	// neither a miss nor a hit. An expired entry, or one with a tag that was invalidated after the
@@ -62,7 +64,10 @@ type SetOptions struct {
 type Leaser interface {
 	Strategy
 
-	// GetOrLease is Get; on a miss it also asks for a lease on key, as Lease does.
+	// GetOrLease is Get; on a miss it also asks for a lease on key, as Lease does. A lease that may have
+	// been granted although an error is returned, because the answer was lost or ctx ended before it came, is
+	// released: nobody knows of it, and everybody would wait until it expires. So is one whose Fill or
+	// Release failed.
 	GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error)
 
 	// Lease asks for the exclusive right to store key once, whether or not key is stored now. tags
@@ -81,11 +86,31 @@ type Leaser interface {
 	Release(ctx context.Context, lease *Lease) error
 }
 
-// LeaseLimiter is an optional part of a Leaser: LeaseTTL is how long a lease is good. A loader that has one
-// from before a revocation which could not be applied may store what it read for so long. Without it a
-// minute is assumed.
+// LeaseLimiter is an optional part of a Leaser: LeaseTTL is how long a lease is good at the most, extended
+// or not. A loader that has one from before a revocation which could not be applied may store what it
+// read for so long. Without it a minute is assumed.
 type LeaseLimiter interface {
 	LeaseTTL() time.Duration
+}
+
+// MaxLeaseTTL is the LeaseTTL of the strategies of this module, unless a lease is good for longer without
+// being extended.
+const MaxLeaseTTL = 5 * time.Minute
+
+// LeaseExtender is an optional part of a Leaser whose leases end soon unless they are extended, so that
+// nobody waits long for a holder who has died, and those who live may take longer than that. Service
+// extends a lease three times a term for as long as its loader runs. For a Leaser without it, what a
+// loader returns after LeaseTTL is never stored.
+type LeaseExtender interface {
+	// LeaseTerm is how long a lease is good that is not extended. A decorator of a Leaser that is no
+	// LeaseExtender returns 0, and is none either.
+	LeaseTerm() time.Duration
+
+	// Extend makes a lease that is still held good for another term from now. It changes nothing else:
+	// what would refuse the Fill before does so after. held is false, and nothing is changed, when the lease
+	// is used, given up or revoked, when it expired, also where nobody else has it, or when it would
+	// be good for longer than LeaseTTL in all. A nil lease is not held.
+	Extend(ctx context.Context, lease *Lease) (held bool, err error)
 }
 
 // Lease is the right to store one key once. It is granted and understood by one Strategy; callers

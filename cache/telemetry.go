@@ -14,7 +14,8 @@ type Stats struct {
 	Hits    uint64 `json:"hits"`    // reads that returned an entry
 	Misses  uint64 `json:"misses"`  // reads that found none, or none that was any good
 	Errors  uint64 `json:"errors"`  // reads that failed; GetOrLoad treats them as misses
-	Corrupt uint64 `json:"corrupt"` // entries found but foreign or damaged; they count as misses too
+	Corrupt uint64 `json:"corrupt"` // entries found but damaged; they count as misses too
+	Foreign uint64 `json:"foreign"` // entries found but of another release, type or codec; they count as misses too
 
 	StaleHits    uint64 `json:"stale_hits"`    // hits past the TTL, because of Policy.StaleFor
 	NegativeHits uint64 `json:"negative_hits"` // reads that found that there is nothing, because of Policy.NegativeTTL; neither hits nor misses
@@ -31,6 +32,8 @@ type Stats struct {
 	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
 	Unfilled uint64 `json:"unfilled"` // values that were not, for any other reason
 
+	LeaseExpired uint64 `json:"lease_expired"` // values that were not, because their load outlived its lease
+
 	Sets         uint64 `json:"sets"` // plain writes that succeeded
 	SetErrors    uint64 `json:"set_errors"`
 	Deletes      uint64 `json:"deletes"` // Delete, InvalidateTags and Clear calls that succeeded
@@ -42,9 +45,10 @@ type Stats struct {
 
 // counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
 type counters struct {
-	hits, misses, errors, corrupt          atomic.Uint64
+	hits, misses, errors, corrupt, foreign atomic.Uint64
 	loads, loadErrors                      atomic.Uint64
 	filled, refused, unfilled              atomic.Uint64
+	leaseExpired                           atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
 	rejectedLoads, shortCircuited          atomic.Uint64
@@ -55,10 +59,11 @@ type counters struct {
 func (s *Service) Stats() Stats {
 	c := &s.counters
 	return Stats{
-		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(), Corrupt: c.corrupt.Load(),
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
+		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
-		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(),
+		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), LeaseExpired: c.leaseExpired.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
@@ -77,6 +82,7 @@ var instruments = []struct {
 		"miss":     func(c *counters) *atomic.Uint64 { return &c.misses },
 		"error":    func(c *counters) *atomic.Uint64 { return &c.errors },
 		"corrupt":  func(c *counters) *atomic.Uint64 { return &c.corrupt },
+		"foreign":  func(c *counters) *atomic.Uint64 { return &c.foreign },
 		"stale":    func(c *counters) *atomic.Uint64 { return &c.staleHits },
 		"negative": func(c *counters) *atomic.Uint64 { return &c.negativeHits },
 	}},
@@ -92,9 +98,10 @@ var instruments = []struct {
 		"open": func(c *counters) *atomic.Uint64 { return &c.shortCircuited },
 	}},
 	{"fxcache.fills", "Values of loaders, stored or not.", map[string]func(*counters) *atomic.Uint64{
-		"stored":  func(c *counters) *atomic.Uint64 { return &c.filled },
-		"refused": func(c *counters) *atomic.Uint64 { return &c.refused },
-		"failed":  func(c *counters) *atomic.Uint64 { return &c.unfilled },
+		"stored":        func(c *counters) *atomic.Uint64 { return &c.filled },
+		"refused":       func(c *counters) *atomic.Uint64 { return &c.refused },
+		"lease_expired": func(c *counters) *atomic.Uint64 { return &c.leaseExpired },
+		"failed":        func(c *counters) *atomic.Uint64 { return &c.unfilled },
 	}},
 	{"fxcache.sets", "Plain writes.", map[string]func(*counters) *atomic.Uint64{
 		"ok":    func(c *counters) *atomic.Uint64 { return &c.sets },

@@ -16,6 +16,7 @@ type broken struct {
 	getOrLease func(key string) ([]byte, bool, *cache.Lease, error)
 	lease      func(key string, tags []string) (*cache.Lease, error)
 	fill       func(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error)
+	extend     func(lease *cache.Lease) (bool, error)
 	release    func(lease *cache.Lease) error
 	clear      func() error
 	getMany    func(ctx context.Context, keys []string) []cache.Result
@@ -71,6 +72,13 @@ func (b *broken) Fill(ctx context.Context, lease *cache.Lease, value []byte, opt
 		return b.fill(ctx, lease, value, opts)
 	}
 	return b.reference.Fill(ctx, lease, value, opts)
+}
+
+func (b *broken) Extend(ctx context.Context, lease *cache.Lease) (bool, error) {
+	if b.extend != nil {
+		return b.extend(lease)
+	}
+	return b.reference.Extend(ctx, lease)
 }
 
 func (b *broken) Release(ctx context.Context, lease *cache.Lease) error {

@@ -169,9 +169,7 @@ var leasing = []check{
 		}
 	}},
 	{"LeaseExpires", func(s *subject) {
-		if s.clock == nil {
-			s.Skip("leases expire by a clock that the test cannot set")
-		}
+		s.needsClock()
 		lease := s.lease("key")
 		s.elapse(time.Hour)
 		next := s.lease("key")

@@ -202,6 +202,43 @@ var leaseMutants = []mutant{
 			return lease, err
 		}
 	}),
+	broke("extend does nothing", "Extending/KeepsTheLease", func(b *broken, r *reference) {
+		b.extend = func(lease *cache.Lease) (bool, error) {
+			return lease != nil && r.leases[lease.Key] == lease && r.alive(lease), nil
+		}
+	}),
+	broke("extend without end", "Extending/EndsWithLeaseTTL", func(b *broken, r *reference) {
+		b.extend = func(lease *cache.Lease) (bool, error) {
+			r.granted[lease] = r.clock.Now()
+			return r.Extend(anyContext, lease)
+		}
+	}),
+	broke("extend brings a used lease back", "Extending/OfNoUse", func(b *broken, r *reference) {
+		b.extend = func(lease *cache.Lease) (bool, error) {
+			if lease != nil {
+				r.leases[lease.Key] = lease
+			}
+			return r.Extend(anyContext, lease)
+		}
+	}),
+	broke("extend brings an expired lease back", "Extending/OfExpired", func(b *broken, r *reference) {
+		b.extend = func(lease *cache.Lease) (bool, error) {
+			if lease == nil || r.leases[lease.Key] != lease {
+				return false, nil
+			}
+			lease.State = r.clock.Now().Add(r.leaseTTL)
+			return true, nil
+		}
+	}),
+	broke("extend forgives invalidations", "Extending/ForgivesNothing", func(b *broken, r *reference) {
+		b.extend = func(lease *cache.Lease) (bool, error) {
+			held, err := r.Extend(anyContext, lease)
+			if held {
+				lease.Sequence = r.sequence
+			}
+			return held, err
+		}
+	}),
 	broke("invalidation knows no learned tags", "HeldLoader/RandomSchedules", func(b *broken, r *reference) {
 		b.invalidate = func(ctx context.Context, tags []string) error {
 			return r.InvalidateTags(ctx, slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return strings.Contains(tag, "learned") })...)

@@ -9,12 +9,14 @@ import (
 )
 
 var (
-	_ cache.Initializer = (*recorded)(nil)
-	_ cache.Destroyer   = (*recorded)(nil)
-	_ cache.Clearer     = (*recorded)(nil)
-	_ cache.Unwrapper   = (*recorded)(nil)
-	_ cache.Leaser      = (*recordedLeaser)(nil)
-	_ cache.Batcher     = recordedBatcher{}
+	_ cache.Initializer   = (*recorded)(nil)
+	_ cache.Destroyer     = (*recorded)(nil)
+	_ cache.Clearer       = (*recorded)(nil)
+	_ cache.Unwrapper     = (*recorded)(nil)
+	_ cache.Leaser        = (*recordedLeaser)(nil)
+	_ cache.LeaseLimiter  = (*recordedLeaser)(nil)
+	_ cache.LeaseExtender = (*recordedLeaser)(nil)
+	_ cache.Batcher       = recordedBatcher{}
 )
 
 // recorded is the strategy that Record puts around one without leases.
@@ -90,6 +92,27 @@ func (s *recordedLeaser) LeaseTTL() time.Duration {
 		return limiter.LeaseTTL()
 	}
 	return time.Minute
+}
+
+// LeaseTerm is that of the strategy, or 0 where it is no cache.LeaseExtender.
+func (s *recordedLeaser) LeaseTerm() time.Duration {
+	if extender, ok := s.leaser.(cache.LeaseExtender); ok {
+		return extender.LeaseTerm()
+	}
+	return 0
+}
+
+// Extend implements cache.LeaseExtender.
+func (s *recordedLeaser) Extend(ctx context.Context, lease *cache.Lease) (held bool, err error) {
+	err = s.recorder.do(ctx, Operation{Name: OpExtend, Keys: keysOf(lease)}, func() (err error) {
+		extender, ok := s.leaser.(cache.LeaseExtender)
+		if !ok {
+			return cache.ErrUnsupported
+		}
+		held, err = extender.Extend(ctx, lease)
+		return err
+	})
+	return held, err
 }
 
 func (s *recordedLeaser) GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *cache.Lease, err error) {

@@ -18,6 +18,7 @@ const (
 	OpInvalidate = "invalidate"
 	OpGetOrLease = "get_or_lease"
 	OpLease      = "lease"
+	OpExtend     = "extend"
 	OpFill       = "fill"
 	OpRelease    = "release"
 	OpClear      = "clear"
@@ -162,7 +163,7 @@ func (r *Recorder) plan(name string, change func(f *faults)) {
 // mustKnow panics because a test that waits for a misspelt operation would prove nothing.
 func mustKnow(name string) {
 	switch name {
-	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpFill, OpRelease, OpClear, OpGetMany, OpSetMany:
+	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpExtend, OpFill, OpRelease, OpClear, OpGetMany, OpSetMany:
 	default:
 		panic(fmt.Sprintf("cachetest: there is no operation %q", name))
 	}

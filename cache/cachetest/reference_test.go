@@ -10,11 +10,13 @@ import (
 )
 
 var (
-	_ cache.Leaser      = (*reference)(nil)
-	_ cache.Initializer = (*reference)(nil)
-	_ cache.Destroyer   = (*reference)(nil)
-	_ cache.Clearer     = (*reference)(nil)
-	_ cache.Batcher     = (*reference)(nil)
+	_ cache.Leaser        = (*reference)(nil)
+	_ cache.LeaseLimiter  = (*reference)(nil)
+	_ cache.LeaseExtender = (*reference)(nil)
+	_ cache.Initializer   = (*reference)(nil)
+	_ cache.Destroyer     = (*reference)(nil)
+	_ cache.Clearer       = (*reference)(nil)
+	_ cache.Batcher       = (*reference)(nil)
 )
 
 // reference is a strategy that is correct because it is simple: one map, one mutex, and a sequence
@@ -29,6 +31,7 @@ type reference struct {
 	order     []*entry // oldest first; holds replaced entries, too
 	used      int
 	leases    map[string]*cache.Lease
+	granted   map[*cache.Lease]time.Time
 	sequence  uint64            // of the last event; survives Destroy, so that old leases stay old
 	tags      map[string]uint64 // of the last invalidation
 	tagsFloor uint64            // stands in for the tags that were forgotten
@@ -76,6 +79,7 @@ func (r *reference) empty() {
 	r.sequence++
 	r.tagsFloor = r.sequence
 	r.order, r.used = nil, 0
+	r.granted = map[*cache.Lease]time.Time{}
 	r.entries, r.leases, r.tags = map[string]*entry{}, map[string]*cache.Lease{}, map[string]uint64{}
 }
 
@@ -201,7 +205,25 @@ func (r *reference) lease(key string, tags []string) *cache.Lease {
 	}
 	lease := &cache.Lease{Key: key, Tags: tags, Sequence: r.sequence, State: r.clock.Now().Add(r.leaseTTL)}
 	r.leases[key] = lease
+	r.granted[lease] = r.clock.Now()
 	return lease
+}
+
+func (r *reference) LeaseTTL() time.Duration  { return 5 * r.leaseTTL }
+func (r *reference) LeaseTerm() time.Duration { return r.leaseTTL }
+
+func (r *reference) Extend(_ context.Context, lease *cache.Lease) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if lease == nil || r.leases[lease.Key] != lease || !r.alive(lease) {
+		return false, nil
+	}
+	expires := r.clock.Now().Add(r.leaseTTL)
+	if expires.After(r.granted[lease].Add(r.LeaseTTL())) {
+		return false, nil
+	}
+	lease.State = expires
+	return true, nil
 }
 
 func (r *reference) alive(lease *cache.Lease) bool {

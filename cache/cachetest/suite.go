@@ -62,6 +62,7 @@ var topics = []topic{
 	{name: "Names", checks: names, applies: retains},
 	{name: "Batches", checks: batches, applies: retains},
 	{name: "Leases", checks: leasing, applies: leases},
+	{name: "Extending", checks: extending, applies: leases},
 	{name: "HeldLoader", checks: heldLoader, applies: leases},
 	{name: "Races", checks: races, applies: retains},
 	{name: "LeaseRaces", checks: leaseRaces, applies: leases},

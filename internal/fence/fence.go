@@ -11,6 +11,7 @@ package fence
 
 import (
 	"hash/maphash"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,9 @@ type Options struct {
 	MaxTags int
 	// MaxLeases is how many leases may be out; beyond it, another one is revoked.
 	MaxLeases int
-	// LeaseTTL is how long a lease is good.
-	LeaseTTL time.Duration
+	// LeaseTTL is how long a lease is good that is not extended, and MaxLeaseTTL how long one may be
+	// good in all.
+	LeaseTTL, MaxLeaseTTL time.Duration
 	// Now is the clock for LeaseTTL.
 	Now func() time.Time
 }
@@ -35,6 +37,7 @@ type Options struct {
 // Fence is safe for concurrent use. Create it with New.
 type Fence struct {
 	options Options
+	made    time.Time
 	seed    maphash.Seed
 
 	sequence    atomic.Uint64 // of the latest lease or invalidation
@@ -52,12 +55,13 @@ type stripe struct {
 
 type lease struct {
 	sequence uint64
-	expires  time.Time
+	// When it was granted, and expires: since the Fence was made, which takes a third of two time.Times.
+	granted, expires time.Duration
 }
 
 // New returns an empty Fence.
 func New(options Options) *Fence {
-	f := &Fence{options: options, seed: maphash.MakeSeed()}
+	f := &Fence{options: options, made: options.Now(), seed: maphash.MakeSeed()}
 	f.tags.init(options.MaxTags)
 	return f
 }
@@ -105,7 +109,7 @@ func (f *Fence) Clear() {
 
 // Lease grants the exclusive right to fill key, unless somebody holds it.
 func (f *Fence) Lease(key uint64) (sequence uint64, granted bool) {
-	now := f.options.Now()
+	now := f.now()
 	s := f.stripe(key)
 	s.Lock()
 	defer s.Unlock()
@@ -119,8 +123,23 @@ func (f *Fence) Lease(key uint64) (sequence uint64, granted bool) {
 		f.evict(s, now)
 	}
 	sequence = f.sequence.Add(1)
-	s.leases[key] = lease{sequence, now.Add(f.options.LeaseTTL)}
+	s.leases[key] = lease{sequence, now, later(now, f.options.LeaseTTL)}
 	return sequence, true
+}
+
+// Extend makes a lease that is still held, and not too old, good for another LeaseTTL from now.
+func (f *Fence) Extend(key, sequence uint64) (held bool) {
+	now := f.now()
+	s := f.stripe(key)
+	s.Lock()
+	defer s.Unlock()
+	l, ok := s.leases[key]
+	expires := later(now, f.options.LeaseTTL)
+	if !ok || l.sequence != sequence || !f.live(l, now) || expires > later(l.granted, f.options.MaxLeaseTTL) {
+		return false
+	}
+	s.leases[key] = lease{sequence, l.granted, expires}
+	return true
 }
 
 // Release gives a lease up, if it is still held.
@@ -153,7 +172,7 @@ func (f *Fence) Fill(key, sequence uint64, tags []uint64, write func() error) (s
 		return false, nil
 	}
 	delete(s.leases, key)
-	if !f.live(held, f.options.Now()) || !f.Good(sequence, tags...) {
+	if !f.live(held, f.now()) || !f.Good(sequence, tags...) {
 		return false, nil
 	}
 	err = write()
@@ -162,12 +181,17 @@ func (f *Fence) Fill(key, sequence uint64, tags []uint64, write func() error) (s
 
 func (f *Fence) stripe(key uint64) *stripe { return &f.stripes[key%stripeCount] }
 
-func (f *Fence) live(l lease, now time.Time) bool {
-	return now.Before(l.expires) && l.sequence > f.cleared.Load()
+func (f *Fence) now() time.Duration { return f.options.Now().Sub(f.made) }
+
+// later is the sum of the two, or the end of time.
+func later(now, d time.Duration) time.Duration { return now + min(d, math.MaxInt64-max(0, now)) }
+
+func (f *Fence) live(l lease, now time.Duration) bool {
+	return now < l.expires && l.sequence > f.cleared.Load()
 }
 
 // evict makes room for one lease: every dead one goes, or else any one.
-func (f *Fence) evict(s *stripe, now time.Time) {
+func (f *Fence) evict(s *stripe, now time.Duration) {
 	var victim uint64
 	before := len(s.leases)
 	for key, held := range s.leases {

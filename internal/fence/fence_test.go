@@ -12,13 +12,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const leaseTTL = time.Minute
+const (
+	leaseTTL    = time.Minute
+	maxLeaseTTL = 5 * time.Minute
+)
 
 // newFence returns a Fence whose clock stands still, and what moves it.
 func newFence(maxTags, maxLeases int) (f *fence.Fence, advance func(time.Duration)) {
 	now := time.Unix(1_000_000, 0)
 	f = fence.New(fence.Options{
-		MaxTags: maxTags, MaxLeases: maxLeases, LeaseTTL: leaseTTL,
+		MaxTags: maxTags, MaxLeases: maxLeases, LeaseTTL: leaseTTL, MaxLeaseTTL: maxLeaseTTL,
 		Now: func() time.Time { return now },
 	})
 	return f, func(d time.Duration) { now = now.Add(d) }
@@ -151,5 +154,67 @@ func TestFailedWrite(t *testing.T) {
 	}()
 	if err := f.Update(1, func() error { return nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+// A lease is good for another term from each extension, for as long as it is held, and not beyond the bound.
+func TestExtend(t *testing.T) {
+	t.Parallel()
+	f, advance := newFence(16, 16)
+	key := f.Hash("k")
+	write := func() error { return nil }
+	lease := func() uint64 {
+		t.Helper()
+		sequence, granted := f.Lease(key)
+		if !granted {
+			t.Fatal("no lease")
+		}
+		return sequence
+	}
+	held := lease()
+	for passed := leaseTTL / 2; passed <= maxLeaseTTL-leaseTTL; passed += leaseTTL / 2 {
+		advance(leaseTTL / 2)
+		if !f.Extend(key, held) {
+			t.Fatalf("not extended after %v", passed)
+		}
+		if _, granted := f.Lease(key); granted {
+			t.Fatalf("granted to somebody else after %v", passed)
+		}
+	}
+	advance(leaseTTL / 2)
+	if f.Extend(key, held) {
+		t.Error("extended beyond the bound")
+	}
+	advance(leaseTTL/2 - 1)
+	if stored, err := f.Fill(key, held, nil, write); !stored || err != nil {
+		t.Errorf("at the end of its last term: %v, %v", stored, err)
+	}
+	if f.Extend(key, held) {
+		t.Error("a used lease was extended")
+	}
+	for name, end := range map[string]func(sequence uint64){
+		"expired":   func(uint64) { advance(leaseTTL) },
+		"released":  func(sequence uint64) { f.Release(key, sequence) },
+		"revoked":   func(uint64) { _ = f.Update(key, write) },
+		"cleared":   func(uint64) { f.Clear() },
+		"succeeded": func(sequence uint64) { f.Release(key, sequence); lease() },
+	} {
+		held = lease()
+		end(held)
+		if f.Extend(key, held) {
+			t.Errorf("%s: it was extended", name)
+		}
+		if stored, err := f.Fill(key, held, nil, write); stored || err != nil {
+			t.Errorf("%s: then stored %v, %v", name, stored, err)
+		}
+		f.Clear()
+	}
+	held = lease()
+	f.InvalidateTags("t")
+	if !f.Extend(key, held) {
+		t.Error("an invalidation of a tag that only Fill names ends no lease")
+	}
+	if stored, err := f.Fill(key, held, []uint64{f.Hash("t")}, write); stored || err != nil {
+		t.Errorf("what was invalidated before the extension: stored %v, %v", stored, err)
 	}
 }

@@ -40,7 +40,7 @@ func TestHeldLoaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := fence.New(fence.Options{MaxTags: test.maxTags, MaxLeases: 1 << 16, LeaseTTL: time.Hour, Now: time.Now})
+			f := fence.New(fence.Options{MaxTags: test.maxTags, MaxLeases: 1 << 16, LeaseTTL: time.Hour, MaxLeaseTTL: time.Hour, Now: time.Now})
 			var s slot
 			var database, published, reads, fills, hits atomic.Int64
 			var writers, readers sync.WaitGroup

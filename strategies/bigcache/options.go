@@ -22,7 +22,8 @@ type Options struct {
 	// MaxInvalidatedTags is how many invalidated tags are remembered one by one, at about 100 bytes
 	// each. Beyond it, tagged entries older than the forgotten ones become misses. Default 65536.
 	MaxInvalidatedTags int `koanf:"max_invalidated_tags"`
-	// LeaseTTL is how long a loader may take for its value to be stored. Default 30s.
+	// LeaseTTL is how long a lease is good that is not extended. While a loader runs its lease is extended, up to
+	// cache.MaxLeaseTTL. Default 30s.
 	LeaseTTL time.Duration `koanf:"lease_ttl"`
 }
 

@@ -41,11 +41,13 @@ type store struct {
 }
 
 var (
-	_ cache.Leaser      = (*Strategy)(nil)
-	_ cache.Clearer     = (*Strategy)(nil)
-	_ cache.Local       = (*Strategy)(nil)
-	_ cache.Initializer = (*Strategy)(nil)
-	_ cache.Destroyer   = (*Strategy)(nil)
+	_ cache.Leaser        = (*Strategy)(nil)
+	_ cache.LeaseLimiter  = (*Strategy)(nil)
+	_ cache.LeaseExtender = (*Strategy)(nil)
+	_ cache.Clearer       = (*Strategy)(nil)
+	_ cache.Local         = (*Strategy)(nil)
+	_ cache.Initializer   = (*Strategy)(nil)
+	_ cache.Destroyer     = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
@@ -103,8 +105,10 @@ func (s *Strategy) Init(_ context.Context, in cache.Injector) error {
 		return err
 	}
 	s.store.Store(&store{
-		entries:  entries,
-		fence:    fence.New(fence.Options{MaxTags: s.options.MaxInvalidatedTags, MaxLeases: maxLeases, LeaseTTL: s.options.LeaseTTL, Now: service.Clock.Now}),
+		entries: entries,
+		fence: fence.New(fence.Options{
+			MaxTags: s.options.MaxInvalidatedTags, MaxLeases: maxLeases, LeaseTTL: s.options.LeaseTTL, MaxLeaseTTL: s.LeaseTTL(), Now: service.Clock.Now,
+		}),
 		clock:    service.Clock,
 		maxEntry: layout.maxEntry,
 		buffers:  sync.Pool{New: func() any { return new([]byte) }},
@@ -189,7 +193,16 @@ func (s *Strategy) Clear(context.Context) error {
 }
 
 // LeaseTTL implements cache.LeaseLimiter.
-func (s *Strategy) LeaseTTL() time.Duration { return s.options.LeaseTTL }
+func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, cache.MaxLeaseTTL) }
+
+// LeaseTerm implements cache.LeaseExtender.
+func (s *Strategy) LeaseTerm() time.Duration { return s.options.LeaseTTL }
+
+// Extend implements cache.LeaseExtender.
+func (s *Strategy) Extend(_ context.Context, lease *cache.Lease) (bool, error) {
+	st := s.store.Load()
+	return st != nil && lease != nil && lease.State == st && st.fence.Extend(st.fence.Hash(lease.Key), lease.Sequence), nil
+}
 
 // GetOrLease implements cache.Leaser.
 func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {

@@ -11,20 +11,26 @@
 -- returns how much it changed: 0 where nothing was there
 local full, some = 32768, 1024
 local changes = redis.call('UNLINK', unpack(KEYS, 3))
-local size = redis.call('HLEN', KEYS[1])
-if size == 0 then return changes end
-if size > some then
-  local page, time = redis.call('HMGET', KEYS[1], 'e', 's', 't'), redis.call('TIME')
+if redis.call('EXISTS', KEYS[1]) == 0 then return changes end
+local sequence = redis.pcall('HINCRBY', KEYS[1], 's', 1)
+local size = type(sequence) == 'number' and redis.call('HLEN', KEYS[1])
+local page = size and size > some and redis.call('HMGET', KEYS[1], 'e', 't')
+if not size or page and not page[1] then
+  -- It is no ledger. Without one no lease that is out is good.
+  redis.call('UNLINK', KEYS[1])
+  return changes + 1
+end
+if page then
+  local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  if size > full or now - (page[3] or 0) > tonumber(ARGV[1]) then
+  if size > full or now - (tonumber(page[2]) or 0) > tonumber(ARGV[1]) then
     local life = redis.call('PTTL', KEYS[1])
     redis.call('UNLINK', KEYS[2])
     redis.call('RENAME', KEYS[1], KEYS[2])
-    redis.call('HSET', KEYS[1], 'e', page[1], 's', page[2], 'f', page[2], 't', now)
+    redis.call('HSET', KEYS[1], 'e', page[1], 's', sequence, 'f', sequence - 1, 't', now)
     redis.call('PEXPIRE', KEYS[1], life)
   end
 end
-local sequence = redis.call('HINCRBY', KEYS[1], 's', 1)
 local notes = {}
 for i = 2, #ARGV do
   notes[#notes + 1] = ARGV[i]

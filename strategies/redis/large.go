@@ -170,8 +170,8 @@ func (b *bodies) fly(life, wanted context.Context, f *flight, key, name string, 
 			f.sent = true
 			b.mu.Unlock()
 			f.body, err = conn.Do(ctx, conn.B().Get().Key(key).Build()).AsBytes()
-			if rueidis.IsRedisNil(err) {
-				return nil
+			if rueidis.IsRedisNil(err) || errors.Is(typed(err), cache.ErrBadEntry) {
+				return nil // the next fill replaces what is no body
 			}
 			return err
 		})

@@ -9,14 +9,20 @@
 --          6 how long an entry may be: a longer one is removed
 -- returns {value}, or {nil, epoch, sequence}, or {}: somebody else holds the lease
 if ARGV[1] ~= '' then
-  if redis.call('STRLEN', KEYS[1]) > tonumber(ARGV[6]) then redis.call('UNLINK', KEYS[1]) end
+  if (typed('STRLEN', KEYS[1]) or 0) > tonumber(ARGV[6]) then redis.call('UNLINK', KEYS[1]) end
   local value = good(KEYS[1], ARGV[1])
   if value then return {value} end
 end
-if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {} end
-local ledger = redis.call('HMGET', KEYS[3], 'e', 's')
-if not ledger[1] then
+if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+  -- Somebody holds it, unless it is of another type or does not end: that is no lease, and would never go.
+  if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+end
+local ledger = typed('HMGET', KEYS[3], 'e', 's')
+if not ledger or not ledger[1] or not tonumber(ledger[2]) then
+  -- There is none, or none of ours. Of what it has nothing may stay: sequence numbers start anew.
   ledger = {ARGV[4], '0'}
+  redis.call('UNLINK', KEYS[3])
   redis.call('HSET', KEYS[3], 'e', ARGV[4], 's', '0', 'f', '0', 't', redis.call('TIME')[1] .. '000')
 end
 redis.call('PEXPIRE', KEYS[3], ARGV[5])

@@ -53,7 +53,8 @@ type Options struct {
 	// Lanes is how many parts the keys are divided into, each of which lives in one slot of a Cluster;
 	// InvalidateTags costs one command for each. All clients must agree. Default 1, in a Cluster 64.
 	Lanes int `koanf:"lanes"`
-	// LeaseTTL is how long a loader may take for its value to be stored. Default 10s.
+	// LeaseTTL is how long a key stays blocked when the process that loads it dies. While that lives it extends its
+	// lease, up to cache.MaxLeaseTTL. Default 10s.
 	LeaseTTL time.Duration `koanf:"lease_ttl"`
 	// WaitReplicas makes Delete and InvalidateTags wait until that many replicas have it, and fail
 	// with cache.ErrNotReplicated otherwise. Zero does not wait.

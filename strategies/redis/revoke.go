@@ -41,9 +41,9 @@ func (n names) deletions(keys []string) []revocation {
 }
 
 // invalidations returns what InvalidateTags does: invalidate.lua in every lane.
-func (n names) invalidations(tags []string, ledgerTTL string) []revocation {
+func (n names) invalidations(tags []string, longestLease string) []revocation {
 	rests, args := make([]string, len(tags)), make([]string, 1+len(tags))
-	args[0] = ledgerTTL
+	args[0] = longestLease
 	namespace := ""
 	for i, tag := range tags {
 		namespace, rests[i] = split(tag)

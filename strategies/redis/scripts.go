@@ -9,6 +9,8 @@ import (
 )
 
 var (
+	//go:embed typed.lua
+	typedLua string
 	//go:embed good.lua
 	goodLua string
 	//go:embed get.lua
@@ -19,6 +21,8 @@ var (
 	storeLua string
 	//go:embed invalidate.lua
 	invalidateLua string
+	//go:embed extend.lua
+	extendLua string
 	//go:embed release.lua
 	releaseLua string
 	//go:embed drop.lua
@@ -37,10 +41,11 @@ const (
 // scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
 var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
-	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
+	leaseScript   = rueidis.NewLuaScript(writes + typedLua + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
-	releaseScript = rueidis.NewLuaScript(always + releaseLua)
-	dropScript    = rueidis.NewLuaScript(always + dropLua)
+	releaseScript = rueidis.NewLuaScript(releaseText)
+	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
+	dropScript    = rueidis.NewLuaScript(always + typedLua + dropLua)
 )
 
 // markText is sent as it is: it is needed seldom.
@@ -48,10 +53,12 @@ var markText = always + markLua
 
 // These run many times at once, in a pipeline of our own making.
 var (
-	getText        = readsOnly + goodLua + getLua
+	getText        = readsOnly + typedLua + goodLua + getLua
 	getSHA         = nameOf(getText)
-	storeText      = writes + storeLua
+	storeText      = writes + typedLua + storeLua
 	storeSHA       = nameOf(storeText)
+	releaseText    = always + typedLua + releaseLua
+	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + invalidateLua
 	invalidateSHA  = nameOf(invalidateText)
 )

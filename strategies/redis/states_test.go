@@ -194,8 +194,7 @@ var states = []state{
 				s.direct("LPUSH", "n:v:{0}:"+op.name, "value of n:"+op.name)
 			}
 			return func() {}
-		}, mistake: true,
-		except: map[string]string{"Get": "WRONGTYPE", "GetHinted": miss, "GetMany": "WRONGTYPE", "GetOrLease": "WRONGTYPE"},
+		}, read: miss, except: map[string]string{"GetOrLease": miss},
 	},
 	{name: "entries of another format", enter: func(s *started) func() {
 		for _, op := range operations {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -13,7 +14,10 @@ import (
 )
 
 // granted is what a lease of this strategy is made of.
-type granted struct{ token, epoch, sequence string }
+type granted struct {
+	token, epoch, sequence string
+	asked                  time.Time // it was granted no earlier
+}
 
 func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bool) ([]byte, bool, *cache.Lease, error) {
 	o, err := s.begin(ctx, key)
@@ -33,6 +37,9 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.ledger()},
 		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL, o.longest}).ToArray()
 	if err = o.answered(err); err != nil {
+		if mayHaveDone(err) {
+			o.orphaned(o.place, random[:nonceBytes])
+		}
 		return nil, false, nil, err
 	}
 	switch len(reply) {
@@ -59,7 +66,7 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 		if err = errors.Join(err, failure); err != nil {
 			return nil, false, nil, typed(err)
 		}
-		return nil, false, &cache.Lease{Key: o.key, Tags: tags, State: granted{random[:nonceBytes], epoch, sequence}}, nil
+		return nil, false, &cache.Lease{Key: o.key, Tags: tags, State: granted{random[:nonceBytes], epoch, sequence, o.began}}, nil
 	}
 	return nil, false, nil, nil
 }

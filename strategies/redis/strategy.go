@@ -29,33 +29,38 @@ type Strategy struct {
 // store is what one Init opened.
 type store struct {
 	*client
-	names    names
-	prefix   string // of the Service's keys
-	clock    cache.Clock
-	timeout  time.Duration
-	leaseTTL string // ms
+	names     names
+	prefix    string // of the Service's keys
+	clock     cache.Clock
+	timeout   time.Duration
+	leaseTerm time.Duration
+	leaseTTL  string // leaseTerm in ms
 	// ledgerTTL outlives every lease, so that a ledger is not lost before the leases that need it.
 	ledgerTTL string // ms
 	replicas  int
 	learned   *learned
-	gates     []gate  // by lane
-	reads     []reads // by lane
-	// revoking, batching and dropping have room for what is under way.
-	revoking, batching, dropping chan struct{}
-	bodies                       *bodies
-	suspects                     suspects
+	gates     []gate    // by lane
+	reads     []reads   // by lane
+	orphans   []orphans // by lane
+	// revoking, batching, adopting and dropping have room for what is under way.
+	revoking, batching, adopting, dropping chan struct{}
+	bodies                                 *bodies
+	suspects                               suspects
 	// largest is how large a value may be, and longestEntry how long an entry, whose tags and header are what
 	// others may have stored with the same limits: nobody's is longer.
 	largest, longestEntry int64
 	longest               string // longestEntry
+	longestLease          string // ms, for how long one may be out
 }
 
 var (
-	_ cache.Leaser      = (*Strategy)(nil)
-	_ cache.Hinted      = (*Strategy)(nil)
-	_ cache.Batcher     = (*Strategy)(nil)
-	_ cache.Initializer = (*Strategy)(nil)
-	_ cache.Destroyer   = (*Strategy)(nil)
+	_ cache.Leaser        = (*Strategy)(nil)
+	_ cache.LeaseLimiter  = (*Strategy)(nil)
+	_ cache.LeaseExtender = (*Strategy)(nil)
+	_ cache.Hinted        = (*Strategy)(nil)
+	_ cache.Batcher       = (*Strategy)(nil)
+	_ cache.Initializer   = (*Strategy)(nil)
+	_ cache.Destroyer     = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
@@ -107,11 +112,13 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		clock:    service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		prefix:    service.KeyPrefix(),
 		names:     newNames(s.options.lanes()),
+		leaseTerm: s.options.LeaseTTL,
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
 	st.longestEntry = st.largest + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes)
 	st.longest = strconv.FormatInt(st.longestEntry, 10)
+	st.longestLease = strconv.FormatInt((s.LeaseTTL() + time.Second).Milliseconds(), 10)
 	lent, found, err := cache.ResolveOptional[rueidis.Client](in)
 	if err != nil {
 		return err
@@ -139,6 +146,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	}
 	st.bodies = newBodies(st, option)
 	st.reads = make([]reads, st.names.lanes)
+	st.orphans, st.adopting = newOrphans(st.names.lanes), make(chan struct{}, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
 	if !st.lent {
 		st.start(ctx)
@@ -221,7 +229,7 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	}
 	var behind unconfirmed
 	for part := range slices.Chunk(tags, tagsPerScript) {
-		if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.ledgerTTL))); err != nil {
+		if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.longestLease))); err != nil {
 			return err
 		}
 	}
@@ -229,7 +237,25 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 }
 
 // LeaseTTL implements cache.LeaseLimiter.
-func (s *Strategy) LeaseTTL() time.Duration { return s.options.LeaseTTL }
+func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, cache.MaxLeaseTTL) }
+
+// LeaseTerm implements cache.LeaseExtender.
+func (s *Strategy) LeaseTerm() time.Duration { return s.options.LeaseTTL }
+
+// Extend implements cache.LeaseExtender: one script.
+func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error) {
+	g, ok := held(lease)
+	if !ok || time.Since(g.asked)+s.options.LeaseTTL > s.LeaseTTL() {
+		return false, nil
+	}
+	o, err := s.begin(ctx, lease.Key)
+	if err != nil {
+		return false, err
+	}
+	defer o.end()
+	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.ledger(), o.begin.earlier}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
+	return n == 1, o.answered(err)
+}
 
 // GetOrLease implements cache.Leaser: one script.
 func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
@@ -244,25 +270,28 @@ func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache
 
 // Fill implements cache.Leaser: one script.
 func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
-	if lease == nil {
-		return false, nil
-	}
-	g, ok := lease.State.(granted)
+	g, ok := held(lease)
 	if !ok {
 		return false, nil // somebody else's
 	}
-	return s.put(ctx, lease.Key, value, opts, g)
+	stored, err := s.put(ctx, lease.Key, value, opts, g)
+	if err != nil && mayHaveDone(err) {
+		s.forsake(lease, g) // it may not have been used up
+	}
+	return stored, err
 }
 
-// Release implements cache.Leaser: one script.
-func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) error {
-	if lease == nil {
-		return nil
-	}
-	g, ok := lease.State.(granted)
+// Release implements cache.Leaser: one script. Where it fails, it is tried again in the background.
+func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) (err error) {
+	g, ok := held(lease)
 	if !ok {
 		return nil
 	}
+	defer func() {
+		if err != nil {
+			s.forsake(lease, g)
+		}
+	}()
 	o, err := s.begin(ctx, lease.Key)
 	if err != nil {
 		return err

@@ -1,0 +1,46 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// However many leases may be out, a lane remembers a bounded number of them.
+func TestOrphansAreBounded(t *testing.T) {
+	t.Parallel()
+	st := bare(t) // nothing can be released
+	st.leaseTerm, st.timeout = time.Hour, time.Second
+	st.orphans, st.adopting = newOrphans(2), make(chan struct{}, 2)
+	k := st.names.of("n:k")
+	for i := range 3 * maxOrphans {
+		st.orphaned(k, fmt.Sprint(i))
+	}
+	o := &st.orphans[k.begin.lane]
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.waiting); n > maxOrphans+perPipeline { // those that are being tried come on top
+		t.Errorf("%d are remembered", n)
+	}
+}
+
+// The bound is the holder's to keep: when it is over, the server is not even asked.
+func TestLeaseIsNotExtendedForEver(t *testing.T) {
+	t.Parallel()
+	s, err := New(Options{LeaseTTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	extend := func(age time.Duration) (bool, error) {
+		return s.Extend(t.Context(), &cache.Lease{Key: "n:k", State: granted{asked: time.Now().Add(-age)}})
+	}
+	if _, err := extend(cache.MaxLeaseTTL - 2*time.Minute); !errors.Is(err, cache.ErrClosed) { // never initialised
+		t.Errorf("of a young lease: %v", err)
+	}
+	if held, err := extend(cache.MaxLeaseTTL - time.Minute); held || err != nil {
+		t.Errorf("of one that would be too old: %t, %v", held, err)
+	}
+}

@@ -101,6 +101,10 @@ func TestLargeValues(t *testing.T) {
 			return err
 		},
 		"a body cut short": func() error { _, err := s.server.Do(ctx, "SET", "n:b:{0}:k", "short"); return err },
+		"a body of another type": func() error {
+			_, err := s.server.Do(ctx, "EVAL", "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], 'x')", 1, "n:b:{0}:k")
+			return err
+		},
 	}
 	for how, store := range stores {
 		for what, end := range ends {

@@ -18,8 +18,8 @@ if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
   if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 end
-local ledger = typed('HMGET', KEYS[3], 'e', 's')
-if not ledger or not ledger[1] or not tonumber(ledger[2]) then
+local ledger = typed('HMGET', KEYS[3], 'e', 's', 'f')
+if not ledger or not ledger[1] or not tonumber(ledger[2]) or not tonumber(ledger[3]) then
   -- There is none, or none of ours. Of what it has nothing may stay: sequence numbers start anew.
   ledger = {ARGV[4], '0'}
   redis.call('UNLINK', KEYS[3])

@@ -199,7 +199,8 @@ func (s *Service) guarded(ctx context.Context, op string, operation func(context
 	outcome := errEnded
 	defer func() { s.breaker.leave(p, outcome) }()
 	err := s.callWithin(ctx, op, s.options.Timeout-waited, operation)
-	if outcome = err; err != nil && ctx.Err() != nil {
+	// Neither says anything about the strategy.
+	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, ErrEntryUnavailable)) {
 		outcome = errLeft
 	}
 	return err

@@ -30,6 +30,9 @@ var (
 	// process, and the operation, or the load, was not begun. A Strategy returns it to say so to the circuit
 	// breaker.
 	ErrOverloaded = fmt.Errorf("%w: too much is under way, and this was not begun", ErrUnavailable)
+	// ErrEntryUnavailable is an ErrUnavailable that concerns one entry alone, which is large and was not transferred
+	// in time. A Strategy returns it to say so to the circuit breaker.
+	ErrEntryUnavailable = fmt.Errorf("%w: a large entry was not transferred in time", ErrUnavailable)
 	// ErrNotReplicated: a revocation was applied, but fewer replicas confirmed it in time than the
 	// configuration asks for; should the server be lost now, it may be undone.
 	ErrNotReplicated = errors.New("cache: applied, but not confirmed by enough replicas")

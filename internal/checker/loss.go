@@ -13,7 +13,7 @@ import (
 const lossPause = 2 * time.Millisecond
 
 // loss takes single keys away, as eviction may, but so often that it meets the moments in which it could
-// matter: ledgers, leases, nonces of tags and values each as often, whatever number there is of them.
+// matter: pages of ledgers, leases, nonces of tags and values each as often, whatever number there is of them.
 func (r *Run) loss(of func() []*redistest.Server) Fault {
 	return Fault{Kind: "keys lost", Lasts: 2 * time.Second, Do: func(hold func()) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
@@ -36,7 +36,7 @@ func (r *Run) lose(ctx context.Context, s *redistest.Server) {
 	}
 	defer func() { _ = conn.Close() }()
 	for wait(ctx, lossPause) {
-		kind := []string{"g", "l", "t", "v"}[rand.N(4)] //nolint:gosec // not a secret
+		kind := []string{"g", "h", "l", "t", "v"}[rand.N(5)] //nolint:gosec // not a secret
 		reply, err := conn.Do(ctx, "KEYS", "checker:"+kind+":*")
 		if keys, _ := reply.([]any); err == nil && len(keys) > 0 {
 			_, err = conn.Do(ctx, "UNLINK", keys[rand.N(len(keys))]) //nolint:gosec // not a secret

@@ -65,17 +65,17 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "invalidate-notes-ledger", What: "an invalidation is noted in the ledger",
-		File: "strategies/redis/invalidate.lua", Text: "redis.call('HSET', KEYS[1], ARGV[i], sequence)",
+		File: "strategies/redis/invalidate.lua", Text: "redis.call('HSET', KEYS[1], unpack(notes))",
 		By: schedule("TestLateFrame"),
 	},
 	{
 		Guard: "ledger-bucket", What: "a Fill is refused when one of its tags was invalidated",
-		File: "strategies/redis/store.lua", Text: "if last and (tonumber(last) or math.huge) > tonumber(ARGV[3]) then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if last and (tonumber(last) or math.huge) > since then return 0 end",
 		By: schedule("TestLateFrame"),
 	},
 	{
 		Guard: "ledger-epoch", What: "a Fill is refused when its ledger was lost",
-		File: "strategies/redis/store.lua", Text: "if typed('HGET', KEYS[3], 'e') ~= ARGV[2] then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if not page or page[1] ~= ARGV[2] then return 0 end",
 		By: schedule("TestLateFrame"),
 	},
 	{

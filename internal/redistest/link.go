@@ -97,7 +97,7 @@ func (l *link) passRequests() {
 			return
 		}
 		l.expect(r)
-		if _, err := l.server.Write(r.raw); err != nil {
+		if err := l.proxy.up.send(l.lost, r.raw, l.server.Write); err != nil {
 			l.lose()
 			return
 		}
@@ -177,8 +177,7 @@ func (l *link) deliver(raw []byte) error {
 	size := l.proxy.slice
 	l.proxy.mu.Unlock()
 	if size <= 0 || len(raw) == 0 {
-		_, err := l.client.Write(raw)
-		return err
+		return l.proxy.down.send(l.lost, raw, l.client.Write)
 	}
 	for piece := range slices.Chunk(raw, size) {
 		if _, err := l.client.Write(piece); err != nil {

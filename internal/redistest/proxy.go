@@ -35,6 +35,8 @@ type Proxy struct {
 	requests []*Held
 	replies  []*Held
 	cuts     []cut
+
+	up, down bandwidth
 }
 
 type cut struct {

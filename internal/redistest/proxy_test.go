@@ -342,3 +342,39 @@ func TestMove(t *testing.T) {
 		t.Errorf("%d connections ended, %d were accepted; want 1 of 3", ended, proxy.Accepted())
 	}
 }
+
+// However many connections there are, they carry no more than the limit together, and each gets its turns.
+func TestProxyLimits(t *testing.T) {
+	t.Parallel()
+	_, p, conn := through(t)
+	const size, second = 256 << 10, 1 << 20
+	value := strings.Repeat("v", size)
+	wantReply(t, conn, "OK", "SET", "large", value)
+	wantReply(t, conn, "OK", "SET", "small", "v")
+	other := connect(t, p)
+	wantReply(t, other, "v", "GET", "small")
+	p.Limit(second)
+	began := time.Now()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wantReply(t, conn, value, "GET", "large")
+	}()
+	turns := 0
+	for waiting := true; waiting; turns++ {
+		wantReply(t, other, "v", "GET", "small")
+		select {
+		case <-done:
+			waiting = false
+		default:
+		}
+	}
+	if took, least := time.Since(began), time.Second*size/second/2; took < least {
+		t.Errorf("%d bytes of %d a second took %v", size, second, took)
+	}
+	if turns < 4 {
+		t.Errorf("beside a large reply, another connection had %d turns", turns)
+	}
+	p.Limit(0)
+	wantReply(t, conn, value, "GET", "large")
+}

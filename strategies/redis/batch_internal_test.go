@@ -44,19 +44,17 @@ type asked struct {
 
 func (a asked) check(ctx context.Context, t *testing.T, conn rueidis.Client) {
 	t.Helper()
-	value, nonces, err := a.wait(ctx, conn, a.wanted)
-	if err != nil {
-		t.Errorf("%q: %v", a.wanted, err)
+	got := a.wait(ctx, conn, a.wanted)
+	if got.err != nil {
+		t.Errorf("%q: %v", a.wanted, got.err)
 		return
 	}
-	for i, reply := range append([]rueidis.RedisMessage{value}, nonces...) {
+	for i := range a.wanted {
+		reply := got.reply(i)
 		got, err := reply.ToString()
 		if absent := strings.Contains(a.wanted[i], "absent"); absent != rueidis.IsRedisNil(err) || !absent && got != a.wanted[i] {
 			t.Errorf("%q: reply %d is %q, %v", a.wanted, i, got, err)
 		}
-	}
-	if len(nonces) != len(a.wanted)-1 {
-		t.Errorf("%q: %d nonces", a.wanted, len(nonces))
 	}
 }
 
@@ -119,8 +117,22 @@ func TestBatchIsBounded(t *testing.T) {
 		if len(m.keys) > maxBatch {
 			t.Fatalf("%d keys", len(m.keys))
 		}
-		if !slices.Equal(append([]string{m.keys[m.value]}, m.keys[m.nonces:m.nonces+2]...), wanted) {
-			t.Fatalf("%q is not at %d and %d of %q", wanted, m.value, m.nonces, m.keys)
+		if m.first && !slices.Equal(m.keys, wanted) {
+			t.Fatalf("%q has opened a batch of %q", wanted, m.keys)
+		}
+		for _, key := range wanted {
+			if place, there := 0, false; !m.first {
+				if place, there = m.at.find(m.keys, key); !there || m.keys[place] != key {
+					t.Fatalf("%q is not at %d of %q", key, place, m.keys)
+				}
+			}
+		}
+	}
+	// What several want is asked for once.
+	r = reads{}
+	for i := range 10 * maxBatch {
+		if m := r.join(t.Context(), []string{fmt.Sprint("k", i%2), fmt.Sprint("t", i%2), "t"}); m.first != (i == 0) || i > 0 && len(m.keys) != 5 {
+			t.Fatalf("read %d: the first is %t, keys are %q", i, m.first, m.keys)
 		}
 	}
 	// One that has many tags by itself keeps others from waiting for them.
@@ -156,11 +168,11 @@ func TestBatchKeepsEveryDeadline(t *testing.T) {
 		r.seal(all[short].batch)
 		server.Pause()
 		go all[short].send(all[short].start(short), conn)
-		if _, _, err := all[short].wait(short, conn, all[short].wanted); !errors.Is(err, context.DeadlineExceeded) {
+		if err := all[short].wait(short, conn, all[short].wanted).err; !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("short: %v", err)
 		}
 		leave()
-		if _, _, err := all[gone].wait(gone, conn, all[gone].wanted); !errors.Is(err, context.Canceled) {
+		if err := all[gone].wait(gone, conn, all[gone].wanted).err; !errors.Is(err, context.Canceled) {
 			t.Errorf("gone: %v", err)
 		}
 		server.Resume()
@@ -187,7 +199,7 @@ func TestBatchEndsWithItsMembers(t *testing.T) {
 		if sent.Err() != nil {
 			t.Errorf("it has ended while %d members wait", 2-i)
 		}
-		if _, _, err := m.wait(ctx, nil, []string{"a"}); !errors.Is(err, context.Canceled) {
+		if err := m.wait(ctx, nil, []string{"a"}).err; !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want Canceled", err)
 		}
 	}
@@ -294,7 +306,7 @@ func TestBatchOfABrokenClient(t *testing.T) {
 		r.seal(m.batch)
 		go m.send(m.start(ctx), conn)
 		for _, m := range []member{m, other} {
-			if _, _, err := m.wait(ctx, conn, []string{"a"}); !errors.Is(err, cache.ErrUnavailable) {
+			if err := m.wait(ctx, conn, []string{"a"}).err; !errors.Is(err, cache.ErrUnavailable) {
 				t.Errorf("%T: %v, want ErrUnavailable", conn, err)
 			}
 		}
@@ -337,15 +349,37 @@ func TestBatchOfAShortReply(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var r reads
-	if _, _, err := r.mget(ctx, conn, new(gate), []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
+	if err := r.mget(ctx, conn, new(gate), []string{"a", "t"}).err; !errors.Is(err, cache.ErrUnavailable) {
 		t.Errorf("alone: %v, want ErrUnavailable", err)
 	}
 	m, other := r.join(ctx, []string{"a", "t"}), r.join(ctx, []string{"b", "t"})
 	r.seal(m.batch)
 	m.send(m.start(ctx), conn)
 	for _, m := range []member{m, other} {
-		if _, _, err := m.wait(ctx, conn, []string{"a", "t"}); !errors.Is(err, cache.ErrUnavailable) {
+		if err := m.wait(ctx, conn, []string{"a", "t"}).err; !errors.Is(err, cache.ErrUnavailable) {
 			t.Errorf("together: %v, want ErrUnavailable", err)
 		}
+	}
+}
+
+// Reads of one entry by the script share one run of it, if they came before it was sent, and no other.
+func TestBatchOfTheScript(t *testing.T) {
+	t.Parallel()
+	var r reads
+	args := []string{"prefix", "1000"}
+	a, b, other := r.joinScript(t.Context(), []string{"a"}, args), r.joinScript(t.Context(), []string{"a"}, args), r.joinScript(t.Context(), []string{"b"}, args)
+	if !a.first || b.first || !other.first || a.batch != b.batch || a.batch == other.batch || len(a.keys) != 1 {
+		t.Errorf("first: %t, %t, of another entry %t; %q", a.first, b.first, other.first, a.keys)
+	}
+	r.seal(a.batch)
+	if late := r.joinScript(t.Context(), []string{"a"}, args); !late.first || late.batch == a.batch {
+		t.Error("a read that came after the script was sent has joined it")
+	}
+	if late := r.joinScript(t.Context(), []string{"b"}, args); late.first {
+		t.Error("a read that came before the script was sent has not joined it")
+	}
+	r.seal(a.batch) // once more: the second one of the same entry is not sealed by it
+	if b := r.joinScript(t.Context(), []string{"a"}, args); b.first {
+		t.Error("the batch that is open was sealed by another one")
 	}
 }

@@ -120,7 +120,7 @@ const scanned = 1000
 
 // clearNode deletes the entries and leases that one node has.
 func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, namespace string, behind *unconfirmed) error {
-	pattern := globs.Replace(namespace) + ":[" + kindValue + kindLease + "]:*"
+	pattern := globs.Replace(namespace) + ":[" + kindValue + kindBody + kindLease + "]:*"
 	for cursor := uint64(0); ; {
 		bounded, cancel := context.WithTimeout(ctx, st.timeout)
 		found, err := node.Do(bounded, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()

@@ -12,13 +12,20 @@ import (
 // An entry, as store.lua writes it; its form is explained in good.lua.
 const (
 	entryFormat = 0x01
+	largeFormat = 0x02 // the payload is the name of a body, and how long the value is
+	nameBytes   = nonceBytes + 8
 	fixedBytes  = 1 + 8 + 2
 	nonceBytes  = 16
 )
 
 // appendFixed appends what the client knows of an entry: all up to the number of tags.
-func appendFixed(dst []byte, expiry int64) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, entryFormat), uint64(expiry)) //nolint:gosec // read back as int64
+func appendFixed(dst []byte, format byte, expiry int64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, format), uint64(expiry)) //nolint:gosec // read back as int64
+}
+
+// named is the payload of an entry whose value is in a body.
+func named(body string, size int) []byte {
+	return binary.BigEndian.AppendUint64([]byte(body), uint64(size)) //nolint:gosec // no value has a negative length
 }
 
 // entry is a stored entry. Its methods take it apart in place.
@@ -26,7 +33,7 @@ type entry []byte
 
 // expiry is when the entry ends, in Unix milliseconds. ok is false for what store.lua did not write.
 func (e entry) expiry() (ms int64, ok bool) {
-	if len(e) < fixedBytes || e[0] != entryFormat {
+	if len(e) < fixedBytes || e[0] != entryFormat && e[0] != largeFormat {
 		return 0, false
 	}
 	return int64(binary.BigEndian.Uint64(e[1:])), true //nolint:gosec // written from int64
@@ -47,6 +54,14 @@ func (e entry) tags(each func(name, nonce []byte) bool) (payload []byte, ok bool
 		rest = rest[length+nonceBytes:]
 	}
 	return rest, true
+}
+
+// body returns the name of the body of a payload, and how long the value in it is, where the entry has one.
+func (e entry) body(payload []byte) (name string, size int64, apart bool) {
+	if e[0] != largeFormat || len(payload) != nameBytes {
+		return "", 0, false
+	}
+	return string(payload[:nonceBytes]), int64(binary.BigEndian.Uint64(payload[nonceBytes:])), true //nolint:gosec // written from an int
 }
 
 // judge returns the payload if each tag has the nonce that the entry was stored with, by what now finds for

@@ -6,13 +6,14 @@
 -- reads: the value at key; the nonces of the tags that the value names, below prefix
 --
 -- An entry: format (1 byte), expiry (8), number of tags (2), for each tag the length of its name (2),
--- the name and the nonce (16), the payload. Numbers are big-endian.
+-- the name and the nonce (16), the payload. Numbers are big-endian. In format 1 the payload is the value, in
+-- format 2 what the body is called that has it (16) and how long it is (8); see store.lua.
 --
 -- A GET for each nonce is cheaper than one MGET, whose arguments and reply would be tables.
 local byte, sub = string.byte, string.sub
 local function good(key, prefix)
   local value = typed('GET', key)
-  if not value or #value < 11 or byte(value, 1) ~= 1 then return false end
+  if not value or #value < 11 or byte(value, 1) ~= 1 and byte(value, 1) ~= 2 then return false end
   local high, low = byte(value, 10, 11)
   local at = 12
   for _ = 1, high * 256 + low do

@@ -47,8 +47,10 @@ func TestNamesAreInjective(t *testing.T) {
 			k := n.of(namespace + ":" + name)
 			id := fmt.Sprintf(" of %q in %q", name, namespace)
 			claim(k.value(), "value"+id)
+			claim(k.body(), "body"+id)
 			claim(k.lease(), "lease"+id)
 			claim(k.tags()+name, fmt.Sprintf("tag %q in %q, lane %d", name, namespace, n.lane(namespace+":"+name)))
+			claim(k.begin.earlier, fmt.Sprintf("earlier page of %q, lane %d", namespace, n.lane(namespace+":"+name)))
 			claim(k.ledger(), fmt.Sprintf("ledger of %q, lane %d", namespace, n.lane(namespace+":"+name)))
 			escaped, _ := split(namespace + ":" + name)
 			claim(fingerprintKey(escaped), fmt.Sprintf("fingerprint of %q", namespace))
@@ -63,7 +65,7 @@ func TestOneLaneOneHashTag(t *testing.T) {
 	for i := range 1000 {
 		k := n.of(fmt.Sprintf("n{s%d:key {%d}", i, i))
 		want := fmt.Sprintf("{%d}", n.lane(fmt.Sprintf("n{s%d:key {%d}", i, i)))
-		for _, key := range []string{k.value(), k.lease(), k.ledger(), k.tags()} {
+		for _, key := range []string{k.value(), k.body(), k.lease(), k.ledger(), k.begin.earlier, k.tags()} {
 			if open := strings.Index(key, "{"); key[open:open+len(want)] != want {
 				t.Errorf("%q: the hash tag is not %s", key, want)
 			}
@@ -93,7 +95,7 @@ func FuzzEntry(f *testing.F) {
 
 // sample is an entry as store.lua writes it.
 func sample(payload string, tags ...string) []byte {
-	e := binary.BigEndian.AppendUint16(appendFixed(nil, 1234), uint16(len(tags)))
+	e := binary.BigEndian.AppendUint16(appendFixed(nil, entryFormat, 1234), uint16(len(tags)))
 	for _, tag := range tags {
 		e = binary.BigEndian.AppendUint16(e, uint16(len(tag)))
 		e = append(append(e, tag...), strings.Repeat("n", nonceBytes)...)

@@ -1,20 +1,40 @@
 -- Invalidates tags in one lane: forgets their nonces, and notes them in the ledger for the leases that
 -- are out. The deletion comes first and the script may run when memory is full: a revocation must not
 -- be refused.
--- writes: KEYS[1] the ledger of the lane, KEYS[2…] the nonces
--- ARGV:   the buckets of the tags in the ledger
+--
+-- The ledger is two pages, hashes of tag to sequence number. The current one holds all that was noted
+-- after its f, the earlier one all from its own f to that. A page is turned when it is full, or when it
+-- has some tags and every lease that is older has expired: both cost the same whatever a page holds.
+-- What the earlier page held is forgotten then, and store.lua refuses leases from before it.
+-- writes: KEYS[1] the current page, KEYS[2] the earlier one, KEYS[3…] the nonces
+-- ARGV:   1 how many ms a lease may be out, then what the tags are called in the ledger
 -- returns how much it changed: 0 where nothing was there
-local changes = redis.call('UNLINK', unpack(KEYS, 2))
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  local sequence = redis.pcall('HINCRBY', KEYS[1], 's', 1)
-  changes = changes + 1
-  if type(sequence) == 'table' then
-    -- It is no ledger. Without one no lease that is out is good.
-    redis.call('UNLINK', KEYS[1])
-    return changes
-  end
-  for i = 1, #ARGV do
-    redis.call('HSET', KEYS[1], ARGV[i], sequence)
+local full, some = 32768, 1024
+local changes = redis.call('UNLINK', unpack(KEYS, 3))
+if redis.call('EXISTS', KEYS[1]) == 0 then return changes end
+local sequence = redis.pcall('HINCRBY', KEYS[1], 's', 1)
+local size = type(sequence) == 'number' and redis.call('HLEN', KEYS[1])
+local page = size and size > some and redis.call('HMGET', KEYS[1], 'e', 't')
+if not size or page and not page[1] then
+  -- It is no ledger. Without one no lease that is out is good.
+  redis.call('UNLINK', KEYS[1])
+  return changes + 1
+end
+if page then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if size > full or now - (tonumber(page[2]) or 0) > tonumber(ARGV[1]) then
+    local life = redis.call('PTTL', KEYS[1])
+    redis.call('UNLINK', KEYS[2])
+    redis.call('RENAME', KEYS[1], KEYS[2])
+    redis.call('HSET', KEYS[1], 'e', page[1], 's', sequence, 'f', sequence - 1, 't', now)
+    redis.call('PEXPIRE', KEYS[1], life)
   end
 end
-return changes
+local notes = {}
+for i = 2, #ARGV do
+  notes[#notes + 1] = ARGV[i]
+  notes[#notes + 1] = sequence
+end
+redis.call('HSET', KEYS[1], unpack(notes))
+return changes + 1

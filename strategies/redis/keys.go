@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"encoding/binary"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,8 +25,9 @@ type beginnings struct {
 
 // beginning is all of a key but its name, for each kind, in one lane.
 type beginning struct {
-	lane                            int
-	value, lease, tag, ledger, mark string
+	lane                          int
+	value, body, lease, tag, mark string
+	ledger, earlier               string // the pages, see invalidate.lua
 }
 
 // fingerprintKey is where the fingerprint of a namespace is.
@@ -41,7 +43,7 @@ func (n names) in(namespace string) *beginnings {
 	b := &beginnings{namespace, make([]beginning, n.lanes)}
 	for lane := range b.lanes {
 		of := func(kind string) string { return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:" }
-		b.lanes[lane] = beginning{lane, of(kindValue), of(kindLease), of(kindTag), of(kindLedger), of(kindMark)}
+		b.lanes[lane] = beginning{lane, of(kindValue), of(kindBody), of(kindLease), of(kindTag), of(kindMark), of(kindLedger), of(kindEarlier)}
 	}
 	n.latest.Store(b)
 	return b
@@ -49,18 +51,16 @@ func (n names) in(namespace string) *beginnings {
 
 // The kinds of keys.
 const (
-	kindValue  = "v"
-	kindLease  = "l"
-	kindTag    = "t"
-	kindLedger = "g" // one for each lane
-	kindMark   = "w" // one for each lane, see mark.lua
+	kindValue   = "v"
+	kindBody    = "b" // of a large value
+	kindLease   = "l"
+	kindTag     = "t"
+	kindMark    = "w" // one for each lane, see mark.lua
+	kindLedger  = "g" // one for each lane
+	kindEarlier = "h" // likewise
 	// kindFingerprint is one for the namespace. It is in lane 0, which there is whatever the number of lanes.
 	kindFingerprint = "f"
 )
-
-// buckets is how many parts the tags are divided into, in the ledger. Two tags that share one refuse
-// each other's fills for as long as a loader runs.
-const buckets = 1024
 
 // braces escapes what would be taken for the hash tag; '%' is escaped in a namespace already.
 var braces = strings.NewReplacer("{", "%7B", "}", "%7D")
@@ -97,14 +97,16 @@ func (n names) of(key string) place {
 }
 
 func (p place) value() string  { return p.begin.value + p.name }
+func (p place) body() string   { return p.begin.body + p.name }
 func (p place) lease() string  { return p.begin.lease + p.name }
 func (p place) ledger() string { return p.begin.ledger }
 
 // tags is the beginning of the keys of tags.
 func (p place) tags() string { return p.begin.tag }
 
-// bucket returns the field of the ledger that a tag is noted under.
-func bucket(tag string) string { return strconv.FormatUint(hash(tag)%buckets, 10) }
+// noted is what a tag is called in the ledger: 8 bytes, which no other field has. Should two tags share
+// them, one refuses the other's fills.
+func noted(tag string) string { return string(binary.BigEndian.AppendUint64(nil, hash(tag))) }
 
 // hash is FNV-1a, 64 bits: all processes that share a Redis must agree on it.
 func hash(text string) uint64 {

@@ -55,6 +55,31 @@ func (l *learned) note(key string, p place, e entry) {
 	}
 }
 
+// suspects are entries whose MGET ran into its deadline, perhaps because one of them is longer than any of ours.
+// They are read by the script, which looks before it sends one, until it has answered. It is a guess: of many
+// some are remembered.
+type suspects [64]atomic.Uint64
+
+func (s *suspects) slot(key string) (slot *atomic.Uint64, name uint64) {
+	name = hash(key) | 1 // zero is nobody
+	return &s[name>>32%uint64(len(s))], name
+}
+
+func (s *suspects) note(key string) {
+	slot, name := s.slot(key)
+	slot.Store(name)
+}
+
+func (s *suspects) has(key string) bool {
+	slot, name := s.slot(key)
+	return slot.Load() == name
+}
+
+func (s *suspects) clear(key string) {
+	slot, name := s.slot(key)
+	slot.CompareAndSwap(name, 0)
+}
+
 // forget makes the next read of key ask the script.
 func (l *learned) forget(key string) {
 	if slot := l.slot(key); slot.Load() != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -39,9 +40,39 @@ type many struct {
 	*store
 	conn    rueidis.Client
 	keys    []string
+	first   map[string]int // where in keys each one is the first time
 	places  []place
 	results []cache.Result
 	unsure  []int // which keys the script must read
+	large   []largeHit
+}
+
+// largeHit is an entry that was found, whose value is in a body.
+type largeHit struct {
+	i       int // which of the keys
+	entry   entry
+	payload []byte
+}
+
+// found notes a hit.
+func (m *many) found(i int, e entry, payload []byte) {
+	if e[0] == largeFormat {
+		m.large = append(m.large, largeHit{i, e, payload})
+		return
+	}
+	m.results[i] = cache.Result{Value: payload, Found: true}
+}
+
+// fetch reads the bodies of large values.
+func (m *many) fetch(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, h := range m.large {
+		all.Go(func() {
+			r := &m.results[h.i]
+			r.Value, r.Found, r.Err = m.whole(ctx, m.places[h.i], h.entry, h.payload)
+		})
+	}
+	all.Wait()
 }
 
 // GetMany implements cache.Batcher: one pipeline for each node, with one MGET for each lane. Entries whose
@@ -59,18 +90,21 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 			return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
 		}
 		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
-		if results, ok := inTime(ctx, st.batching, func() []cache.Result { return st.getMany(ctx, conn, keys, tags) }); ok {
-			return results
+		if m, ok := inTime(ctx, st.batching, func() *many { return st.getMany(ctx, conn, keys, tags) }); ok {
+			m.fetch(ctx)
+			return m.all()
 		}
 		err = ctx.Err()
+		for _, key := range keys {
+			st.suspects.note(key)
+		}
 	}
 	return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
 }
 
-func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) []cache.Result {
-	results := make([]cache.Result, len(keys))
-	m := many{store: st, conn: conn, results: results, keys: keys, places: make([]place, len(keys))}
+func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) *many {
 	first := make(map[string]int, len(keys))
+	m := &many{store: st, conn: conn, results: make([]cache.Result, len(keys)), keys: keys, places: make([]place, len(keys)), first: first}
 	lanes := make(map[int]*laneRead)
 	var reads []*laneRead
 	for i, key := range keys {
@@ -81,7 +115,7 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 		k := st.names.of(key)
 		m.places[i] = k
 		learned := st.learned.recall(key)
-		if tags == nil && learned == nil {
+		if tags == nil && learned == nil || st.suspects.has(key) {
 			m.unsure = append(m.unsure, i)
 			continue
 		}
@@ -105,13 +139,18 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 		}
 	}
 	m.read(ctx, reads)
-	for i, key := range keys {
-		if of := first[key]; of != i {
-			results[i] = results[of]
-			results[i].Value = bytes.Clone(results[of].Value)
+	return m
+}
+
+// all returns the results, also for keys that were asked for twice.
+func (m *many) all() []cache.Result {
+	for i, key := range m.keys {
+		if of := m.first[key]; of != i {
+			m.results[i] = m.results[of]
+			m.results[i].Value = bytes.Clone(m.results[of].Value)
 		}
 	}
-	return results
+	return m.results
 }
 
 // read answers for all keys.
@@ -145,6 +184,9 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 	values, err := reply.ToArray()
 	if err = m.answered(err); err != nil {
 		for _, i := range r.of {
+			if errors.Is(err, context.DeadlineExceeded) {
+				m.suspects.note(m.keys[i])
+			}
 			m.results[i].Err = err
 		}
 		return
@@ -156,7 +198,7 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 			continue
 		}
 		e := entry(raw)
-		if !m.alive(e) {
+		if !m.fits(m.places[i], e) || !m.alive(e) {
 			continue
 		}
 		payload, ok, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
@@ -169,7 +211,7 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 		if stranger {
 			m.unsure = append(m.unsure, i)
 		} else if ok {
-			m.results[i] = cache.Result{Value: payload, Found: true}
+			m.found(i, e, payload)
 		}
 	}
 }
@@ -178,9 +220,9 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 func (m *many) script(i int, whole bool) rueidis.Completed {
 	k := m.places[i]
 	if whole {
-		return m.conn.B().EvalRo().Script(getText).Numkeys(1).Key(k.value()).Arg(k.tags()).Build()
+		return m.conn.B().EvalRo().Script(getText).Numkeys(1).Key(k.value()).Arg(m.scriptArgs(k)...).Build()
 	}
-	return m.conn.B().EvalshaRo().Sha1(getSHA).Numkeys(1).Key(k.value()).Arg(k.tags()).Build()
+	return m.conn.B().EvalshaRo().Sha1(getSHA).Numkeys(1).Key(k.value()).Arg(m.scriptArgs(k)...).Build()
 }
 
 // unknown answers for what the script has read. Where a server does not know the script, the first command
@@ -196,14 +238,26 @@ func (m *many) unknown(ctx context.Context, of []int, replies []rueidis.RedisRes
 			loaded[begin] = true
 			continue
 		}
-		value, found, err := m.scripted(m.keys[i], m.places[i], replies[n])
-		m.results[i] = cache.Result{Value: value, Found: found, Err: err}
+		m.take(i, replies[n])
 	}
 	for n, reply := range m.pipeline(ctx, m.conn, commands) {
-		i := again[n]
-		value, found, err := m.scripted(m.keys[i], m.places[i], reply)
-		m.results[i] = cache.Result{Value: value, Found: found, Err: err}
+		m.take(again[n], reply)
 	}
+}
+
+// take answers for what the script has said of one entry.
+func (m *many) take(i int, result rueidis.RedisResult) {
+	var raw entry
+	reply, err := result.ToMessage()
+	if err == nil {
+		raw, err = entryOf(reply)
+	}
+	e, payload, err := m.scripted(m.keys[i], m.places[i], raw, err)
+	if e == nil {
+		m.results[i].Err = err
+		return
+	}
+	m.found(i, e, payload)
 }
 
 // pipeline sends commands, many at once.
@@ -241,6 +295,7 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 			items[i].Options.Tags = slices.Clone(items[i].Options.Tags)
 		}
 		if failures, ok := inTime(ctx, st.batching, func() []error { return s.setMany(ctx, st, conn, items) }); ok {
+			s.setLarge(ctx, items, failures)
 			return failures
 		}
 		err = ctx.Err()
@@ -248,11 +303,26 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 	return slices.Repeat([]error{err}, len(items))
 }
 
+// setLarge stores those that are too large for a pipeline.
+func (s *Strategy) setLarge(ctx context.Context, items []cache.Item, failures []error) {
+	var all sync.WaitGroup
+	for i, item := range items {
+		if len(item.Value) > inline {
+			all.Go(func() { failures[i] = s.Set(ctx, item.Key, item.Value, item.Options) })
+		}
+	}
+	all.Wait()
+}
+
+// setMany stores all but the large ones.
 func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, items []cache.Item) []error {
 	failures := make([]error, len(items))
 	var hidden []int // what must not stay readable
 	calls, of := make([]rueidis.LuaExec, 0, len(items)), make([]int, 0, len(items))
 	for i, item := range items {
+		if len(item.Value) > inline { // see setLarge
+			continue
+		}
 		call, err := st.storing(st.names.of(item.Key), item.Value, item.Options, granted{})
 		if err != nil {
 			failures[i] = err

@@ -78,7 +78,7 @@ func TestManyRoundTrips(t *testing.T) {
 	} {
 		options, servers := begin()
 		strategy := startAt(t, options)
-		const n = 60
+		const n = 45 // what a server reads at once holds as many scripts
 		ctx, tags := t.Context(), []string{"n:all"}
 		keys, items := []string(nil), []cache.Item(nil)
 		lanes := map[uint64]bool{}

@@ -47,8 +47,16 @@ func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
 }
 
 func (o *operation) end() {
-	o.gate.leave()
+	o.leave()
 	o.cancel()
+}
+
+// leave gives the place of the operation up, if it still has one.
+func (o *operation) leave() {
+	if o.gate != nil {
+		o.gate.leave()
+		o.gate = nil
+	}
 }
 
 // answered takes note of how the operation went, and returns its error as one of ours.

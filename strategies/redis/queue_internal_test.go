@@ -184,8 +184,7 @@ func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 		g.inside.Store(2) // the first one, and the one that follows
 		left := make(chan error)
 		go func() {
-			_, _, err := r.mget(ctx, nil, g, []string{"b"})
-			left <- err
+			left <- r.mget(ctx, nil, g, []string{"b"}).err
 		}()
 		synctest.Wait()
 		if n := g.inside.Load(); n != 1 {

@@ -18,8 +18,8 @@ type revocation struct {
 	// guards are what a fill needs, and read what a reader needs: leases and values for Delete, the
 	// ledger and nonces for InvalidateTags.
 	guards, read []string
-	// buckets of the ledger; nil where the keys are unlinked and nothing else.
-	buckets []string
+	// args of invalidate.lua; nil where the keys are unlinked and nothing else.
+	args []string
 }
 
 // deletions returns what Delete does: one UNLINK for each lane that has any of keys.
@@ -35,18 +35,19 @@ func (n names) deletions(keys []string) []revocation {
 			all = append(all, revocation{begin: k.begin})
 		}
 		all[i].guards = append(all[i].guards, k.lease())
-		all[i].read = append(all[i].read, k.value())
+		all[i].read = append(all[i].read, k.value(), k.body())
 	}
 	return all
 }
 
 // invalidations returns what InvalidateTags does: invalidate.lua in every lane.
-func (n names) invalidations(tags []string) []revocation {
-	rests, buckets := make([]string, len(tags)), make([]string, len(tags))
+func (n names) invalidations(tags []string, longestLease string) []revocation {
+	rests, args := make([]string, len(tags)), make([]string, 1+len(tags))
+	args[0] = longestLease
 	namespace := ""
 	for i, tag := range tags {
 		namespace, rests[i] = split(tag)
-		buckets[i] = bucket(tag)
+		args[1+i] = noted(tag)
 	}
 	all := make([]revocation, n.lanes)
 	for lane := range all {
@@ -55,7 +56,7 @@ func (n names) invalidations(tags []string) []revocation {
 		for i, name := range rests {
 			nonces[i] = begin.tag + name
 		}
-		all[lane] = revocation{begin, []string{begin.ledger}, nonces, buckets}
+		all[lane] = revocation{begin, []string{begin.ledger, begin.earlier}, nonces, args}
 	}
 	return all
 }
@@ -64,12 +65,12 @@ func (n names) invalidations(tags []string) []revocation {
 func (r revocation) command(b rueidis.Builder, loaded bool) rueidis.Completed {
 	keys := slices.Concat(r.guards, r.read)
 	switch {
-	case r.buckets == nil:
+	case r.args == nil:
 		return b.Unlink().Key(keys...).Build()
 	case loaded:
-		return b.Evalsha().Sha1(invalidateSHA).Numkeys(int64(len(keys))).Key(keys...).Arg(r.buckets...).Build()
+		return b.Evalsha().Sha1(invalidateSHA).Numkeys(int64(len(keys))).Key(keys...).Arg(r.args...).Build()
 	default:
-		return b.Eval().Script(invalidateText).Numkeys(int64(len(keys))).Key(keys...).Arg(r.buckets...).Build()
+		return b.Eval().Script(invalidateText).Numkeys(int64(len(keys))).Key(keys...).Arg(r.args...).Build()
 	}
 }
 
@@ -91,10 +92,11 @@ func (r revocation) apart(unlink func(keys []string) error) error {
 }
 
 // maxRevoking is how many revocations are under way at a time, and maxBatching how many batches of reads or
-// writes; others wait.
+// writes; others wait. maxDropping is how many entries are dropped at a time; others stay.
 const (
 	maxRevoking = 256
 	maxBatching = 64
+	maxDropping = 4
 )
 
 // heeded runs a revocation, and says that it is not applied where other nodes may not heed it. Where they

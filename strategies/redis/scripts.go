@@ -25,6 +25,8 @@ var (
 	extendLua string
 	//go:embed release.lua
 	releaseLua string
+	//go:embed drop.lua
+	dropLua string
 	//go:embed mark.lua
 	markLua string
 	//go:embed fingerprint.lua
@@ -45,6 +47,7 @@ var (
 	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(releaseText)
 	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
+	dropScript    = rueidis.NewLuaScript(always + typedLua + dropLua)
 	// swapScript needs memory that a full Redis has: a node must be able to say who it is.
 	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )

@@ -151,8 +151,8 @@ func TestGuardsGoFirst(t *testing.T) {
 	}
 	s.must(s.Delete(t.Context(), "n:l"))
 	s.must(s.InvalidateTags(t.Context(), "n:t"))
-	for _, step := range [][2]string{{"n:l:{0}:l", "n:v:{0}:l"}, {"n:g:{0}:", "n:t:{0}:t"}} {
-		var times [2]string
+	for _, step := range [][3]string{{"n:l:{0}:l", "n:v:{0}:l", "n:b:{0}:l"}, {"n:g:{0}:", "n:t:{0}:t", "n:h:{0}:"}} {
+		var times [3]string // the second must follow the first; of the third, nothing is said
 		for i := range step {
 			line := <-seen
 			key := slices.IndexFunc(step[:], func(key string) bool { return strings.HasSuffix(line, `"`+key+`"`) })

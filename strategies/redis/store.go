@@ -35,7 +35,7 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 		prefix = o.tags()
 	}
 	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.ledger()},
-		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL}).ToArray()
+		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL, o.longest}).ToArray()
 	if err = o.answered(err); err != nil {
 		if mayHaveDone(err) {
 			o.orphaned(o.place, random[:nonceBytes])
@@ -52,7 +52,14 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 			return o.grant(tags, false)
 		}
 		payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
-		return payload, ok, nil, nil
+		if !ok {
+			return nil, false, nil, nil
+		}
+		value, found, err := o.whole(raw, payload)
+		if !found && err == nil { // the body is gone
+			return o.grant(tags, false)
+		}
+		return value, found, nil, err
 	case 3:
 		epoch, err := reply[1].ToString()
 		sequence, failure := reply[2].ToString()
@@ -66,15 +73,37 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 
 // put stores an entry, under a lease if there is one.
 func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache.SetOptions, g granted) (stored bool, err error) {
+	if len(value) > inline {
+		defer func() {
+			if errors.Is(err, context.DeadlineExceeded) { // wherever, its body took the time
+				err = unavailable(err)
+			}
+		}()
+	}
+	st, _, err := s.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := st.bounded(ctx)
+	defer cancel()
+	k := st.names.of(key)
+	call, err := st.storing(k, value, opts, g)
+	if err != nil {
+		return false, errors.Join(err, s.hide(ctx, key))
+	}
+	if body := call.Args[bodyArg]; body != "" {
+		if err := st.bodies.write(ctx, k.body(), body, value); err != nil {
+			if isAnswer(err) {
+				err = errors.Join(err, s.hide(ctx, key))
+			}
+			return false, err
+		}
+	}
 	o, err := s.begin(ctx, key)
 	if err != nil {
 		return false, err
 	}
 	defer o.end()
-	call, err := o.storing(o.place, value, opts, g)
-	if err != nil {
-		return false, errors.Join(err, s.hide(ctx, key))
-	}
 	n, err := storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args).AsInt64()
 	if err = o.answered(err); err != nil {
 		var answer *ServerError
@@ -92,89 +121,131 @@ func (s *Strategy) hide(ctx context.Context, keys ...string) error {
 	return s.Delete(ctx, keys...)
 }
 
-// storing is the call of the script that stores an entry.
+// bodyArg is which argument of the script names the body.
+const bodyArg = 6
+
+// storing is the call of the script that stores an entry. Where the value is large, the call names a body, which
+// has to be written before.
 func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = cache.ErrTooManyTags
 	}
+	if err == nil && int64(len(value)) > st.largest { // no reader takes it
+		err = cache.ErrValueTooLarge
+	}
 	if err != nil {
 		return call, err
 	}
-	fixed := appendFixed(make([]byte, 0, 9), st.clock.Now().UnixMilli()+ttl)
+	format, payload, body := byte(entryFormat), string(value), ""
+	if len(value) > inline {
+		body = nonces(1)
+		format, payload = largeFormat, string(named(body, len(value)))
+	}
+	fixed := appendFixed(make([]byte, 0, 9), format, st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
-	keys := append(make([]string, 0, 3+len(tags)), k.value(), k.lease(), k.ledger())
-	args := append(make([]string, 0, 6+4*len(tags)), g.token, g.epoch, g.sequence,
-		strconv.FormatInt(ttl, 10), string(fixed), string(value))
+	keys := append(make([]string, 0, 5+len(tags)), k.value(), k.lease(), k.ledger(), k.begin.earlier, k.body())
+	args := append(make([]string, 0, 7+4*len(tags)), g.token, g.epoch, g.sequence,
+		strconv.FormatInt(ttl, 10), string(fixed), payload, body)
 	for i, tag := range tags {
 		_, name := split(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
 		keys = append(keys, k.tags()+name)
-		args = append(args, name, string(length), bucket(tag), random[i*nonceBytes:(i+1)*nonceBytes])
+		args = append(args, name, string(length), noted(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
 	return rueidis.LuaExec{Keys: keys, Args: args}, nil
 }
 
 // get reads the entry: with the script, which teaches its tags, unless they are known.
 func (o *operation) get() ([]byte, bool, error) {
-	if wanted := o.learned.recall(o.key); wanted != nil {
+	if wanted := o.learned.recall(o.key); wanted != nil && !o.suspects.has(o.key) {
 		value, found, stranger, err := o.mget(wanted)
 		if !stranger {
 			return value, found, err
 		}
 		o.learned.forget(o.key)
 	}
-	reply := getScript.Exec(o.ctx, o.conn, []string{o.value()}, []string{o.tags()})
-	value, found, err := o.scripted(o.key, o.place, reply)
+	raw, err := o.reads[o.begin.lane].script(o.ctx, o.conn, o.gate, o.value(), o.scriptArgs(o.place)).entry()
+	e, payload, err := o.scripted(o.key, o.place, raw, err)
 	o.heard(o.begin.lane, err, o.began)
-	return value, found, err
-}
-
-// scripted judges what the script answered, and learns the entry's tags.
-func (st *store) scripted(key string, k place, reply rueidis.RedisResult) ([]byte, bool, error) {
-	raw, err := reply.AsBytes()
-	if rueidis.IsRedisNil(err) {
-		st.worked()
-		return nil, false, nil
-	}
-	if err = st.answered(err); err != nil {
+	if e == nil {
 		return nil, false, err
 	}
+	return o.whole(e, payload)
+}
+
+// scriptArgs are those of the script that reads an entry.
+func (st *store) scriptArgs(k place) []string { return []string{k.tags(), st.longest} }
+
+// scripted judges what the script answered, and learns the entry's tags. The entry is nil where none was found.
+func (st *store) scripted(key string, k place, raw entry, err error) (e entry, payload []byte, _ error) {
+	switch {
+	case rueidis.IsRedisNil(err):
+		st.worked()
+		st.suspects.clear(key)
+		return nil, nil, nil
+	case errors.Is(err, errOversized):
+		st.worked()
+		st.suspects.clear(key)
+		st.drop(k, "")
+		return nil, nil, nil
+	}
+	if err = st.answered(err); err != nil {
+		return nil, nil, err
+	}
+	st.suspects.clear(key)
 	if !st.alive(raw) {
-		return nil, false, nil
+		return nil, nil, nil
 	}
-	payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
-	if ok {
-		st.learned.note(key, k, raw)
+	payload, ok := raw.tags(func(_, _ []byte) bool { return true })
+	if !ok {
+		return nil, nil, nil
 	}
-	return payload, ok, nil
+	st.learned.note(key, k, raw)
+	return raw, payload, nil
 }
 
 // mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
 func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	reply, nonces, err := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
-	if err = o.answered(err); err != nil {
+	a := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
+	if err = o.answered(a.err); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			o.suspects.note(o.key)
+		}
 		return nil, false, false, err
 	}
-	raw, err := reply.AsBytes()
+	e, err := a.entry()
 	if err != nil {
 		return nil, false, false, nilIsMiss(err)
 	}
-	e, below := entry(raw), len(o.tags())
-	if !o.alive(e) {
+	below := len(o.tags())
+	if !o.fits(o.place, e) || !o.alive(e) {
 		return nil, false, false, nil
 	}
-	value, found, stranger = e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
+	payload, found, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
 		for i, key := range wanted[1:] {
 			if key[below:] == string(name) {
-				return nonces[i], true
+				return a.reply(1 + i), true
 			}
 		}
 		return rueidis.RedisMessage{}, false
 	})
-	return value, found, stranger, nil
+	if !found {
+		return nil, false, stranger, nil
+	}
+	value, found, err = o.whole(e, payload)
+	return value, found, false, err
+}
+
+// whole returns the value of an entry that is good. Where that is a large one, the operation no longer takes up a
+// place that others wait for.
+func (o *operation) whole(e entry, payload []byte) ([]byte, bool, error) {
+	if e[0] == largeFormat {
+		o.leave()
+	}
+	return o.store.whole(o.ctx, o.place, e, payload)
 }
 
 // alive reports whether an entry is of our format, and not over by our own clock: Redis ends entries by

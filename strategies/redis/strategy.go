@@ -44,8 +44,15 @@ type store struct {
 	gates     []gate     // by lane
 	reads     []reads    // by lane
 	orphans   []orphans  // by lane
-	// revoking, batching and adopting have room for what is under way.
-	revoking, batching, adopting chan struct{}
+	// revoking, batching, adopting and dropping have room for what is under way.
+	revoking, batching, adopting, dropping chan struct{}
+	bodies                                 *bodies
+	suspects                               suspects
+	// largest is how large a value may be, and longestEntry how long an entry, whose tags and header are what
+	// others may have stored with the same limits: nobody's is longer.
+	largest, longestEntry int64
+	longest               string // longestEntry
+	longestLease          string // ms, for how long one may be out
 }
 
 var (
@@ -107,17 +114,23 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	}
 	st := &store{
 		learned: newLearned(), revoking: make(chan struct{}, maxRevoking), batching: make(chan struct{}, maxBatching),
-		clock: service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
+		dropping: make(chan struct{}, maxDropping),
+		largest:  int64(service.MaxValueBytes) + headroom,
+		clock:    service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
 		prefix:    service.KeyPrefix(),
 		names:     newNames(s.options.lanes()),
 		leaseTerm: s.options.LeaseTTL,
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
+	st.longestEntry = st.largest + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes)
+	st.longest = strconv.FormatInt(st.longestEntry, 10)
+	st.longestLease = strconv.FormatInt((s.LeaseTTL() + time.Second).Milliseconds(), 10)
 	lent, found, err := cache.ResolveOptional[rueidis.Client](in)
 	if err != nil {
 		return err
 	}
+	var option rueidis.ClientOption
 	if found {
 		st.client = borrow(lent, service.Logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
@@ -128,7 +141,8 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		if err != nil {
 			return err
 		}
-		st.client = newClient(s.options.clientOption(certificates), service.Logger)
+		option = s.options.clientOption(certificates)
+		st.client = newClient(option, service.Logger)
 		switch s.options.Mode {
 		case Standalone:
 			st.lost, st.dialled = st.suspectAll, func() { st.agreement.suspect() }
@@ -138,6 +152,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 			st.dialled = func() { st.agreement.wake() }
 		}
 	}
+	st.bodies = newBodies(st, option, s.options.Mode)
 	st.reads = make([]reads, st.names.lanes)
 	st.orphans, st.adopting = newOrphans(st.names.lanes), make(chan struct{}, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
@@ -192,7 +207,7 @@ func (s *Strategy) StorageID() string {
 // Destroy closes the connection.
 func (s *Strategy) Destroy(ctx context.Context) error {
 	if st := s.store.Swap(nil); st != nil {
-		return st.close(ctx)
+		return errors.Join(st.close(ctx), st.bodies.close(ctx))
 	}
 	return nil
 }
@@ -215,6 +230,9 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 		return nil, false, err
 	}
 	defer o.end()
+	if o.suspects.has(key) {
+		return o.get()
+	}
 	wanted := make([]string, 1, 1+len(tags))
 	wanted[0] = o.value()
 	for _, tag := range tags {
@@ -261,7 +279,7 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	return st.heeded(ctx, func() error {
 		var behind unconfirmed
 		for part := range slices.Chunk(tags, tagsPerScript) {
-			if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part))); err != nil {
+			if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.longestLease))); err != nil {
 				return err
 			}
 		}
@@ -286,7 +304,7 @@ func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error)
 		return false, err
 	}
 	defer o.end()
-	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.ledger()}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
+	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.ledger(), o.begin.earlier}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
 	return n == 1, o.answered(err)
 }
 

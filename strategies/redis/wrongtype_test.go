@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"log/slog"
 	"strings"
 	"testing"
@@ -140,25 +141,28 @@ func TestWrongTypes(t *testing.T) {
 	}
 }
 
-// A ledger keeps nothing of what was in its place: buckets of a higher number would refuse every fill.
+// A ledger keeps nothing of what was in its place: tags of a higher number would refuse every fill.
 func TestLedgerStartsAnew(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
-	for bucket := range 1024 {
-		s.direct("HSET", physical["ledger"], bucket, 1_000_000)
+	mark := func(number any) {
+		for _, tag := range newOptions.Tags {
+			hash := fnv.New64a()
+			_, _ = hash.Write([]byte(tag)) // never fails
+			s.direct("HSET", physical["ledger"], string(hash.Sum(nil)), number)
+		}
 	}
+	mark(1_000_000)
 	lease, err := s.Lease(t.Context(), "n:k", nil)
 	s.must(err)
 	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); !stored || err != nil {
 		t.Errorf("Fill = %t, %v", stored, err)
 	}
-	// A bucket without a number is a tag of which nobody knows when it was invalidated.
+	// Of a tag without a number nobody knows when it was invalidated.
 	lease, err = s.Lease(t.Context(), "n:k", nil)
 	s.must(err)
-	for bucket := range 1024 {
-		s.direct("HSET", physical["ledger"], bucket, "junk")
-	}
+	mark("junk")
 	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); stored || err != nil {
 		t.Errorf("Fill = %t, %v", stored, err)
 	}

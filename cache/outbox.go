@@ -7,7 +7,7 @@ import (
 )
 
 // Outbox keeps owed revocations where they outlive the process, such as the application's database.
-// Export one (fxcache.Export[cache.Outbox]), or provide it to the container that Start receives.
+// In an fx application, provide one; otherwise put it into the container that Start receives.
 // Methods must be safe for concurrent use, and are called with a deadline of ten seconds.
 type Outbox interface {
 	// Add keeps revocations; one that is there already is fine.

@@ -22,7 +22,9 @@ type flight[T any] struct {
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
-	stale  bool
+	stale bool
+	// vacant: there was no entry when the lease was granted, so that there is none until it is used or void.
+	vacant bool
 	life   context.Context // of the Service
 	cancel context.CancelFunc
 
@@ -289,11 +291,12 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 	}
 	if f.unleased {
-		leave, err := c.service.admit()
+		within, leave, err := c.service.admit(ctx, &c.service.loadersOf(c.policy.Reserved).outage)
 		if err != nil {
 			return value, failed, err
 		}
 		defer leave()
+		ctx = within
 	}
 	owing := c.service.owed.failed.Load()
 	working, end := c.begin(ctx, f)
@@ -322,7 +325,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		if absent {
 			how = c.fillAbsent(context.WithoutCancel(ctx), lease, o)
 		} else {
-			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took)
+			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took, f.vacant)
 		}
 		lease = nil
 		if how == stored && !c.current(value, absent, o) {
@@ -387,7 +390,7 @@ func (c *Cache[T]) notify(ctx context.Context, physical string) (told <-chan str
 	return c.service.notifier.Notify(ctx, physical)
 }
 
-// getOrLease looks once. An entry that is stale or damaged is leased instead.
+// getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
 func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
 	var sealed []byte
 	if err = c.service.mayHit(ctx); err == nil {
@@ -404,12 +407,12 @@ func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found
 		f.unleased = true
 		return value, false, nil, nil
 	}
-	if !found {
+	if f.vacant = !found; !found {
 		return value, false, lease, nil
 	}
 	value, e, err := c.decode(sealed)
 	if err != nil {
-		c.service.discard(ctx, f.key, err)
+		c.service.undecoded(ctx, f.key, err)
 	} else {
 		verdict, err := c.judge(value, e)
 		switch {

@@ -60,7 +60,7 @@ var values = []Mutant{
 	},
 	{
 		Guard: "vacant-fill", What: "a fill that cannot store deletes nothing where there was nothing",
-		File: "cache/flight.go", Text: "f.vacant = !found; !found", Replacement: "!found",
+		File: "cache/await.go", Text: "f.vacant = !found; !found", Replacement: "!found",
 		By: []Search{{Folder: "cache", Run: "^TestUnstorableFill$"}},
 	},
 	{

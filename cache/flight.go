@@ -21,7 +21,9 @@ type flight[T any] struct {
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
-	stale  bool
+	stale bool
+	// vacant: there was no entry when the lease was granted, so that there is none until it is used or void.
+	vacant bool
 	life   context.Context // of the Service
 	cancel context.CancelFunc
 
@@ -288,11 +290,12 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 	}
 	if f.unleased {
-		leave, err := c.service.admit()
+		within, leave, err := c.service.admit(ctx, &c.service.loadersOf(c.policy.Reserved).outage)
 		if err != nil {
 			return value, failed, err
 		}
 		defer leave()
+		ctx = within
 	}
 	owing := c.service.owed.failed.Load()
 	working, end := c.begin(ctx, f)
@@ -321,7 +324,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		if absent {
 			how = c.fillAbsent(context.WithoutCancel(ctx), lease, o)
 		} else {
-			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took)
+			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took, f.vacant)
 		}
 		lease = nil
 		if how == stored && !c.current(value, absent, o) {

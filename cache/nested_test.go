@@ -31,13 +31,13 @@ var detours = []struct {
 		return got.value, got.err
 	}},
 	{"another key", func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error) {
-		return newCache(t, service, "c", cache.Policy[int]{}).GetOrLoad(ctx, "other", find)
+		return newCache(t, service, "detour", cache.Policy[int]{}).GetOrLoad(ctx, "other", find)
 	}},
 	{"another cache", func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error) {
 		return newCache(t, service, "other", cache.Policy[int]{}).GetOrLoad(ctx, "k", find)
 	}},
 	{"an Update of another key", func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error) {
-		return newCache(t, service, "c", cache.Policy[int]{}).Update(ctx, "other", find)
+		return newCache(t, service, "detour", cache.Policy[int]{}).Update(ctx, "other", find)
 	}},
 	{"a Refreshing", func(t testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
 		return newRefreshing(t, find, cache.RefreshingOptions{}).Get(ctx)

@@ -14,6 +14,8 @@ import (
 // allocates for them.
 type record struct {
 	CachedSession
+	// began is when the read of what is to be stored began, in Unix nanoseconds; 0 in what was stored.
+	began    int64
 	user     User
 	token    hiddenText
 	channels [1]ChannelPermissions

@@ -55,7 +55,7 @@ func (c *Cache[T]) notify(ctx context.Context, physical string) (told <-chan str
 	return c.service.notifier.Notify(ctx, physical)
 }
 
-// getOrLease looks once. An entry that is stale or damaged is leased instead.
+// getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
 func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
 	var sealed []byte
 	if err = c.service.mayHit(ctx); err == nil {
@@ -72,12 +72,12 @@ func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found
 		f.unleased = true
 		return value, false, nil, nil
 	}
-	if !found {
+	if f.vacant = !found; !found {
 		return value, false, lease, nil
 	}
 	value, e, err := c.decode(sealed)
 	if err != nil {
-		c.service.discard(ctx, f.key, err)
+		c.service.undecoded(ctx, f.key, err)
 	} else {
 		verdict, err := c.judge(value, e)
 		switch {

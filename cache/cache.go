@@ -26,7 +26,7 @@ type Cache[T any] struct {
 	policy  Policy[T]
 	prefix  string // physical: namespace and name
 	tags    []string
-	shape   shape
+	shape   *shape
 	flights flights[T]
 	// refreshing are the keys for which no refresh may be started now.
 	refreshing keySet
@@ -35,7 +35,8 @@ type Cache[T any] struct {
 	hungWarning, slowWarning throttle
 }
 
-// New returns the cache of that name. An unusable policy is an [OptionError].
+// New returns the cache of that name. An unusable policy is an [OptionError]. Where service has a cache of
+// that name already, T and the policy must be the same, or New returns a [NameError].
 func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], error) {
 	if service == nil {
 		return nil, errors.New("cache: New needs a service")
@@ -48,13 +49,17 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	if err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
+	if err := service.names.claim(name, traits(policy)); err != nil {
+		return nil, err
+	}
+	shape := service.shapeOf(reflect.TypeFor[T](), policy.Version, policy.Tags)
 	return &Cache[T]{
 		service: service,
 		name:    name,
 		policy:  policy,
 		prefix:  service.prefix + escapeName(name) + ":",
 		tags:    tags,
-		shape:   service.shapeOf(reflect.TypeFor[T]()),
+		shape:   &shape,
 		random:  rand.Float64,
 	}, nil
 }
@@ -63,8 +68,9 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
 
 // Get returns the entry of key. A miss is false and nil; zero values are hits like any other. An
-// entry that cannot be decoded is a miss, and is deleted. An entry past its TTL is a miss, also with
-// Policy.StaleFor; so is one that the caller is loading or writing, and each one with [ReadThrough].
+// entry that is damaged is a miss, and is deleted if that is possible at once; one of another release, type
+// or codec is a miss, and stays. An entry past its TTL is a miss, also with Policy.StaleFor; so is one that
+// the caller is loading or writing, and each one with [ReadThrough].
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
@@ -193,7 +199,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = c.fill(context.WithoutCancel(ctx), lease, value, o, 0) == stored
+		settled = c.fill(context.WithoutCancel(ctx), lease, value, o, 0, false) == stored
 	}
 	return value, err
 }
@@ -273,7 +279,7 @@ func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e envelop
 		return value, e, false, err
 	}
 	if value, e, err = c.decode(sealed); err != nil {
-		c.service.discard(ctx, physical, err)
+		c.service.undecoded(ctx, physical, err)
 		var zero T
 		return zero, e, false, nil
 	}

@@ -135,9 +135,13 @@ func TestNoEarlyRefresh(t *testing.T) {
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	strategy := new(table)
-	service := start(t, strategy, cache.Options{MaxTTL: 24 * time.Hour})
 	ttl := func(policy cache.Policy[int], random float64) time.Duration {
 		t.Helper()
+		service := newService(t, strategy, cache.Options{MaxTTL: 24 * time.Hour})
+		if err := service.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = service.Stop(t.Context()) }() // 2,000 of them: not at the end of the test
 		c := newCache(t, service, "c", policy)
 		if random >= 0 {
 			c.SetRandom(func() float64 { return random })

@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// Every value that Service stores starts with two bytes: the format, and a tag for how the rest is
-// encoded. In caches that refresh their entries a stamp follows. What does not start like that was written
-// by somebody else, by a future version, or under another codec, and reads as a miss. Every cache reads
-// every format, so that processes with different policies can share a storage.
+// Every value that Service stores starts with six bytes: the format, a tag for how the rest is encoded, and
+// the fingerprint of what is encoded. In caches that refresh their entries a stamp follows. What does not
+// start like that was written by another release, for another type, under another codec, or by somebody
+// else: it reads as a miss, and stays. Every cache reads every format, so that processes with
+// different policies can share a storage.
 const (
-	envelopeBytes    = 2
-	envelopeFormat   = 0x01
-	envelopeNil      = 0x02 // a nil pointer, where the codec is not asked
-	envelopeTimed    = 0x03 // envelopeFormat with a stamp
-	envelopeTimedNil = 0x04 // envelopeNil with a stamp
-	envelopeAbsent   = 0x05 // no value: the loader found that there is nothing
+	envelopeBytes    = 2 + len(fingerprint{})
+	envelopeFormat   = 0x06
+	envelopeNil      = 0x07 // a nil pointer, where the codec is not asked
+	envelopeTimed    = 0x08 // envelopeFormat with a stamp
+	envelopeTimedNil = 0x09 // envelopeNil with a stamp
+	envelopeAbsent   = 0x0a // no value: the loader found that there is nothing
 	selfEncoded      = 0x00 // the tag of types that encode themselves
 )
 
-var errForeign = errors.New("cache: the entry cannot be read: it is damaged, or of another version, type or codec")
+var errDamaged = errors.New("cache: the entry is damaged")
 
 // stamp is what a cache with StaleFor or EarlyRefresh stores beside a value: 8 bytes of expiry and 4 of
 // how long the load took, in microseconds, big-endian.
@@ -66,17 +67,24 @@ func codecTag(name string) byte {
 }
 
 // open takes apart what was sealed for a value of the shape. The payload shares sealed's memory.
-func (sh shape) open(sealed []byte, limit Size) (e envelope, err error) {
-	if len(sealed) < envelopeBytes || sealed[1] != sh.tag {
-		return e, errForeign
+func (sh *shape) open(sealed []byte, limit Size) (e envelope, err error) {
+	switch {
+	case len(sealed) == 0:
+		return e, errDamaged
+	case sealed[0] < envelopeFormat || sealed[0] > envelopeAbsent:
+		return e, ErrForeign
+	case len(sealed) < envelopeBytes:
+		return e, errDamaged
+	case sealed[1] != sh.tag || !sh.every && fingerprint(sealed[2:envelopeBytes]) != sh.fingerprint:
+		return e, ErrForeign
 	}
 	format, rest := sealed[0], sealed[envelopeBytes:]
 	if format == envelopeTimed || format == envelopeTimedNil {
 		if len(rest) < stampBytes {
-			return e, errForeign
+			return e, errDamaged
 		}
 		if e.stamp = readStamp(rest); e.expiry <= 0 {
-			return envelope{}, errForeign
+			return envelope{}, errDamaged
 		}
 		rest = rest[stampBytes:]
 	}
@@ -95,8 +103,13 @@ func (sh shape) open(sealed []byte, limit Size) (e envelope, err error) {
 			return e, nil
 		}
 	}
-	return envelope{}, errForeign
+	return envelope{}, errDamaged
+}
+
+// appendHeader appends what every entry of the shape starts with.
+func (sh *shape) appendHeader(dst []byte, format byte) []byte {
+	return append(append(dst, format, sh.tag), sh.fingerprint[:]...)
 }
 
 // sealAbsent is what is stored where there is nothing.
-func (sh shape) sealAbsent() []byte { return []byte{envelopeAbsent, sh.tag} }
+func (sh *shape) sealAbsent() []byte { return sh.appendHeader(nil, envelopeAbsent) }

@@ -26,6 +26,10 @@ var (
 	// ErrUnavailable: the storage could not be reached, or not in time. Whether the operation was
 	// applied is unknown.
 	ErrUnavailable = errors.New("cache: storage unavailable")
+	// ErrOverloaded is an ErrUnavailable that says nothing about the storage: too much is under way in this
+	// process, and the operation, or the load, was not begun. A Strategy returns it to say so to the circuit
+	// breaker.
+	ErrOverloaded = fmt.Errorf("%w: too much is under way, and this was not begun", ErrUnavailable)
 	// ErrNotReplicated: a revocation was applied, but fewer replicas confirmed it in time than the
 	// configuration asks for; should the server be lost now, it may be undone.
 	ErrNotReplicated = errors.New("cache: applied, but not confirmed by enough replicas")
@@ -39,6 +43,13 @@ var (
 	// contexts tell. It may go on without; if it returns the error, that is how its load ends. [Memo],
 	// [Refreshing] and the session cache return it too.
 	ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
+	// ErrBadEntry: a strategy could not do what it was asked to because the storage holds something else than an
+	// entry under this key. The storage itself works, and other keys are not concerned.
+	ErrBadEntry = errors.New("cache: the storage holds something else than an entry under this key")
+	// ErrForeign is what the error of a decoder wraps where an entry is whole, but of a form that it does not know,
+	// such as that of a later release. Such an entry is a miss, and stays until it is replaced: it
+	// belongs to somebody. What a decoder cannot read otherwise is damaged, and deleted.
+	ErrForeign = errors.New("cache: the entry is of another release, type or codec")
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but its
 	// text is left out, because it may quote the value.
 	ErrEncoding = errors.New("cache: value cannot be encoded")

@@ -68,14 +68,16 @@ func (c *Cache[T]) jittered(ttl time.Duration) time.Duration {
 }
 
 // fill stores value under lease, and gives the lease up. Where the value cannot be stored, the entry
-// that it should have replaced goes too. took is for seal.
-func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T, o *origin, took time.Duration) outcome {
+// that it should have replaced goes too, unless vacant says that there was none under this lease: a deletion
+// that fails is owed, and would cost this node its hits. took is for seal.
+func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T, o *origin, took time.Duration, vacant bool) outcome {
 	sealed, opts, store, err := c.seal(value, o, took)
 	if err == nil && store {
 		return c.put(ctx, lease, sealed, opts, o)
 	}
-	// Deleting ends the lease, if it succeeds.
-	if failure := c.hide(ctx, lease.Key); failure != nil {
+	if vacant {
+		c.release(ctx, lease)
+	} else if failure := c.hide(ctx, lease.Key); failure != nil { // deleting ends the lease, if it succeeds
 		err = errors.Join(err, failure)
 		c.release(ctx, lease)
 	}

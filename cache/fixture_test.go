@@ -156,6 +156,16 @@ func record(t testing.TB, strategy cache.Strategy, options cache.Options) (*cach
 	return start(t, recorded, options), recorder, recorded
 }
 
+// peer is a started Service of another process, on a storage that one has started already.
+func peer(t testing.TB, storage cache.Strategy, options cache.Options) *cache.Service {
+	t.Helper()
+	options.Timeout = time.Minute // the storage is not seen to be Local
+	if leaser, ok := storage.(cache.Leaser); ok {
+		return start(t, struct{ cache.Leaser }{leaser}, options)
+	}
+	return start(t, struct{ cache.Strategy }{storage}, options)
+}
+
 func newCache[T any](t testing.TB, service *cache.Service, name string, policy cache.Policy[T]) *cache.Cache[T] {
 	t.Helper()
 	c, err := cache.New(service, name, policy)

@@ -16,13 +16,14 @@ import (
 // flight. So nobody who comes after an invalidation sees what was read before it.
 type flight[T any] struct {
 	key string
-	// owner is the caller whose loader runs, in a context with the values of its own: the first one, or whoever
-	// is there when the load begins.
+	// owner is the caller whose loader runs: the first one, or whoever is there when the load begins.
 	owner *waiter[T]
 	// unleased: the strategy failed, so that nothing will be stored.
 	unleased bool
 	// stale: there is an entry, but the policy says that it must be loaded again.
-	stale  bool
+	stale bool
+	// vacant: there was no entry when the lease was granted, so that there is none until it is used or void.
+	vacant bool
 	life   context.Context // of the Service
 	cancel context.CancelFunc
 
@@ -51,8 +52,8 @@ type result[T any] struct {
 	err    error
 }
 
-// errLoadAfterWait goes to those who cannot be given a copy, because the value does not encode.
-var errLoadAfterWait = errors.New("cache: load alone")
+// errLoadAlone goes to those who cannot be given a copy, because the value does not encode.
+var errLoadAlone = errors.New("cache: load alone")
 
 // flights are those of one Cache.
 type flights[T any] struct {
@@ -87,7 +88,7 @@ func (c *Cache[T]) join(ctx context.Context, within *chain.Link, physical string
 		select {
 		case r := <-w.result:
 			switch {
-			case r.err == errLoadAfterWait: //nolint:errorlint // never wrapped
+			case r.err == errLoadAlone: //nolint:errorlint // never wrapped
 				return c.alone(ctx, chain.Load, physical, load)
 			case r.sealed != nil:
 				if value, _, err := c.decode(r.sealed); err == nil {
@@ -241,7 +242,7 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool
 	switch {
 	case how == stored:
 		arrived, late = append(arrived, late...), nil
-	case left, errors.Is(err, ErrRecursiveLoad): // what the owner is within is nothing to the others
+	case left || errors.Is(err, ErrRecursiveLoad): // every time there is one caller less
 		late = slices.DeleteFunc(append(arrived, late...), func(w *waiter[T]) bool { return w == f.owner })
 		arrived = present([]*waiter[T]{f.owner})
 	}
@@ -255,12 +256,12 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool
 		// Before anybody has the value, and may change it.
 		var encodeErr error
 		if sealed, encodeErr = c.service.encode(c.shape, value, stamp{}); encodeErr != nil {
-			err = errLoadAfterWait
+			err = errLoadAlone
 		}
 	}
 	for i, w := range arrived {
 		switch {
-		case i == 0 && (err == nil || err == errLoadAfterWait): //nolint:errorlint // never wrapped
+		case i == 0 && (err == nil || err == errLoadAlone): //nolint:errorlint // never wrapped
 			w.result <- result[T]{value: value}
 		case err != nil:
 			w.result <- result[T]{err: err}
@@ -289,11 +290,12 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		}
 	}
 	if f.unleased {
-		leave, err := c.service.admit()
+		within, leave, err := c.service.admit(ctx, &c.service.loadersOf(c.policy.Reserved).outage)
 		if err != nil {
 			return value, failed, err
 		}
 		defer leave()
+		ctx = within
 	}
 	owing := c.service.owed.failed.Load()
 	working, end := c.begin(ctx, f)
@@ -322,7 +324,7 @@ func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outc
 		if absent {
 			how = c.fillAbsent(context.WithoutCancel(ctx), lease, o)
 		} else {
-			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took)
+			how = c.fill(context.WithoutCancel(ctx), lease, value, o, o.took, f.vacant)
 		}
 		lease = nil
 		if how == stored && !c.current(value, absent, o) {

@@ -133,7 +133,7 @@ func sealedOne(t *testing.T) []byte {
 	t.Helper()
 	strategy := new(table)
 	mustSet(t, start(t, strategy, cache.Options{}), "k", 1, cache.SetOptions{})
-	row, _ := strategy.row("app:k")
+	row, _ := strategy.row("app::k")
 	return row.value
 }
 

@@ -110,6 +110,8 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		names, physical = append(names, key), append(physical, name)
 	}
 	b.of = len(asked)
+	var damage error
+	var damaged []string
 	for i, r := range c.service.readMany(ctx, physical, c.tags, c.policy.TagsOf == nil) {
 		if r.Err != nil {
 			b.fail(names[i], r.Err)
@@ -119,12 +121,14 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 			continue
 		}
 		value, e, err := c.decode(r.Value)
-		if err != nil {
-			c.service.discard(ctx, physical[i], err)
-		} else if c.counted(e) {
+		switch {
+		case err == nil && c.counted(e):
 			values[names[i]] = value
+		case err != nil && c.service.damaged(err):
+			damage, damaged = err, append(damaged, physical[i])
 		}
 	}
+	c.service.discard(ctx, damage, damaged...)
 	return values, b.err()
 }
 
@@ -214,15 +218,19 @@ func (s *Service) fetchMany(ctx context.Context, batcher Batcher, physical, tags
 		if err := whole(results, batcher.GetMany(bounded, physical, tags)); err != nil {
 			return err
 		}
-		failures := 0
+		failures, failure := 0, error(nil)
 		for i, r := range results {
-			if r.Err != nil {
-				failures++
-				results[i] = Result{Err: s.cause(ctx, s.options.Timeout, r.Err)}
+			if r.Err == nil {
+				continue
+			}
+			failures++
+			results[i] = Result{Err: s.cause(ctx, s.options.Timeout, r.Err)}
+			if failure == nil || isBadEntry(failure) { // what says something about the strategy goes before
+				failure = results[i].Err
 			}
 		}
 		if failures == len(results) {
-			return results[0].Err
+			return failure
 		}
 		return nil
 	})

@@ -302,8 +302,7 @@ func TestHungLoad(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		// Those of a Service end with the name; when such a load has ended, another warning says that it came too late.
-		for _, name := range []string{"suppressed=0 cache=products\n", "suppressed=0 cache=prices\n", "name=rates"} {
+		for _, name := range []string{`1m0s" suppressed=0 cache=products`, `1m0s" suppressed=0 cache=prices`, "name=rates"} {
 			if n := log.count(name); n != 1 {
 				t.Errorf("%d warnings about %s: %s", n, name, &log)
 			}

@@ -100,7 +100,7 @@ func TestPendingRevocationBesideForeignLease(t *testing.T) {
 		first := async(func() (int, error) { return here.GetOrLoad(t.Context(), "k", value(2)) })
 		synctest.Wait()
 		recorder.FailNext(cachetest.OpDelete, 30, errOutage)
-		pending(t, service.Delete(t.Context(), "c:k"))
+		pending(t, here.Delete(t.Context(), "k"))
 		close(read)
 		if got := <-holder; got.value != 1 {
 			t.Errorf("the holder got %v, %v", got.value, got.err)

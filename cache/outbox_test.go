@@ -32,7 +32,7 @@ func TestOutboxKeepsWhatIsOwed(t *testing.T) {
 				pending(t, test.revoke(t.Context(), service, c))
 				outbox.has(t, rowOf[test.operation])
 				if reader {
-					mustMiss(t, service, "c:k")
+					mustMiss(t, service, "k")
 				}
 				<-time.After(500 * time.Millisecond)
 				outbox.has(t)
@@ -49,13 +49,13 @@ func TestOutboxIsRecalled(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			inner := new(table)
-			for _, key := range []string{"app:k", "app:other", "app:tagged"} {
-				tags := map[string][]string{"app:tagged": {"app:t"}}[key]
+			for _, key := range []string{"app::k", "app::other", "app::tagged"} {
+				tags := map[string][]string{"app::tagged": {"app:t"}}[key]
 				if err := inner.Set(t.Context(), key, []byte("1"), cache.SetOptions{TTL: time.Hour, Tags: tags}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			outbox := &rows{kept: map[cache.Revocation]bool{{Key: "k"}: true, {Tag: "t"}: true}}
+			outbox := &rows{kept: map[cache.Revocation]bool{{Key: ":k"}: true, {Tag: "t"}: true}}
 			recorded, recorder := cachetest.Record(inner)
 			if down {
 				recorder.FailNext(cachetest.OpDelete, 2, errOutage)
@@ -67,15 +67,15 @@ func TestOutboxIsRecalled(t *testing.T) {
 				if found, err := service.Get(t.Context(), "other", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) {
 					t.Errorf("Get = %v, %v", found, err)
 				}
-				outbox.has(t, cache.Revocation{Key: "k"}, cache.Revocation{Tag: "t"})
+				outbox.has(t, cache.Revocation{Key: ":k"}, cache.Revocation{Tag: "t"})
 			} else {
 				owes(t, service, 0)
 			}
 			mustMiss(t, service, "k")
-			if _, found := inner.row("app:tagged"); found {
+			if _, found := inner.row("app::tagged"); found {
 				t.Error("the tag is not invalidated")
 			}
-			if _, found := inner.row("app:other"); !found {
+			if _, found := inner.row("app::other"); !found {
 				t.Error("a bystander is gone")
 			}
 			<-time.After(500 * time.Millisecond)
@@ -125,7 +125,7 @@ func TestOutboxFails(t *testing.T) {
 			}
 			outbox.set(nil, false)
 			pending(t, service.Delete(t.Context(), "k"))
-			outbox.has(t, cache.Revocation{Key: "k"})
+			outbox.has(t, cache.Revocation{Key: ":k"})
 			outbox.set(full, panics)
 			strategy.revocations.Store(false)
 			mustMiss(t, service, "k")
@@ -155,7 +155,7 @@ func TestOutboxOverflow(t *testing.T) {
 			t.Errorf("Stop = %v", err)
 		}
 		// A successor with less room.
-		outbox.kept = map[cache.Revocation]bool{{Key: "a"}: true, {Key: "b"}: true, {Tag: "c"}: true}
+		outbox.kept = map[cache.Revocation]bool{{Key: ":a"}: true, {Key: ":b"}: true, {Tag: "c"}: true}
 		next := newFragile(t)
 		next.revocations.Store(true)
 		successor := startWith(t, next, cache.Options{MaxPendingRevocations: 2}, outbox)
@@ -195,13 +195,13 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 		pending(t, (<-again).err)
 		<-time.After(time.Second)
 		owes(t, service, 1)
-		outbox.has(t, cache.Revocation{Key: "k"})
+		outbox.has(t, cache.Revocation{Key: ":k"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := service.Stop(ctx); !errors.Is(err, cache.ErrRevocationPending) {
 			t.Errorf("Stop = %v", err)
 		}
-		outbox.has(t, cache.Revocation{Key: "k"})
+		outbox.has(t, cache.Revocation{Key: ":k"})
 	})
 }
 

@@ -44,9 +44,19 @@ type Policy[T any] struct {
 	// Fresh reports whether a stored value may still be served; GetOrLoad loads again when it may
 	// not. Get returns such a value all the same.
 	Fresh func(value T) bool
+	// Version names the form of the values. Where it is empty, the type stands for it: an entry that was
+	// stored for another one, or for a struct whose fields have changed since, or without one of Tags, is a miss, and
+	// stays until it is replaced. So two releases can share a storage. What the type does not show, such as
+	// another unit of the same number, needs another Version. Where Version is set, the type does
+	// not count: whoever changes it must change Version too.
+	Version string
 	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for keys
 	// that are secrets, such as session tokens: they never leave the process.
 	HashKeys bool
+	// Reserved gives the loads of this cache places of their own, max_concurrent_loads of them, while the
+	// storage fails and in the background, which the loads of other caches cannot take. It is for what
+	// every request needs, such as sessions: slow loads of something else do not hold it up.
+	Reserved bool
 }
 
 // maxEarlyRefresh is far beyond anything sensible: each hit would refresh.

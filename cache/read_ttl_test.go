@@ -36,7 +36,7 @@ func TestTTLCountsFromTheRead(t *testing.T) {
 					t.Errorf("%s, %v: %v, %v, %v with %v left", name, took, got, found, err, left)
 				}
 				if left <= 0 {
-					if log.count("took longer than the TTL") != 1 || log.count("cache=c took") != 1 || service.Stats().Unfilled != 1 {
+					if log.count("took longer than the TTL") != 1 || log.count("suppressed=0 cache=c took=") != 1 || service.Stats().Unfilled != 1 {
 						t.Errorf("%s, %v: %+v\n%s", name, took, service.Stats(), log)
 					}
 					return

@@ -106,8 +106,15 @@ func TestReadThroughWritesDelete(t *testing.T) {
 			"SetMany": func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
 				return c.SetMany(ctx, map[string]int{"k": 2, "other": 2})
 			},
-			"Service.Set": func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error {
-				return s.Set(ctx, "c:k", 2, cache.SetOptions{})
+			"Service.Set": func(ctx context.Context, s *cache.Service, c *cache.Cache[int]) error {
+				var got int
+				if err := s.Set(ctx, "k", 2, cache.SetOptions{}); err != nil {
+					return err
+				}
+				if found, err := s.Get(t.Context(), "k", &got); found || err != nil {
+					t.Errorf("Service.Set: afterwards %v, %v", got, err)
+				}
+				return c.Delete(ctx, "k")
 			},
 			"Update": func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
 				got, err := c.Update(ctx, "k", func(ctx context.Context) (int, error) { return c.GetOrLoad(ctx, "k", value(2)) })
@@ -120,6 +127,9 @@ func TestReadThroughWritesDelete(t *testing.T) {
 			service, recorder, _ := record(t, kind.make(t), cache.Options{})
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			if err := c.SetMany(t.Context(), map[string]int{"k": 1, "other": 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := service.Set(t.Context(), "k", 1, cache.SetOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			recorder.Reset()

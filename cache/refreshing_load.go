@@ -60,13 +60,6 @@ func (r *Refreshing[T]) begin(f *refresh[T]) {
 	}()
 }
 
-// left reports whether a load failed because the context of the caller who began it has ended, which
-// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Refreshing
-// only by what it has from the context's values.
-func (f *refresh[T]) left(ctx context.Context, err error) bool {
-	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
-}
-
 // reading is what a load that begins now will have read.
 func (r *Refreshing[T]) reading() *reading[T] {
 	return &reading[T]{
@@ -75,7 +68,7 @@ func (r *Refreshing[T]) reading() *reading[T] {
 	}
 }
 
-// run runs load, or where that is nil the load of r.
+// run runs load; nil is that of r.
 func (r *Refreshing[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
 	if load == nil {
 		load = r.load
@@ -117,6 +110,13 @@ func (r *Refreshing[T]) outdate() {
 		known.outdated = true
 		r.latest.Store(&known)
 	}
+}
+
+// left reports whether a load failed because the context of the caller who began it has ended, which
+// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Refreshing
+// only by what it has from the context's values.
+func (f *refresh[T]) left(ctx context.Context, err error) bool {
+	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
 }
 
 // land ends a load, and begins the next one where somebody waits for it.

@@ -264,7 +264,7 @@ func bubble(t *testing.T, strategy cache.Strategy, seed uint64, first, count int
 		policy.Tags = []string{"static:" + id}
 		nodes = nodes[:0]
 		for range 1 + random.IntN(2) {
-			nodes = append(nodes, newCache(t, service, "c", policy))
+			nodes = append(nodes, newCache(t, service, "c"+id, policy)) // a policy of its own, a name of its own
 		}
 		s := &schedule{t: t, id: id, service: service, nodes: nodes, random: random}
 		current.Store(s)

@@ -26,6 +26,7 @@ type Service struct {
 	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
+	storage  storage
 	extender LeaseExtender
 	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
 	leaseTTL, leaseTerm time.Duration
@@ -37,8 +38,11 @@ type Service struct {
 	loads     loads
 	breaker   breaker
 	owed      owed
-	outage    chan struct{} // has room for the loaders that may run while the strategy fails
-	refreshes chan struct{} // has room for the loaders that may run in the background
+	ordinary  loaders
+	reserved  loaders // of caches with Policy.Reserved
+	names     names
+	shapes    sync.Map     // of values that Service itself stores and reads: reflect.Type → *shape
+	discards  atomic.Int64 // when damaged entries may be discarded again: Unix nanoseconds
 
 	counters                                                              counters
 	readWarning, fillWarning, corruptWarning, owedWarning, refreshWarning throttle
@@ -52,7 +56,8 @@ const (
 )
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
-// options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
+// options mean their defaults; an unusable value is an [OptionError], as is the default namespace where the
+// strategy is [Shared]. Nothing is started.
 func NewService(strategy Strategy, options Options) (service *Service, err error) {
 	defer asPanicError(&err) // of a codec or a meter provider
 	if isNothing(strategy) {
@@ -65,16 +70,22 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	if _, shared := partOf[Shared](strategy); shared && options.Namespace == defaultNamespace {
+		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
+			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
+			defaultNamespace, options.StrategyName)}
+	}
 	s := &Service{
 		options:  options,
 		prefix:   options.KeyPrefix(),
 		codecTag: codecTag(options.Codec.Name()),
 		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
-		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
-		outage:   make(chan struct{}, options.MaxConcurrentLoads),
-
-		refreshes: make(chan struct{}, options.MaxConcurrentLoads),
+		breaker:  breaker{failures: options.BreakerFailures, pause: options.BreakerPause, timeout: options.Timeout},
+		storage:  storageOf(strategy, options),
+	}
+	for _, of := range []*loaders{&s.ordinary, &s.reserved} {
+		of.outage.free, of.refresh.free = options.MaxConcurrentLoads, options.MaxConcurrentLoads
 	}
 	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {
@@ -96,7 +107,9 @@ func (s *Service) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.
 func (s *Service) Options() Options { return s.options }
 
 // Get decodes the entry of key into target, a pointer. A miss is false and nil, and leaves target
-// alone, as far as the codec does. An entry that cannot be decoded is a miss, and is deleted.
+// alone, as far as the codec does. An entry that is damaged is a miss, and is deleted if that is possible at once.
+// One that was stored as another type is a miss, and stays; whether Set was given a pointer does not matter,
+// and a pointer to an interface takes any. Get sees what Set has stored, and no entry of a [Cache].
 func (s *Service) Get(ctx context.Context, key string, target any) (found bool, err error) {
 	t := reflect.TypeOf(target)
 	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(target).IsNil() {
@@ -113,18 +126,12 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	if err != nil || !found {
 		return false, err
 	}
-	sh := s.shapeOf(t.Elem())
-	// An entry of a Cache can be past its TTL, or say that there is nothing.
-	e, err := sh.open(sealed, s.options.MaxValueBytes)
-	if err == nil && (e.absent || e.over(s.options.Clock)) {
-		s.counters.misses.Add(1)
-		return false, nil
-	}
-	if err == nil {
-		_, err = s.decode(sh, sealed, target)
+	e, err := s.decode(s.untyped(t.Elem()), sealed, target)
+	if err == nil && (e.absent || e.stamp != stamp{}) { // Set writes neither
+		err = errDamaged
 	}
 	if err != nil {
-		s.discard(ctx, physical, err)
+		s.undecoded(ctx, physical, err)
 		return false, nil
 	}
 	s.counters.hits.Add(1)
@@ -148,7 +155,7 @@ func (s *Service) Set(ctx context.Context, key string, value any, opts SetOption
 	opts, err = s.limit(opts)
 	var sealed []byte
 	if err == nil {
-		sealed, err = s.encode(s.shapeOf(reflect.TypeOf(value)), value, stamp{})
+		sealed, err = s.encode(s.untyped(reflect.TypeOf(value)), value, stamp{})
 	}
 	return s.set(ctx, physical, sealed, opts, err)
 }
@@ -185,12 +192,21 @@ func (s *Service) Clear(ctx context.Context) error {
 	return s.revoke(ctx, "clear", ofAll, nil, s.options.MaxTTL, s.clear)
 }
 
-// key returns the physical form of key.
+// key returns the physical form of a key of Service's own: that of a cache without a name, which there is not, so
+// that it is never one of a [Cache].
 func (s *Service) key(key string) (string, error) {
-	if key == "" || Size(len(key)) > s.options.MaxKeyBytes {
-		return "", ErrInvalidKey
+	if err := s.check(key); err != nil {
+		return "", err
 	}
-	return s.prefix + key, nil
+	return s.prefix + ":" + key, nil
+}
+
+// check checks a key or tag.
+func (s *Service) check(name string) error {
+	if name == "" || Size(len(name)) > s.options.MaxKeyBytes {
+		return ErrInvalidKey
+	}
+	return nil
 }
 
 // tags returns the physical form of tags.
@@ -200,10 +216,10 @@ func (s *Service) tags(tags []string) ([]string, error) {
 	}
 	physical := make([]string, len(tags))
 	for i, tag := range tags {
-		var err error
-		if physical[i], err = s.key(tag); err != nil {
+		if err := s.check(tag); err != nil {
 			return nil, err
 		}
+		physical[i] = s.prefix + tag
 	}
 	return physical, nil
 }
@@ -240,14 +256,6 @@ func (s *Service) fetch(ctx context.Context, physical string, tags []string, kno
 		return err
 	})
 	return sealed, found, err
-}
-
-// discard deletes an entry that could not be decoded.
-func (s *Service) discard(ctx context.Context, physical string, cause error) {
-	s.counters.corrupt.Add(1)
-	s.counters.misses.Add(1)
-	s.warn(ctx, &s.corruptWarning, "cache: an entry could not be decoded; it is deleted",
-		errors.Join(cause, s.delete(ctx, s.options.MaxTTL, physical)))
 }
 
 // set stores what was sealed. If refusal says that it cannot be, or ctx that it must not, the entry that
@@ -313,7 +321,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 		}
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
-			s.settle(call, s.revocations(kind, names))
+			s.settle(call, s.revocations(kind, names), false)
 			s.retryOwed() // for the outbox
 		case err != nil && !isRefusal(err) && !isApplied(err):
 			if owed := s.revocations(kind, names); len(owed) > 0 {

@@ -13,32 +13,57 @@ var (
 
 // shape is how the values of one Go type travel.
 type shape struct {
-	tag     byte         // the envelope's
-	self    bool         // the type, or a pointer to it, encodes itself
-	owned   bool         // and may keep the bytes it is decoded from
-	pointed reflect.Type // where the type is a pointer: what it points to
+	tag         byte // the envelope's
+	fingerprint fingerprint
+	every       bool         // reads entries of any fingerprint
+	self        bool         // the type, or a pointer to it, encodes itself
+	owned       bool         // and may keep the bytes it is decoded from
+	pointed     reflect.Type // where the type is a pointer: what it points to
 }
 
-func (s *Service) shapeOf(t reflect.Type) shape {
+// shapeOf is how values of t travel in a cache, all of which carry tags. What version names stands for their
+// form, if it is not empty.
+func (s *Service) shapeOf(t reflect.Type, version string, tags []string) shape {
 	sh := shape{tag: s.codecTag}
-	if t == nil {
-		return sh
+	if t != nil {
+		pointer := reflect.PointerTo(t)
+		if t.Kind() == reflect.Pointer {
+			sh.pointed, pointer = t.Elem(), t
+		}
+		sh.owned = pointer.Implements(ownedType)
+		if sh.self = pointer.Implements(appenderType) && (sh.owned || pointer.Implements(unmarshalerType)); sh.self {
+			sh.tag = selfEncoded
+		}
 	}
-	pointer := reflect.PointerTo(t)
-	if t.Kind() == reflect.Pointer {
-		sh.pointed, pointer = t.Elem(), t
+	form := versioned(version)
+	if version == "" {
+		form = formOf(t, sh.self)
 	}
-	sh.owned = pointer.Implements(ownedType)
-	if sh.self = pointer.Implements(appenderType) && (sh.owned || pointer.Implements(unmarshalerType)); sh.self {
-		sh.tag = selfEncoded
-	}
+	sh.fingerprint = fingerprintOf(form, tags)
 	return sh
 }
 
+// untyped is how a value of t travels that Service itself is given, or asked for. What was stored as a value may
+// be read into a pointer and the reverse, and an interface takes whatever there is.
+func (s *Service) untyped(t reflect.Type) *shape {
+	if known, ok := s.shapes.Load(t); ok {
+		return known.(*shape)
+	}
+	form := t
+	for form != nil && form.Kind() == reflect.Pointer && form.Name() == "" {
+		form = form.Elem()
+	}
+	sh := s.shapeOf(t, "", nil)
+	sh.fingerprint = s.shapeOf(form, "", nil).fingerprint
+	sh.every = form != nil && form.Kind() == reflect.Interface
+	known, _ := s.shapes.LoadOrStore(t, &sh)
+	return known.(*shape)
+}
+
 // encode returns value in its envelope, with a stamp if that has an expiry.
-func (s *Service) encode(sh shape, value any, timed stamp) (sealed []byte, err error) {
+func (s *Service) encode(sh *shape, value any, timed stamp) (sealed []byte, err error) {
 	defer asPanicError(&err)
-	sealed = append(make([]byte, 0, 256), envelopeFormat, sh.tag)
+	sealed = sh.appendHeader(make([]byte, 0, 256), envelopeFormat)
 	if timed.expiry != 0 {
 		sealed[0] = envelopeTimed
 		sealed = timed.append(sealed)
@@ -72,7 +97,7 @@ func (s *Service) encode(sh shape, value any, timed stamp) (sealed []byte, err e
 
 // decode fills target, a pointer to a value of the shape's type, from what encode made; it leaves
 // target alone where the envelope says that there is nothing. It may keep a reference to sealed.
-func (s *Service) decode(sh shape, sealed []byte, target any) (e envelope, err error) {
+func (s *Service) decode(sh *shape, sealed []byte, target any) (e envelope, err error) {
 	defer asPanicError(&err)
 	if e, err = sh.open(sealed, s.options.MaxValueBytes); err != nil || e.absent {
 		return e, err
@@ -84,11 +109,11 @@ func (s *Service) decode(sh shape, sealed []byte, target any) (e envelope, err e
 	return e, s.decodePayload(sh, e.payload, target)
 }
 
-func (s *Service) decodePayload(sh shape, payload []byte, target any) error {
+func (s *Service) decodePayload(sh *shape, payload []byte, target any) error {
 	switch {
 	case !sh.self:
 		if err := s.options.Codec.Unmarshal(payload, target); err != nil {
-			return newCodecError(errForeign, err)
+			return newCodecError(errDamaged, err)
 		}
 		return nil
 	case sh.pointed != nil:
@@ -103,14 +128,14 @@ func (s *Service) decodePayload(sh shape, payload []byte, target any) error {
 	}
 }
 
-func decodeSelf(sh shape, payload []byte, target any) (err error) {
+func decodeSelf(sh *shape, payload []byte, target any) (err error) {
 	if sh.owned {
 		err = target.(OwnedUnmarshaler).UnmarshalOwned(payload)
 	} else {
 		err = target.(encoding.BinaryUnmarshaler).UnmarshalBinary(payload)
 	}
 	if err != nil {
-		return newCodecError(errForeign, err)
+		return newCodecError(errDamaged, err)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func TestSlowLoadsWarnOnce(t *testing.T) {
 		if stats := service.Stats(); stats.LeaseExpired != 6 {
 			t.Errorf("%+v", stats)
 		}
-		if log.count("outlived its lease") != 2 || log.count("cache=one took") != 1 || log.count("cache=two took") != 1 {
+		if log.count("outlived its lease") != 2 || log.count("cache=one took=") != 1 || log.count("cache=two took=") != 1 {
 			t.Errorf("%s", log)
 		}
 	})

@@ -1,11 +1,13 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,19 +25,22 @@ func FuzzStampedEntry(f *testing.F) {
 		f.Fatal(err)
 	}
 	row, _ := strategy.row("app:c:k")
-	tag := row.value[1]
+	header := row.value[1:envelope]
 	f.Add(row.value)
 	with := func(format byte, expiry int64, payload string) []byte {
-		raw := binary.BigEndian.AppendUint64([]byte{format, tag}, uint64(expiry))
+		raw := binary.BigEndian.AppendUint64(slices.Concat([]byte{format}, header), uint64(expiry))
 		return append(append(raw, 0, 0, 0, 9), payload...)
 	}
 	now := time.Now()
 	for _, expiry := range []int64{0, -1, 1, 1<<63 - 1, now.UnixMilli(), now.Add(-time.Minute).UnixMilli(), now.Add(-2 * time.Hour).UnixMilli(), now.Add(time.Hour).UnixMilli()} {
-		for format := range byte(7) {
+		for format := range byte(12) {
 			f.Add(with(format, expiry, "7"))
 		}
 	}
-	for _, raw := range [][]byte{{}, {5}, {5, tag}, {5, tag, 0}, {5, tag + 1}, {3, tag}, {4, tag}, with(3, now.UnixMilli(), "")[:13], {1, tag, '8'}} {
+	behind := func(format byte, payload ...byte) []byte { return slices.Concat([]byte{format}, header, payload) }
+	other := behind(10)
+	other[1]++
+	for _, raw := range [][]byte{{}, {10}, behind(10), behind(10, 0), other, behind(8), behind(9), with(8, now.UnixMilli(), "")[:17], behind(6, '8')} {
 		f.Add(raw)
 	}
 	var keys atomic.Int64
@@ -48,7 +53,7 @@ func FuzzStampedEntry(f *testing.F) {
 		}
 		const loaded = -77
 		got, err := c.GetOrLoad(t.Context(), key, value(loaded))
-		want, absent, due := expected(raw, tag, loaded)
+		want, absent, due := expected(raw, header, loaded)
 		if due { // it ends at this very moment
 			return
 		}
@@ -59,22 +64,25 @@ func FuzzStampedEntry(f *testing.F) {
 }
 
 // expected is what a reader gets of raw: its value, or what was loaded instead, or that there is nothing.
-func expected(raw []byte, tag byte, loaded int) (want int, absent, due bool) {
-	if len(raw) == 2 && raw[0] == 5 && raw[1] == tag {
+func expected(raw, header []byte, loaded int) (want int, absent, due bool) {
+	if len(raw) < envelope || !bytes.Equal(raw[1:envelope], header) {
+		return loaded, false, false
+	}
+	payload := raw[envelope:]
+	if raw[0] == 10 && len(payload) == 0 {
 		return 0, true, false
 	}
-	header := 2
-	if len(raw) >= 14 && raw[0] == 3 {
-		header = 14
-		late := time.Since(time.UnixMilli(int64(binary.BigEndian.Uint64(raw[2:])))) - time.Hour
-		expiry := int64(binary.BigEndian.Uint64(raw[2:]))
+	if raw[0] == 8 && len(payload) >= 12 {
+		expiry := int64(binary.BigEndian.Uint64(payload))
+		late := time.Since(time.UnixMilli(expiry)) - time.Hour
+		payload = payload[12:]
 		if expiry <= 0 || expiry < time.Now().UnixMilli() && late >= 0 {
 			return loaded, false, late < time.Minute && late > -time.Minute
 		}
-	} else if len(raw) < 2 || raw[0] != 1 {
+	} else if raw[0] != 6 {
 		return loaded, false, false
 	}
-	if raw[1] != tag || json.Unmarshal(raw[header:], &want) != nil {
+	if json.Unmarshal(payload, &want) != nil {
 		return loaded, false, false
 	}
 	return want, false, false

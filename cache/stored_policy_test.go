@@ -16,15 +16,17 @@ import (
 func TestNoEarlyRefreshWithoutStamp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		service := start(t, newBigcache(t), cache.Options{})
+		storage := newBigcache(t)
+		service := start(t, storage, cache.Options{})
 		plain := newCache(t, service, "c", cache.Policy[int]{TTL: time.Hour})
 		if _, err := plain.GetOrLoad(t.Context(), "k", slowly(1)); err != nil {
 			t.Fatal(err)
 		}
-		c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Hour, EarlyRefresh: 100})
+		other := peer(t, storage, cache.Options{})
+		c := newCache(t, other, "c", cache.Policy[int]{TTL: time.Hour, EarlyRefresh: 100})
 		mustGet(t, c, unexpected[int](t), 1)
 		synctest.Wait()
-		if n := service.Stats().Refreshes; n != 0 {
+		if n := other.Stats().Refreshes; n != 0 {
 			t.Errorf("%d refreshes", n)
 		}
 	})
@@ -144,8 +146,11 @@ func TestNegativeTTLIsBounded(t *testing.T) {
 // A negative hit is one read. Who does not remember such things counts a miss.
 func TestNegativeHitsAreCounted(t *testing.T) {
 	t.Parallel()
-	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
-	c, plain := newCache(t, service, "c", remembered()), newCache(t, service, "c", cache.Policy[int]{})
+	service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
+	forgetful := remembered()
+	forgetful.NegativeTTL = 0
+	other := peer(t, strategy, cache.Options{})
+	c, plain := newCache(t, service, "c", remembered()), newCache(t, other, "c", forgetful)
 	mustFindNothing(t, c, nothing)
 	recorder.Reset()
 	if _, err := c.GetOrLoad(t.Context(), "k", unexpected[int](t)); !errors.Is(err, cache.ErrNotFound) {
@@ -154,11 +159,11 @@ func TestNegativeHitsAreCounted(t *testing.T) {
 	if all := recorder.Operations(); len(all) != 1 || all[0].Name != cachetest.OpGet {
 		t.Errorf("%+v, want one Get", all)
 	}
-	before := service.Stats()
+	before := other.Stats()
 	if _, found, err := plain.Get(t.Context(), "k"); found || err != nil {
 		t.Error(found, err)
 	}
-	if after := service.Stats(); after.Misses != before.Misses+1 || after.NegativeHits != before.NegativeHits {
+	if after := other.Stats(); after.Misses != before.Misses+1 || after.Foreign != 0 || after.NegativeHits != before.NegativeHits {
 		t.Errorf("%+v after %+v", after, before)
 	}
 }

@@ -10,15 +10,17 @@ import (
 // Strategy is the CacheStrategy of the seed: the place where entries are stored, and the plug-in
 // point of the framework. All methods are safe for concurrent use.
 //
-// Keys and tags arrive from [Service] as "<namespace>:<name>": validated, at most max_key_bytes long
-// after the namespace, and otherwise arbitrary bytes. A strategy must keep different keys apart
+// Keys and tags arrive from [Service] as "<namespace>:<name>": validated, at most max_key_bytes and one byte
+// long after the namespace, and otherwise arbitrary bytes. A strategy must keep different keys apart
 // whatever bytes they hold, and a key apart from a tag of the same name.
 //
 // A method returns promptly when ctx ends. A write that was given up because its ctx ended may have
 // been applied or not, but it must not be applied later than the strategy's own deadline: that is
 // what leases are for.
 //
-// A strategy returns its raw errors; Service wraps them once in [Error].
+// A strategy returns its raw errors; Service wraps them once in [Error]. An error that concerns no more than the
+// key, because the storage holds there what is no entry, wraps [ErrBadEntry]: other errors of reads and fills count
+// as failures of the storage, and enough of them make Service leave it alone for a moment.
 type Strategy interface {
 	// Get returns the value stored under key. A miss is found == false and err == nil; an error is
 	// neither a miss nor a hit. An expired entry, or one with a tag that was invalidated after the
@@ -177,6 +179,14 @@ type Notifier interface {
 // the process. Service then saves the timer of a per-operation deadline.
 type Local interface {
 	Local()
+}
+
+// Shared is an optional part of a Strategy whose storage outlives the process, or is shared with others. A
+// Service over one needs a namespace of its own, and notes with each revocation that it owes which storage that is.
+type Shared interface {
+	// StorageID names the storage: alike in all processes that use it, never alike in two storages, and
+	// another one after the contents were lost. Empty while it is not known. It must not wait.
+	StorageID() string
 }
 
 // Unwrapper is implemented by a Strategy that decorates another one, such as a test double.

@@ -14,7 +14,8 @@ type Stats struct {
 	Hits    uint64 `json:"hits"`    // reads that returned an entry
 	Misses  uint64 `json:"misses"`  // reads that found none, or none that was any good
 	Errors  uint64 `json:"errors"`  // reads that failed; GetOrLoad treats them as misses
-	Corrupt uint64 `json:"corrupt"` // entries found but foreign or damaged; they count as misses too
+	Corrupt uint64 `json:"corrupt"` // entries found but damaged; they count as misses too
+	Foreign uint64 `json:"foreign"` // entries found but of another release, type or codec; they count as misses too
 
 	StaleHits    uint64 `json:"stale_hits"`    // hits past the TTL, because of Policy.StaleFor
 	NegativeHits uint64 `json:"negative_hits"` // reads that found that there is nothing, because of Policy.NegativeTTL; neither hits nor misses
@@ -25,7 +26,8 @@ type Stats struct {
 	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
 	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
 
-	RejectedLoads uint64 `json:"rejected_loads"` // loads refused with ErrUnavailable because max_concurrent_loads ran already
+	WaitedLoads   uint64 `json:"waited_loads"`   // loads that had to wait because max_concurrent_loads ran already
+	RejectedLoads uint64 `json:"rejected_loads"` // those of them that did not run: nobody wanted them any more, or ten seconds were over
 
 	Filled   uint64 `json:"filled"`   // values of loaders that were stored
 	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
@@ -44,13 +46,14 @@ type Stats struct {
 
 // counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
 type counters struct {
-	hits, misses, errors, corrupt          atomic.Uint64
+	hits, misses, errors, corrupt, foreign atomic.Uint64
 	loads, loadErrors                      atomic.Uint64
 	filled, refused, unfilled              atomic.Uint64
 	leaseExpired                           atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
-	rejectedLoads, shortCircuited          atomic.Uint64
+	waitedLoads, rejectedLoads             atomic.Uint64
+	shortCircuited                         atomic.Uint64
 	staleHits, negativeHits, refreshes     atomic.Uint64
 }
 
@@ -58,14 +61,15 @@ type counters struct {
 func (s *Service) Stats() Stats {
 	c := &s.counters
 	return Stats{
-		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(), Corrupt: c.corrupt.Load(),
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
+		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
 		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), LeaseExpired: c.leaseExpired.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
-		RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
+		WaitedLoads: c.waitedLoads.Load(), RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
 		PendingRevocations: uint64(s.owed.pending.Load()), //nolint:gosec // a length
 	}
 }
@@ -80,6 +84,7 @@ var instruments = []struct {
 		"miss":     func(c *counters) *atomic.Uint64 { return &c.misses },
 		"error":    func(c *counters) *atomic.Uint64 { return &c.errors },
 		"corrupt":  func(c *counters) *atomic.Uint64 { return &c.corrupt },
+		"foreign":  func(c *counters) *atomic.Uint64 { return &c.foreign },
 		"stale":    func(c *counters) *atomic.Uint64 { return &c.staleHits },
 		"negative": func(c *counters) *atomic.Uint64 { return &c.negativeHits },
 	}},
@@ -89,6 +94,7 @@ var instruments = []struct {
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
 		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },
 		"lease_timeout": func(c *counters) *atomic.Uint64 { return &c.leaseTimeouts },
+		"waited":        func(c *counters) *atomic.Uint64 { return &c.waitedLoads },
 		"rejected":      func(c *counters) *atomic.Uint64 { return &c.rejectedLoads },
 	}},
 	{"fxcache.short_circuits", "Operations that were not tried, because the circuit breaker was open.", map[string]func(*counters) *atomic.Uint64{

@@ -173,9 +173,9 @@ func TestNothingLeaks(t *testing.T) {
 	for i, raw := range []string{`{"At":"` + payload + `"}`, `"` + payload + `"`, payload, `{"At":{}}` + payload} {
 		mustSet(t, service, "x", stamped{}, cache.SetOptions{})
 		var planted []byte
-		planted = append(append(planted, 1, envelopeTag(t, strategy)), raw...)
+		planted = append(append(planted, envelopeOf(t, strategy)...), raw...)
 		k := fmt.Sprint(key, i)
-		if err := strategy.Set(ctx, "app:"+k, planted, cache.SetOptions{TTL: time.Hour}); err != nil {
+		if err := strategy.Set(ctx, "app::"+k, planted, cache.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		bare := start(t, strategyOnly{strategy}, cache.Options{Logger: log.logger()}) // its own throttle
@@ -198,14 +198,14 @@ func TestNothingLeaks(t *testing.T) {
 // strategyOnly hides Init and Destroy, so that a second Service can share a started strategy.
 type strategyOnly struct{ cache.Strategy }
 
-// envelopeTag is the codec's byte of a stored entry of key "x".
-func envelopeTag(t *testing.T, strategy cache.Strategy) byte {
+// envelopeOf is what a stored entry of key "x" begins with.
+func envelopeOf(t *testing.T, strategy cache.Strategy) []byte {
 	t.Helper()
-	raw, found, err := strategy.Get(t.Context(), "app:x")
+	raw, found, err := strategy.Get(t.Context(), "app::x")
 	if !found || err != nil {
 		t.Fatal(found, err)
 	}
-	return raw[1]
+	return raw[:envelope]
 }
 
 // One warning a kind and ten seconds, with the number of those that were not logged.
@@ -273,9 +273,9 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 		stats := service.Stats()
 		want := map[string]uint64{
 			"fxcache.reads/hit": stats.Hits, "fxcache.reads/miss": stats.Misses, "fxcache.reads/error": stats.Errors,
-			"fxcache.reads/corrupt": stats.Corrupt, "fxcache.loads/started": stats.Loads, "fxcache.loads/failed": stats.LoadErrors,
+			"fxcache.reads/corrupt": stats.Corrupt, "fxcache.reads/foreign": stats.Foreign, "fxcache.loads/started": stats.Loads, "fxcache.loads/failed": stats.LoadErrors,
 			"fxcache.reads/stale": stats.StaleHits, "fxcache.reads/negative": stats.NegativeHits, "fxcache.loads/background": stats.Refreshes,
-			"fxcache.loads/shared": stats.SharedLoads, "fxcache.loads/rejected": stats.RejectedLoads,
+			"fxcache.loads/shared": stats.SharedLoads, "fxcache.loads/rejected": stats.RejectedLoads, "fxcache.loads/waited": stats.WaitedLoads,
 			"fxcache.short_circuits/open": stats.ShortCircuited, "fxcache.pending_revocations/": stats.PendingRevocations,
 			"fxcache.loads/lease_timeout": stats.LeaseTimeouts,
 			"fxcache.fills/stored":        stats.Filled, "fxcache.fills/refused": stats.Refused, "fxcache.fills/failed": stats.Unfilled,

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"unsafe"
 
@@ -44,8 +45,8 @@ var (
 	// ErrCorrupt is wrapped by the error of decoding something that AppendBinary never wrote.
 	ErrCorrupt = errors.New("sessioncache: corrupt session")
 	// ErrVersion is wrapped by the error of decoding a session that another version of this package
-	// wrote. The cache treats it as a miss.
-	ErrVersion = errors.New("sessioncache: unknown version of the session encoding")
+	// wrote. It wraps cache.ErrForeign: the cache treats such a session as a miss, and leaves it alone.
+	ErrVersion = fmt.Errorf("sessioncache: unknown version of the session encoding: %w", cache.ErrForeign)
 )
 
 var (

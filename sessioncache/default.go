@@ -17,7 +17,9 @@ import (
 //
 // The token never leaves the process: entries are found by its SHA-256, and do not contain it. Two
 // clocks bound what is served: after CacheExpiry a session is read from the database again, after
-// Expires it is gone.
+// Expires it is gone. It is the reader who judges: a session whose CacheExpiry is further away than the
+// reader's own StaleAfter was stored with another StaleAfter, or by a clock that runs fast, and
+// is read from the database again too.
 type Default struct {
 	options  Options
 	state    atomic.Pointer[state] // nil before Init
@@ -57,10 +59,11 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 	st := &state{service: service, clock: service.Options().Clock}
 	st.records, err = cache.New(service, d.options.Prefix, cache.Policy[*record]{
 		HashKeys: true,
+		Reserved: true,
 		Tags:     []string{d.allTag()},
 		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
-		TTLOf:    func(r *record) time.Duration { return d.ttl(&r.CachedSession, st.clock.Now()) },
-		Fresh:    func(r *record) bool { return r != nil && fresh(&r.CachedSession, st.clock.Now()) },
+		TTLOf:    func(r *record) time.Duration { return ttl(r, st.clock.Now()) },
+		Fresh:    func(r *record) bool { return r != nil && d.fresh(&r.CachedSession, st.clock.Now()) },
 	})
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, 
 		return nil, false, err
 	}
 	r, found, err := st.records.Get(ctx, token)
-	if err != nil || !found || r == nil || !fresh(&r.CachedSession, st.clock.Now()) {
+	if err != nil || !found || r == nil || !d.fresh(&r.CachedSession, st.clock.Now()) {
 		return nil, false, err
 	}
 	r.setToken(token)
@@ -218,22 +221,25 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	return d.record(session, began), nil
 }
 
-// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest.
+// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest, and the
+// storage keeps it no longer than it is of use there, by whatever clock the storage has.
 func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r := newRecord()
 	r.CachedSession = *session.Clone()
 	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
 		r.CacheExpiry = soft
 	}
+	r.ttl = min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
 	return r
 }
 
-// ttl is how long a session may stay in the cache; negative for one that must not.
-func (d *Default) ttl(session *CachedSession, now time.Time) time.Duration {
-	if session.Expired(now) {
+// ttl is how long a session may stay in the cache, counted from when the read began; negative for one that must
+// not be stored.
+func ttl(r *record, now time.Time) time.Duration {
+	if r.ttl <= 0 || r.Expired(now) || r.Stale(now) {
 		return -1
 	}
-	return min(d.options.TTL, session.Expires.Sub(now))
+	return r.ttl
 }
 
 func (d *Default) allTag() string { return d.options.Prefix + ":all" }
@@ -252,6 +258,7 @@ func (d *Default) tags(session *CachedSession) []string {
 }
 
 // fresh reports whether a cached session may be served without asking the database.
-func fresh(session *CachedSession, now time.Time) bool {
-	return !session.Expired(now) && !session.Stale(now)
+func (d *Default) fresh(session *CachedSession, now time.Time) bool {
+	return !session.Expired(now) && !session.Stale(now) &&
+		!session.CacheExpiry.After(now.Add(d.options.StaleAfter))
 }

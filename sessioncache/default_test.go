@@ -118,14 +118,16 @@ func TestUpdateThatCannotRevoke(t *testing.T) {
 	}
 }
 
-// V20: what is stored lives no longer than the session itself.
-func TestTTLIsBoundedByExpires(t *testing.T) {
+// V20: what is stored lives no longer than the session itself, nor than it is of use: after stale_after
+// the database is asked in any case.
+func TestTTLIsBoundedByUse(t *testing.T) {
 	t.Parallel()
-	for name, try := range map[string]struct{ lasts, want time.Duration }{
-		"short": {time.Minute, time.Minute},
-		"long":  {48 * time.Hour, 24 * time.Hour},
+	for name, try := range map[string]struct{ lasts, staleAfter, want time.Duration }{
+		"short":            {time.Minute, 0, time.Minute},
+		"long":             {48 * time.Hour, 0, 5 * time.Minute},
+		"long stale_after": {48 * time.Hour, 72 * time.Hour, 24 * time.Hour},
 	} {
-		f := newFixture(t, sessioncache.Options{})
+		f := newFixture(t, sessioncache.Options{StaleAfter: try.staleAfter})
 		session := f.session("token", try.lasts)
 		check(t, f.Set(t.Context(), session))
 		_, _, err := f.GetOrLoad(t.Context(), "other", returns(f.session("other", try.lasts)))
@@ -225,7 +227,116 @@ func TestCacheExpiryOfTheCaller(t *testing.T) {
 	}
 }
 
-// What somebody else has put into the storage in the place of a session is a miss, and goes, whatever it is.
+// What the caller wants to be read again earlier is not kept for longer, and what is due already, because the read
+// took so long, not at all: neither is of use to anybody.
+func TestTTLIsBoundedByCacheExpiry(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{})
+	session := f.session("token", time.Hour)
+	session.CacheExpiry = f.clock.Now().Add(time.Minute)
+	check(t, f.Set(t.Context(), session))
+	slow := f.session("slow", time.Hour)
+	check(t, f.Set(t.Context(), slow))
+	_, err := f.Update(t.Context(), "slow", func(context.Context) (*sessioncache.CachedSession, error) {
+		f.clock.Advance(5 * time.Minute)
+		return slow, nil
+	})
+	check(t, err)
+	var stored []time.Duration
+	for _, o := range f.recorder.Operations() {
+		if o.Name == cachetest.OpSet || o.Name == cachetest.OpFill {
+			stored = append(stored, o.TTL)
+		}
+	}
+	if want := []time.Duration{time.Minute, 5 * time.Minute}; !slices.Equal(stored, want) {
+		t.Errorf("stored for %v, want %v", stored, want)
+	}
+	if f.found(t, "slow") {
+		t.Error("the session from before the update is served")
+	}
+}
+
+// Who reads through asks the database for a session that another process stored for longer than this one
+// allows, or under a clock that is ahead, and what it loads is a hit for both.
+func TestReaderJudges(t *testing.T) {
+	t.Parallel()
+	for name, expiry := range map[string]time.Duration{"longer stale_after": time.Hour, "1 ms ahead": 5*time.Minute + time.Millisecond, "the same": 5 * time.Minute} {
+		f := newFixture(t, sessioncache.Options{})
+		other, err := sessioncache.New(sessioncache.Options{StaleAfter: expiry})
+		check(t, err)
+		check(t, other.Init(t.Context(), injector(t, f.service)))
+		check(t, other.Set(t.Context(), f.session("token", 2*time.Hour)))
+		loads := 0
+		for range 2 {
+			_, found, err := f.GetOrLoad(t.Context(), "token", func(ctx context.Context) (*sessioncache.CachedSession, error) {
+				loads++
+				return f.session("token", 2*time.Hour), nil
+			})
+			if !found || err != nil {
+				t.Errorf("%s: %v, %v", name, found, err)
+			}
+		}
+		if want := map[bool]int{true: 1}[expiry > 5*time.Minute]; loads != want {
+			t.Errorf("%s: %d loads, want %d", name, loads, want)
+		}
+		if _, found, err := other.Get(t.Context(), "token"); !found || err != nil {
+			t.Errorf("%s: the other one then: %v, %v", name, found, err)
+		}
+	}
+}
+
+// A session in another version of the encoding is a miss, and stays: during a deployment it is somebody's.
+func TestUnknownVersionIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{})
+	check(t, f.Set(t.Context(), f.session("token", time.Hour)))
+	key := f.recorder.Operations()[0].Keys[0]
+	raw, _, err := f.storage.Get(t.Context(), key)
+	check(t, err)
+	if raw[6] != 1 {
+		t.Fatalf("the version is not where it is thought to be: % x", raw)
+	}
+	raw[6] = 2
+	check(t, f.storage.Set(t.Context(), key, raw, cache.SetOptions{TTL: time.Hour}))
+	for range 2 {
+		if f.found(t, "token") {
+			t.Error("a session of an unknown version is served")
+		}
+	}
+	if left, _, err := f.storage.Get(t.Context(), key); !slices.Equal(left, raw) || err != nil {
+		t.Errorf("it is not left alone: % x, %v", left, err)
+	}
+	if stats := f.service.Stats(); stats.Foreign != 2 || stats.Corrupt != 0 {
+		t.Errorf("%+v", stats)
+	}
+	_, found, err := f.GetOrLoad(t.Context(), "token", returns(f.session("token", time.Hour)))
+	if !found || err != nil || !f.found(t, "token") {
+		t.Errorf("it is not replaced: %v, %v", found, err)
+	}
+}
+
+// The sessions' name is theirs: a cache of that name cannot read or write them, whoever comes first.
+func TestNameOfSessions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, sessioncache.Options{})
+	var taken *cache.NameError
+	if _, err := cache.New(f.service, "session", cache.Policy[*sessioncache.CachedSession]{HashKeys: true}); !errors.As(err, &taken) {
+		t.Errorf("a cache of the name of the sessions: %v", err)
+	}
+	check(t, f.Init(t.Context(), injector(t, f.service))) // as at every start
+	_, err := cache.New(f.service, "mine", cache.Policy[int]{})
+	check(t, err)
+	late, err := sessioncache.New(sessioncache.Options{Prefix: "mine"})
+	check(t, err)
+	if err := late.Init(t.Context(), injector(t, f.service)); !errors.As(err, &taken) || taken.Name != "mine" {
+		t.Errorf("sessions under the name of a cache: %v", err)
+	}
+	if _, err := late.Update(t.Context(), "token", returns(f.session("token", time.Hour))); !errors.Is(err, cache.ErrNotStarted) {
+		t.Errorf("after a refused Init: %v", err)
+	}
+}
+
+// What somebody else has put into the storage in the place of a session is a miss, and is replaced, whatever it is.
 func TestForeignEntryIsAMiss(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})

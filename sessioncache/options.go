@@ -12,12 +12,13 @@ import (
 // Options configure [Default]. The zero value of each field means its default. The fields with a
 // koanf tag are the keys of the configuration section `session_cache`.
 type Options struct {
-	// TTL is how long a session stays in the cache without being stored again; never longer than the
-	// session's own Expires. Default 24h.
+	// TTL limits how long a session stays in the cache without being stored again. It never stays longer than it
+	// is of use: until StaleAfter is over, or the session's own Expires. Default 24h.
 	TTL time.Duration `koanf:"ttl"`
 	// StaleAfter is how old a cached session may get before the database is asked again, counted
 	// from the start of the read that produced it. It bounds what a fault can do: a session that was
-	// revoked is served no longer than this. Default 5m.
+	// revoked is served no longer than this. Each reader applies its own: one that was lowered
+	// applies to what is cached already. Default 5m.
 	StaleAfter time.Duration `koanf:"stale_after"`
 	// Prefix is the name of the sessions among all that is cached. Default "session".
 	Prefix string `koanf:"prefix,public"`

@@ -60,7 +60,7 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "lease-owner", What: "nobody extends somebody else's lease (Redis)",
-		File: "strategies/redis/extend.lua", Text: "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end",
+		File: "strategies/redis/extend.lua", Text: "if typed('GET', KEYS[1]) ~= ARGV[1] then return 0 end",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestExtendOnRedis$"}},
 	},
 	{

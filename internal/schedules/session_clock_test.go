@@ -17,7 +17,7 @@ import (
 // database is read.
 //
 // Promise (G2, G3, G5): a session that has expired is not served; none is served longer than stale_after
-// after the read that produced it began; none stays in the storage beyond its end; and whoever shows a
+// after the read that produced it began; none stays in the storage beyond its end or its use; and whoever shows a
 // token is given the session of that token, whatever a load returns.
 //
 // Model: a clock, and for each token when its last read began and when the session ends.
@@ -117,6 +117,9 @@ func (w *watch) stored() {
 	for _, operation := range w.recorder.Operations() {
 		if over := now.Add(operation.TTL).Sub(w.ends); operation.TTL > 0 && over > time.Millisecond {
 			w.fail("the storage shall keep a session for %v after its end", over)
+		}
+		if operation.TTL > staleAfter+time.Millisecond {
+			w.fail("the storage shall keep a session for %v, and nobody may serve it after %v", operation.TTL, staleAfter)
 		}
 	}
 	w.recorder.Reset()

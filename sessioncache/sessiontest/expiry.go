@@ -47,4 +47,41 @@ func (s suite) expiry(t *testing.T) {
 		u.pass(300 * time.Millisecond)
 		u.wantFound(false, "token", "at CacheExpiry: the database must be asked")
 	})
+	// Who reads decides how old a session may be, whatever the one who stored it had thought.
+	t.Run("lowered stale_after", func(t *testing.T) {
+		t.Parallel()
+		u := s.shared(t)
+		u.set(u.session("token"))
+		reader := subject{t, Subject{Strategy: u.Peer(time.Minute, 0)}}
+		reader.wantFound(false, "token", "although it was stored for longer than this reader's stale_after")
+		reader.set(reader.session("token"))
+		reader.wantFound(true, "token", "when this reader has stored it")
+		u.wantFound(true, "token", "when somebody with a shorter stale_after has stored it")
+		u.pass(time.Minute)
+		u.wantFound(false, "token", "although whoever stored it has a shorter stale_after")
+	})
+	for name, ahead := range map[string]time.Duration{"fast": time.Hour, "slow": -time.Hour} {
+		t.Run(name+" clock of the writer", func(t *testing.T) {
+			t.Parallel()
+			u := s.shared(t)
+			session := u.session("token")
+			session.Expires = u.now().Add(24 * time.Hour)
+			must(t, u.Peer(5*time.Minute, ahead).Set(t.Context(), session))
+			u.wantFound(false, "token", "although the writer's clock differs by an hour")
+			for range 24 {
+				u.pass(5 * time.Minute)
+				u.wantFound(false, "token", "long after it was stored, by a clock that differs by an hour")
+			}
+		})
+	}
+}
+
+// shared returns a subject whose storage other processes share, or skips the test.
+func (s suite) shared(t testing.TB) subject {
+	t.Helper()
+	u := s.subject(t)
+	if u.Peer == nil || u.Clock == nil {
+		t.Skip("no other process shares the storage, or the clock cannot be moved")
+	}
+	return u
 }

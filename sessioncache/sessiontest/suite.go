@@ -30,6 +30,9 @@ type Subject struct {
 	// Clock is what the strategy's expiries follow. Nil: they follow a clock that the test cannot
 	// move, and the suite waits.
 	Clock *cachetest.Clock
+	// Peer returns the strategy as another process has it that shares the storage, with that stale_after and with a
+	// clock that is ahead of Clock by so much. Nil: no other process sees the sessions, or there is no Clock.
+	Peer func(staleAfter, ahead time.Duration) sessioncache.Strategy
 }
 
 // Option tells Run what the strategy cannot do.
@@ -63,21 +66,47 @@ func Run(t *testing.T, newSubject func(testing.TB) Subject, options ...Option) {
 func OnStorage(newStorage func(testing.TB) cache.Strategy) func(testing.TB) Subject {
 	return func(t testing.TB) Subject {
 		clock := cachetest.NewClock(time.Now().Truncate(time.Millisecond))
-		service, err := cache.NewService(newStorage(t), cache.Options{
-			Namespace: rand.Text(), // the storage may be shared
-			Clock:     clock, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
-		})
-		must(t, err)
-		container := dig.New()
-		must(t, service.ProvideTo(container))
-		must(t, service.Start(t.Context(), container))
-		t.Cleanup(func() { must(t, service.Stop(context.Background())) })
-		sessions, err := sessioncache.New(sessioncache.Options{Tags: roleTags})
-		must(t, err)
-		must(t, sessions.Init(t.Context(), container))
-		return Subject{Strategy: sessions, Clock: clock}
+		namespace := rand.Text() // the storage may be shared
+		process := func(storage cache.Strategy, clock cache.Clock, staleAfter time.Duration) sessioncache.Strategy {
+			service, err := cache.NewService(storage, cache.Options{
+				Namespace: namespace, Clock: clock, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
+			})
+			must(t, err)
+			container := dig.New()
+			must(t, service.ProvideTo(container))
+			must(t, service.Start(t.Context(), container))
+			t.Cleanup(func() { must(t, service.Stop(context.Background())) })
+			sessions, err := sessioncache.New(sessioncache.Options{Tags: roleTags, StaleAfter: staleAfter})
+			must(t, err)
+			must(t, sessions.Init(t.Context(), container))
+			return sessions
+		}
+		storage := newStorage(t)
+		return Subject{
+			Strategy: process(storage, clock, 0), Clock: clock,
+			Peer: func(staleAfter, ahead time.Duration) sessioncache.Strategy {
+				return process(opened(storage), aheadClock{clock, ahead}, staleAfter)
+			},
+		}
 	}
 }
+
+// opened hides Init and Destroy of a storage that is initialised already.
+func opened(storage cache.Strategy) cache.Strategy {
+	if leaser, ok := storage.(cache.Leaser); ok {
+		return struct{ cache.Leaser }{leaser}
+	}
+	return struct{ cache.Strategy }{storage}
+}
+
+// aheadClock runs with another one, but ahead of it.
+type aheadClock struct {
+	clock *cachetest.Clock
+	ahead time.Duration
+}
+
+// Now implements cache.Clock.
+func (c aheadClock) Now() time.Time { return c.clock.Now().Add(c.ahead) }
 
 func roleTags(session *sessioncache.CachedSession) (tags []string) {
 	roles, _ := session.CustomFields["roles"].([]string)

@@ -49,6 +49,8 @@ type mutant struct {
 	deleteUser func(m *mutant, ctx context.Context, user sessioncache.ID) error
 	invalidate func(m *mutant, ctx context.Context, tags ...string) error
 
+	peer func(m *mutant, inner func(staleAfter, ahead time.Duration) sessioncache.Strategy, staleAfter, ahead time.Duration) sessioncache.Strategy
+
 	last *sessioncache.CachedSession
 }
 
@@ -211,6 +213,30 @@ var mutants = map[string]struct {
 			return m.Sessions.Set(ctx, clone)
 		}
 	}, "expiry/stale"},
+	"the writer's stale_after counts": {func(m *mutant) {
+		m.peer = func(_ *mutant, inner func(_, _ time.Duration) sessioncache.Strategy, _, ahead time.Duration) sessioncache.Strategy {
+			return inner(5*time.Minute, ahead)
+		}
+	}, "expiry/lowered_stale_after"},
+	"a fast clock is believed": {func(m *mutant) {
+		m.peer = func(_ *mutant, inner func(_, _ time.Duration) sessioncache.Strategy, staleAfter, _ time.Duration) sessioncache.Strategy {
+			return inner(staleAfter, 0)
+		}
+	}, "expiry/fast_clock_of_the_writer"},
+	"keeps what a fast clock stored until it looks good": {func(m *mutant) {
+		began := m.clock.Now()
+		m.get = func(m *mutant, ctx context.Context, token string) (*sessioncache.CachedSession, bool, error) {
+			if m.clock.Now().Sub(began) == time.Hour {
+				return &sessioncache.CachedSession{}, true, nil
+			}
+			return m.Sessions.Get(ctx, token)
+		}
+	}, "expiry/fast_clock_of_the_writer"},
+	"a slow clock is believed": {func(m *mutant) {
+		m.peer = func(_ *mutant, inner func(_, _ time.Duration) sessioncache.Strategy, staleAfter, _ time.Duration) sessioncache.Strategy {
+			return inner(staleAfter, 0)
+		}
+	}, "expiry/slow_clock_of_the_writer"},
 	"delete does nothing": {func(m *mutant) {
 		m.delete = func(*mutant, context.Context, string) error { return nil }
 	}, "revocation/delete"},
@@ -334,6 +360,11 @@ func TestMutant(t *testing.T) {
 		subject := on(t)
 		m := &mutant{Sessions: subject.Strategy.(sessioncache.Sessions), clock: subject.Clock}
 		mutants[name].change(m)
+		if inner := subject.Peer; m.peer != nil {
+			subject.Peer = func(staleAfter, ahead time.Duration) sessioncache.Strategy {
+				return m.peer(m, inner, staleAfter, ahead)
+			}
+		}
 		subject.Strategy = m
 		return subject
 	})

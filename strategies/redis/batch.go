@@ -65,6 +65,9 @@ func (r *reads) mget(ctx context.Context, conn rueidis.Client, g *gate, wanted [
 			m.done = make(chan struct{}) // the connection was lost meanwhile, and making it anew knows no deadline
 		}
 		go m.send(m.start(ctx), conn)
+	} else { // a place is for a command, and there is none of this one: or else many readers want too many
+		g.leave()
+		defer g.inside.Add(1)
 	}
 	return m.wait(ctx, conn, wanted)
 }
@@ -134,9 +137,10 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	select {
 	case <-m.done:
 	case <-ctx.Done():
-		if m.waiting.Add(-1) == 0 {
-			m.cancel()
+		if m.waiting.Add(-1) > 0 {
+			return rueidis.RedisMessage{}, nil, &leftOthers{ctx.Err()}
 		}
+		m.cancel()
 		return rueidis.RedisMessage{}, nil, ctx.Err()
 	}
 	if _, refused := rueidis.IsRedisErr(m.err); refused {
@@ -148,6 +152,12 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	}
 	return m.replies[m.value], m.replies[m.nonces : m.nonces+len(wanted)-1], nil
 }
+
+// leftOthers is the end of a read whose reply others still wait for: they will tell whether it came.
+type leftOthers struct{ error }
+
+// Unwrap returns why it ended.
+func (e *leftOthers) Unwrap() error { return e.error }
 
 // alone is mget without a batch.
 func alone(ctx context.Context, conn rueidis.Client, wanted []string) (rueidis.RedisMessage, []rueidis.RedisMessage, error) {

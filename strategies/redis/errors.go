@@ -23,16 +23,21 @@ type ServerError struct {
 // Error implements error.
 func (e *ServerError) Error() string { return "redis answers " + e.Code }
 
-// Unwrap returns cache.ErrUnavailable where the server's state is to blame, and will change; what is
-// left is a mistake, such as a missing permission, that somebody has to mend.
+// Unwrap returns cache.ErrUnavailable where the server's state is to blame, and will change, and cache.ErrBadEntry
+// where it is what the key holds; what is left is a mistake, such as a missing permission, that somebody has to mend.
 func (e *ServerError) Unwrap() error {
 	switch e.Code {
 	case "OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "CLUSTERDOWN", tryAgain, "MOVED", "ASK",
 		"UNBLOCKED", "MAXCLIENTS":
 		return cache.ErrUnavailable
+	case wrongType:
+		return cache.ErrBadEntry
 	}
 	return nil
 }
+
+// wrongType is what Redis says where a key holds something of another type than the command is for.
+const wrongType = "WRONGTYPE"
 
 // tryAgain is what Redis says while the keys of a command are not all on one node.
 const tryAgain = "TRYAGAIN"
@@ -45,6 +50,7 @@ var uncoded = []struct{ text, code string }{
 	{"cluster is down", "CLUSTERDOWN"},
 	{"a non local key in a cluster node", tryAgain}, // a slot on the move: a part of the keys has gone
 	{"max number of clients reached", "MAXCLIENTS"},
+	{"WRONGTYPE Operation against a key", wrongType}, // likewise, within the text of a script's own error
 }
 
 // code returns the code of an error's text, from which rueidis has cut "ERR ".

@@ -2,7 +2,7 @@
 -- reads and writes: KEYS[1] the lease, KEYS[2] the ledger of the lane
 -- ARGV:   1 token of the lease, 2 its lifetime in ms from now, 3 lifetime of the ledger in ms
 -- returns 1, or 0: somebody else holds the lease, or nobody
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if typed('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3], 'GT')
 return 1

@@ -1,17 +1,17 @@
--- Included by get.lua and lease.lua.
+-- Included by get.lua and lease.lua, after typed.lua.
 -- good reads one entry, and returns it if it is there, of this format, and none of its tags was
--- invalidated since it was stored: all nonces must be what they were. A nonce that is missing is as
--- good as another one, which is why losing any makes misses and nothing worse. What is no whole entry
--- is none, and no error either: that would keep the key from being filled.
+-- invalidated since it was stored: all nonces must be what they were. A nonce that is missing, or of another
+-- type, is as good as another one, which is why losing any makes misses and nothing worse. What is no whole
+-- entry is none, and no error either: that would keep the key from being filled.
 -- reads: the value at key; the nonces of the tags that the value names, below prefix
 --
 -- An entry: format (1 byte), expiry (8), number of tags (2), for each tag the length of its name (2),
 -- the name and the nonce (16), the payload. Numbers are big-endian.
 --
 -- A GET for each nonce is cheaper than one MGET, whose arguments and reply would be tables.
-local call, byte, sub = redis.call, string.byte, string.sub
+local byte, sub = string.byte, string.sub
 local function good(key, prefix)
-  local value = call('GET', key)
+  local value = typed('GET', key)
   if not value or #value < 11 or byte(value, 1) ~= 1 then return false end
   local high, low = byte(value, 10, 11)
   local at = 12
@@ -19,7 +19,7 @@ local function good(key, prefix)
     if #value < at + 1 then return false end
     high, low = byte(value, at, at + 1)
     local last = at + 1 + high * 256 + low
-    if call('GET', prefix .. sub(value, at + 2, last)) ~= sub(value, last + 1, last + 16) then return false end
+    if typed('GET', prefix .. sub(value, at + 2, last)) ~= sub(value, last + 1, last + 16) then return false end
     at = last + 17
   end
   return value

@@ -28,6 +28,9 @@ type beginning struct {
 	value, lease, tag, ledger, mark string
 }
 
+// fingerprintKey is where the fingerprint of a namespace is.
+func fingerprintKey(namespace string) string { return namespace + ":" + kindFingerprint + ":{0}:" }
+
 func newNames(lanes int) names { return names{lanes, new(atomic.Pointer[beginnings])} }
 
 // in returns how keys begin in a namespace.
@@ -51,6 +54,8 @@ const (
 	kindTag    = "t"
 	kindLedger = "g" // one for each lane
 	kindMark   = "w" // one for each lane, see mark.lua
+	// kindFingerprint is one for the namespace. It is in lane 0, which there is whatever the number of lanes.
+	kindFingerprint = "f"
 )
 
 // buckets is how many parts the tags are divided into, in the ledger. Two tags that share one refuse

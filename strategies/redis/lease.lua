@@ -11,10 +11,16 @@ if ARGV[1] ~= '' then
   local value = good(KEYS[1], ARGV[1])
   if value then return {value} end
 end
-if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {} end
-local ledger = redis.call('HMGET', KEYS[3], 'e', 's')
-if not ledger[1] then
+if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
+  -- Somebody holds it, unless it is of another type or does not end: that is no lease, and would never go.
+  if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+end
+local ledger = typed('HMGET', KEYS[3], 'e', 's')
+if not ledger or not ledger[1] or not tonumber(ledger[2]) then
+  -- There is none, or none of ours. Of what it has nothing may stay: sequence numbers start anew.
   ledger = {ARGV[4], '0'}
+  redis.call('UNLINK', KEYS[3])
   redis.call('HSET', KEYS[3], 'e', ARGV[4], 's', '0')
 end
 redis.call('PEXPIRE', KEYS[3], ARGV[5])

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -54,6 +55,9 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 	if err == nil {
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
+		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
+			return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
+		}
 		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
 		if results, ok := inTime(ctx, st.batching, func() []cache.Result { return st.getMany(ctx, conn, keys, tags) }); ok {
 			return results
@@ -228,6 +232,9 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 	if err == nil {
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
+		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
+			return slices.Repeat([]error{err}, len(items))
+		}
 		items := slices.Clone(items) // likewise
 		for i := range items {
 			items[i].Value = bytes.Clone(items[i].Value)

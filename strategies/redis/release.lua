@@ -3,7 +3,7 @@
 -- publishes to:     the channel that is called like the lease
 -- ARGV:   1 token of the lease
 -- returns 1, or 0: there is no such lease, or not yet
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if typed('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('UNLINK', KEYS[1])
 redis.call('SPUBLISH', KEYS[1], '')
 return 1

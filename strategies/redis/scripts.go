@@ -9,6 +9,8 @@ import (
 )
 
 var (
+	//go:embed typed.lua
+	typedLua string
 	//go:embed good.lua
 	goodLua string
 	//go:embed get.lua
@@ -25,6 +27,8 @@ var (
 	releaseLua string
 	//go:embed mark.lua
 	markLua string
+	//go:embed fingerprint.lua
+	fingerprintLua string
 )
 
 // The first lines of the scripts. Redis refuses a script without allow-oom when its memory is full.
@@ -37,10 +41,12 @@ const (
 // scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
 var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
-	leaseScript   = rueidis.NewLuaScript(writes + goodLua + leaseLua)
+	leaseScript   = rueidis.NewLuaScript(writes + typedLua + goodLua + leaseLua)
 	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(releaseText)
-	extendScript  = rueidis.NewLuaScript(always + extendLua)
+	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
+	// swapScript needs memory that a full Redis has: a node must be able to say who it is.
+	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )
 
 // markText is sent as it is: it is needed seldom.
@@ -48,11 +54,11 @@ var markText = always + markLua
 
 // These run many times at once, in a pipeline of our own making.
 var (
-	getText        = readsOnly + goodLua + getLua
+	getText        = readsOnly + typedLua + goodLua + getLua
 	getSHA         = nameOf(getText)
-	storeText      = writes + storeLua
+	storeText      = writes + typedLua + storeLua
 	storeSHA       = nameOf(storeText)
-	releaseText    = always + releaseLua
+	releaseText    = always + typedLua + releaseLua
 	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + invalidateLua
 	invalidateSHA  = nameOf(invalidateText)

@@ -9,13 +9,13 @@
 -- returns 1, or 0: the lease is gone, or a tag was invalidated since it was granted
 local count = #KEYS - 3
 if ARGV[1] ~= '' then
-  if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+  if typed('GET', KEYS[2]) ~= ARGV[1] then return 0 end
   redis.call('UNLINK', KEYS[2])
   redis.call('SPUBLISH', KEYS[2], '')
-  if redis.call('HGET', KEYS[3], 'e') ~= ARGV[2] then return 0 end
+  if typed('HGET', KEYS[3], 'e') ~= ARGV[2] then return 0 end
   for i = 0, count - 1 do
     local last = redis.call('HGET', KEYS[3], ARGV[9 + 4 * i])
-    if last and tonumber(last) > tonumber(ARGV[3]) then return 0 end
+    if last and (tonumber(last) or math.huge) > tonumber(ARGV[3]) then return 0 end
   end
 end
 -- From here on whatever fails must not leave the previous value.
@@ -24,8 +24,8 @@ local ttl = tonumber(ARGV[4])
 local header = {ARGV[5], string.char(math.floor(count / 256), count % 256)}
 for i = 0, count - 1 do
   local key = KEYS[4 + i]
-  local nonce = redis.call('GET', key)
-  if not nonce then
+  local nonce = typed('GET', key)
+  if not nonce or #nonce ~= 16 then -- there is none, or none of ours
     nonce = ARGV[10 + 4 * i]
     redis.call('SET', key, nonce, 'PX', ttl)
   elseif redis.call('PTTL', key) < ttl then

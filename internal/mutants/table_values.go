@@ -1,0 +1,107 @@
+package mutants
+
+// values are the guards of what an entry is, and of what its loss may cost.
+var values = []Mutant{
+	{
+		Guard: "reader-judges", What: "a session stored for longer than the reader's own stale_after allows is a miss",
+		File: "sessioncache/default.go", Text: " &&\n\t\t!session.CacheExpiry.After(now.Add(d.options.StaleAfter))",
+		By: []Search{{Folder: "sessioncache", Run: "^TestReaderJudges$"}, {Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}},
+	},
+	{
+		Guard: "use-cap", What: "a session is stored no longer than it may be served",
+		File: "sessioncache/default.go", Text: ", r.CacheExpiry.Sub(began))", Replacement: ")",
+		By: []Search{{Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}, {Folder: "sessioncache", Run: "^TestTTLIsBoundedByUse$"}},
+	},
+	{
+		Guard: "session-version", What: "a session of an unknown version of the encoding is left alone",
+		File: "sessioncache/codec.go", Text: ": %w\", cache.ErrForeign)", Replacement: "\")",
+		By: []Search{{Folder: "sessioncache", Run: "^TestUnknownVersionIsLeftAlone$"}},
+	},
+	{
+		Guard: "one-name", What: "a second cache of a name whose type or policy differs is refused",
+		File: "cache/names.go", Text: "if taken[i] != wanted[i] {", Replacement: "if false {",
+		By: []Search{{Folder: "cache", Run: "^TestOneNameOneCache$"}},
+	},
+	{
+		Guard: "own-keys", What: "a key of Service's own is never one of a cache",
+		File: "cache/service.go", Text: "return s.prefix + \":\" + key, nil", Replacement: "return s.prefix + key, nil",
+		By: []Search{{Folder: "cache", Run: "^TestServiceKeysAreNoCacheKeys$"}},
+	},
+	{
+		Guard: "fingerprint", What: "an entry of another form is a miss",
+		File: "cache/envelope.go", Text: " || !sh.every && fingerprint(sealed[2:envelopeBytes]) != sh.fingerprint", Replacement: "",
+		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
+	},
+	{
+		Guard: "fingerprint-tags", What: "an entry without a tag that every entry carries by now is a miss",
+		File: "cache/fingerprint.go", Text: "form = strconv.AppendQuote(append(form, ' '), tag)", Replacement: "_ = tag",
+		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
+	},
+	{
+		Guard: "foreign-stays", What: "an entry of another form is left alone",
+		File: "cache/discard.go", Text: "s.counters.foreign.Add(1)\n\t\treturn false", Replacement: "s.counters.foreign.Add(1)\n\t\treturn true",
+		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
+	},
+	{
+		Guard: "discard-not-owed", What: "a damaged entry that cannot be deleted is not owed",
+		File: "cache/discard.go", Text: "s.call(ctx, \"delete\", func(ctx context.Context) error { return s.leaser.Delete(ctx, physical...) })",
+		Replacement: "s.delete(ctx, s.options.MaxTTL, physical...)",
+		By:          []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
+	},
+	{
+		Guard: "discard-pause", What: "nothing is discarded on a storage that has just refused to",
+		File: "cache/discard.go", Text: " && time.Now().UnixNano() >= s.discards.Load()", Replacement: "",
+		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
+	},
+	{
+		Guard: "discard-present", What: "nothing is discarded for a caller who has left",
+		File: "cache/discard.go", Text: "if ctx.Err() == nil && time", Replacement: "if time",
+		By: []Search{{Folder: "cache", Run: "^TestNoDiscardAfterTheEnd$"}},
+	},
+	{
+		Guard: "vacant-fill", What: "a fill that cannot store deletes nothing where there was nothing",
+		File: "cache/await.go", Text: "f.vacant = !found; !found", Replacement: "!found",
+		By: []Search{{Folder: "cache", Run: "^TestUnstorableFill$"}},
+	},
+	{
+		Guard: "bad-entry", What: "a key that holds no entry is no failure of the storage",
+		File: "cache/breaker.go", Text: " || isBadEntry(err):", Replacement: ":",
+		By: []Search{{Folder: "cache", Run: "^TestBadEntryIsNoOutage$"}},
+	},
+	{
+		Guard: "wrong-type-read", What: "a key of another type is none of ours, for every script",
+		File: "strategies/redis/typed.lua", Text: "if string.sub(reply.err, 1, 9) == 'WRONGTYPE' then return false end",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "wrong-type-lease", What: "a lease that is of another type, or does not end, is free",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end",
+		Replacement: "if true then return {} end",
+		By:          []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "lease-not-healed", What: "a lease that somebody holds stays that one's",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLeaseIsNotHealed$"}},
+	},
+	{
+		Guard: "ledger-anew", What: "a ledger keeps nothing of what was in its place",
+		File: "strategies/redis/lease.lua", Text: "redis.call('UNLINK', KEYS[3])",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLedgerStartsAnew$"}},
+	},
+	{
+		Guard: "wrong-type-ledger", What: "an invalidation that meets no ledger of ours ends it",
+		File: "strategies/redis/invalidate.lua", Text: "redis.call('UNLINK', KEYS[1])",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "nonce-length", What: "a nonce that is none of ours is made anew",
+		File: "strategies/redis/store.lua", Text: " or #nonce ~= 16", Replacement: "",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+	},
+	{
+		Guard: "wrong-type-error", What: "an answer about the type of a key is told from one about the server",
+		File: "strategies/redis/errors.go", Text: "case wrongType:\n\t\treturn cache.ErrBadEntry\n", Replacement: "",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypeIsNoOutage$"}},
+	},
+}

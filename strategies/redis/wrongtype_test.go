@@ -153,6 +153,14 @@ func TestLedgerStartsAnew(t *testing.T) {
 	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); !stored || err != nil {
 		t.Errorf("Fill = %t, %v", stored, err)
 	}
+	// Where an invalidation cannot be noted, no lease that is out is good.
+	lease, err = s.Lease(t.Context(), "n:k", nil)
+	s.must(err)
+	s.direct("HSET", physical["ledger"], "s", "junk")
+	s.must(s.InvalidateTags(t.Context(), newOptions.Tags...))
+	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); stored || err != nil {
+		t.Errorf("Fill after an invalidation = %t, %v", stored, err)
+	}
 	// A bucket without a number is a tag of which nobody knows when it was invalidated.
 	lease, err = s.Lease(t.Context(), "n:k", nil)
 	s.must(err)

@@ -8,6 +8,8 @@ FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 NEMESIS   ?= 60
 SOAK      ?= 30m
+OVERLOAD  ?= 10
+STRETCH   ?= 1
 TIMEOUT   ?= 10m
 ARGS      ?=
 
@@ -20,7 +22,7 @@ export GOTOOLCHAIN ?= local
 # A clone that git distrusts (another owner, no git at all) must not break a build.
 export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=false)
 
-.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once nemesis soak mutants cover ci run clean
+.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once nemesis soak overload mutants cover ci run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +68,9 @@ nemesis: redis ## look for stale sessions while all sorts of things fail, NEMESI
 
 soak: redis ## the same for SOAK (30m), divided among the strategies
 	cd internal/checker && go test -count 1 -v -run TestSoak -timeout 24h ./... -soak $(SOAK)
+
+overload: redis ## sessions beside the bare client on a Redis that becomes slow, for OVERLOAD (10) rounds; STRETCH=10 on a busy machine
+	cd internal/bench && go test -count 1 -v -run TestOverload -timeout 60m . -overload $(OVERLOAD) -stretch $(STRETCH)
 
 mutants: redis ## take each guard out in turn; fails if no test notices one
 	go run ./internal/mutants/hunt $(ARGS)

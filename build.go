@@ -163,7 +163,7 @@ func (r *runtime) buildCache(in runtimeIn) error {
 	}
 	r.strategy = section.Strategy
 	r.service, err = cache.NewService(strategy, options)
-	return err
+	return locate(err, cachePath)
 }
 
 func (r *runtime) buildSessions(in runtimeIn) error {

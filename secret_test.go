@@ -41,7 +41,7 @@ var public = []string{"cache.namespace", "cache.redis.client_name", "cache.redis
 func everyKey(t *testing.T, strategy string) []string {
 	t.Helper()
 	var source *config.Source
-	if err := newApp(fxcache.Override(map[string]any{"cache.strategy": strategy}), fx.Populate(&source)).Err(); err != nil {
+	if err := newApp(fxcache.Override(map[string]any{"cache.strategy": strategy, "cache.namespace": "shop"}), fx.Populate(&source)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	var effective map[string]any
@@ -170,7 +170,12 @@ func use(t *testing.T, configuration fx.Option) (said, printed string) {
 	var log logged
 	var source *config.Source
 	var service *cache.Service
-	options := fx.Options(fxcache.Module, fx.NopLogger, configuration, fx.Supply(slog.New(slog.NewTextHandler(&log, nil))), fx.Populate(&source, &service))
+	named := fxcache.CacheOptions(func(o *cache.Options) {
+		if o.Namespace == "app" { // which a shared storage does not take
+			o.Namespace = "shop"
+		}
+	})
+	options := fx.Options(fxcache.Module, fx.NopLogger, configuration, named, fx.Supply(slog.New(slog.NewTextHandler(&log, nil))), fx.Populate(&source, &service))
 	app := fx.New(options)
 	said = fmt.Sprintf("%v %+v", app.Err(), app.Err())
 	if app.Err() == nil {

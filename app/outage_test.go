@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +56,16 @@ func TestLogOutDuringOutage(t *testing.T) {
 			patient, hasty := visitor(t, o.url, "bob"), visitor(t, o.url, "alice")
 			for rows, c := range []*client{hasty, patient} {
 				o.Strategy.FailNext(test.operation, 1, errOutage)
+				// The next try waits until the test has looked.
+				looked, tries := make(chan struct{}), atomic.Int32{}
+				o.Strategy.Before(test.operation, func(ctx context.Context, _ string) {
+					if tries.Add(1) > 1 {
+						select {
+						case <-looked:
+						case <-ctx.Done():
+						}
+					}
+				})
 				a := c.post(t, o.url+test.path, nil).is(t, http.StatusServiceUnavailable)
 				if len(a.Cookies()) > 0 || !strings.Contains(a.text, "repeat") {
 					t.Errorf("the client is not asked to repeat, or cannot: %v %s", a.Cookies(), a.text)
@@ -64,6 +76,7 @@ func TestLogOutDuringOutage(t *testing.T) {
 				if n := o.count(t, owedRows); n != 1 {
 					t.Errorf("%d owed revocations in the database, want 1", n)
 				}
+				close(looked)
 				if c == patient && test.path == "/logout" {
 					c.post(t, o.url+test.path, nil).is(t, http.StatusNoContent)
 				}

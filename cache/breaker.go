@@ -1,30 +1,170 @@
 package cache
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+)
 
-	"github.com/sony/gobreaker/v2"
+const (
+	// tolerated: a strategy of whose operations one in so many succeeds is worth asking.
+	tolerated = 10
+	// evidence: of the operations under way, one in so many must have failed. It counts where there are
+	// more of them than breaker_failures.
+	evidence = 4
+	// lasting is for how many timeouts a run of failures must have gone on.
+	lasting = 2
 )
 
 // breaker leaves a strategy that fails alone for a while, so that requests do not wait for it one
 // timeout after the other. Reads, leases and fills ask it; revocations never do.
+//
+// What opens it is a run of failures. Many at once prove nothing: when 2,000 operations are under way and
+// the process does not run for a moment, hundreds fail together. So a run has to last for some timeouts, only
+// operations count that began within it, and the more are under way, the more have to fail. Successes
+// end it, as soon as they are one in ten.
+//
+// After the pause one operation is let in. From then on each success makes room for one more, and the
+// others wait, within their deadlines: if all came at once, they would fail because they are so many.
 type breaker struct {
-	*gobreaker.TwoStepCircuitBreaker[struct{}]
+	failures       int // Options.BreakerFailures
+	pause, timeout time.Duration
+
+	mu sync.Mutex
+	// inside are the operations that were let in since the breaker opened last. generation tells them from
+	// those that are under way from before.
+	inside, generation int
+
+	// The run of failures.
+	since             time.Time // zero: there is none
+	failed, succeeded int
+
+	broken  bool
+	until   time.Time // nobody is let in until then
+	room    int       // for operations inside after that
+	cut     time.Time // when room was made smaller last
+	short   time.Time // when there was no room last
+	waiting list.List // for room: of chan int, which receives the generation to be let in with, or refused
 }
 
-func newBreaker(failures int, pause time.Duration) breaker {
-	return breaker{gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:      pause,
-		ReadyToTrip:  func(counts gobreaker.Counts) bool { return int(counts.ConsecutiveFailures) >= failures },
-		IsSuccessful: func(err error) bool { return err == nil || isRefusal(err) || isBadEntry(err) },
-		// That a caller leaves says nothing about the strategy.
-		IsExcluded: func(err error) bool { return errors.Is(err, errLeft) },
-	})}
+// turnedAway is no generation.
+const turnedAway = -1
+
+// pass is what an operation gets that is let in.
+type pass struct {
+	generation int
+	began      time.Time
 }
+
+// enter lets an operation in, or refuses. waited is how much of its time is over.
+func (b *breaker) enter(ctx context.Context) (p pass, waited time.Duration, ok bool) {
+	now := time.Now()
+	b.mu.Lock()
+	if !b.broken || now.After(b.until) && b.inside < b.room {
+		b.inside++
+		p = pass{b.generation, now}
+		b.mu.Unlock()
+		return p, 0, true
+	}
+	b.short = now
+	if b.room == 1 {
+		b.mu.Unlock()
+		return p, 0, false
+	}
+	decided := make(chan int, 1)
+	e := b.waiting.PushBack(decided)
+	b.mu.Unlock()
+	patience := time.NewTimer(b.timeout / 2) // or too little is left for the operation itself
+	defer patience.Stop()
+	select {
+	case p.generation = <-decided:
+	case <-patience.C:
+		p.generation = b.giveUp(e)
+	case <-ctx.Done():
+		p.generation = b.giveUp(e)
+	}
+	p.began = time.Now()
+	return p, p.began.Sub(now), p.generation != turnedAway
+}
+
+// giveUp takes one who waits out, unless that was decided on meanwhile.
+func (b *breaker) giveUp(e *list.Element) (generation int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting.Remove(e)
+	select {
+	case generation = <-e.Value.(chan int):
+		return generation
+	default:
+		return turnedAway
+	}
+}
+
+// leave takes note of how an operation ended.
+func (b *breaker) leave(p pass, err error) {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.generation != b.generation {
+		return
+	}
+	b.inside--
+	switch {
+	case errors.Is(err, errLeft) || errors.Is(err, ErrOverloaded): // which says nothing about the strategy
+	case err == nil || isRefusal(err) || isBadEntry(err):
+		b.success(now)
+	default:
+		b.failure(p.began, now)
+	}
+	for b.waiting.Len() > 0 && (!b.broken || b.inside < b.room) {
+		b.inside++
+		b.waiting.Remove(b.waiting.Front()).(chan int) <- b.generation
+	}
+}
+
+func (b *breaker) success(now time.Time) {
+	if b.succeeded++; b.succeeded*tolerated >= b.succeeded+b.failed {
+		b.endRun()
+	}
+	if !b.broken {
+		return
+	}
+	if b.room++; now.Sub(b.short) >= b.timeout {
+		b.broken = false
+	}
+}
+
+func (b *breaker) failure(began, now time.Time) {
+	if b.since.IsZero() {
+		b.since, b.failed, b.succeeded = now, 1, 0
+	} else if !began.Before(b.since) {
+		b.failed++
+	}
+	enough := b.failed >= max(b.failures, b.inside/evidence) && now.Sub(b.since) >= lasting*b.timeout
+	switch {
+	case enough || b.broken && b.room == 1:
+		b.open(now)
+	case b.broken && began.After(b.cut):
+		b.room, b.cut = max(1, b.room/2), now
+	}
+}
+
+// open lets nobody in for the pause.
+func (b *breaker) open(now time.Time) {
+	b.broken, b.until, b.room = true, now.Add(b.pause), 1
+	b.generation++
+	b.inside = 0
+	b.endRun()
+	for b.waiting.Len() > 0 {
+		b.waiting.Remove(b.waiting.Front()).(chan int) <- turnedAway
+	}
+}
+
+func (b *breaker) endRun() { b.since, b.failed, b.succeeded = time.Time{}, 0, 0 }
 
 // isRefusal reports whether err says that the call was wrong, and not that the strategy is.
 func isRefusal(err error) bool {
@@ -48,28 +188,20 @@ func (s *Service) guarded(ctx context.Context, op string, operation func(context
 	if s.local {
 		return s.call(ctx, op, operation)
 	}
-	done, err := s.breaker.Allow()
-	if err != nil {
+	p, waited, ok := s.breaker.enter(ctx)
+	if !ok {
 		s.counters.shortCircuited.Add(1)
+		if waited > 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("%w: it has been failing, and is left alone for a moment", ErrUnavailable)
 	}
 	outcome := errEnded
-	defer func() { done(outcome) }()
-	err = s.call(ctx, op, operation)
+	defer func() { s.breaker.leave(p, outcome) }()
+	err := s.callWithin(ctx, op, s.options.Timeout-waited, operation)
 	// Neither says anything about the strategy.
 	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, ErrEntryUnavailable)) {
 		outcome = errLeft
 	}
 	return err
-}
-
-// admit lets one loader run while the strategy fails. leave makes room for the next.
-func (s *Service) admit() (leave func(), err error) {
-	select {
-	case s.outage <- struct{}{}:
-		return func() { <-s.outage }, nil
-	default:
-		s.counters.rejectedLoads.Add(1)
-		return nil, s.fail("load", fmt.Errorf("%w, and max_concurrent_loads loaders run already", ErrUnavailable))
-	}
 }

@@ -13,11 +13,14 @@ import (
 	"github.com/fxcache/fxcache/cache/cachetest"
 )
 
-// trip fails three reads, which opens the breaker of a Service with BreakerFailures 3.
+// trip fails three reads over two timeouts, which opens the breaker of a Service with BreakerFailures 3.
 func trip(t *testing.T, service *cache.Service, recorder *cachetest.Recorder) {
 	t.Helper()
 	recorder.FailNext(cachetest.OpGet, 3, errOutage)
-	for range 3 {
+	for i := range 3 {
+		if i > 0 {
+			<-time.After(service.Options().Timeout)
+		}
 		if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, errOutage) {
 			t.Fatalf("Get = %v", err)
 		}
@@ -88,13 +91,19 @@ func TestBreakerCountsLeasesAndFills(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{cachetest.OpGetOrLease, cachetest.OpLease, cachetest.OpFill} {
 		synctest.Test(t, func(t *testing.T) {
-			service, recorder, _ := record(t, newBigcache(t), cache.Options{BreakerFailures: 1, BreakerPause: time.Minute})
+			const failures = 12 // so that the success before the operation ends no run
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{BreakerFailures: failures, BreakerPause: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int]{})
+			recorder.FailNext(cachetest.OpGet, failures-1, errOutage)
+			for range failures - 1 {
+				_, _ = service.Get(t.Context(), "k", new(int))
+				<-time.After(service.Options().Timeout)
+			}
 			recorder.FailNext(op, 1, errOutage)
-			if op == cachetest.OpLease {
-				_, _ = c.Update(t.Context(), "k", value(1))
-			} else {
+			if op == cachetest.OpGetOrLease {
 				_, _ = c.GetOrLoad(t.Context(), "k", value(1))
+			} else {
+				_, _ = c.Update(t.Context(), "k", value(1))
 			}
 			if !short(t, service) {
 				t.Errorf("a failed %s does not count", op)
@@ -210,6 +219,7 @@ func TestBreakerSurvivesPanics(t *testing.T) {
 				<-done
 			}
 			get()
+			<-time.After(2 * service.Options().Timeout)
 			get()
 			if !short(t, service) {
 				t.Error("not open")

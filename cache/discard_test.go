@@ -87,7 +87,7 @@ func TestDiscardOfMany(t *testing.T) {
 		if strings.HasPrefix(name, "hashed") {
 			continue
 		}
-		service, recorder, _ := record(t, strategy, cache.Options{Codec: sick{}})
+		service, recorder, _ := record(t, strategy, cache.Options{Codec: sick{}, Timeout: time.Minute})
 		c := newCache(t, service, "c", cache.Policy[string]{})
 		values, keys := map[string]string{"good": "good"}, []string{"good"}
 		for i := range 100 {

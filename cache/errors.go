@@ -26,6 +26,10 @@ var (
 	// ErrUnavailable: the storage could not be reached, or not in time. Whether the operation was
 	// applied is unknown.
 	ErrUnavailable = errors.New("cache: storage unavailable")
+	// ErrOverloaded is an ErrUnavailable that says nothing about the storage: too much is under way in this
+	// process, and the operation, or the load, was not begun. A Strategy returns it to say so to the circuit
+	// breaker.
+	ErrOverloaded = fmt.Errorf("%w: too much is under way, and this was not begun", ErrUnavailable)
 	// ErrEntryUnavailable is an ErrUnavailable that concerns one entry alone, which is large and was not transferred
 	// in time. A Strategy returns it to say so to the circuit breaker.
 	ErrEntryUnavailable = fmt.Errorf("%w: a large entry was not transferred in time", ErrUnavailable)

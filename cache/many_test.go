@@ -249,6 +249,9 @@ func TestManyFails(t *testing.T) {
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			test.change(strategy)
 			for i := range 3 {
+				if i > 0 {
+					<-time.After(100 * time.Millisecond)
+				}
 				began := time.Now()
 				got, err := c.GetMany(t.Context(), "a", "b")
 				var batch *cache.BatchError
@@ -278,18 +281,21 @@ func TestManyFails(t *testing.T) {
 // Some keys that fail are no failure of the strategy.
 func TestManyPartialFailureKeepsTheBreakerClosed(t *testing.T) {
 	t.Parallel()
-	strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": errOutage}}
-	service := start(t, strategy, cache.Options{BreakerFailures: 1})
-	c := newCache(t, service, "c", cache.Policy[int]{})
-	for range 5 {
-		var batch *cache.BatchError
-		if _, err := c.GetMany(t.Context(), "a", "b"); !errors.As(err, &batch) || len(batch.Failed) != 1 {
-			t.Errorf("GetMany: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": errOutage}}
+		service := start(t, strategy, cache.Options{BreakerFailures: 1})
+		c := newCache(t, service, "c", cache.Policy[int]{})
+		for range 5 {
+			var batch *cache.BatchError
+			if _, err := c.GetMany(t.Context(), "a", "b"); !errors.As(err, &batch) || len(batch.Failed) != 1 {
+				t.Errorf("GetMany: %v", err)
+			}
+			<-time.After(time.Second)
 		}
-	}
-	if n := service.Stats().ShortCircuited; n != 0 {
-		t.Errorf("the breaker stopped %d batches", n)
-	}
+		if n := service.Stats().ShortCircuited; n != 0 {
+			t.Errorf("the breaker stopped %d batches", n)
+		}
+	})
 }
 
 // While a revocation is owed GetMany finds nothing, whichever way the strategy is asked.

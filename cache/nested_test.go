@@ -30,13 +30,13 @@ var detours = []struct {
 		return got.value, got.err
 	}},
 	{"another key", func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error) {
-		return newCache(t, service, "detour", cache.Policy[int]{}).GetOrLoad(ctx, "other", find)
+		return again(t, service).GetOrLoad(ctx, "other", find)
 	}},
 	{"another cache", func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error) {
 		return newCache(t, service, "other", cache.Policy[int]{}).GetOrLoad(ctx, "k", find)
 	}},
 	{"an Update of another key", func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error) {
-		return newCache(t, service, "detour", cache.Policy[int]{}).Update(ctx, "other", find)
+		return again(t, service).Update(ctx, "other", find)
 	}},
 	{"a Refreshing", func(t testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
 		return newRefreshing(t, find, cache.RefreshingOptions{}).Get(ctx)
@@ -51,6 +51,17 @@ var detours = []struct {
 	{"a transaction", func(_ testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
 		return find(cache.ReadThrough(ctx))
 	}},
+}
+
+// again is another view of the cache "c", with the policy that it has.
+func again(t testing.TB, service *cache.Service) *cache.Cache[int] {
+	t.Helper()
+	if c, err := cache.New(service, "c", cache.Policy[int]{}); err == nil {
+		return c
+	}
+	policy := stale()
+	policy.EarlyRefresh = 1
+	return newCache(t, service, "c", policy)
 }
 
 // A loader that asks for its own key gets an error at once, whichever way it takes, and the key lives on.

@@ -18,7 +18,7 @@ import (
 // A strategy finds the Options of its Service, complete, with Resolve[cache.Options] in Init.
 type Options struct {
 	// Namespace separates applications that share one storage: it is part of every key and tag.
-	// Any bytes but none is fine. Default "app".
+	// Any bytes but none is fine. Default "app", which is refused where the strategy is Shared.
 	Namespace string `koanf:"namespace,public"`
 	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
 	DefaultTTL time.Duration `koanf:"default_ttl"`
@@ -37,18 +37,21 @@ type Options struct {
 	// without storing. Default 2s.
 	LockWait time.Duration `koanf:"lock_wait"`
 	// MaxConcurrentLoads limits the loaders that run because the strategy fails, so that an outage of
-	// the cache does not become one of the database; further ones get ErrUnavailable. As many may run in the
-	// background, to refresh entries; further ones are not started. Default 100.
+	// the cache does not become one of the database. Further ones wait in the order in which they came, until
+	// their callers leave, and after ten seconds get ErrOverloaded. As many may run in the background, to
+	// refresh entries; further ones are not started. Caches with Policy.Reserved, and the others, have so
+	// many each. Default 100.
 	MaxConcurrentLoads int `koanf:"max_concurrent_loads"`
 	// MaxPendingRevocations limits the revocations that are queued because the strategy fails; when
 	// there are more, one Clear takes the place of all; where the strategy is no Clearer, this Service
 	// serves no hits then until MaxTTL is over. Default 10000.
 	MaxPendingRevocations int `koanf:"max_pending_revocations"`
-	// BreakerFailures is how many failures in a row, of reads and fills, make the Service stop asking
-	// the strategy for BreakerPause. Revocations are always tried. Default 10.
+	// BreakerFailures is how many reads, leases and fills have to fail for the Service to stop asking the
+	// strategy for BreakerPause: over two Timeouts at least, and with fewer than one success in ten; where
+	// more than four times as many are under way, a quarter of those. Revocations are always tried. Default 10.
 	BreakerFailures int `koanf:"breaker_failures"`
-	// BreakerPause is how long the strategy is left alone then, before one read tries it again.
-	// Default 1s.
+	// BreakerPause is how long the strategy is left alone then, before one operation tries it again. Each that
+	// succeeds makes room for one more. Default 1s.
 	BreakerPause time.Duration `koanf:"breaker_pause"`
 
 	// StrategyName is what errors and metrics call the strategy. Default: its Go type.
@@ -65,10 +68,12 @@ type Options struct {
 	MeterProvider metric.MeterProvider `koanf:"-"`
 }
 
+const defaultNamespace = "app"
+
 // WithDefaults returns o with every zero field replaced by its default.
 func (o Options) WithDefaults() Options {
 	if o.Namespace == "" {
-		o.Namespace = "app"
+		o.Namespace = defaultNamespace
 	}
 	if o.MaxTTL == 0 {
 		o.MaxTTL = 720 * time.Hour

@@ -191,7 +191,8 @@ func TestPendingRevocationBesideLoad(t *testing.T) {
 	}
 }
 
-// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key share.
+// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key share, and
+// whoever comes beyond waits for as long as it wants to.
 func TestMaxConcurrentLoads(t *testing.T) {
 	t.Parallel()
 	const room = 3
@@ -224,15 +225,23 @@ func TestMaxConcurrentLoads(t *testing.T) {
 						t.Errorf("%s, round %d: %d loaders for %d keys", name, round, n, room)
 					}
 					began := time.Now()
-					more := async(func() (int, error) { return c.GetOrLoad(t.Context(), fmt.Sprint(round, "more"), value(7)) })
-					got := <-more
-					if healthy != (got.err == nil) || !healthy && (!errors.Is(got.err, cache.ErrUnavailable) || time.Since(began) != 0) {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					got := <-async(func() (int, error) { return c.GetOrLoad(ctx, fmt.Sprint(round, "more"), value(7)) })
+					cancel()
+					if healthy != (got.err == nil) || !healthy && (!errors.Is(got.err, context.DeadlineExceeded) || time.Since(began) != time.Second) {
 						t.Errorf("%s, healthy %v: one more got %v, %v after %v", name, healthy, got.value, got.err, time.Since(began))
 					}
-					if n := service.Stats().RejectedLoads; !healthy && n != uint64(round)+1 || healthy && n != 0 {
-						t.Errorf("%s: %d rejected", name, n)
+					synctest.Wait()
+					if stats := service.Stats(); !healthy && (stats.RejectedLoads != uint64(round)+1 || stats.WaitedLoads != 2*uint64(round)+1) ||
+						healthy && stats.RejectedLoads+stats.WaitedLoads != 0 {
+						t.Errorf("%s: %d rejected, %d waited", name, stats.RejectedLoads, stats.WaitedLoads)
 					}
+					patient := async(func() (int, error) { return c.GetOrLoad(t.Context(), fmt.Sprint(round, "patient"), value(8)) })
+					synctest.Wait()
 					close(gate)
+					if got := <-patient; got.value != 8 || got.err != nil {
+						t.Errorf("%s, healthy %v: who waited got %v, %v", name, healthy, got.value, got.err)
+					}
 					for _, call := range calls {
 						<-call
 					}

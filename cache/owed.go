@@ -38,15 +38,6 @@ const (
 // errNoHits is what reads get until everything that is owed was applied.
 var errNoHits = fmt.Errorf("%w for reads: %w", ErrUnavailable, ErrRevocationPending)
 
-// Revocation is one thing that must not be served any more.
-type Revocation struct {
-	// Key is a key that was deleted, as the Strategy knows it but without the namespace: for caches with
-	// Policy.HashKeys a digest. It may hold any bytes.
-	Key string
-	// Tag is a tag that was invalidated. Where Key and Tag are empty, everything was revoked.
-	Tag string
-}
-
 // owed is what one Service owes.
 type owed struct {
 	pending atomic.Int64  // how many; every read looks at it
@@ -59,7 +50,7 @@ type owed struct {
 	items    map[Revocation]debt
 	retrying bool
 	outbox   Outbox
-	applied  []Revocation // what the outbox has to forget
+	applied  []Revocation // rows that the outbox has to forget
 
 	// writing has room for the one who changes the outbox: of a revocation that is owed again, the Add
 	// must be the last word. Channels and not mutexes, because they are held while others do I/O.
@@ -69,11 +60,12 @@ type owed struct {
 
 type debt struct {
 	call  uint64
-	until time.Time // no entry that it concerns can live longer
+	until time.Time    // no entry that it concerns can live longer
+	rows  []Revocation // that stand for it in the outbox
 }
 
 // note takes revocations down; beyond the limit, one that covers all takes their place. It returns
-// what stands for revocations now, until when, and what was covered. Callers hold owed.mu.
+// what stands for revocations now, until when if that covers others, and the rows of those. Callers hold owed.mu.
 func (s *Service) note(call uint64, revocations []Revocation, until time.Time) (noted []Revocation, last time.Time, covered []Revocation) {
 	o := &s.owed
 	if o.items == nil {
@@ -82,26 +74,34 @@ func (s *Service) note(call uint64, revocations []Revocation, until time.Time) (
 	for _, revocation := range revocations {
 		// A call that came later may have failed earlier.
 		old := o.items[revocation]
-		o.items[revocation] = old.and(debt{call, until})
+		o.items[revocation] = old.and(debt{call: call, until: until})
 	}
 	if len(o.items) > s.options.MaxPendingRevocations {
-		all := debt{call, s.options.Clock.Now().Add(s.options.MaxTTL + s.leaseTTL)}
+		all := debt{call: call, until: s.options.Clock.Now().Add(s.options.MaxTTL + s.leaseTTL)}
 		for revocation, old := range o.items {
+			if revocation != (Revocation{}) {
+				covered = append(covered, s.storage.own(old.rows)...)
+				old.rows = nil
+			}
 			all = all.and(old)
-			covered = append(covered, revocation)
 		}
 		clear(o.items)
-		revocations, until = []Revocation{{}}, all.until
+		revocations, last = []Revocation{{}}, all.until
 		o.items[Revocation{}] = all
 	}
 	o.pending.Store(int64(len(o.items)))
-	return revocations, until, covered
+	return revocations, last, covered
 }
 
 func (d debt) and(other debt) debt {
 	d.call = max(d.call, other.call)
 	if other.until.After(d.until) {
 		d.until = other.until
+	}
+	for _, row := range other.rows {
+		if !slices.Contains(d.rows, row) {
+			d.rows = append(d.rows, row)
+		}
 	}
 	return d
 }
@@ -114,7 +114,7 @@ func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation
 	// entries more time than this one's policy; bound is what this one knows.
 	now := s.options.Clock.Now()
 	noted, until, covered := s.note(call, revocations, now.Add(s.options.MaxTTL+s.leaseTTL))
-	if len(covered) == 0 {
+	if until.IsZero() {
 		until = now.Add(bound + s.leaseTTL)
 	}
 	o.failed.Add(1)
@@ -131,17 +131,19 @@ func (s *Service) owe(ctx context.Context, call uint64, revocations []Revocation
 	return &PendingError{Until: until, Err: cause}
 }
 
-// settle takes off what the call with that number, or an earlier one, asked for.
-func (s *Service) settle(call uint64, revocations []Revocation) {
+// settle takes off what the call with that number, or an earlier one, asked for. The outbox forgets what this
+// storage was to forget; where over says that the time of it is over, all.
+func (s *Service) settle(call uint64, revocations []Revocation, over bool) {
 	o := &s.owed
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, revocation := range revocations {
 		if debt, ok := o.items[revocation]; ok && debt.call <= call {
 			delete(o.items, revocation)
-			if o.outbox != nil {
-				o.applied = append(o.applied, revocation)
+			if !over {
+				debt.rows = s.storage.own(debt.rows)
 			}
+			o.applied = append(o.applied, debt.rows...)
 		}
 	}
 	o.pending.Store(int64(len(o.items)))
@@ -253,14 +255,14 @@ func (s *Service) payOwed(ctx context.Context) error {
 		}
 	}
 	o.mu.Unlock()
-	s.settle(call, over)
+	s.settle(call, over, true)
 	defer s.retryOwed() // for the outbox
 	// What fails must not keep the rest from being applied.
 	var failures error
 	lists := slices.Concat(chunks(all), chunks(keys), chunks(tags))
 	for i, list := range lists {
 		if err := s.apply(ctx, list); err == nil {
-			s.settle(call, list)
+			s.settle(call, list, false)
 		} else if failures = errors.Join(failures, err); ctx.Err() != nil {
 			break
 		} else if i == 0 && len(all) > 0 && !isRefusal(err) {

@@ -53,6 +53,10 @@ type Policy[T any] struct {
 	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for keys
 	// that are secrets, such as session tokens: they never leave the process.
 	HashKeys bool
+	// Reserved gives the loads of this cache places of their own, max_concurrent_loads of them, while the
+	// storage fails and in the background, which the loads of other caches cannot take. It is for what
+	// every request needs, such as sessions: slow loads of something else do not hold it up.
+	Reserved bool
 }
 
 // maxEarlyRefresh is far beyond anything sensible: each hit would refresh.

@@ -135,17 +135,22 @@ func TestLatecomersAreJudged(t *testing.T) {
 		policy cache.Policy[int]
 		err    error
 		shared bool
+		fill   time.Duration // how long the storage takes
 	}{
-		"good":         {cache.Policy[int]{TTL: time.Minute}, nil, true},
-		"past its TTL": {cache.Policy[int]{TTL: 2 * time.Second}, nil, false},
-		"stale":        {cache.Policy[int]{TTL: 2 * time.Second, StaleFor: time.Minute}, nil, true},
-		"too stale":    {cache.Policy[int]{TTL: time.Second, StaleFor: time.Second}, nil, false},
-		"not fresh":    {cache.Policy[int]{Fresh: func(v int) bool { return v > 1 }}, nil, false},
-		"nothing":      {cache.Policy[int]{NegativeTTL: time.Minute}, cache.ErrNotFound, true},
-		"no more":      {cache.Policy[int]{NegativeTTL: 2 * time.Second}, cache.ErrNotFound, false},
+		"good":         {cache.Policy[int]{TTL: time.Minute}, nil, true, 0},
+		"past its TTL": {cache.Policy[int]{TTL: 2 * time.Second}, nil, false, 0},
+		"stale":        {cache.Policy[int]{TTL: 2 * time.Second, StaleFor: time.Minute}, nil, true, 0},
+		"too stale":    {cache.Policy[int]{TTL: time.Second, StaleFor: time.Second}, nil, false, 0},
+		"not fresh":    {cache.Policy[int]{Fresh: func(v int) bool { return v > 1 }}, nil, false, 0},
+		"nothing":      {cache.Policy[int]{NegativeTTL: time.Minute}, cache.ErrNotFound, true, 0},
+		// An expiry in the entry itself, so that the storage's does not matter.
+		"over when it is stored": {cache.Policy[int]{TTL: 4 * time.Second, EarlyRefresh: 1e-9}, nil, false, 2 * time.Second},
+		"good when it is stored": {cache.Policy[int]{TTL: 6 * time.Second, EarlyRefresh: 1e-9}, nil, true, 2 * time.Second},
+		"no more":                {cache.Policy[int]{NegativeTTL: 2 * time.Second}, cache.ErrNotFound, false, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			service := start(t, newBigcache(t), cache.Options{})
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: 5 * time.Second})
+			recorder.DelayNext(cachetest.OpFill, 1, test.fill)
 			c := newCache(t, service, "c", test.policy)
 			first := async(func() (int, error) {
 				return c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { <-time.After(3 * time.Second); return 1, test.err })

@@ -99,9 +99,8 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 	if !c.refreshing.add(physical) {
 		return
 	}
-	select {
-	case s.refreshes <- struct{}{}:
-	default: // too many; a later hit tries again
+	places := &s.loadersOf(c.policy.Reserved).refresh
+	if !places.tryEnter() { // too many; a later hit tries again
 		c.refreshing.remove(physical)
 		return
 	}
@@ -111,7 +110,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 		defer cancel()
 		pause := failurePause // stands where the loader ends the goroutine
 		defer func() {
-			<-s.refreshes
+			places.leave()
 			if pause > 0 {
 				time.AfterFunc(pause, func() { c.refreshing.remove(physical) })
 			} else {
@@ -122,7 +121,7 @@ func (c *Cache[T]) refresh(ctx context.Context, physical string, seen stamp, loa
 		pause = c.reload(ctx, owner, physical, seen, load)
 	})
 	if !ok { // the Service has stopped
-		<-s.refreshes
+		places.leave()
 		c.refreshing.remove(physical)
 	}
 }

@@ -26,6 +26,7 @@ type Service struct {
 	local    bool     // the strategy never waits: no deadline is needed
 	hinted   Hinted   // the strategy, where it is that
 	notifier Notifier // likewise
+	storage  storage
 	extender LeaseExtender
 	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
 	leaseTTL, leaseTerm time.Duration
@@ -37,8 +38,8 @@ type Service struct {
 	loads     loads
 	breaker   breaker
 	owed      owed
-	outage    chan struct{} // has room for the loaders that may run while the strategy fails
-	refreshes chan struct{} // has room for the loaders that may run in the background
+	ordinary  loaders
+	reserved  loaders // of caches with Policy.Reserved
 	names     names
 	shapes    sync.Map     // of values that Service itself stores and reads: reflect.Type → *shape
 	discards  atomic.Int64 // when damaged entries may be discarded again: Unix nanoseconds
@@ -55,7 +56,8 @@ const (
 )
 
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
-// options mean their defaults; an unusable value is an [OptionError]. Nothing is started.
+// options mean their defaults; an unusable value is an [OptionError], as is the default namespace where the
+// strategy is [Shared]. Nothing is started.
 func NewService(strategy Strategy, options Options) (service *Service, err error) {
 	defer asPanicError(&err) // of a codec or a meter provider
 	if isNothing(strategy) {
@@ -68,16 +70,22 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	if _, shared := partOf[Shared](strategy); shared && options.Namespace == defaultNamespace {
+		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
+			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
+			defaultNamespace, options.StrategyName)}
+	}
 	s := &Service{
 		options:  options,
 		prefix:   options.KeyPrefix(),
 		codecTag: codecTag(options.Codec.Name()),
 		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
-		breaker:  newBreaker(options.BreakerFailures, options.BreakerPause),
-		outage:   make(chan struct{}, options.MaxConcurrentLoads),
-
-		refreshes: make(chan struct{}, options.MaxConcurrentLoads),
+		breaker:  breaker{failures: options.BreakerFailures, pause: options.BreakerPause, timeout: options.Timeout},
+		storage:  storageOf(strategy, options),
+	}
+	for _, of := range []*loaders{&s.ordinary, &s.reserved} {
+		of.outage.free, of.refresh.free = options.MaxConcurrentLoads, options.MaxConcurrentLoads
 	}
 	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
 	if leaser, ok := strategy.(Leaser); ok {
@@ -313,7 +321,7 @@ func (s *Service) revoke(ctx context.Context, op string, kind revocationKind, na
 		}
 		switch {
 		case err == nil && s.owed.pending.Load() > 0:
-			s.settle(call, s.revocations(kind, names))
+			s.settle(call, s.revocations(kind, names), false)
 			s.retryOwed() // for the outbox
 		case err != nil && !isRefusal(err) && !isApplied(err):
 			if owed := s.revocations(kind, names); len(owed) > 0 {

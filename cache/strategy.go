@@ -181,6 +181,14 @@ type Local interface {
 	Local()
 }
 
+// Shared is an optional part of a Strategy whose storage outlives the process, or is shared with others. A
+// Service over one needs a namespace of its own, and notes with each revocation that it owes which storage that is.
+type Shared interface {
+	// StorageID names the storage: alike in all processes that use it, never alike in two storages, and
+	// another one after the contents were lost. Empty while it is not known. It must not wait.
+	StorageID() string
+}
+
 // Unwrapper is implemented by a Strategy that decorates another one, such as a test double.
 type Unwrapper interface {
 	Unwrap() Strategy

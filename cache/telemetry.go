@@ -26,7 +26,8 @@ type Stats struct {
 	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
 	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
 
-	RejectedLoads uint64 `json:"rejected_loads"` // loads refused with ErrUnavailable because max_concurrent_loads ran already
+	WaitedLoads   uint64 `json:"waited_loads"`   // loads that had to wait because max_concurrent_loads ran already
+	RejectedLoads uint64 `json:"rejected_loads"` // those of them that did not run: nobody wanted them any more, or ten seconds were over
 
 	Filled   uint64 `json:"filled"`   // values of loaders that were stored
 	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
@@ -51,7 +52,8 @@ type counters struct {
 	leaseExpired                           atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
-	rejectedLoads, shortCircuited          atomic.Uint64
+	waitedLoads, rejectedLoads             atomic.Uint64
+	shortCircuited                         atomic.Uint64
 	staleHits, negativeHits, refreshes     atomic.Uint64
 }
 
@@ -67,7 +69,7 @@ func (s *Service) Stats() Stats {
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
-		RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
+		WaitedLoads: c.waitedLoads.Load(), RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
 		PendingRevocations: uint64(s.owed.pending.Load()), //nolint:gosec // a length
 	}
 }
@@ -92,6 +94,7 @@ var instruments = []struct {
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
 		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },
 		"lease_timeout": func(c *counters) *atomic.Uint64 { return &c.leaseTimeouts },
+		"waited":        func(c *counters) *atomic.Uint64 { return &c.waitedLoads },
 		"rejected":      func(c *counters) *atomic.Uint64 { return &c.rejectedLoads },
 	}},
 	{"fxcache.short_circuits", "Operations that were not tried, because the circuit breaker was open.", map[string]func(*counters) *atomic.Uint64{

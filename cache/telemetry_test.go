@@ -275,7 +275,7 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 			"fxcache.reads/hit": stats.Hits, "fxcache.reads/miss": stats.Misses, "fxcache.reads/error": stats.Errors,
 			"fxcache.reads/corrupt": stats.Corrupt, "fxcache.reads/foreign": stats.Foreign, "fxcache.loads/started": stats.Loads, "fxcache.loads/failed": stats.LoadErrors,
 			"fxcache.reads/stale": stats.StaleHits, "fxcache.reads/negative": stats.NegativeHits, "fxcache.loads/background": stats.Refreshes,
-			"fxcache.loads/shared": stats.SharedLoads, "fxcache.loads/rejected": stats.RejectedLoads,
+			"fxcache.loads/shared": stats.SharedLoads, "fxcache.loads/rejected": stats.RejectedLoads, "fxcache.loads/waited": stats.WaitedLoads,
 			"fxcache.short_circuits/open": stats.ShortCircuited, "fxcache.pending_revocations/": stats.PendingRevocations,
 			"fxcache.loads/lease_timeout": stats.LeaseTimeouts,
 			"fxcache.fills/stored":        stats.Filled, "fxcache.fills/refused": stats.Refused, "fxcache.fills/failed": stats.Unfilled,

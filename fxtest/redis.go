@@ -13,5 +13,5 @@ import (
 func Redis(t testing.TB) (config string) {
 	t.Helper()
 	redistest.Require(t)
-	return fmt.Sprintf("cache: {strategy: redis, redis: {addresses: [%q]}}", redistest.Start(t).Addr())
+	return fmt.Sprintf("cache: {strategy: redis, namespace: test, redis: {addresses: [%q]}}", redistest.Start(t).Addr())
 }

@@ -59,9 +59,10 @@ func (d *Default) Init(_ context.Context, in cache.Injector) error {
 	st := &state{service: service, clock: service.Options().Clock}
 	st.records, err = cache.New(service, d.options.Prefix, cache.Policy[*record]{
 		HashKeys: true,
+		Reserved: true,
 		Tags:     []string{d.allTag()},
 		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
-		TTLOf:    func(r *record) time.Duration { return d.ttl(r, st.clock.Now()) },
+		TTLOf:    func(r *record) time.Duration { return ttl(r, st.clock.Now()) },
 		Fresh:    func(r *record) bool { return r != nil && d.fresh(&r.CachedSession, st.clock.Now()) },
 	})
 	if err != nil {
@@ -220,24 +221,25 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	return d.record(session, began), nil
 }
 
-// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest.
+// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest, and the
+// storage keeps it no longer than it is of use there, by whatever clock the storage has.
 func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r := newRecord()
-	r.CachedSession, r.began = *session.Clone(), began.UnixNano()
+	r.CachedSession = *session.Clone()
 	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
 		r.CacheExpiry = soft
 	}
+	r.ttl = min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
 	return r
 }
 
-// ttl is how long a session may stay in the cache, from the beginning of its read: no longer than it is of use
-// there, by whatever clock the storage has. It is negative for a session that must not be stored.
-func (d *Default) ttl(r *record, now time.Time) time.Duration {
-	if r.Expired(now) || r.Stale(now) {
+// ttl is how long a session may stay in the cache, counted from when the read began; negative for one that must
+// not be stored.
+func ttl(r *record, now time.Time) time.Duration {
+	if r.ttl <= 0 || r.Expired(now) || r.Stale(now) {
 		return -1
 	}
-	began := time.Unix(0, r.began)
-	return min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
+	return r.ttl
 }
 
 func (d *Default) allTag() string { return d.options.Prefix + ":all" }

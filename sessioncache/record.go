@@ -3,6 +3,7 @@ package sessioncache
 import (
 	"encoding"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/fxcache/fxcache/cache"
@@ -10,16 +11,15 @@ import (
 
 // record is a CachedSession and what it points to in one block of memory, so that a hit on a usual
 // session costs one allocation. Of its texts, one channel token and three permissions fit; an
-// anonymous session wastes them, hence not more. The sizes sum up to 344 bytes of the 352 that Go
-// allocates for them.
+// anonymous session wastes them, hence not more. The sizes sum up to the 352 bytes that Go allocates
+// for them.
 type record struct {
 	CachedSession
-	// began is when the read of what is to be stored began, in Unix nanoseconds; 0 in what was stored.
-	began    int64
 	user     User
 	token    hiddenText
 	channels [1]ChannelPermissions
 	texts    [4]hiddenText
+	ttl      time.Duration // of what Default stores; not encoded
 }
 
 // hiddenText has the layout of a string, but fmt shows it as an address and a length. What is a string

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/internal/bench"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/sessioncache"
@@ -68,7 +69,7 @@ func contenders(tb testing.TB, addr string, count int) []contender {
 	must(tb, err)
 	dynamic, err := bench.NewDynamic(ctx, addr)
 	must(tb, err)
-	whole, err := bench.NewSessions(ctx, addr)
+	whole, err := bench.NewSessions(ctx, addr, cache.Options{})
 	must(tb, err)
 	byHand, err := bench.NewJSON(addr)
 	must(tb, err)

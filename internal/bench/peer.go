@@ -7,7 +7,7 @@ import (
 
 // Namespace begins the keys and tags that a Peer or Tagger is given: it is what the redis strategy
 // expects of a cache.Service.
-const Namespace = "app:"
+const Namespace = "bench:"
 
 // TTL is the lifetime of every entry: none ends while a benchmark runs.
 const TTL = time.Hour

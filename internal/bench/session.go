@@ -37,9 +37,9 @@ type Sessions struct {
 	sessions *sessioncache.Default
 }
 
-// NewSessions connects to one server.
-func NewSessions(ctx context.Context, addr string) (*Sessions, error) {
-	_, service, err := open(ctx, addr)
+// NewSessions connects to one server. The timeout is long where options has none.
+func NewSessions(ctx context.Context, addr string, options cache.Options) (*Sessions, error) {
+	_, service, err := open(ctx, addr, options)
 	if err != nil {
 		return nil, err
 	}

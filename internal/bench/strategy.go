@@ -2,20 +2,25 @@ package bench
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// open starts a Service on the redis strategy, with its defaults but for the timeout: on a machine
-// that others use as well, a slow reply must not count as a miss.
-func open(ctx context.Context, addr string) (*redis.Strategy, *cache.Service, error) {
+// open starts a Service on the redis strategy, with its defaults but for the timeout, which is long where
+// options has none: on a machine that others use as well, a slow reply must not count as a miss.
+func open(ctx context.Context, addr string, options cache.Options) (*redis.Strategy, *cache.Service, error) {
 	strategy, err := redis.New(redis.Options{Addresses: []string{addr}})
 	if err != nil {
 		return nil, nil, err
 	}
-	service, err := cache.NewService(strategy, cache.Options{Timeout: 10 * time.Second})
+	options.Namespace = strings.TrimSuffix(Namespace, ":")
+	if options.Timeout == 0 {
+		options.Timeout = 10 * time.Second
+	}
+	service, err := cache.NewService(strategy, options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -31,7 +36,7 @@ type Static struct {
 
 // NewStatic connects to one server.
 func NewStatic(ctx context.Context, addr string) (*Static, error) {
-	strategy, service, err := open(ctx, addr)
+	strategy, service, err := open(ctx, addr, cache.Options{})
 	if err != nil {
 		return nil, err
 	}

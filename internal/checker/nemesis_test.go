@@ -29,7 +29,8 @@ var plans = []struct {
 }{
 	{"bigcache", 0.1},
 	{"noop", 0.04},
-	{"redis", 0.4},
+	{"redis", 0.3},
+	{"moved", 0.1},
 	{"sentinel", 0.23},
 	{"cluster", 0.23},
 }

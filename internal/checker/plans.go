@@ -63,6 +63,8 @@ func PlanOf(t testing.TB, name string) Plan {
 		return Embedded(name)
 	case "redis":
 		return Standalone(t)
+	case "moved":
+		return Moved(t)
 	case "sentinel":
 		return Sentinel(t)
 	case "cluster":

@@ -30,10 +30,10 @@ type Spec struct {
 
 	// Strategy is bigcache, noop or redis.
 	Strategy string
-	// Mode, Addresses, Lanes and WaitReplicas are those of redis.Options.
-	Mode                string
-	Addresses           []string
-	Lanes, WaitReplicas int
+	// Mode, Addresses, Connections, Lanes and WaitReplicas are those of redis.Options.
+	Mode                             string
+	Addresses                        []string
+	Connections, Lanes, WaitReplicas int
 	// StaleAfter is that of the sessions, LeaseTTL that of the strategy.
 	StaleAfter, LeaseTTL time.Duration
 	// Flaw names a [Flaw] of the strategy; "" is none.
@@ -55,7 +55,8 @@ func (s Spec) strategy() (cache.Strategy, error) {
 		return noop.Strategy{}, nil
 	case redis.Name:
 		return redis.New(redis.Options{
-			Mode: s.Mode, Addresses: s.Addresses, Lanes: s.Lanes, WaitReplicas: s.WaitReplicas, LeaseTTL: s.LeaseTTL,
+			Mode: s.Mode, Addresses: s.Addresses, Connections: s.Connections, Lanes: s.Lanes, WaitReplicas: s.WaitReplicas,
+			LeaseTTL: s.LeaseTTL,
 		})
 	default:
 		return nil, fmt.Errorf("there is no strategy %q", s.Strategy)

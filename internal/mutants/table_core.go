@@ -132,7 +132,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "owed-retry", What: "a revocation that failed is tried again",
-		File: "cache/owed.go", Text: "o.items[revocation] = old.and(debt{call, until})", Replacement: "_ = old",
+		File: "cache/owed.go", Text: "o.items[revocation] = old.and(debt{call: call, until: until})", Replacement: "_ = old",
 		By: schedule("TestOutage"),
 	},
 	{

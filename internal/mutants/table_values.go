@@ -9,7 +9,7 @@ var values = []Mutant{
 	},
 	{
 		Guard: "use-cap", What: "a session is stored no longer than it may be served",
-		File: "sessioncache/default.go", Text: ", session.CacheExpiry.Sub(now))", Replacement: ")",
+		File: "sessioncache/default.go", Text: ", r.CacheExpiry.Sub(began))", Replacement: ")",
 		By: []Search{{Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}, {Folder: "sessioncache", Run: "^TestTTLIsBoundedByUse$"}},
 	},
 	{
@@ -60,12 +60,12 @@ var values = []Mutant{
 	},
 	{
 		Guard: "vacant-fill", What: "a fill that cannot store deletes nothing where there was nothing",
-		File: "cache/flight.go", Text: "f.vacant = !found; !found", Replacement: "!found",
+		File: "cache/await.go", Text: "f.vacant = !found; !found", Replacement: "!found",
 		By: []Search{{Folder: "cache", Run: "^TestUnstorableFill$"}},
 	},
 	{
 		Guard: "bad-entry", What: "a key that holds no entry is no failure of the storage",
-		File: "cache/breaker.go", Text: " || isBadEntry(err) }", Replacement: " }",
+		File: "cache/breaker.go", Text: " || isBadEntry(err):", Replacement: ":",
 		By: []Search{{Folder: "cache", Run: "^TestBadEntryIsNoOutage$"}},
 	},
 	{

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy in front of one server. It reads RESP, so it can pick out single requests and
+// Proxy is a TCP proxy in front of one server at a time. It reads RESP, so it can pick out single requests and
 // replies. TLS goes through it unread: there the verbs that name a command never match.
 //
 // Replies are matched to requests by their order. After SUBSCRIBE, MONITOR or CLIENT REPLY there is no
@@ -18,15 +18,16 @@ import (
 // client of a cluster or of sentinels learns the servers' own addresses, and goes past the proxy
 // unless its dialer leads it back.
 type Proxy struct {
-	t      testing.TB
-	target string
-	addr   string
+	t    testing.TB
+	addr string
 
 	ctx  context.Context //nolint:containedctx // ends with the proxy, which has no method to pass one through
 	end  context.CancelFunc
 	work sync.WaitGroup
 
 	mu       sync.Mutex
+	target   string
+	accepted int
 	listener net.Listener // nil while refusing
 	links    map[*link]struct{}
 	delay    time.Duration
@@ -65,6 +66,21 @@ func NewProxy(t testing.TB, target string) *Proxy {
 // Addr is the proxy's own host:port. It never changes.
 func (p *Proxy) Addr() string { return p.addr }
 
+// Move leads connections that are made from now on to another server. Those that there are stay where they
+// lead, as with a load balancer.
+func (p *Proxy) Move(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
+// Accepted is how many connections clients have made so far.
+func (p *Proxy) Accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
 // Delay makes each request from now on reach the server d after it came in, pipelined ones
 // too. 0 ends it.
 func (p *Proxy) Delay(d time.Duration) {
@@ -88,6 +104,16 @@ func (p *Proxy) Cut() {
 	defer p.mu.Unlock()
 	for l := range p.links {
 		_ = l.client.Close() // the client may have been faster
+	}
+}
+
+// CutOne closes one connection to a client now, as Cut does, if there is any.
+func (p *Proxy) CutOne() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		_ = l.client.Close() // the client may have been faster
+		return
 	}
 }
 
@@ -131,7 +157,11 @@ func (p *Proxy) serve(listener net.Listener) {
 
 // connect makes a link of a client that listener accepted.
 func (p *Proxy) connect(listener net.Listener, client net.Conn) {
-	server, err := new(net.Dialer).DialContext(p.ctx, "tcp", p.target)
+	p.mu.Lock()
+	p.accepted++
+	target := p.target
+	p.mu.Unlock()
+	server, err := new(net.Dialer).DialContext(p.ctx, "tcp", target)
 	if err != nil {
 		_ = client.Close() // nothing was said
 		return

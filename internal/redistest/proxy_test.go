@@ -3,6 +3,7 @@ package redistest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -298,6 +299,48 @@ func TestProxyUnordered(t *testing.T) {
 		t.Errorf("PING: %v, %v", got, err)
 	}
 	held.Release()
+}
+
+// After Move new connections lead to another server, and the others stay; CutOne ends one of them.
+func TestMove(t *testing.T) {
+	t.Parallel()
+	name := func(name string) string {
+		return redistest.Fake(t, func(args []string) string { return fmt.Sprintf("+%s %s\r\n", name, args[0]) })
+	}
+	proxy := redistest.NewProxy(t, name("old"))
+	var conns []*redistest.Conn
+	ask := func(i int) (any, error) { return conns[i].Do(t.Context(), "PING") }
+	dial := func(want string) {
+		t.Helper()
+		conn, err := redistest.Dial(t.Context(), proxy.Addr(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // the proxy may have been faster
+		conns = append(conns, conn)
+		if reply, err := ask(len(conns) - 1); reply != want+" PING" || err != nil {
+			t.Errorf("%v, %v, want the %s server", reply, err, want)
+		}
+	}
+	dial("old")
+	dial("old")
+	proxy.Move(name("new"))
+	for i := range conns {
+		if reply, err := ask(i); reply != "old PING" || err != nil {
+			t.Errorf("a connection from before: %v, %v", reply, err)
+		}
+	}
+	dial("new")
+	proxy.CutOne()
+	ended := 0
+	for i := range conns {
+		if _, err := ask(i); err != nil {
+			ended++
+		}
+	}
+	if ended != 1 || proxy.Accepted() != 3 {
+		t.Errorf("%d connections ended, %d were accepted; want 1 of 3", ended, proxy.Accepted())
+	}
 }
 
 // However many connections there are, they carry no more than the limit together, and each gets its turns.

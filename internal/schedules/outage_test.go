@@ -26,7 +26,8 @@ func TestOutage(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, "outage", 10_000, func(t *testing.T) func(*schedule) {
 		storage := &failing{table: newTable()}
-		options := cache.Options{BreakerFailures: 2, BreakerPause: time.Minute, MaxPendingRevocations: 3}
+		// With such a timeout failures go on for long enough to open the breaker.
+		options := cache.Options{Timeout: time.Millisecond, BreakerFailures: 2, BreakerPause: time.Minute, MaxPendingRevocations: 3}
 		processes := [...]*cache.Service{start(t, storage, options), start(t, storage, options)}
 		return func(s *schedule) {
 			row := newRow(s)

@@ -114,6 +114,9 @@ func (r *reads) read(ctx context.Context, conn rueidis.Client, g *gate, m member
 			m.done = make(chan struct{}) // the connection was lost meanwhile, and making it anew knows no deadline
 		}
 		go m.send(m.start(ctx), conn)
+	} else { // a place is for a command, and there is none of this one: or else many readers want too many
+		g.leave()
+		defer g.inside.Add(1)
 	}
 	return m.wait(ctx, conn, wanted)
 }
@@ -256,9 +259,10 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	select {
 	case <-m.done:
 	case <-ctx.Done():
-		if m.waiting.Add(-1) == 0 {
-			m.cancel()
+		if m.waiting.Add(-1) > 0 {
+			return answer{err: &leftOthers{ctx.Err()}}
 		}
+		m.cancel()
 		return answer{err: ctx.Err()}
 	}
 	if _, refused := rueidis.IsRedisErr(m.err); refused && len(m.keys) > len(wanted) {
@@ -267,6 +271,12 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	}
 	return answer{m.batch, wanted, m.replies, m.err}
 }
+
+// leftOthers is the end of a read whose reply others still wait for: they will tell whether it came.
+type leftOthers struct{ error }
+
+// Unwrap returns why it ended.
+func (e *leftOthers) Unwrap() error { return e.error }
 
 // alone is a read of the same kind that is sent as it is.
 func (b *batch) alone(ctx context.Context, conn rueidis.Client, wanted []string) answer {

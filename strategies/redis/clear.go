@@ -28,6 +28,10 @@ func (s *Strategy) Clear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return st.heeded(ctx, func() error { return st.clear(ctx, conn) })
+}
+
+func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
 	namespace, _ := split(st.prefix)
 	ledgers := make([]revocation, st.names.lanes)
 	for lane, begin := range st.names.in(namespace).lanes {

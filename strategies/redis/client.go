@@ -8,7 +8,6 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +49,12 @@ type client struct {
 	// lastFailure is when an operation failed last, in Unix nanoseconds.
 	lastFailure atomic.Int64
 	lost        func() // called when a connection has ended; set before start
-	// unwatched are addresses whose connections come and go: those of sentinels.
-	unwatched []string
+	dialled     func() // called when one was made, but not for the first
+	// mode is Options.Mode, or how a lent client works, and sentinels are the configured ones. Set before start.
+	mode      string
+	sentinels []string
+	failover  failover
+	mistake   atomic.Pointer[error] // why there is no connection, if somebody has to mend it
 
 	mu     sync.Mutex
 	life   context.Context //nolint:containedctx // ends with close
@@ -60,7 +63,8 @@ type client struct {
 }
 
 func newClient(option rueidis.ClientOption, logger *slog.Logger) *client {
-	c := &client{options: option, logger: logger, lost: func() {}}
+	c := &client{options: option, logger: logger, lost: func() {}, dialled: func() {}}
+	c.failover.links, c.failover.refused = make(map[*link]struct{}), make(map[string]*backoff)
 	c.life, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -91,9 +95,10 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		WriteBufferEachConn: int(o.WriteBuffer),
 		PipelineMultiplex:   multiplex(o.connections()),
 		ConnWriteTimeout:    replyTimeout,
-		DisableCache:        true, // no tracking: providers refuse it, and nothing here uses it
-		DisableRetry:        true, // a retry would outlive the deadline
-		AlwaysPipelining:    true, // or else cancelling waits for the reply
+		ConnLifetime:        o.ConnectionLifetime*9/10 + rand.N(o.ConnectionLifetime/5), //nolint:gosec // not a secret
+		DisableCache:        true,                                                       // no tracking: providers refuse it, and nothing here uses it
+		DisableRetry:        true,                                                       // a retry would outlive the deadline
+		AlwaysPipelining:    true,                                                       // or else cancelling waits for the reply
 		// Connections that revocations with wait_replicas have for themselves; those not used are closed.
 		BlockingPoolSize: 4 * maxWaits, BlockingPoolCleanup: time.Minute,
 		ForceSingleClient: o.Mode == Standalone,
@@ -117,21 +122,12 @@ func multiplex(connections int) int {
 	return bits.TrailingZeros(uint(connections))
 }
 
-// watched tells when a connection ends. rueidis closes it as soon as it is of no use.
-type watched struct {
-	net.Conn
-
-	lost func()
-}
-
-// Close implements net.Conn.
-func (w *watched) Close() error {
-	w.lost()
-	return w.Conn.Close()
-}
-
 // dial makes a connection of rueidis, until the client is closed.
 func (c *client) dial(ctx context.Context, address string, config *tls.Config) (conn net.Conn, err error) {
+	number, err := c.number(address)
+	if err != nil {
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer context.AfterFunc(c.life, stop)()
 	if config != nil {
@@ -142,18 +138,12 @@ func (c *client) dial(ctx context.Context, address string, config *tls.Config) (
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(c.unwatched, address) {
-		return conn, nil
-	}
-	return &watched{conn, func() {
-		if c.ready.Load() != nil && c.life.Err() == nil {
-			c.lost()
-		}
-	}}, nil
+	return &link{Conn: conn, client: c, address: address, number: number}, nil
 }
 
-// start starts to make the connection, and waits a moment for it.
-func (c *client) start(ctx context.Context) {
+// start starts to make the connection, and waits a moment for it. It returns an error if the server has
+// answered by then and is not one that can be used.
+func (c *client) start(ctx context.Context) error {
 	c.options.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, config *tls.Config) (net.Conn, error) {
 		return c.dial(ctx, address, config)
 	}
@@ -166,6 +156,10 @@ func (c *client) start(ctx context.Context) {
 	case <-wait.C:
 	case <-ctx.Done():
 	}
+	if err := c.mistake.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // connect tries until it succeeds or life ends. first is closed after the first attempt.
@@ -180,6 +174,11 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 			c.recovered()
 		case life.Err() == nil:
 			c.failed(typed(err))
+			if isMistake(err) {
+				c.mistake.Store(&err)
+			} else {
+				c.mistake.Store(nil)
+			}
 		}
 		if attempt == 1 {
 			close(first)
@@ -201,6 +200,9 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 func (c *client) use() (rueidis.Client, error) {
 	if made := c.ready.Load(); made != nil {
 		return *made, nil
+	}
+	if err := c.mistake.Load(); err != nil {
+		return nil, typed(*err)
 	}
 	return nil, errNotConnected
 }
@@ -233,6 +235,7 @@ func (c *client) answered(err error) error {
 		return nil
 	}
 	err = typed(err)
+	c.noteDemotion(err)
 	if errors.Is(err, cache.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		c.failed(err)
 	}
@@ -273,7 +276,10 @@ func (c *client) close(ctx context.Context) error {
 // borrow uses a connection that belongs to the application.
 func borrow(lent rueidis.Client, logger *slog.Logger) *client {
 	c := newClient(rueidis.ClientOption{}, logger)
-	c.lent = true
+	c.lent, c.mode = true, Standalone
+	if lent.Mode() == rueidis.ClientModeCluster {
+		c.mode = Cluster
+	}
 	c.ready.Store(&lent)
 	return c
 }

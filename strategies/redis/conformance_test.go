@@ -102,7 +102,8 @@ func TestDocumentedRule(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t, redistest.User("shop", "password", documentedRule(t)))
 	for _, replicas := range []int{0, 1} {
-		s := startAt(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password"), WaitReplicas: replicas, Lanes: 2})
+		s, init, _ := node(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password"), WaitReplicas: replicas, Lanes: 2})
+		mustInit(t, init)
 		for _, namespace := range []string{"shop", "shopping"} {
 			allowed := namespace == "shop"
 			name := func(n string) string { return namespace + ":" + n }
@@ -155,7 +156,7 @@ func TestDocumentedRule(t *testing.T) {
 			}
 		}
 	}
-	s := on(redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password")})(t).(*redis.Strategy)
+	s := on(redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password"), Lanes: 2})(t).(*redis.Strategy)
 	if err := s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second})); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestDocumentedRule(t *testing.T) {
 	}
 	told := s.Notify(t.Context(), "shop:l")
 	until(t, func() error {
-		reply, err := server.Do(t.Context(), "PUBSUB", "SHARDNUMSUB", "shop:l:{0}:l")
+		reply, err := server.Do(t.Context(), "PUBSUB", "SHARDNUMSUB", "shop:l:{1}:l")
 		if numbers, ok := reply.([]any); err == nil && (!ok || len(numbers) != 2 || numbers[1] != int64(1)) {
 			err = fmt.Errorf("not subscribed yet: %v", reply)
 		}

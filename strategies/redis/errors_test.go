@@ -168,6 +168,7 @@ func TestDemotedWhileWaiting(t *testing.T) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
 		}
 		s.direct("REPLICAOF", "NO", "ONE")
+		until(t, func() error { return s.Set(t.Context(), "n:k", nil, newOptions) }) // it was not used meanwhile
 	}
 }
 

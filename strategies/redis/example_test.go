@@ -19,7 +19,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	service, err := cache.NewService(strategy, cache.Options{Logger: slog.New(slog.DiscardHandler)})
+	service, err := cache.NewService(strategy, cache.Options{Namespace: "shop", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -45,7 +45,8 @@ func TestExportedClient(t *testing.T) {
 	if err := s.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n, err := own.Do(t.Context(), own.B().Dbsize().Build()).AsInt64(); n != 1 || err != nil {
+	// The entry and the fingerprint.
+	if n, err := own.Do(t.Context(), own.B().Dbsize().Build()).AsInt64(); n != 2 || err != nil {
 		t.Errorf("after Destroy the application's client answers %d, %v", n, err)
 	}
 }
@@ -54,10 +55,14 @@ func TestExportedClient(t *testing.T) {
 type moody struct {
 	rueidis.Client
 
+	well   atomic.Bool
 	panics atomic.Int64
 }
 
-func (m *moody) Do(context.Context, rueidis.Completed) rueidis.RedisResult {
+func (m *moody) Do(ctx context.Context, command rueidis.Completed) rueidis.RedisResult {
+	if m.well.Load() {
+		return m.Client.Do(ctx, command)
+	}
 	m.panics.Add(1)
 	panic("Do")
 }
@@ -94,14 +99,16 @@ func TestPanickingClient(t *testing.T) {
 	defer own.Close()
 	for _, replicas := range []int{0, 1} {
 		client := &moody{Client: own}
+		client.well.Store(true) // until it has said that all nodes agree
 		s := on(redis.Options{WaitReplicas: replicas, Lanes: 4})(t).(*redis.Strategy)
-		service, err := cache.NewService(s, cache.Options{Timeout: 2 * time.Second, LockWait: 10 * time.Millisecond})
+		service, err := cache.NewService(s, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, LockWait: 10 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := service.Start(t.Context(), lending(t, client)); err != nil {
 			t.Fatal(err)
 		}
+		client.well.Store(false)
 		c, err := cache.New(service, "c", cache.Policy[int]{Tags: []string{"t"}})
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +143,7 @@ func TestPanickingClient(t *testing.T) {
 			}
 		}
 		before := client.panics.Load()
-		s.Notify(ctx, "app:c:k")
+		s.Notify(ctx, "shop:c:k")
 		until(t, func() error {
 			if client.panics.Load() == before {
 				return context.Canceled

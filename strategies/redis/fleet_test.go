@@ -61,7 +61,8 @@ func member(address string) error {
 		return err
 	}
 	service, err := cache.NewService(strategy, cache.Options{
-		Timeout: 10 * time.Second, LockWait: 30 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Namespace: "shop",
+		Timeout:   10 * time.Second, LockWait: 30 * time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
@@ -137,7 +138,7 @@ func (f *fleet) is(command, key, want string) error {
 func (f *fleet) othersWait(t *testing.T) {
 	t.Helper()
 	until(t, func() error { return f.is("HLEN", "fleet:loads", "1") })
-	until(t, func() error { return subscribed(f.started, "app:l:{0}:fleet:cold", fleetSize-1) })
+	until(t, func() error { return subscribed(f.started, "shop:l:{0}:fleet:cold", fleetSize-1) })
 }
 
 // loads returns how often each process has loaded.

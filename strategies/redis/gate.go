@@ -18,8 +18,6 @@ const (
 	ring = 1024
 	// fewestPlaces is how many operations a lane always has place for.
 	fewestPlaces = 16
-	// placeEvery is the pause between two looks for a place.
-	placeEvery = time.Millisecond
 	// silence is how long an operation must have waited for its deadline to count against the server: a
 	// shorter one says more about the caller. So many silences in a row make a doubt.
 	silence  = 20 * time.Millisecond
@@ -41,7 +39,13 @@ var errNoAnswer = fmt.Errorf("%w: no answer of late", cache.ErrUnavailable)
 // probe that rueidis lets wait. Revocations do not pass here, see store.revoke.
 type gate struct {
 	places int64
+	// room is how many places may be taken now. Each answer adds one. An operation that gets none in time
+	// halves it, if it began after the last time, and a doubt leaves a quarter of the places: more at once
+	// than are answered in time would get no answer in time, all of them.
+	room   atomic.Int64
+	cut    atomic.Int64 // when room was made smaller last, in Unix nanoseconds
 	inside atomic.Int64
+	queue  queue
 	silent atomic.Int64 // operations without an answer since the last one
 	hasty  atomic.Int64 // those that left too early to tell, since then; their commands are outstanding
 	doubt  atomic.Pointer[doubt]
@@ -53,44 +57,70 @@ type doubt struct {
 	over  chan struct{}
 }
 
+// wait returns nil when the doubt is over, and err if it is an old one.
+func (d *doubt) wait(ctx context.Context, err error) error {
+	if time.Since(d.since) > benefit {
+		return err
+	}
+	select {
+	case <-d.over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func newGates(lanes, connections int) []gate {
 	gates := make([]gate, lanes)
 	for i := range gates {
-		// Three quarters: two connections are not used quite alike.
-		gates[i].places = int64(max(fewestPlaces, ring*3/4*connections/lanes))
+		// Seven eighths: two connections are not used quite alike, and what was given up is outstanding.
+		gates[i].places = int64(max(fewestPlaces, ring*7/8*connections/lanes))
+		gates[i].room.Store(gates[i].places)
 	}
 	return gates
 }
 
-// enter waits for a place. Nobody is told when one is left: it is looked for now and then, because a
-// queue would cost those who need not wait, and they are nearly all.
+// enter waits for a place.
 func (g *gate) enter(ctx context.Context) error {
 	for {
 		if d := g.doubt.Load(); d != nil {
-			if time.Since(d.since) > benefit {
-				return errNoAnswer
-			}
-			select {
-			case <-d.over:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := d.wait(ctx, errNoAnswer); err != nil {
+				return err
 			}
 		}
-		if g.inside.Add(1) <= g.places {
+		if g.take() {
+			return nil
+		}
+		if err := g.wait(ctx); err != nil {
+			return err
+		}
+		if g.doubt.Load() == nil {
 			return nil
 		}
 		g.leave()
-		pause := time.NewTimer(placeEvery)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
+	}
+}
+
+// take takes a place if there is one.
+func (g *gate) take() bool {
+	for {
+		n := g.inside.Load()
+		if n >= g.room.Load() {
+			return false
+		}
+		if g.inside.CompareAndSwap(n, n+1) {
+			return true
 		}
 	}
 }
 
-func (g *gate) leave() { g.inside.Add(-1) }
+// leave gives a place back, or to somebody who waits for one.
+func (g *gate) leave() {
+	g.inside.Add(-1)
+	if g.queue.waiting.Load() > 0 {
+		g.pass()
+	}
+}
 
 // heard takes note of how an operation ended.
 func (st *store) heard(lane int, err error, began time.Time) {
@@ -102,16 +132,33 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		if g.hasty.Load() > 0 {
 			g.hasty.Store(0)
 		}
+		if n := g.room.Load(); n < g.places {
+			g.room.CompareAndSwap(n, n+1)
+		}
 		return
 	}
-	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
-	switch {
-	case late || errors.Is(err, cache.ErrUnavailable):
-		if g.silent.Add(1) >= silences {
-			st.doubt(lane)
-		}
-	case g.hasty.Add(1) >= g.places/4:
+	if waits := new(leftOthers); errors.As(err, &waits) {
+		return
+	}
+	if st.lent && errors.Is(err, cache.ErrUnavailable) { // nobody tells when its connections are lost
+		st.agreement.suspect()
+	}
+	silent, hasty := g.silent.Load(), g.hasty.Load()
+	if errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence || errors.Is(err, cache.ErrUnavailable) {
+		silent = g.silent.Add(1)
+		g.halve(began)
+	} else {
+		hasty = g.hasty.Add(1)
+	}
+	if silent >= max(silences, g.inside.Load()/4) || silent+hasty >= g.places/8 {
 		st.doubt(lane)
+	}
+}
+
+// halve makes room smaller for an operation that began at that time and got no answer.
+func (g *gate) halve(began time.Time) {
+	if cut := g.cut.Load(); began.UnixNano() > cut && g.cut.CompareAndSwap(cut, time.Now().UnixNano()) {
+		g.room.Store(max(min(fewestPlaces, g.places), g.room.Load()/2))
 	}
 }
 
@@ -138,6 +185,7 @@ func (st *store) doubt(lane int) {
 
 // trust ends the doubt.
 func (g *gate) trust() {
+	g.room.Store(max(min(fewestPlaces, g.places), g.places/4))
 	g.silent.Store(0)
 	g.hasty.Store(0)
 	if d := g.doubt.Swap(nil); d != nil {

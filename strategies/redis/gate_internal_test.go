@@ -116,6 +116,7 @@ func TestEnterInDoubt(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	g := &gate{places: 2}
+	g.room.Store(2)
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	for i, want := range []error{nil, nil, context.Canceled, context.Canceled} {

@@ -20,7 +20,7 @@ import (
 func TestNamesAreInjective(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	parts := []string{"", "a", "b", ":", "{", "}", "{0}", "{1}:", "%", "%7B", "%3A", "\x00", "\r\n", " ", "ä", "v", "t:", ":v:{0}:", strings.Repeat("x", 1024)}
+	parts := []string{"", "a", "b", ":", "{", "}", "{0}", "{1}:", "%", "%7B", "%3A", "\x00", "\r\n", " ", "ä", "v", "t:", ":v:{0}:", ":f:{0}:", strings.Repeat("x", 1024)}
 	draw := func() string {
 		var name strings.Builder
 		for range 1 + random.IntN(4) {
@@ -52,6 +52,8 @@ func TestNamesAreInjective(t *testing.T) {
 			claim(k.tags()+name, fmt.Sprintf("tag %q in %q, lane %d", name, namespace, n.lane(namespace+":"+name)))
 			claim(k.begin.earlier, fmt.Sprintf("earlier page of %q, lane %d", namespace, n.lane(namespace+":"+name)))
 			claim(k.ledger(), fmt.Sprintf("ledger of %q, lane %d", namespace, n.lane(namespace+":"+name)))
+			escaped, _ := split(namespace + ":" + name)
+			claim(fingerprintKey(escaped), fmt.Sprintf("fingerprint of %q", namespace))
 		}
 	}
 }

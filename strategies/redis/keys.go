@@ -30,6 +30,9 @@ type beginning struct {
 	ledger, earlier               string // the pages, see invalidate.lua
 }
 
+// fingerprintKey is where the fingerprint of a namespace is.
+func fingerprintKey(namespace string) string { return namespace + ":" + kindFingerprint + ":{0}:" }
+
 func newNames(lanes int) names { return names{lanes, new(atomic.Pointer[beginnings])} }
 
 // in returns how keys begin in a namespace.
@@ -55,6 +58,8 @@ const (
 	kindMark    = "w" // one for each lane, see mark.lua
 	kindLedger  = "g" // one for each lane
 	kindEarlier = "h" // likewise
+	// kindFingerprint is one for the namespace. It is in lane 0, which there is whatever the number of lanes.
+	kindFingerprint = "f"
 )
 
 // braces escapes what would be taken for the hash tag; '%' is escaped in a namespace already.

@@ -70,12 +70,15 @@ type flight struct {
 }
 
 // newBodies returns bodies with a connection of its own, or over the one that the application has lent.
-func newBodies(st *store, options rueidis.ClientOption) *bodies {
+func newBodies(st *store, options rueidis.ClientOption, mode string) *bodies {
 	b := &bodies{client: st.client, run: st.work, timeout: st.timeout, flights: make(map[string]*flight), room: 1 << 20}
 	if !st.lent {
 		options.PipelineMultiplex = multiplex(1)
 		// An outage is told by the others.
 		b.client = newClient(options, slog.New(slog.DiscardHandler))
+		b.client.mode, b.client.sentinels = mode, st.sentinels
+		// Nothing is withheld here: a body has a name of its own, which the entry tells.
+		b.client.failover.prove = func(context.Context) error { return nil }
 	}
 	return b
 }
@@ -91,7 +94,7 @@ func (b *bodies) close(ctx context.Context) error {
 // conn returns the connection, and starts to make it when it is wanted first.
 func (b *bodies) conn(ctx context.Context) (rueidis.Client, error) {
 	if !b.client.lent {
-		b.starting.Do(func() { b.client.start(ctx) })
+		b.starting.Do(func() { _ = b.client.start(ctx) }) // use says it
 	}
 	return b.client.use()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -85,6 +86,9 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 	if err == nil {
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
+		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
+			return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
+		}
 		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
 		if m, ok := inTime(ctx, st.batching, func() *many { return st.getMany(ctx, conn, keys, tags) }); ok {
 			m.fetch(ctx)
@@ -282,6 +286,9 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 	if err == nil {
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
+		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
+			return slices.Repeat([]error{err}, len(items))
+		}
 		items := slices.Clone(items) // likewise
 		for i := range items {
 			items[i].Value = bytes.Clone(items[i].Value)

@@ -31,8 +31,16 @@ func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
 	o := operation{store: st, place: st.names.of(key), key: key, conn: conn, ctx: ctx, began: time.Now()}
 	o.ctx, o.cancel = st.bounded(ctx)
 	o.gate = &st.gates[o.begin.lane]
-	if err := o.gate.enter(o.ctx); err != nil {
+	err = st.agreement.holds(o.ctx, o.began)
+	if err == nil {
+		err = o.gate.enter(o.ctx)
+	}
+	if err != nil {
 		o.cancel()
+		return operation{}, err
+	}
+	if err := st.serving(o.ctx); err != nil {
+		o.end()
 		return operation{}, err
 	}
 	return o, nil

@@ -50,6 +50,9 @@ type Options struct {
 	WriteBuffer cache.Size `koanf:"write_buffer"`
 	// DialTimeout bounds the making of a connection. Default 1s.
 	DialTimeout time.Duration `koanf:"dial_timeout"`
+	// ConnectionLifetime is after how long a connection is made anew, give or take a tenth, so that all lead
+	// to where the addresses lead now. Default 5m.
+	ConnectionLifetime time.Duration `koanf:"connection_lifetime"`
 	// Lanes is how many parts the keys are divided into, each of which lives in one slot of a Cluster;
 	// InvalidateTags costs one command for each. All clients must agree. Default 1, in a Cluster 64.
 	Lanes int `koanf:"lanes"`
@@ -84,6 +87,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = time.Second
+	}
+	if o.ConnectionLifetime == 0 {
+		o.ConnectionLifetime = 5 * time.Minute
 	}
 	if o.LeaseTTL == 0 {
 		o.LeaseTTL = 10 * time.Second
@@ -140,6 +146,9 @@ func (o Options) Validate() error {
 	}
 	if o.DialTimeout <= 0 {
 		report("dial_timeout", "must be positive, not %v", o.DialTimeout)
+	}
+	if o.ConnectionLifetime < time.Second {
+		report("connection_lifetime", "must be at least 1s, not %v", o.ConnectionLifetime)
 	}
 	if o.Lanes < 0 || o.Lanes > 16384 {
 		report("lanes", "must be between 1 and 16384, not %d", o.Lanes)

@@ -99,6 +99,24 @@ const (
 	maxDropping = 4
 )
 
+// heeded runs a revocation, and says that it is not applied where other nodes may not heed it. Where they
+// are known to make other keys it does nothing.
+func (st *store) heeded(ctx context.Context, revoke func() error) error {
+	err := st.agreement.differs()
+	if err == nil {
+		err = revoke()
+	}
+	if err != nil && !errors.Is(err, cache.ErrNotReplicated) {
+		return err
+	}
+	ctx, cancel := st.bounded(ctx)
+	defer cancel()
+	if unheeded := st.agreement.holds(ctx, time.Now()); unheeded != nil {
+		return errors.Join(unheeded, err)
+	}
+	return err
+}
+
 // revoke returns nil only when every lane has applied it. What failed can be repeated as a whole. It is
 // always tried, also where reads are not (see gate), and nevertheless keeps its deadline: what rueidis
 // still waits for then goes on in the background, and can delete nothing but what is to be deleted.

@@ -29,6 +29,8 @@ var (
 	dropLua string
 	//go:embed mark.lua
 	markLua string
+	//go:embed fingerprint.lua
+	fingerprintLua string
 )
 
 // The first lines of the scripts. Redis refuses a script without allow-oom when its memory is full.
@@ -46,6 +48,8 @@ var (
 	releaseScript = rueidis.NewLuaScript(releaseText)
 	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
 	dropScript    = rueidis.NewLuaScript(always + typedLua + dropLua)
+	// swapScript needs memory that a full Redis has: a node must be able to say who it is.
+	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )
 
 // markText is sent as it is: it is needed seldom.

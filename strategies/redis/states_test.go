@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,12 +20,14 @@ const (
 	works       = ""
 	miss        = "miss"        // it works, and there is nothing
 	unavailable = "unavailable" // cache.ErrUnavailable, without an answer of the server
+	withheld    = "withheld"    // the same, or the deadline's error where it has waited for better times
 )
 
 // state is one that a server can be in.
 type state struct {
-	name  string
-	start func(*testing.T) *redistest.Server // nil: redistest.Start
+	name    string
+	start   func(*testing.T) *redistest.Server // nil: redistest.Start
+	options redis.Options
 	// enter brings the server into the state, in which it stays until leave, which may be nil.
 	enter func(s *started) (leave func())
 	// What becomes of what reads, of what stores (to ask for a lease is to write, too), and of what
@@ -159,12 +162,13 @@ var states = []state{
 	{name: "READONLY", enter: func(s *started) func() {
 		s.direct("REPLICAOF", "127.0.0.1", "1")
 		return func() { stopReplicating(s) }
-	}, store: "READONLY", revoke: "READONLY"},
+		// The first write finds out. From then on nothing goes to what may not be the master.
+	}, store: withheld, revoke: unavailable, except: map[string]string{"GetOrLease": "READONLY"}},
 	{name: "MASTERDOWN", enter: func(s *started) func() {
 		s.direct("CONFIG", "SET", "replica-serve-stale-data", "no")
 		s.direct("REPLICAOF", "127.0.0.1", "1")
 		return func() { stopReplicating(s) }
-	}, read: "MASTERDOWN", store: "READONLY", revoke: "READONLY"},
+	}, read: withheld, store: withheld, revoke: unavailable, except: map[string]string{"Get": "MASTERDOWN"}},
 	{name: "OOM", enter: configure("maxmemory", "1", "0"), store: "OOM"},
 	{name: "LOADING", enter: loading, read: "LOADING", store: "LOADING", revoke: "LOADING"},
 	{
@@ -173,7 +177,8 @@ var states = []state{
 	},
 	{
 		name: "CLUSTERDOWN", enter: slotLost, read: "CLUSTERDOWN", store: "CLUSTERDOWN", revoke: "CLUSTERDOWN",
-		start: func(t *testing.T) *redistest.Server { return redistest.StartCluster(t, 1, 0).Nodes[0] },
+		start:   func(t *testing.T) *redistest.Server { return redistest.StartCluster(t, 1, 0).Nodes[0] },
+		options: redis.Options{Mode: redis.Cluster, Lanes: 1},
 	},
 	{name: "no room for connections", enter: noRoom, read: unavailable, store: unavailable, revoke: unavailable},
 	{name: "NOPERM", enter: func(s *started) func() {
@@ -223,7 +228,7 @@ func TestStatesOfTheServer(t *testing.T) {
 			if test.start == nil {
 				test.start = func(t *testing.T) *redistest.Server { return redistest.Start(t) }
 			}
-			s := start(t, test.start(t), redis.Options{})
+			s := start(t, test.start(t), test.options)
 			for _, op := range operations {
 				s.set("n:"+op.name, time.Hour, "n:"+op.name)
 			}
@@ -276,7 +281,10 @@ func (test state) verify(s *started, op operation, result string, err error) {
 		if found == stored {
 			s.Errorf("%s: nothing came back, and the server has a new value", op.name)
 		}
-	case unavailable:
+	case unavailable, withheld:
+		if want == withheld && errors.Is(err, context.DeadlineExceeded) {
+			err = cache.ErrUnavailable
+		}
 		if !errors.Is(err, cache.ErrUnavailable) || result != "" {
 			s.Errorf("%s: %q, %v; want ErrUnavailable", op.name, result, err)
 		}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -39,9 +40,10 @@ type store struct {
 	ledgerTTL string // ms
 	replicas  int
 	learned   *learned
-	gates     []gate    // by lane
-	reads     []reads   // by lane
-	orphans   []orphans // by lane
+	agreement *agreement // with the other nodes
+	gates     []gate     // by lane
+	reads     []reads    // by lane
+	orphans   []orphans  // by lane
 	// revoking, batching, adopting and dropping have room for what is under way.
 	revoking, batching, adopting, dropping chan struct{}
 	bodies                                 *bodies
@@ -61,6 +63,7 @@ var (
 	_ cache.Batcher       = (*Strategy)(nil)
 	_ cache.Initializer   = (*Strategy)(nil)
 	_ cache.Destroyer     = (*Strategy)(nil)
+	_ cache.Shared        = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
@@ -98,8 +101,12 @@ func New(options Options) (*Strategy, error) {
 }
 
 // Init starts to connect, and waits a moment for the connection; where Redis does not answer it goes on
-// in the background, and operations return cache.ErrUnavailable until then. A rueidis.Client that the
-// application exports is used as it is, and the options that describe a connection are not.
+// in the background, and operations return cache.ErrUnavailable until then. A server that answers and is too
+// old, or runs in another mode, is a VersionError or a ModeError. A rueidis.Client that the application exports
+// is used as it is, and the options that describe a connection are not.
+//
+// Where Redis answers and the other nodes of the namespace have another number of lanes, that is a cache.OptionError.
+// A node that finds it out later serves no hits, and its revocations fail.
 func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	service, err := cache.Resolve[cache.Options](in)
 	if err != nil {
@@ -138,21 +145,63 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		st.client = newClient(option, service.Logger)
 		switch s.options.Mode {
 		case Standalone:
-			st.lost = st.doubtAll
+			st.lost, st.dialled = st.suspectAll, func() { st.agreement.suspect() }
 		case Sentinel:
-			st.lost, st.unwatched = st.doubtAll, s.options.Addresses
+			st.lost, st.dialled, st.sentinels = st.suspectAll, func() { st.agreement.suspect() }, s.options.Addresses
 		case Cluster: // nodes come and go, and a lost one concerns few lanes
+			st.dialled = func() { st.agreement.wake() }
 		}
 	}
-	st.bodies = newBodies(st, option)
+	st.bodies = newBodies(st, option, s.options.Mode)
 	st.reads = make([]reads, st.names.lanes)
 	st.orphans, st.adopting = newOrphans(st.names.lanes), make(chan struct{}, st.names.lanes)
 	st.gates = newGates(st.names.lanes, s.options.connections())
+	st.failover.prove = st.writes
+	namespace, _ := split(st.prefix)
+	st.agreement = newAgreement(keeping{st, namespace, fingerprintKey(namespace)}, namespace, st.names.lanes, service.Logger)
 	if !st.lent {
-		st.start(ctx)
+		st.mode = s.options.Mode
+		if err := st.start(ctx); err != nil {
+			return errors.Join(fmt.Errorf("redis: %w", err), st.close(ctx))
+		}
+	}
+	if err := st.agree(ctx); err != nil {
+		return errors.Join(err, st.close(context.WithoutCancel(ctx)))
 	}
 	s.store.Store(st)
 	return nil
+}
+
+// agree compares this node with the others, where Redis answers, and goes on with that in the background.
+func (st *store) agree(ctx context.Context) error {
+	var after time.Duration
+	if _, err := st.use(); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, replyTimeout+looking)
+		after = st.agreement.check(ctx)
+		cancel()
+	}
+	var different *disagreement
+	if errors.As(st.agreement.differs(), &different) {
+		return different.startError()
+	}
+	st.work(func(life context.Context) { st.agreement.watch(life, after) })
+	return nil
+}
+
+// suspectAll is for a connection that was lost: the next one may lead to another server, or to none.
+func (st *store) suspectAll() {
+	st.doubtAll()
+	st.agreement.suspect()
+}
+
+// StorageID implements cache.Shared: that of the fingerprint that was read last.
+func (s *Strategy) StorageID() string {
+	if st := s.store.Load(); st != nil {
+		if id := st.agreement.id.Load(); id != nil {
+			return *id
+		}
+	}
+	return ""
 }
 
 // Destroy closes the connection.
@@ -212,7 +261,7 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	if err != nil {
 		return err
 	}
-	return st.revoke(ctx, conn, st.names.deletions(keys))
+	return st.heeded(ctx, func() error { return st.revoke(ctx, conn, st.names.deletions(keys)) })
 }
 
 // tagsPerScript is how many tags one call of invalidate.lua takes: Lua's stack holds some 8,000.
@@ -227,13 +276,15 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if err != nil {
 		return err
 	}
-	var behind unconfirmed
-	for part := range slices.Chunk(tags, tagsPerScript) {
-		if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.longestLease))); err != nil {
-			return err
+	return st.heeded(ctx, func() error {
+		var behind unconfirmed
+		for part := range slices.Chunk(tags, tagsPerScript) {
+			if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.longestLease))); err != nil {
+				return err
+			}
 		}
-	}
-	return behind.err
+		return behind.err
+	})
 }
 
 // LeaseTTL implements cache.LeaseLimiter.

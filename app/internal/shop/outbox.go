@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"time"
 
 	"github.com/fxcache/fxcache/cache"
 )
@@ -13,7 +14,7 @@ import (
 //
 // Instances that share the database keep their rows apart: one must not forget what another owes again by
 // now. Who starts takes over all rows, because it cannot tell whose owner is dead; a revocation that is
-// applied twice does no harm.
+// applied twice does no harm. The cache leaves those alone that are owed to another storage than its own.
 type outbox struct {
 	store *Store
 	owner []byte
@@ -30,18 +31,25 @@ func NewOutbox(store *Store) cache.Outbox {
 
 // Add implements cache.Outbox.
 func (o outbox) Add(ctx context.Context, owed []cache.Revocation) error {
-	return o.each(ctx, `INSERT OR IGNORE INTO owed_revocations (owner, key, tag) VALUES (?, ?, ?)`, owed)
+	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, r := range owed {
+			_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`, o.owner, r.Storage, []byte(r.Key), []byte(r.Tag), r.Until.Unix())
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Remove implements cache.Outbox.
 func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
-	return o.each(ctx, `DELETE FROM owed_revocations WHERE owner = ? AND key = ? AND tag = ?`, applied)
-}
-
-func (o outbox) each(ctx context.Context, statement string, revocations []cache.Revocation) error {
 	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, r := range revocations {
-			if _, err := tx.ExecContext(ctx, statement, o.owner, []byte(r.Key), []byte(r.Tag)); err != nil {
+		for _, r := range applied {
+			_, err := tx.ExecContext(ctx, `DELETE FROM owed_revocations WHERE owner = ? AND storage = ? AND key = ? AND tag = ?`,
+				o.owner, r.Storage, []byte(r.Key), []byte(r.Tag))
+			if err != nil {
 				return err
 			}
 		}
@@ -51,20 +59,31 @@ func (o outbox) each(ctx context.Context, statement string, revocations []cache.
 
 // Owed implements cache.Outbox.
 func (o outbox) Owed(ctx context.Context) (owed []cache.Revocation, err error) {
-	if _, err := o.store.db.ExecContext(ctx, `UPDATE OR REPLACE owed_revocations SET owner = ?`, o.owner); err != nil {
+	err = o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until)
+			SELECT ?, storage, key, tag, max(until) FROM owed_revocations WHERE owner <> ? GROUP BY storage, key, tag
+			ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`, o.owner, o.owner)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM owed_revocations WHERE owner <> ?`, o.owner)
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	rows, err := o.store.db.QueryContext(ctx, `SELECT key, tag FROM owed_revocations WHERE owner = ?`, o.owner)
+	rows, err := o.store.db.QueryContext(ctx, `SELECT storage, key, tag, until FROM owed_revocations WHERE owner = ?`, o.owner)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }() // Err says what went wrong
 	for rows.Next() {
+		var storage string
 		var key, tag []byte
-		if err := rows.Scan(&key, &tag); err != nil {
+		var until int64
+		if err := rows.Scan(&storage, &key, &tag, &until); err != nil {
 			return nil, err
 		}
-		owed = append(owed, cache.Revocation{Key: string(key), Tag: string(tag)})
+		owed = append(owed, cache.Revocation{Key: string(key), Tag: string(tag), Storage: storage, Until: time.Unix(until, 0).UTC()})
 	}
 	return owed, rows.Err()
 }

@@ -38,8 +38,10 @@ CREATE TABLE IF NOT EXISTS products (
 
 -- What the cache must not serve any more and could not be told; see outbox.go.
 CREATE TABLE IF NOT EXISTS owed_revocations (
-	owner BLOB NOT NULL, -- the instance that is to apply it
-	key   BLOB NOT NULL, -- any bytes: the cache hashes session tokens
-	tag   BLOB NOT NULL,
-	PRIMARY KEY (owner, key, tag)
+	owner   BLOB NOT NULL, -- the instance that is to apply it
+	storage TEXT NOT NULL, -- the storage that has to forget it, in the cache's words
+	key     BLOB NOT NULL, -- any bytes: the cache hashes session tokens
+	tag     BLOB NOT NULL,
+	until   INTEGER NOT NULL, -- Unix seconds: when nothing is left that it concerns
+	PRIMARY KEY (owner, storage, key, tag)
 ) STRICT;

@@ -49,13 +49,33 @@ func New(db *sql.DB) *Store { return &Store{db: db, passwords: newPasswords()} }
 
 // Prepare creates the tables that are missing, and seeds an empty database.
 func (s *Store) Prepare(ctx context.Context) error {
-	if _, err := s.db.ExecContext(ctx, schema); err != nil {
+	if err := s.transact(ctx, create); err != nil {
 		return fmt.Errorf("the database cannot be opened: %w", err)
 	}
 	if err := s.seed(ctx); err != nil {
 		return fmt.Errorf("the database cannot be seeded: %w", err)
 	}
 	return nil
+}
+
+// create creates the tables that are missing, and brings that of an earlier release up to date: what is owed
+// there names no storage, and the cache takes it for its own; it ends after a month, longer than any entry lives.
+func create(ctx context.Context, tx *sql.Tx) error {
+	var columns, current int
+	err := tx.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'storage') FROM pragma_table_info('owed_revocations')`).
+		Scan(&columns, &current)
+	old := columns > 0 && current == 0
+	if err == nil && old {
+		_, err = tx.ExecContext(ctx, `ALTER TABLE owed_revocations RENAME TO owed_revocations_before`)
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, schema)
+	}
+	if err == nil && old {
+		_, err = tx.ExecContext(ctx, `INSERT INTO owed_revocations SELECT owner, '', key, tag, unixepoch() + 31 * 86400 FROM owed_revocations_before;
+			DROP TABLE owed_revocations_before`)
+	}
+	return err
 }
 
 // Ping reports whether the database answers.

@@ -1,0 +1,336 @@
+package cache_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// busy is a storage over a network, which does one thing after the other. Whoever leaves at a deadline has
+// left work behind.
+type busy struct {
+	table
+
+	each time.Duration // for one operation
+
+	mu    sync.Mutex
+	way   time.Duration // to it and back
+	free  time.Time     // when it has done all that has come
+	hangs chan struct{} // until closed; nil: it does not
+	asked int
+	most  int // under way at a time
+	now   int
+}
+
+func (s *busy) Get(ctx context.Context, _ string) ([]byte, bool, error) {
+	s.mu.Lock()
+	s.asked++
+	s.now++
+	s.most = max(s.most, s.now)
+	if now := time.Now(); s.free.Before(now) {
+		s.free = now
+	}
+	s.free = s.free.Add(s.each)
+	done, hangs := s.free.Add(s.way), s.hangs
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.now--
+		s.mu.Unlock()
+	}()
+	if hangs != nil {
+		select {
+		case <-hangs:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		}
+	}
+	answer := time.NewTimer(time.Until(done))
+	defer answer.Stop()
+	select {
+	case <-answer.C:
+		return nil, false, nil
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// change is done to it at once.
+func (s *busy) change(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// hang stops it, and lets it go on.
+func (s *busy) hang() (resume func()) {
+	hangs := make(chan struct{})
+	s.change(func() { s.hangs = hangs })
+	return func() {
+		s.change(func() { s.hangs = nil })
+		close(hangs)
+	}
+}
+
+// crowd are callers that read all the time.
+type crowd struct {
+	ok, failed atomic.Int64
+	longest    atomic.Int64
+	cancel     context.CancelFunc
+	all        sync.WaitGroup
+}
+
+func newCrowd(t *testing.T, callers int, get func(context.Context) error) *crowd {
+	c := new(crowd)
+	ctx, cancel := context.WithCancel(t.Context())
+	c.cancel = cancel
+	for range callers {
+		c.all.Go(func() {
+			for ctx.Err() == nil {
+				began := time.Now()
+				err := get(ctx)
+				took := time.Since(began)
+				if err == nil {
+					c.ok.Add(1)
+					continue
+				}
+				c.failed.Add(1)
+				for old := c.longest.Load(); int64(took) > old && !c.longest.CompareAndSwap(old, int64(took)); old = c.longest.Load() {
+				}
+				<-time.After(10 * time.Millisecond)
+			}
+		})
+	}
+	return c
+}
+
+// during returns what the crowd gets within d.
+func (c *crowd) during(d time.Duration) (ok, failed int64) {
+	ok, failed = c.ok.Load(), c.failed.Load()
+	<-time.After(d)
+	return c.ok.Load() - ok, c.failed.Load() - failed
+}
+
+func (c *crowd) stop() {
+	c.cancel()
+	c.all.Wait()
+}
+
+const (
+	callers = 200
+	each    = 150 * time.Microsecond // so that all callers together are served in 30 ms
+	limit   = 50 * time.Millisecond
+)
+
+func newBusy() *busy { return &busy{each: each} }
+
+func reading(service *cache.Service) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := service.Get(ctx, "k", new(int))
+		return err
+	}
+}
+
+// A storage that becomes slower, and is as busy as it can be, is no storage that fails.
+func TestSlowIsNotDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var bare, ours int64
+		for _, through := range []bool{false, true} {
+			storage := newBusy()
+			service := start(t, storage, cache.Options{Timeout: limit})
+			get := reading(service)
+			if !through {
+				get = func(ctx context.Context) error {
+					ctx, cancel := context.WithTimeout(ctx, limit)
+					defer cancel()
+					_, _, err := storage.Get(ctx, "k")
+					return err
+				}
+			}
+			c := newCrowd(t, callers, get)
+			_, _ = c.during(200 * time.Millisecond)
+			storage.change(func() { storage.way = 15 * time.Millisecond })
+			ok, _ := c.during(time.Second)
+			storage.change(func() { storage.way = 0 })
+			_, _ = c.during(100 * time.Millisecond)
+			if _, failed := c.during(200 * time.Millisecond); failed > 0 {
+				t.Errorf("through the Service %t: %d fail after it", through, failed)
+			}
+			c.stop()
+			if !through {
+				bare = ok
+				continue
+			}
+			if ours = ok; 10*ours < 8*bare {
+				t.Errorf("%d reads succeed, and %d without the Service", ours, bare)
+			}
+			if n := service.Stats().ShortCircuited; n > 0 {
+				t.Errorf("%d reads were not tried", n)
+			}
+		}
+	})
+}
+
+// The process, or the storage, stops for a moment: all operations under way fail together. That opens
+// nothing, however many they are.
+func TestPauseIsNoOutage(t *testing.T) {
+	t.Parallel()
+	for _, pause := range []time.Duration{80 * time.Millisecond, 140 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			storage := newBusy()
+			service := start(t, storage, cache.Options{Timeout: limit})
+			c := newCrowd(t, callers, reading(service))
+			_, _ = c.during(200 * time.Millisecond)
+			resume := storage.hang()
+			_, failed := c.during(pause)
+			resume()
+			if failed < callers {
+				t.Errorf("a pause of %v: only %d have failed", pause, failed)
+			}
+			_, _ = c.during(100 * time.Millisecond)
+			if ok, failed := c.during(200 * time.Millisecond); ok == 0 || failed > 0 {
+				t.Errorf("a pause of %v: %d succeed, %d fail afterwards", pause, ok, failed)
+			}
+			c.stop()
+			if n := service.Stats().ShortCircuited; n > 0 {
+				t.Errorf("a pause of %v: %d reads were not tried", pause, n)
+			}
+		})
+	}
+}
+
+// A storage that hangs costs a call one timeout at the most, and after two nearly nothing. When it goes on,
+// callers are let in little by little, and all is well within two seconds.
+func TestHangIsAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		storage := newBusy()
+		service := start(t, storage, cache.Options{Timeout: limit})
+		c := newCrowd(t, callers, reading(service))
+		normal, _ := c.during(500 * time.Millisecond)
+		resume := storage.hang()
+		_, _ = c.during(4 * limit)
+		storage.change(func() { storage.asked = 0 })
+		ok, failed := c.during(5 * time.Second)
+		if ok > 0 || failed < 50*callers {
+			t.Errorf("%d succeed, %d fail", ok, failed)
+		}
+		storage.change(func() {
+			if storage.asked < 4 || storage.asked > 6 {
+				t.Errorf("it was asked %d times in five seconds, want once a second", storage.asked)
+			}
+		})
+		if d := time.Duration(c.longest.Load()); d > limit {
+			t.Errorf("a call took %v", d)
+		}
+		resume()
+		// A crowd at once would be too much for it: one after the other takes longer than a timeout.
+		storage.change(func() { storage.way, storage.most = limit/2, 0 })
+		for storage.reached() == 0 {
+			_, _ = c.during(time.Millisecond)
+		}
+		for trip := 1; trip <= 4; trip++ { // each makes room for one more
+			_, _ = c.during(limit/2 + time.Millisecond)
+			if most := storage.reached(); most > 1<<trip {
+				t.Errorf("%d are let in at a time after %d answers", most, trip)
+			}
+		}
+		storage.change(func() { storage.way = 0 })
+		_, _ = c.during(750 * time.Millisecond) // after up to 1.05 s
+		if ok, failed := c.during(500 * time.Millisecond); 10*ok < 9*normal || failed > 0 {
+			t.Errorf("%d succeed and %d fail afterwards, before it were %d", ok, failed, normal)
+		}
+		c.stop()
+	})
+}
+
+func (s *busy) reached() (most int) {
+	s.change(func() { most = s.most })
+	return most
+}
+
+// What counts is how many of the operations fail over a time, not how many in a row.
+func TestBreakerRatio(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		every int // so many fail for one that does not
+		opens bool
+	}{{4, false}, {8, false}, {12, true}, {50, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: limit, BreakerFailures: 10, BreakerPause: time.Minute})
+			for i := range 200 {
+				if i%(test.every+1) > 0 {
+					recorder.FailNext("get", 1, errOutage)
+				}
+				_, _ = service.Get(t.Context(), "k", new(int))
+				<-time.After(limit / 10)
+			}
+			recorder.Reset()
+			if open := short(t, service); open != test.opens {
+				t.Errorf("one of %d succeeds: open %t", test.every+1, open)
+			}
+		})
+	}
+}
+
+// uneven answers each key in its own way.
+type uneven struct {
+	table
+
+	get func(ctx context.Context, key string) error
+}
+
+func (s *uneven) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	return nil, false, s.get(ctx, key)
+}
+
+// However many fail together, that is once: one more failure, whenever it comes, opens nothing.
+func TestBurstIsOneFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		service := start(t, &uneven{get: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}, cache.Options{Timeout: limit})
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { _ = reading(service)(t.Context()) })
+		}
+		all.Wait()
+		for range 2 {
+			<-time.After(time.Second)
+			_ = reading(service)(t.Context())
+		}
+		if n := service.Stats().ShortCircuited; n > 0 {
+			t.Errorf("%d reads were not tried", n)
+		}
+	})
+}
+
+// The more operations are under way, the more have to fail. Those that were not begun are no failures.
+func TestBreakerScales(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const under, wanted = 100, 25 // a quarter
+		storage := &uneven{get: func(_ context.Context, key string) error {
+			if key == "app:failing" {
+				return errOutage
+			}
+			<-time.After(900 * time.Millisecond)
+			return cache.ErrOverloaded
+		}}
+		service := start(t, storage, cache.Options{Timeout: time.Second, BreakerFailures: 10, BreakerPause: time.Hour})
+		c := newCrowd(t, under, reading(service))
+		defer c.stop()
+		for n := range 2 * wanted {
+			<-time.After(100 * time.Millisecond)
+			_, err := service.Get(t.Context(), "failing", new(int))
+			if stopped := service.Stats().ShortCircuited > 0; stopped && n < wanted || !stopped && n > wanted+2 {
+				t.Fatalf("failure %d: %v, stopped %t", n, err, stopped)
+			}
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// Moved is the plan for two servers behind one address, as behind a load balancer: the address moves from a
+// master to its successor, and the old one lives on as a replica, with the connections of before. There is one
+// process with several connections: another process may read from the old master until it writes
+// (docs/guarantees.md).
+func Moved(t testing.TB) Plan {
+	s, other := redistest.Start(t), redistest.Start(t)
+	proxy := redistest.NewProxy(t, s.Addr())
+	plan := planned("redis moved", []Spec{{
+		Strategy: redis.Name, Addresses: []string{proxy.Addr()}, Connections: 4, Clients: Clients, StaleAfter: staleAfter, LeaseTTL: leaseTTL,
+	}})
+	plan.Faults = func(r *Run) []Fault {
+		m := moves{Run: r, proxy: proxy}
+		m.follow(other, s)
+		faults := append(nodeFaults(r), serverFaults(r, s, []*redistest.Proxy{proxy})...)
+		for _, leftBehind := range []bool{false, true} {
+			for _, late := range []time.Duration{0, 100 * time.Millisecond, 2 * time.Second} {
+				faults = append(faults, Fault{
+					Kind: fmt.Sprintf("moved %v late, left behind: %t", late, leftBehind), Lasts: time.Second,
+					Do: func(hold func()) {
+						m.move(s, other, leftBehind, late)
+						hold()
+						m.follow(s, other)
+						m.move(other, s, leftBehind, late)
+						m.follow(other, s)
+					},
+				})
+			}
+		}
+		return faults
+	}
+	return plan
+}
+
+type moves struct {
+	*Run
+	proxy *redistest.Proxy
+}
+
+// move makes another server the master, and after a while leads new connections there. Nothing is lost: the
+// server sees to that before it hands over. leftBehind, the old one stays as it was then. One connection is
+// lost, so that there are some from before and one from after.
+func (m moves) move(from, to *redistest.Server, leftBehind bool, late time.Duration) {
+	m.t.Helper()
+	m.synced(to)
+	host, port, _ := net.SplitHostPort(to.Addr()) // it is one
+	m.tell([]*redistest.Server{from}, "FAILOVER", "TO", host, port, "TIMEOUT", 10_000)
+	m.synced(from)
+	if leftBehind {
+		m.tell([]*redistest.Server{from}, "REPLICAOF", "127.0.0.1", "1")
+	}
+	wait(context.Background(), late)
+	m.proxy.Move(to.Addr())
+	m.proxy.CutOne()
+}
+
+func (m moves) follow(replica, master *redistest.Server) {
+	m.t.Helper()
+	host, port, _ := net.SplitHostPort(master.Addr()) // it is one
+	m.tell([]*redistest.Server{replica}, "REPLICAOF", host, port)
+	m.synced(replica)
+}
+
+// synced waits until a server is a replica whose master answers.
+func (m moves) synced(replica *redistest.Server) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), 30*time.Second)
+	defer cancel()
+	for {
+		info, err := replica.Info(ctx, "replication")
+		if err == nil && info["role"] == "slave" && info["master_link_status"] == "up" {
+			return
+		}
+		if !wait(ctx, 5*time.Millisecond) {
+			m.t.Fatalf("not a replica with a link: %v, %v", info, err)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package mutants
+
+// agreement are the guards against nodes that do not agree, and the outbox's against paying one storage what is
+// owed to another.
+var agreement = []Mutant{
+	{
+		Guard: "fingerprint-lanes", What: "nodes with another number of lanes differ",
+		File: "strategies/redis/fingerprint.go", Text: "return f.Format == g.Format && f.Lanes == g.Lanes",
+		Replacement: "return f.Format == g.Format",
+		By:          []Search{{Folder: "strategies/redis", Run: "^TestLanesMustAgree$"}},
+	},
+	{
+		Guard: "fingerprint-reads", What: "a node that differs serves and stores nothing",
+		File: "strategies/redis/operation.go", Text: "err = st.agreement.holds(o.ctx, o.began)", Replacement: "err = nil",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLanesThatDifferLater$"}},
+	},
+	{
+		Guard: "fingerprint-revocations", What: "a revocation is not applied before it is known that the nodes agree",
+		File: "strategies/redis/revoke.go", Text: "if unheeded := st.agreement.holds(ctx, time.Now()); unheeded != nil {",
+		Replacement: "if unheeded := error(nil); unheeded != nil {",
+		By:          []Search{{Folder: "strategies/redis", Run: "^TestFingerprintOfAnotherServer$"}},
+	},
+	{
+		Guard: "fingerprint-pause", What: "a new fingerprint is used when every node had time to notice it",
+		File: "strategies/redis/fingerprint.go", Text: "case began.Sub(a.since) < pause:", Replacement: "case began.Sub(a.since) < 0:",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintIsMade$"}},
+	},
+	{
+		Guard: "fingerprint-wipe", What: "what nodes with another layout left is deleted before a new fingerprint is used",
+		File: "strategies/redis/fingerprint.go", Text: "if err := a.slot.wipe(ctx); err != nil {", Replacement: "if err := error(nil); err != nil {",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintIsMade$"}},
+	},
+	{
+		Guard: "fingerprint-lapse", What: "a node that cannot read the fingerprint is not active for longer than a new one is unsettled",
+		File: "strategies/redis/fingerprint.go", Text: "lapse = pause - time.Second", Replacement: "lapse = 1000 * pause",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintLapses$"}},
+	},
+	{
+		Guard: "fingerprint-incumbent", What: "only a node that is active puts its fingerprint back",
+		File: "strategies/redis/fingerprint.go", Text: `active := a.seen != "" && began.Sub(a.confirmed) < lapse`,
+		Replacement: `active := a.seen != ""`,
+		By:          []Search{{Folder: "strategies/redis", Run: "^TestFingerprintSchedules$"}},
+	},
+	{
+		Guard: "fingerprint-suspicion", What: "what was read before a connection was lost or made does not count after it",
+		File: "strategies/redis/fingerprint.go", Text: "case suspicions == a.suspicions:", Replacement: "case suspicions >= 0:",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintOfANewConnection$"}},
+	},
+	{
+		Guard: "fingerprint-differed", What: "a node that differed does not take over a storage that has just lost everything",
+		File: "strategies/redis/fingerprint.go", Text: "if a.differed {", Replacement: "if a.own.Settled {",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintDiffers$"}},
+	},
+	{
+		Guard: "shared-namespace", What: "a shared storage needs a namespace of its own",
+		File: "cache/service.go", Text: "shared && options.Namespace == defaultNamespace", Replacement: "shared && options.Namespace == \"\"",
+		By: []Search{{Folder: "cache", Run: "^TestSharedStorageNeedsANamespace$"}},
+	},
+	{
+		Guard: "debt-creditor", What: "what is owed to one storage is not forgotten when another one has it",
+		File: "cache/storage.go", Text: "return id == s.id()", Replacement: "return id != \"\"",
+		By: []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
+	},
+	{
+		Guard: "debt-place", What: "what is owed to a storage in another place is not applied here, and is told of",
+		File: "cache/storage.go", Text: `return row.Storage == "" || place == s.place || s.owns(row)`,
+		Replacement: `return row.Storage == "" || place != "" || s.owns(row)`,
+		By:          []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
+	},
+	{
+		Guard: "debt-until", What: "what is owed leaves the outbox when its time is over, whomever it is owed to",
+		File: "cache/outbox.go", Text: "case !now.Before(until) || s.storage.died(row):", Replacement: "case s.storage.died(row):",
+		By: []Search{{Folder: "cache", Run: "^TestOutboxIsBounded$"}},
+	},
+}

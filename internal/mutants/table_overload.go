@@ -1,0 +1,80 @@
+package mutants
+
+// overload are the guards that keep overload from becoming an outage.
+var overload = []Mutant{
+	{
+		Guard: "breaker-lasting", What: "failures open the circuit breaker only when they have gone on for two timeouts",
+		File: "cache/breaker.go", Text: " && now.Sub(b.since) >= lasting*b.timeout", Replacement: "",
+		By: []Search{{Folder: "cache", Run: "^TestPauseIsNoOutage$"}},
+	},
+	{
+		Guard: "breaker-burst", What: "operations that began before the first failure count as one",
+		File: "cache/breaker.go", Text: "} else if !began.Before(b.since) {", Replacement: "} else {",
+		By: []Search{{Folder: "cache", Run: "^TestBurstIsOneFailure$"}},
+	},
+	{
+		Guard: "breaker-scale", What: "the more operations are under way, the more have to fail",
+		File: "cache/breaker.go", Text: "max(b.failures, b.inside/evidence)", Replacement: "b.failures",
+		By: []Search{{Folder: "cache", Run: "^TestBreakerScales$"}},
+	},
+	{
+		Guard: "breaker-ratio", What: "a success among many failures does not end the run of them",
+		File: "cache/breaker.go", Text: "b.succeeded*tolerated >= b.succeeded+b.failed", Replacement: "b.succeeded > 0",
+		By: []Search{{Folder: "cache", Run: "^TestBreakerRatio$"}},
+	},
+	{
+		Guard: "breaker-gradual", What: "after the pause, operations are let in as others succeed",
+		File: "cache/breaker.go", Text: "if b.room++; now.Sub(b.short) >= b.timeout {", Replacement: "if b.room++; true {",
+		By: []Search{{Folder: "cache", Run: "^TestHangIsAnOutage$"}},
+	},
+	{
+		Guard: "breaker-not-begun", What: "an operation that was not begun says nothing about the storage",
+		File: "cache/breaker.go", Text: " || errors.Is(err, ErrOverloaded)", Replacement: "",
+		By: []Search{{Folder: "cache", Run: "^TestBreakerScales$"}},
+	},
+	{
+		Guard: "load-order", What: "loads that wait for a place run in the order in which they came",
+		File: "cache/admission.go", Text: "a.waiting.PushBack(admitted)", Replacement: "a.waiting.PushFront(admitted)",
+		By: []Search{{Folder: "cache", Run: "^TestLoadsWaitInOrder$"}},
+	},
+	{
+		Guard: "load-given-up", What: "a load that nobody wants any more gets no place",
+		File: "cache/admission.go", Text: "a.waiting.Remove(e)\n\t\treturn true, ctx.Err()", Replacement: "return true, ctx.Err()",
+		By: []Search{{Folder: "cache", Run: "^TestLoadsWaitInOrder$", Crash: true}},
+	},
+	{
+		Guard: "load-within-load", What: "a load within a load that has a place waits for none",
+		File: "cache/admission.go", Text: "ok && !outer.left.Load()", Replacement: "ok && outer == nil",
+		By: []Search{{Folder: "cache", Run: "^TestLoadWithinLoadNeedsNoPlace$"}},
+	},
+	{
+		Guard: "load-reserved", What: "the loads of other caches do not take the places of sessions",
+		File: "sessioncache/default.go", Text: "Reserved: true,", Replacement: "Reserved: false,",
+		By: []Search{{Folder: ".", Run: "^TestSlowPagesDoNotHoldUpSessions$"}},
+	},
+	{
+		Guard: "gate-newest-first", What: "who waits for a place with no time left to be answered in does not come first",
+		File: "strategies/redis/queue.go", Text: "time.Since(w.came) > w.deadline.Sub(w.came)/2", Replacement: "w.deadline.IsZero()",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestQueueOrder$"}},
+	},
+	{
+		Guard: "gate-halve", What: "operations that get no answer leave fewer places",
+		File: "strategies/redis/gate.go", Text: "g.room.Load()/2", Replacement: "g.room.Load()",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
+	},
+	{
+		Guard: "gate-gradual", What: "after a doubt not all are let in at once",
+		File: "strategies/redis/gate.go", Text: "g.room.Store(max(min(fewestPlaces, g.places), g.places/4))", Replacement: "g.room.Store(g.places)",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
+	},
+	{
+		Guard: "gate-scale", What: "the more operations are under way, the more must get no answer for the server to be doubted",
+		File: "strategies/redis/gate.go", Text: "max(silences, g.inside.Load()/4)", Replacement: "silences",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtScales$"}},
+	},
+	{
+		Guard: "gate-commands", What: "places are for commands, not for reads that share one",
+		File: "strategies/redis/batch.go", Text: "g.leave()\n\t\tdefer g.inside.Add(1)", Replacement: "_ = g.places",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestNoPlaceForAReadWithoutCommand$"}},
+	},
+}

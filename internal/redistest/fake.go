@@ -1,0 +1,61 @@
+package redistest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Fake listens in the place of a server, for what no server at hand says, and returns its address. answer
+// gets each command's words and returns the reply, in RESP; several connections may call it at a time. It
+// ends with the test.
+func Fake(t testing.TB, answer func(args []string) string) (addr string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", localAddr(0))
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	var group sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		_ = listener.Close() // nobody else closes it
+		group.Wait()
+	})
+	group.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			group.Go(func() {
+				defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // it is closed below as well
+				defer func() { _ = conn.Close() }()
+				converse(conn, answer)
+			})
+		}
+	})
+	return listener.Addr().String()
+}
+
+// converse ends when the client goes.
+func converse(conn net.Conn, answer func(args []string) string) {
+	reader := frameReader{Reader: bufio.NewReader(conn)}
+	for {
+		value, err := reader.value()
+		if err != nil {
+			return
+		}
+		var args []string
+		words, _ := value.([]any)
+		for _, word := range words {
+			args = append(args, fmt.Sprint(word))
+		}
+		if _, err := conn.Write([]byte(answer(args))); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// An address may come to lead to another server: a load balancer, a service of Kubernetes or a managed
+// endpoint moves, and the server that was there lives on, with our connections. It would go on serving what
+// is revoked on the new one. So all connections must lead to one server, and that must be the master:
+//   - Each new connection is asked, see link. A replica is refused.
+//   - One that leads to another server than the older ones ends these.
+//   - An answer that only a replica gives ends all connections that were dialled before it.
+//
+// After either of the last two no hit is served until writes have worked. In a Cluster nothing of this is needed:
+// there, a node redirects what is not its own.
+
+const (
+	// firstPurge and lastPurge bound the pauses between two times that all connections are ended.
+	firstPurge = time.Second
+	lastPurge  = 30 * time.Second
+	// writesPerProof is how many writes must work. rueidis picks a connection for each of them.
+	writesPerProof = 16
+)
+
+var (
+	errWithheld  = fmt.Errorf("%w: it may not be the master, and no write has worked since", cache.ErrUnavailable)
+	errElsewhere = fmt.Errorf("%w: a new connection leads to another server than the older ones", cache.ErrUnavailable)
+	errOutdated  = fmt.Errorf("%w: the connection was dialled before the server turned out not to be the master", cache.ErrUnavailable)
+)
+
+// failover is what a client knows of the servers that it was led to.
+type failover struct {
+	// prove writes something, several times. Set before start.
+	prove func(context.Context) error
+	// withheld is not nil while no hits may be served.
+	withheld   atomic.Pointer[doubt]
+	suspicions atomic.Uint64
+
+	mu      sync.Mutex
+	dialled uint64             // how many connections were
+	ended   uint64             // the number of the last one that is not to be used any more
+	links   map[*link]struct{} // those in use
+	due     bool               // all that were dialled are to be ended
+	pause   time.Duration      // between the last time and next, before which it is not done again
+	next    time.Time
+	refused map[string]*backoff // by address
+	// mistaken says that a server was refused that somebody has to change, and none was adopted since: it is
+	// logged once.
+	mistaken bool
+	unsure   sync.Once
+}
+
+// backoff is for servers that were refused.
+type backoff struct {
+	pause time.Duration
+	until time.Time
+	err   error
+}
+
+// oneMaster reports whether all connections to data must lead to the same server.
+func (c *client) oneMaster() bool { return c.mode == Standalone || c.mode == Sentinel }
+
+// refuse notes that the server at a link's address is not to be used, and returns err.
+func (c *client) refuse(l *link, err error) error {
+	c.failover.mu.Lock()
+	defer c.failover.mu.Unlock()
+	if isMistake(err) && !c.failover.mistaken {
+		c.failover.mistaken = true
+		c.logger.Error("redis: the server cannot be used; going on without", "error", err)
+	}
+	return c.backOff(l.address, err)
+}
+
+// backOff keeps an address from being dialled for a while. Callers hold failover.mu.
+func (c *client) backOff(address string, err error) error {
+	b := c.failover.refused[address]
+	if b == nil {
+		b = &backoff{pause: firstRetry / 2}
+		c.failover.refused[address] = b
+	}
+	b.pause, b.err = min(2*b.pause, lastRetry), err
+	b.until = time.Now().Add(b.pause/2 + rand.N(b.pause/2)) //nolint:gosec // not a secret
+	return err
+}
+
+// number counts a connection that is about to be dialled, unless its address is to be left alone.
+func (c *client) number(address string) (uint64, error) {
+	c.failover.mu.Lock()
+	defer c.failover.mu.Unlock()
+	if b := c.failover.refused[address]; b != nil && time.Now().Before(b.until) {
+		return 0, b.err
+	}
+	c.failover.dialled++
+	return c.failover.dialled, nil
+}
+
+// adopt takes a link into use, or says why not.
+func (c *client) adopt(l *link) error {
+	f := &c.failover
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l.number <= f.ended {
+		return errOutdated
+	}
+	if c.oneMaster() {
+		moved, unsure := false, false
+		for other := range f.links {
+			unsure = unsure || l.run == "" || other.run == ""
+			moved = moved || l.run != "" && other.run != "" && l.run != other.run
+		}
+		if moved {
+			c.failed(errElsewhere)
+			f.due = true
+			c.withhold()
+			if !f.purge(l) {
+				return c.backOff(l.address, errElsewhere)
+			}
+		} else if unsure { // whether the others still lead to the master, a write tells
+			f.unsure.Do(func() {
+				c.logger.Warn("redis: it does not tell its run_id; where an address moves, that is noticed later (see docs/redis.md)")
+			})
+			c.withhold()
+		}
+	}
+	delete(f.refused, l.address)
+	f.mistaken = false
+	f.links[l] = struct{}{}
+	l.adopted = true
+	if c.ready.Load() != nil {
+		c.dialled()
+	}
+	return nil
+}
+
+// forget takes note that a link is closed.
+func (c *client) forget(l *link) {
+	c.failover.mu.Lock()
+	delete(c.failover.links, l)
+	adopted := l.adopted
+	c.failover.mu.Unlock()
+	if adopted && c.ready.Load() != nil && c.life.Err() == nil {
+		c.lost()
+	}
+}
+
+// purge ends all links but one, and those that are being made, if that is due. It returns false when it is
+// too soon for it.
+func (f *failover) purge(but *link) bool {
+	now := time.Now()
+	switch {
+	case !f.due:
+		return true
+	case now.Before(f.next):
+		return false
+	case now.Sub(f.next) > f.pause:
+		f.pause = firstPurge
+	default:
+		f.pause = min(2*f.pause, lastPurge)
+	}
+	f.due, f.next, f.ended = false, now.Add(f.pause), f.dialled
+	for l := range f.links {
+		if l != but {
+			l.cut()
+			delete(f.links, l)
+		}
+	}
+	return true
+}
+
+// isDemotion reports whether an answer is one that only a replica gives, or a master that becomes one.
+func isDemotion(err error) bool {
+	var answer *ServerError
+	return errors.As(err, &answer) && (answer.Code == "READONLY" || answer.Code == "MASTERDOWN" || answer.Code == "UNBLOCKED")
+}
+
+// noteDemotion ends all connections if err is such an answer. While hits are withheld it does not: the answer
+// may be to what was asked before, and settle finds out by itself.
+func (c *client) noteDemotion(err error) {
+	if !c.oneMaster() || !isDemotion(err) {
+		return
+	}
+	if c.withhold() {
+		c.failover.mu.Lock()
+		c.failover.due = true
+		c.failover.purge(nil)
+		c.failover.mu.Unlock()
+	}
+}
+
+// withhold keeps hits from being served until writes have worked. It returns false when they were already.
+func (c *client) withhold() bool {
+	c.failover.suspicions.Add(1)
+	if !c.failover.withheld.CompareAndSwap(nil, &doubt{time.Now(), make(chan struct{})}) {
+		return false
+	}
+	if !c.work(c.settle) {
+		c.restore() // it is being closed
+	}
+	return true
+}
+
+// restore lets hits be served again.
+func (c *client) restore() {
+	if d := c.failover.withheld.Swap(nil); d != nil {
+		close(d.over)
+	}
+}
+
+// serving returns an error, perhaps after a moment, while hits are withheld.
+func (c *client) serving(ctx context.Context) error {
+	if d := c.failover.withheld.Load(); d != nil {
+		return d.wait(ctx, errWithheld)
+	}
+	return nil
+}
+
+// settle writes until that works on whatever connections there are, and ends these where it does not.
+func (c *client) settle(life context.Context) {
+	defer c.restore()
+	f := &c.failover
+	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
+		seen := f.suspicions.Load()
+		ctx, cancel := context.WithTimeout(life, replyTimeout)
+		err := f.prove(ctx)
+		cancel()
+		f.mu.Lock()
+		f.due = f.due || isDemotion(err) && !c.lent
+		settled := err == nil && !f.due && f.suspicions.Load() == seen
+		f.purge(nil)
+		f.mu.Unlock()
+		if settled {
+			return
+		}
+		if err != nil && life.Err() == nil {
+			c.failed(err)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-life.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// writes is prove for a store: it deletes what hardly ever exists, on whatever connections rueidis picks.
+func (st *store) writes(ctx context.Context) error {
+	conn, err := st.use()
+	if err != nil {
+		return err
+	}
+	used := st.names.latest.Load()
+	if used == nil {
+		namespace, _ := split(st.prefix)
+		used = st.names.in(namespace)
+	}
+	errs := make(chan error, writesPerProof)
+	for range writesPerProof {
+		go func() {
+			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(used.lanes[0].mark).Build()).Error() }))
+		}()
+	}
+	var worst error
+	for range writesPerProof {
+		if err := <-errs; worst == nil || isDemotion(err) {
+			worst = err
+		}
+	}
+	return worst
+}

@@ -1,0 +1,202 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fxcache/fxcache/cache"
+)
+
+// crowded is a gate of one place, which is taken, and so many who wait for it, each a millisecond after
+// the other, with so much time. order is that in which they get it; each gives it back at once.
+func crowded(t *testing.T, waiters int, patience time.Duration) (g *gate, order func() []int) {
+	g = &gate{places: 1}
+	g.room.Store(1)
+	if err := g.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var all []int
+	var done sync.WaitGroup
+	for i := range waiters {
+		done.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			err := g.enter(ctx)
+			if err == nil {
+				mu.Lock()
+				all = append(all, i)
+				mu.Unlock()
+				g.leave()
+			} else if !errors.Is(err, cache.ErrOverloaded) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("who got no place: %v", err)
+			}
+		})
+		<-time.After(time.Millisecond)
+	}
+	return g, func() []int {
+		done.Wait()
+		if n, w := g.inside.Load(), g.queue.waiting.Load(); n != 0 || w != 0 || g.queue.all.Len() != 0 {
+			t.Errorf("%d are inside, %d wait, %d are in the queue", n, w, g.queue.all.Len())
+		}
+		return all
+	}
+}
+
+// Those who wait for a place get it in their order, while they have more than half of their time left; beyond
+// that the last one comes first, who still has time.
+func TestQueueOrder(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		after time.Duration
+		want  []int
+	}{
+		{0, []int{0, 1, 2, 3}},
+		// Half of the time of the first three is over: the last one, and then the next to last.
+		{49 * time.Millisecond, []int{3, 2, 1, 0}},
+		{time.Second, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g, order := crowded(t, 4, 100*time.Millisecond)
+			<-time.After(test.after)
+			g.leave()
+			if got := order(); !slices.Equal(got, test.want) {
+				t.Errorf("after %v: %v, want %v", test.after, got, test.want)
+			}
+		})
+	}
+}
+
+// A place that is given back while one who waits gives up is lost to nobody.
+func TestQueueLosesNoPlace(t *testing.T) {
+	t.Parallel()
+	g := &gate{places: 3}
+	g.room.Store(3)
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for n := range 2000 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration((i+n)%4)*20*time.Microsecond)
+				if g.enter(ctx) == nil {
+					if n := g.inside.Load(); n > 3 {
+						t.Errorf("%d are inside", n)
+					}
+					g.leave()
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	if n, w := g.inside.Load(), g.queue.waiting.Load(); n != 0 || w != 0 || g.queue.all.Len() != 0 {
+		t.Errorf("%d are inside, %d wait, %d are in the queue", n, w, g.queue.all.Len())
+	}
+}
+
+// An operation that gets no answer halves the room, those beside it do not halve it again, and each answer
+// makes room for one more.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := bare(t)
+		g := &st.gates[0]
+		full := g.places
+		want := func(what string, room int64) {
+			t.Helper()
+			if got := g.room.Load(); got != room {
+				t.Errorf("%s: room for %d, want %d", what, got, room)
+			}
+		}
+		began := time.Now()
+		<-time.After(silence)
+		for range 2 {
+			st.heard(0, context.DeadlineExceeded, began)
+			st.heard(0, nil, began)
+			<-time.After(time.Millisecond)
+		}
+		want("after operations that began together", full/2+2)
+		began = time.Now()
+		<-time.After(silence)
+		st.heard(0, context.DeadlineExceeded, began)
+		want("after one that began later", (full/2+2)/2)
+		for range full {
+			st.heard(0, nil, began)
+		}
+		want("after answers", full)
+		for range 100 {
+			began := time.Now()
+			<-time.After(silence)
+			st.heard(0, context.DeadlineExceeded, began)
+		}
+		want("at the least", fewestPlaces)
+		g.trust()
+		want("after a doubt", full/4)
+	})
+}
+
+// How many must get no answer depends on how many are under way.
+func TestDoubtScales(t *testing.T) {
+	t.Parallel()
+	for _, inside := range []int64{1, 12, 200} {
+		st := bare(t)
+		g := &st.gates[0]
+		g.inside.Store(inside)
+		enough := max(silences, inside/4)
+		for n := int64(1); n <= enough; n++ {
+			if g.doubt.Load() != nil {
+				t.Errorf("%d inside: doubted after %d", inside, n-1)
+			}
+			st.heard(0, context.DeadlineExceeded, time.Now().Add(-silence))
+		}
+		if g.doubt.Load() == nil {
+			t.Errorf("%d inside: not doubted after %d", inside, enough)
+		}
+	}
+}
+
+// Those who left others behind, who wait for the same reply, are no evidence: there is one command for all.
+func TestOthersTell(t *testing.T) {
+	t.Parallel()
+	st := bare(t)
+	for range 1000 {
+		st.heard(0, &leftOthers{context.DeadlineExceeded}, time.Now().Add(-silence))
+	}
+	if g := &st.gates[0]; g.doubt.Load() != nil || g.room.Load() != g.places {
+		t.Errorf("doubted %t, room for %d", g.doubt.Load() != nil, g.room.Load())
+	}
+}
+
+// A read that joins another one's command takes no place while it waits, and when it leaves before the others
+// it says so.
+func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r, g := new(reads), &gate{places: 2}
+		g.room.Store(2)
+		first := r.join(ctx, []string{"a"})
+		g.inside.Store(2) // the first one, and the one that follows
+		left := make(chan error)
+		go func() {
+			left <- r.mget(ctx, nil, g, []string{"b"}).err
+		}()
+		synctest.Wait()
+		if n := g.inside.Load(); n != 1 {
+			t.Errorf("%d places are taken by one command", n)
+		}
+		var others *leftOthers
+		if err := <-left; !errors.As(err, &others) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+		if n := g.inside.Load(); n != 2 {
+			t.Errorf("%d are inside when both end", n)
+		}
+		r.seal(first.batch)
+	})
+}

@@ -76,7 +76,7 @@ var redis = []Mutant{
 	{
 		Guard: "ledger-epoch", What: "a Fill is refused when its ledger was lost",
 		File: "strategies/redis/store.lua", Text: "if not page or page[1] ~= ARGV[2] then return 0 end",
-		By: schedule("TestLateFrame"),
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLostLedger$"}},
 	},
 	{
 		Guard: "hide-refused-set-redis", What: "a refused Set removes the previous value (Redis)",

@@ -219,7 +219,8 @@ func (x *index) find(keys []string, key string) (place int, there bool) {
 
 func (x *index) add(key string, place int) {
 	slot := maphash.String(indexSeed, key)
-	for ; x[slot%uint64(len(x))] != 0; slot++ {
+	for x[slot%uint64(len(x))] != 0 {
+		slot++
 	}
 	x[slot%uint64(len(x))] = uint8(place + 1) //nolint:gosec // at most maxBatch
 }

@@ -100,7 +100,10 @@ func newCrowd(t *testing.T, callers int, get func(context.Context) error) *crowd
 					continue
 				}
 				c.failed.Add(1)
-				for old := c.longest.Load(); int64(took) > old && !c.longest.CompareAndSwap(old, int64(took)); old = c.longest.Load() {
+				for {
+					if old := c.longest.Load(); int64(took) <= old || c.longest.CompareAndSwap(old, int64(took)) {
+						break
+					}
 				}
 				<-time.After(10 * time.Millisecond)
 			}

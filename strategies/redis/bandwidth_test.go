@@ -84,6 +84,8 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 		count := func(n int, c *cache.Cache[[]byte], keys int, value func(i int) []byte, pause time.Duration, reads, missed *int64) {
 			for range n {
 				all.Go(func() {
+					pace := time.NewTicker(pause)
+					defer pace.Stop()
 					for ctx.Err() == nil {
 						i := rand.IntN(keys)
 						var loaded bool
@@ -99,7 +101,7 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 						if loaded || err != nil {
 							atomic.AddInt64(missed, 1)
 						}
-						time.Sleep(pause)
+						<-pace.C
 					}
 				})
 			}

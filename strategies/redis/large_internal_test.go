@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestRoomForBodies(t *testing.T) {
 		return done
 	}
 	waiting := func(n int) {
-		for queued := -1; queued != n; time.Sleep(time.Millisecond) {
+		for queued := -1; queued != n; runtime.Gosched() {
 			b.mu.Lock()
 			queued = len(b.queue)
 			b.mu.Unlock()

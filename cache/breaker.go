@@ -17,7 +17,7 @@ const (
 	// more of them than breaker_failures.
 	evidence = 4
 	// lasting is for how many timeouts a run of failures must have gone on.
-	lasting = 2
+	lasting = 10
 )
 
 // breaker leaves a strategy that fails alone for a while, so that requests do not wait for it one
@@ -28,8 +28,9 @@ const (
 // operations count that began within it, and the more are under way, the more have to fail. Successes
 // end it, as soon as they are one in ten.
 //
-// After the pause one operation is let in. From then on each success makes room for one more, and the
-// others wait, within their deadlines: if all came at once, they would fail because they are so many.
+// After the pause one operation is let in, and each success makes room for one more. If all came at once,
+// they would fail because they are so many. The others wait for a while: callers that are refused, and try
+// again at once, would take the time that the one who was let in needs.
 type breaker struct {
 	failures       int // Options.BreakerFailures
 	pause, timeout time.Duration
@@ -71,7 +72,7 @@ func (b *breaker) enter(ctx context.Context) (p pass, waited time.Duration, ok b
 		return p, 0, true
 	}
 	b.short = now
-	if b.room == 1 {
+	if !now.After(b.until) {
 		b.mu.Unlock()
 		return p, 0, false
 	}

@@ -13,13 +13,13 @@ import (
 	"github.com/fxcache/fxcache/cache/cachetest"
 )
 
-// trip fails three reads over two timeouts, which opens the breaker of a Service with BreakerFailures 3.
+// trip fails three reads over ten timeouts, which opens the breaker of a Service with BreakerFailures 3.
 func trip(t *testing.T, service *cache.Service, recorder *cachetest.Recorder) {
 	t.Helper()
 	recorder.FailNext(cachetest.OpGet, 3, errOutage)
 	for i := range 3 {
 		if i > 0 {
-			<-time.After(service.Options().Timeout)
+			<-time.After(5 * service.Options().Timeout)
 		}
 		if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, errOutage) {
 			t.Fatalf("Get = %v", err)
@@ -130,10 +130,9 @@ func TestBreakerProbes(t *testing.T) {
 			release := recorder.Block(cachetest.OpGet)
 			probe := async(func() (bool, error) { return service.Get(t.Context(), "k", new(int)) })
 			synctest.Wait()
-			for range 5 {
-				if !short(t, service) {
-					t.Error("a second read beside the probe")
-				}
+			began := time.Now()
+			if !short(t, service) || time.Since(began) != time.Second/2 {
+				t.Errorf("a second read beside the probe, after %v", time.Since(began))
 			}
 			release()
 			if got := <-probe; (got.err == nil) != works {
@@ -187,7 +186,7 @@ func TestBreakerIgnores(t *testing.T) {
 		}
 		// Its own deadline is the strategy's fault.
 		defer recorder.Block(cachetest.OpGet)()
-		for range 3 {
+		for range 12 {
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrUnavailable) {
 				t.Errorf("Get = %v", err)
 			}
@@ -219,7 +218,7 @@ func TestBreakerSurvivesPanics(t *testing.T) {
 				<-done
 			}
 			get()
-			<-time.After(2 * service.Options().Timeout)
+			<-time.After(10 * service.Options().Timeout)
 			get()
 			if !short(t, service) {
 				t.Error("not open")

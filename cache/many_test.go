@@ -250,7 +250,7 @@ func TestManyFails(t *testing.T) {
 			test.change(strategy)
 			for i := range 3 {
 				if i > 0 {
-					<-time.After(100 * time.Millisecond)
+					<-time.After(500 * time.Millisecond)
 				}
 				began := time.Now()
 				got, err := c.GetMany(t.Context(), "a", "b")

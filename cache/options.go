@@ -47,7 +47,7 @@ type Options struct {
 	// serves no hits then until MaxTTL is over. Default 10000.
 	MaxPendingRevocations int `koanf:"max_pending_revocations"`
 	// BreakerFailures is how many reads, leases and fills have to fail for the Service to stop asking the
-	// strategy for BreakerPause: over two Timeouts at least, and with fewer than one success in ten; where
+	// strategy for BreakerPause: over ten Timeouts at least, and with fewer than one success in ten; where
 	// more than four times as many are under way, a quarter of those. Revocations are always tried. Default 10.
 	BreakerFailures int `koanf:"breaker_failures"`
 	// BreakerPause is how long the strategy is left alone then, before one operation tries it again. Each that

@@ -3,7 +3,7 @@ package mutants
 // overload are the guards that keep overload from becoming an outage.
 var overload = []Mutant{
 	{
-		Guard: "breaker-lasting", What: "failures open the circuit breaker only when they have gone on for two timeouts",
+		Guard: "breaker-lasting", What: "failures open the circuit breaker only when they have gone on for ten timeouts",
 		File: "cache/breaker.go", Text: " && now.Sub(b.since) >= lasting*b.timeout", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestPauseIsNoOutage$"}},
 	},

@@ -22,8 +22,8 @@ const (
 	// shorter one says more about the caller. So many silences in a row make a doubt.
 	silence  = 20 * time.Millisecond
 	silences = 3
-	// benefit is how old a doubt may be for operations to wait, within their deadlines, for its end; when
-	// it is older, they fail at once.
+	// benefit is how old a doubt may be for operations to wait, within their deadlines, for its end, and those
+	// that have more time than that wait while it is no older than their time; when it is older, they fail at once.
 	benefit = 100 * time.Millisecond
 	// firstProbe and lastProbe bound the pauses between attempts to reach a server that is doubted.
 	firstProbe = 10 * time.Millisecond
@@ -59,7 +59,8 @@ type doubt struct {
 
 // wait returns nil when the doubt is over, and err if it is an old one.
 func (d *doubt) wait(ctx context.Context, err error) error {
-	if time.Since(d.since) > benefit {
+	deadline, _ := ctx.Deadline()
+	if time.Since(d.since) > max(benefit, time.Until(deadline)) {
 		return err
 	}
 	select {

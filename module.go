@@ -12,8 +12,8 @@ import (
 )
 
 // Module provides *cache.Service, sessioncache.Strategy and sessioncache.Sessions, *config.Source,
-// and, where `session_cache.strategy` is default, *sessioncache.Default. It takes *slog.Logger and
-// metric.MeterProvider from the application, where that provides them.
+// and, where `session_cache.strategy` is default, *sessioncache.Default. It takes *slog.Logger,
+// metric.MeterProvider and cache.Outbox from the application, where that provides them.
 //
 // A configuration error is reported when the application is built: fx.App.Err returns one
 // *config.Error that lists every problem.
@@ -34,6 +34,9 @@ var Module = fx.Module("fxcache",
 	),
 	fx.Invoke(func(in injected) error {
 		in.Runtime.seeds = in.Seeds
+		if in.Outbox != nil {
+			in.Runtime.seeds = append(in.Runtime.seeds, seedOf(in.Outbox))
+		}
 		return in.Runtime.err
 	}),
 )
@@ -62,4 +65,5 @@ type injected struct {
 
 	Seeds   []seed `group:"fxcache.seeds"`
 	Runtime *runtime
+	Outbox  cache.Outbox `optional:"true"` // what is provided and not used would be lost without a word
 }

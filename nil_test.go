@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/fxtest"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
@@ -226,5 +228,31 @@ func TestNilArguments(t *testing.T) {
 	}
 	for name, call := range may {
 		try(name, false, call)
+	}
+}
+
+// kept is an Outbox that counts.
+type kept struct{ n atomic.Int32 }
+
+func (k *kept) Add(_ context.Context, owed []cache.Revocation) error {
+	k.n.Add(int32(len(owed))) //nolint:gosec // a few
+	return nil
+}
+func (*kept) Remove(context.Context, []cache.Revocation) error { return nil }
+func (*kept) Owed(context.Context) ([]cache.Revocation, error) { return nil, nil }
+
+// An Outbox that the application provides is used, exported or not.
+func TestOutboxOfTheGraph(t *testing.T) {
+	t.Parallel()
+	for name, export := range map[string]fx.Option{"provided": fx.Options(), "exported": fxcache.Export[cache.Outbox]()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &kept{}
+			app := fxtest.New(t, fx.Provide(func() cache.Outbox { return o }), export)
+			app.Strategy.FailNext(fxtest.OpDelete, 1, errors.New("boom"))
+			if err := app.Cache.Delete(t.Context(), "k"); !errors.Is(err, cache.ErrRevocationPending) || o.n.Load() != 1 {
+				t.Errorf("%v; the outbox was given %d, want 1", err, o.n.Load())
+			}
+		})
 	}
 }

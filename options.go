@@ -82,14 +82,7 @@ func Wrap(wrap func(cache.Strategy) cache.Strategy) fx.Option { return supply("w
 // Export lets strategies resolve the application's T in Init, with cache.Resolve. The T is built
 // with the application, whether or not a strategy asks for it.
 func Export[T any]() fx.Option {
-	return fx.Provide(fx.Annotate(
-		func(value T) seed {
-			return seed{reflect.TypeFor[T](), func(c *dig.Container) error {
-				return c.Provide(func() T { return value })
-			}}
-		},
-		fx.ResultTags(`group:"fxcache.seeds"`),
-	))
+	return fx.Provide(fx.Annotate(seedOf[T], fx.ResultTags(`group:"fxcache.seeds"`)))
 }
 
 // input is one source of the configuration, and the name of the option that gave it.
@@ -108,6 +101,12 @@ type environment struct {
 type seed struct {
 	of  reflect.Type
 	put func(*dig.Container) error
+}
+
+func seedOf[T any](value T) seed {
+	return seed{reflect.TypeFor[T](), func(c *dig.Container) error {
+		return c.Provide(func() T { return value })
+	}}
 }
 
 // supply adds value to a group. It is a constructor and no fx.Supply, because that loses the static

@@ -15,7 +15,7 @@ import (
 // are loaded all the same.
 func TestSlowPagesDoNotHoldUpSessions(t *testing.T) {
 	t.Parallel()
-	app := fxtest.New(t, fxtest.Config(`cache: {strategy: redis, max_concurrent_loads: 20, redis: {addresses: ["127.0.0.1:1"]}}`))
+	app := fxtest.New(t, fxtest.Config(`cache: {strategy: redis, namespace: shop, max_concurrent_loads: 20, redis: {addresses: ["127.0.0.1:1"]}}`))
 	pages, err := cache.New(app.Cache, "page", cache.Policy[string]{})
 	if err != nil {
 		t.Fatal(err)

@@ -72,7 +72,7 @@ const nowhere = "FXCACHE_CACHE__REDIS__ADDRESSES=127.0.0.1:1"
 // inputs puts a value under a key in every way in which there is configuration.
 func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 	t.Helper()
-	nested := map[string]any{"cache": map[string]any{"strategy": strategy}}
+	nested := map[string]any{"cache": map[string]any{"strategy": strategy, "namespace": "shop"}} // without one Redis is not started
 	at, path := nested, strings.Split(key, ".")
 	for i, name := range path[:len(path)-1] {
 		if path[i+1] == "0" {
@@ -104,15 +104,17 @@ func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 		quoted = "['127.0.0.1:1', " + quoted + "]"
 	}
 	inTOML := strings.TrimSuffix(key, ".0") + " = " + quoted + "\n"
-	if key != "cache.strategy" && key != "cache" {
-		inTOML += "cache.strategy = '" + strategy + "'\n"
+	for name, value := range map[string]string{"cache.strategy": strategy, "cache.namespace": "shop"} {
+		if key != name && key != "cache" {
+			inTOML += name + " = '" + value + "'\n"
+		}
 	}
 	k := koanf.New(".")
 	if err := k.Load(confmap.Provider(nested, "."), nil); err != nil {
 		t.Fatal(err)
 	}
 	variable := "FXCACHE_" + strings.ToUpper(strings.ReplaceAll(strings.TrimSuffix(key, ".0"), ".", "__"))
-	variables := []string{"FXCACHE_CACHE__STRATEGY=" + strategy, variable + "=" + value}
+	variables := []string{"FXCACHE_CACHE__STRATEGY=" + strategy, "FXCACHE_CACHE__NAMESPACE=shop", variable + "=" + value}
 	if !strings.HasPrefix(key, "cache.redis.url") && !strings.HasPrefix(key, "cache.redis.addresses") {
 		variables = append(variables, nowhere)
 	}
@@ -122,7 +124,7 @@ func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 		"TOML":        fxcache.ConfigFile(file(t, "a.toml", inTOML)),
 		"environment": fxcache.Environment("FXCACHE_", func() []string { return variables }),
 		"koanf":       fxcache.Config(k, ""),
-		"code":        fxcache.Override(map[string]any{"cache.strategy": strategy, strings.TrimSuffix(key, ".0"): leaf}),
+		"code":        fxcache.Override(map[string]any{"cache.strategy": strategy, "cache.namespace": "shop", strings.TrimSuffix(key, ".0"): leaf}),
 	}
 	if key == "cache.redis.password" { // what cannot be parsed is the same for all
 		maps.Copy(ways, map[string]fx.Option{

@@ -312,19 +312,27 @@ func TestBadEntryIsNoOutage(t *testing.T) {
 // Of many keys that all fail, one that tells of an outage counts, whatever the others say.
 func TestBadEntriesDoNotHideAnOutage(t *testing.T) {
 	t.Parallel()
-	strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": cache.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": cache.ErrBadEntry}}
-	service := start(t, strategy, cache.Options{BreakerFailures: 1})
-	c := newCache(t, service, "c", cache.Policy[int]{})
-	if _, err := c.GetMany(t.Context(), "a", "c"); !errors.Is(err, cache.ErrBadEntry) {
-		t.Error(err)
-	}
-	if n := service.Stats().ShortCircuited; n != 0 {
-		t.Errorf("%d operations were not tried", n)
-	}
-	if _, err := c.GetMany(t.Context(), "a", "b", "c"); err == nil {
-		t.Error("no error")
-	}
-	if _, _, err := c.Get(t.Context(), "d"); !errors.Is(err, cache.ErrUnavailable) || service.Stats().ShortCircuited != 1 {
-		t.Errorf("%v, %d operations were not tried", err, service.Stats().ShortCircuited)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": cache.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": cache.ErrBadEntry}}
+		service := start(t, strategy, cache.Options{BreakerFailures: 1})
+		c := newCache(t, service, "c", cache.Policy[int]{})
+		// The breaker wants failures that go on for some timeouts.
+		twice := func(want error, keys ...string) {
+			t.Helper()
+			for range 2 {
+				if _, err := c.GetMany(t.Context(), keys...); !errors.Is(err, want) {
+					t.Error(err)
+				}
+				<-time.After(4 * service.Options().Timeout)
+			}
+		}
+		twice(cache.ErrBadEntry, "a", "c")
+		if n := service.Stats().ShortCircuited; n != 0 {
+			t.Errorf("%d operations were not tried", n)
+		}
+		twice(cache.ErrUnavailable, "a", "b", "c")
+		if _, _, err := c.Get(t.Context(), "d"); !errors.Is(err, cache.ErrUnavailable) || service.Stats().ShortCircuited != 1 {
+			t.Errorf("%v, %d operations were not tried", err, service.Stats().ShortCircuited)
+		}
+	})
 }

@@ -66,13 +66,13 @@ func deadRequests(t *testing.T, strategy cache.Strategy, aboard bool, die func(r
 		return load()
 	}
 	const callers, dead = 10, 3
-	var leave [dead]context.CancelFunc
+	var leave []context.CancelFunc
 	var calls []<-chan outcome[int]
 	for i := range callers {
 		ctx, load := t.Context(), func(context.Context) (int, error) { return loading(func() (int, error) { return 7, nil }) }
 		if i < dead {
 			request, cancel := context.WithCancelCause(ctx)
-			leave[i] = func() { cancel(errCause) }
+			leave = append(leave, func() { cancel(errCause) })
 			ctx, load = request, func(context.Context) (int, error) {
 				return loading(func() (int, error) {
 					<-request.Done()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -324,7 +325,7 @@ func TestContextOfAnEndedLoad(t *testing.T) {
 // A loader that revokes or writes its own key does not hang, and what it read before that is not stored.
 func TestLoaderChangesItsKey(t *testing.T) {
 	t.Parallel()
-	changes := append(invalidations[:len(invalidations):len(invalidations)], []struct {
+	changes := slices.Concat(invalidations, []struct {
 		name   string
 		revoke func(context.Context, *cache.Service, *cache.Cache[int]) error
 	}{
@@ -333,7 +334,7 @@ func TestLoaderChangesItsKey(t *testing.T) {
 			_, err := c.Update(ctx, "k", value(2))
 			return err
 		}},
-	}...)
+	})
 	for _, kind := range kinds {
 		for _, change := range changes {
 			t.Run(kind.name+"/"+change.name, func(t *testing.T) {

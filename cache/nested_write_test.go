@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // readBacks are the ways in which a write reads what it has written. find is the cached read of it.
-var readBacks = append(detours[:len(detours):len(detours)], []struct {
+var readBacks = slices.Concat(detours, []struct {
 	name string
 	find func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error)
 }{
@@ -44,7 +45,7 @@ var readBacks = append(detours[:len(detours):len(detours)], []struct {
 		}
 		return find(ctx)
 	}},
-}...)
+})
 
 // A write that reads the row back through the cache stores what it has written, and waits for nobody.
 func TestWriteReadsBack(t *testing.T) {

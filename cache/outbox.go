@@ -8,7 +8,7 @@ import (
 )
 
 // Outbox keeps owed revocations where they outlive the process, such as the application's database.
-// Export one (fxcache.Export[cache.Outbox]), or provide it to the container that Start receives.
+// In an fx application, provide one; otherwise put it into the container that Start receives.
 // Methods must be safe for concurrent use, and are called with a deadline of ten seconds.
 //
 // Each revocation is owed to one storage, and is forgotten when that has it, or when its time is over. So a

@@ -316,7 +316,7 @@ func TestBreakerScales(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const under, wanted = 100, 25 // a quarter
 		storage := &uneven{get: func(_ context.Context, key string) error {
-			if key == "app:failing" {
+			if key == "app::failing" {
 				return errOutage
 			}
 			<-time.After(900 * time.Millisecond)

@@ -175,7 +175,7 @@ func (r *Refreshing[T]) force(ctx context.Context, load func(context.Context) (T
 		case !ended && ctx.Err() == nil:
 			return r.forceAlone(ctx, chain.LoadAfterWait, load)
 		case !ended:
-		case f.void && !(own && voided == maxVoided):
+		case f.void && (!own || voided < maxVoided):
 			if own {
 				voided++
 			}
@@ -249,7 +249,7 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 		case !ended && ctx.Err() == nil:
 			return r.alone(ctx, chain.LoadAfterWait, r.load)
 		case !ended:
-		case f.void && !(own && voided == maxVoided):
+		case f.void && (!own || voided < maxVoided):
 			if own {
 				voided++
 			}

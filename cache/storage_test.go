@@ -55,7 +55,7 @@ func owing(t *testing.T, s *shared, options cache.Options) *rows {
 		t.Fatalf("Stop = %v", err)
 	}
 	s.down.Store(false)
-	outbox.has(t, cache.Revocation{Key: "k"})
+	outbox.has(t, cache.Revocation{Key: ":k"})
 	return outbox
 }
 
@@ -93,7 +93,7 @@ func TestDebtsHaveACreditor(t *testing.T) {
 			if err := between.Stop(t.Context()); err != nil {
 				t.Errorf("%s: Stop = %v", name, err)
 			}
-			outbox.has(t, cache.Revocation{Key: "k"})
+			outbox.has(t, cache.Revocation{Key: ":k"})
 			if warned := log.count("owed to another storage"); (warned == 0) != test.applied {
 				t.Errorf("%s: warned %d times:\n%s", name, warned, log)
 			}
@@ -111,13 +111,13 @@ func TestDebtsOfKnownStorages(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour).UTC()
 	for name, row := range map[string]cache.Revocation{
-		"an earlier release":       {Key: "k"},
-		"another strategy":         {Key: "k", Storage: "tiered/shop/one", Until: until},
-		"an outage from the start": {Key: "k", Storage: "redis/shop/", Until: until},
+		"an earlier release":       {Key: ":k"},
+		"another strategy":         {Key: ":k", Storage: "tiered/shop/one", Until: until},
+		"an outage from the start": {Key: ":k", Storage: "redis/shop/", Until: until},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newShared("one")
-			if err := s.Set(t.Context(), "shop:k", []byte("1"), cache.SetOptions{TTL: time.Hour}); err != nil {
+			if err := s.Set(t.Context(), "shop::k", []byte("1"), cache.SetOptions{TTL: time.Hour}); err != nil {
 				t.Fatal(err)
 			}
 			row := row
@@ -128,7 +128,7 @@ func TestDebtsOfKnownStorages(t *testing.T) {
 			service := startWith(t, s, cache.Options{Namespace: "shop", StrategyName: "redis"}, outbox)
 			mustMiss(t, service, "k")
 			<-time.After(time.Second)
-			if _, found := s.row("shop:k"); found {
+			if _, found := s.row("shop::k"); found {
 				t.Errorf("%s: not applied", name)
 			}
 			outbox.has(t)
@@ -150,7 +150,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		pending(t, service.Delete(t.Context(), "local"))
-		outbox.has(t, cache.Revocation{Key: "k"}, cache.Revocation{Key: "local"})
+		outbox.has(t, cache.Revocation{Key: ":k"}, cache.Revocation{Key: ":local"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_ = service.Stop(ctx) // it owes
@@ -162,7 +162,7 @@ func TestOutboxIsBounded(t *testing.T) {
 			}
 		}
 		next()
-		outbox.has(t, cache.Revocation{Key: "k"})
+		outbox.has(t, cache.Revocation{Key: ":k"})
 		<-time.After(26 * time.Hour)
 		next()
 		outbox.has(t)

@@ -68,11 +68,11 @@ func (l *Link) alive() *Link {
 type Relation uint8
 
 const (
-	// Apart: it is neither loading nor writing it.
+	// Apart means that it is neither loading nor writing it.
 	Apart Relation = iota
-	// Loading: it is loading it. To wait for it is to wait for oneself; to load it again never ends.
+	// Loading means that it is loading it. To wait for it is to wait for oneself; to load it again never ends.
 	Loading
-	// Writing: it is writing it, or within a transaction that may see it otherwise than others do. What is
+	// Writing means that it is writing it, or within a transaction that may see it otherwise than others do. What is
 	// stored is not what it has to read.
 	Writing
 )

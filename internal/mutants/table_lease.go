@@ -21,7 +21,7 @@ var lease = []Mutant{
 	{
 		Guard: "own-refresh", What: "the load of a Refreshing itself fails for all, whoever began it",
 		File: "cache/refreshing_load.go", Text: "errors.Is(err, context.Canceled)", Replacement: "(errors.Is(err, context.Canceled) || true)",
-		By: []Search{{Folder: "cache", Run: "^TestRefreshingFailsAfterItsCallerLeft$"}},
+		By: []Search{{Folder: "cache", Run: "^TestRefreshingFailsAfterItsCallerLeft$", Crash: true}},
 	},
 	{
 		Guard: "ttl-from-read", What: "a TTL counts from the start of the load",

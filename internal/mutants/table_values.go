@@ -92,7 +92,7 @@ var values = []Mutant{
 	{
 		Guard: "wrong-type-ledger", What: "an invalidation that meets no ledger of ours ends it",
 		File: "strategies/redis/invalidate.lua", Text: "redis.call('UNLINK', KEYS[1])",
-		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
+		By: []Search{{Folder: "strategies/redis", Run: "^TestLedgerStartsAnew$"}},
 	},
 	{
 		Guard: "nonce-length", What: "a nonce that is none of ours is made anew",

@@ -42,7 +42,7 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := cache.NewService(strategy, cache.Options{Namespace: "n", Timeout: 200 * time.Millisecond, Codec: verbatim{}, Logger: slog.New(slog.DiscardHandler)})
+	service, err := cache.NewService(strategy, cache.Options{Namespace: "shop", Timeout: 200 * time.Millisecond, Codec: verbatim{}, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = service.Start(t.Context(), nil)
 	}

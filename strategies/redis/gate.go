@@ -144,7 +144,11 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		st.agreement.suspect()
 	}
 	silent, hasty := g.silent.Load(), g.hasty.Load()
-	if errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence || errors.Is(err, cache.ErrUnavailable) {
+	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
+	if others := new(leftOthers); late && errors.As(err, &others) {
+		return // there is one command for all of them
+	}
+	if late || errors.Is(err, cache.ErrUnavailable) {
 		silent = g.silent.Add(1)
 		g.halve(began)
 	} else {

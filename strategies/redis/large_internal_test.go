@@ -36,7 +36,9 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 		"MGET":       func() error { _, _, err := s.GetHinted(t.Context(), "n:k", nil); return err },
 		"the lease":  func() error { _, _, _, err := s.GetOrLease(t.Context(), "n:k", nil); return err },
 	} {
-		held, done := proxy.HoldReply("GET"), make(chan error, 1)
+		held, done := proxy.HoldReplyFunc(func(args []string) bool {
+			return args[0] == "GET" && strings.HasPrefix(args[1], "n:b:")
+		}), make(chan error, 1)
 		go func() { done <- read() }()
 		<-held.Arrived()
 		if n := s.store.Load().gates[0].inside.Load(); n != 0 {

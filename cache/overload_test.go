@@ -101,11 +101,9 @@ func newCrowd(t *testing.T, callers int, get func(context.Context) error) *crowd
 					continue
 				}
 				c.failed.Add(1)
-				for {
-					if old := c.longest.Load(); int64(took) <= old || c.longest.CompareAndSwap(old, int64(took)) {
-						break
-					}
-				}
+				c.mu.Lock()
+				c.longest = max(c.longest, took)
+				c.mu.Unlock()
 				<-time.After(10 * time.Millisecond)
 			}
 		})

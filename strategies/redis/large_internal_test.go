@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 

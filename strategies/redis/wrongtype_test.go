@@ -159,6 +159,14 @@ func TestLedgerStartsAnew(t *testing.T) {
 	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); !stored || err != nil {
 		t.Errorf("Fill = %t, %v", stored, err)
 	}
+	// Where an invalidation cannot be noted, no lease that is out is good.
+	lease, err = s.Lease(t.Context(), "n:k", nil)
+	s.must(err)
+	s.direct("HSET", physical["ledger"], "s", "junk")
+	s.must(s.InvalidateTags(t.Context(), newOptions.Tags...))
+	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); stored || err != nil {
+		t.Errorf("Fill after an invalidation = %t, %v", stored, err)
+	}
 	// Of a tag without a number nobody knows when it was invalidated.
 	lease, err = s.Lease(t.Context(), "n:k", nil)
 	s.must(err)

@@ -235,7 +235,7 @@ func TestNilArguments(t *testing.T) {
 type kept struct{ n atomic.Int32 }
 
 func (k *kept) Add(_ context.Context, owed []cache.Revocation) error {
-	k.n.Add(int32(len(owed))) //nolint:gosec // a few
+	k.n.Add(int32(len(owed)))
 	return nil
 }
 func (*kept) Remove(context.Context, []cache.Revocation) error { return nil }

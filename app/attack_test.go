@@ -259,8 +259,7 @@ func TestLogInWithAnOldCookie(t *testing.T) {
 
 // TestLogInsAtOnce: few wait for their turn, the others are asked to come back. Every session that there is
 // has a client that knows its token.
-func TestLogInsAtOnce(t *testing.T) {
-	t.Parallel()
+func TestLogInsAtOnce(t *testing.T) { //nolint:paralleltest // it takes all the processors there are
 	o := open(t)
 	var mu sync.Mutex
 	var tokens []string
@@ -284,6 +283,9 @@ func TestLogInsAtOnce(t *testing.T) {
 			t.Errorf("status %d: %s", response.Code, response.Body)
 		}
 	})
+	if t.Failed() {
+		t.Log(o.log.String())
+	}
 	rows := o.count(t, sessionRows)
 	if slices.Sort(tokens); rows != len(tokens) || len(slices.Compact(tokens)) != rows {
 		t.Errorf("%d sessions in the database, %d tokens", rows, len(tokens))

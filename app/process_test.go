@@ -120,7 +120,8 @@ func fail(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	return c.ProcessState.ExitCode(), out.String(), err.String()
 }
 
-// command is the program without the configuration that the tests' own environment may hold.
+// command is the program without the configuration that the tests' own environment may hold, and with more
+// patience than on a machine of its own: a read that takes longer comes from the database.
 func command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, binary, args...)
 	for _, variable := range os.Environ() {
@@ -128,6 +129,7 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 			c.Env = append(c.Env, variable)
 		}
 	}
+	c.Env = append(c.Env, "FXCACHE_CACHE__TIMEOUT=5s")
 	return c
 }
 

@@ -207,6 +207,7 @@ func TestMaxConcurrentLoads(t *testing.T) {
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				strategy.others.Store(!healthy)
 				for round := range 2 { // the second finds all room given back
+					synctest.Wait() // a place is given back when the caller has its answer already
 					gate := make(chan struct{})
 					var running atomic.Int32
 					load := func(context.Context) (int, error) {

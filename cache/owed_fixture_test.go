@@ -19,14 +19,14 @@ import (
 // fragile is a strategy with leases whose revocations, or all of whose operations, fail when they are told to.
 type fragile struct {
 	*bigcache.Strategy
-	remote
+	remote                          //nolint:unused // two Local at one depth are none
 	revocations, others atomic.Bool // whether they fail
 }
 
 // remote takes the mark off what it is embedded with: that its storage ends with the process.
-type remote struct{}
+type remote struct{} //nolint:unused // as above
 
-func (remote) Local() {}
+func (remote) Local() {} //nolint:unused // as above
 
 func newFragile(t testing.TB) *fragile { return &fragile{Strategy: newBigcache(t)} }
 

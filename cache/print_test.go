@@ -54,7 +54,7 @@ func TestNothingPrintsWhatItHolds(t *testing.T) {
 		"pending": &cache.PendingError{Err: errors.New("x"), Until: time.Unix(0, 0)}, "service": service, "cache": texts,
 	}
 	encoded := fmt.Sprintf("%x", hidden)
-	bytewise := strings.Trim(fmt.Sprint([]byte(hidden)), "[]")
+	bytewise := strings.Trim(fmt.Sprintf("%v", []byte(hidden)), "[]")
 	for name, value := range values {
 		check := func(how, text string) {
 			t.Helper()

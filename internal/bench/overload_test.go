@@ -242,7 +242,7 @@ func (r *road) carry(to, from net.Conn) {
 	}()
 	for p := range queue {
 		if d := time.Until(p.due); d > 0 {
-			time.Sleep(d)
+			<-time.After(d)
 		}
 		if _, err := to.Write(p.bytes); err != nil {
 			break

@@ -70,7 +70,7 @@ func (r *row) nodes(t testing.TB, service *cache.Service, n int) []node {
 	t.Helper()
 	nodes := make([]node, n)
 	for i := range nodes {
-		c, err := cache.New(service, "rows", cache.Policy[int64]{
+		c, err := cache.New(service, "rows of "+r.key(), cache.Policy[int64]{
 			Tags: []string{"static:" + r.key()}, TagsOf: func(int64) []string { return []string{"learned:" + r.key()} },
 		})
 		must(t, err)

@@ -42,7 +42,7 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := cache.NewService(strategy, cache.Options{Timeout: 200 * time.Millisecond, Codec: verbatim{}, Logger: slog.New(slog.DiscardHandler)})
+	service, err := cache.NewService(strategy, cache.Options{Namespace: "shop", Timeout: 200 * time.Millisecond, Codec: verbatim{}, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = service.Start(t.Context(), nil)
 	}
@@ -84,6 +84,8 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 		count := func(n int, c *cache.Cache[[]byte], keys int, value func(i int) []byte, pause time.Duration, reads, missed *int64) {
 			for range n {
 				all.Go(func() {
+					pace := time.NewTicker(pause)
+					defer pace.Stop()
 					for ctx.Err() == nil {
 						i := rand.IntN(keys)
 						var loaded bool
@@ -99,7 +101,7 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 						if loaded || err != nil {
 							atomic.AddInt64(missed, 1)
 						}
-						time.Sleep(pause)
+						<-pace.C
 					}
 				})
 			}

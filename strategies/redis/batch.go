@@ -260,7 +260,7 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	case <-m.done:
 	case <-ctx.Done():
 		if m.waiting.Add(-1) > 0 {
-			return answer{err: &leftOthers{ctx.Err()}}
+			return answer{err: &leftOthersError{ctx.Err()}}
 		}
 		m.cancel()
 		return answer{err: ctx.Err()}
@@ -272,11 +272,11 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 	return answer{m.batch, wanted, m.replies, m.err}
 }
 
-// leftOthers is the end of a read whose reply others still wait for: they will tell whether it came.
-type leftOthers struct{ error }
+// leftOthersError is the end of a read whose reply others still wait for: they will tell whether it came.
+type leftOthersError struct{ error }
 
 // Unwrap returns why it ended.
-func (e *leftOthers) Unwrap() error { return e.error }
+func (e *leftOthersError) Unwrap() error { return e.error }
 
 // alone is a read of the same kind that is sent as it is.
 func (b *batch) alone(ctx context.Context, conn rueidis.Client, wanted []string) answer {

@@ -81,7 +81,9 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	bounded, cancel := context.WithTimeout(ctx, st.timeout)
 	defer cancel()
 	var ranges []rueidis.RedisMessage
-	for _, node := range nodes { // the client would ask one of them, which may be down
+	var asked string
+	for address, node := range nodes { // the client would ask one of them, which may be down
+		asked = address
 		if ranges, err = node.Do(bounded, node.B().ClusterSlots().Build()).ToArray(); err == nil {
 			break
 		}
@@ -100,6 +102,9 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", cache.ErrUnavailable)
 		}
 		host, _ := master[0].ToString()
+		if host == "" { // a node that has met no other does not know its own
+			host, _, _ = net.SplitHostPort(asked)
+		}
 		port, _ := master[1].AsInt64()
 		address := net.JoinHostPort(host, strconv.FormatInt(port, 10))
 		if seen[address] {

@@ -337,11 +337,11 @@ func TestFingerprintSchedules(t *testing.T) {
 	flips, starts := 0, 0
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+			random := rand.New(rand.NewPCG(seed, 1))
 			b := newBoard()
 			b.put(9)
-			b.used = true                                                           // see docs/redis.md for what an empty namespace leaves open
-			delay := func() time.Duration { return rand.N(400 * time.Millisecond) } //nolint:gosec // no secret
+			b.used = true // see docs/redis.md for what an empty namespace leaves open
+			delay := func() time.Duration { return rand.N(400 * time.Millisecond) }
 			nodes := make([]*node, 4)
 			lanes := []int{1, 4, 1, 4}
 			for i := range nodes {

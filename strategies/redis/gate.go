@@ -138,7 +138,7 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		}
 		return
 	}
-	if waits := new(leftOthers); errors.As(err, &waits) {
+	if waits := new(leftOthersError); errors.As(err, &waits) {
 		return
 	}
 	if st.lent && errors.Is(err, cache.ErrUnavailable) { // nobody tells when its connections are lost
@@ -146,7 +146,7 @@ func (st *store) heard(lane int, err error, began time.Time) {
 	}
 	silent, hasty := g.silent.Load(), g.hasty.Load()
 	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
-	if others := new(leftOthers); late && errors.As(err, &others) {
+	if others := new(leftOthersError); late && errors.As(err, &others) {
 		return // there is one command for all of them
 	}
 	if late || errors.Is(err, cache.ErrUnavailable) {

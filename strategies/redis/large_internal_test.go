@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +37,9 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 		"MGET":       func() error { _, _, err := s.GetHinted(t.Context(), "n:k", nil); return err },
 		"the lease":  func() error { _, _, _, err := s.GetOrLease(t.Context(), "n:k", nil); return err },
 	} {
-		held, done := proxy.HoldReply("GET"), make(chan error, 1)
+		held, done := proxy.HoldReplyFunc(func(args []string) bool {
+			return args[0] == "GET" && strings.HasPrefix(args[1], "n:b:")
+		}), make(chan error, 1)
 		go func() { done <- read() }()
 		<-held.Arrived()
 		if n := s.store.Load().gates[0].inside.Load(); n != 0 {
@@ -61,7 +65,7 @@ func TestRoomForBodies(t *testing.T) {
 		return done
 	}
 	waiting := func(n int) {
-		for queued := -1; queued != n; time.Sleep(time.Millisecond) {
+		for queued := -1; queued != n; runtime.Gosched() {
 			b.mu.Lock()
 			queued = len(b.queue)
 			b.mu.Unlock()

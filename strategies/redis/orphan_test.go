@@ -233,7 +233,7 @@ func TestAbortedRequestsBlockNothing(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	strategy := on(redis.Options{Addresses: []string{proxy.Addr()}, LeaseTTL: time.Hour})(t)
-	service, c := serviceOn(t, strategy, cache.Options{Timeout: 5 * time.Second, LockWait: time.Hour})
+	service, c := serviceOn(t, strategy, cache.Options{Namespace: "shop", Timeout: 5 * time.Second, LockWait: time.Hour})
 	if _, err := c.GetOrLoad(t.Context(), "warm", func(context.Context) (int, error) { return 1, nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestSlowLoadOnRedis(t *testing.T) {
 	server := redistest.Start(t)
 	const term = 1500 * time.Millisecond
 	strategy, recorder := cachetest.Record(on(redis.Options{Addresses: server.Addrs(), LeaseTTL: term})(t))
-	service, c := serviceOn(t, strategy, cache.Options{Timeout: 5 * time.Second})
+	service, c := serviceOn(t, strategy, cache.Options{Namespace: "shop", Timeout: 5 * time.Second})
 	got, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
 		until(t, func() error { // they come three times a term; the ledger lives for two terms and a second
 			if n := recorder.Count(cachetest.OpExtend); n < 10 {

@@ -164,7 +164,7 @@ func TestOthersTell(t *testing.T) {
 	t.Parallel()
 	st := bare(t)
 	for range 1000 {
-		st.heard(0, &leftOthers{context.DeadlineExceeded}, time.Now().Add(-silence))
+		st.heard(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-silence))
 	}
 	if g := &st.gates[0]; g.doubt.Load() != nil || g.room.Load() != g.places {
 		t.Errorf("doubted %t, room for %d", g.doubt.Load() != nil, g.room.Load())
@@ -190,7 +190,7 @@ func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 		if n := g.inside.Load(); n != 1 {
 			t.Errorf("%d places are taken by one command", n)
 		}
-		var others *leftOthers
+		var others *leftOthersError
 		if err := <-left; !errors.As(err, &others) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("it ended with %v", err)
 		}

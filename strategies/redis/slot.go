@@ -23,8 +23,8 @@ type keeping struct {
 	namespace, key string
 }
 
-func (k keeping) do(ctx context.Context, patience time.Duration, run func(context.Context, rueidis.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (k keeping) do(ctx context.Context, run func(context.Context, rueidis.Client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	conn, err := k.use()
 	if err == nil {
@@ -34,7 +34,7 @@ func (k keeping) do(ctx context.Context, patience time.Duration, run func(contex
 }
 
 func (k keeping) read(ctx context.Context) (raw string, err error) {
-	err = k.do(ctx, replyTimeout, func(ctx context.Context, conn rueidis.Client) (err error) {
+	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
 		raw, err = text(conn.Do(ctx, conn.B().Get().Key(k.key).Build()))
 		if answer, ok := rueidis.IsRedisErr(err); ok && code(answer.Error()) == "WRONGTYPE" {
 			return nil // swap replaces it
@@ -45,7 +45,7 @@ func (k keeping) read(ctx context.Context) (raw string, err error) {
 }
 
 func (k keeping) swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error) {
-	err = k.do(ctx, replyTimeout, func(ctx context.Context, conn rueidis.Client) (err error) {
+	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
 		ttl := strconv.FormatInt(life.Milliseconds(), 10)
 		raw, err = text(swapScript.Exec(ctx, conn, []string{k.key}, []string{old, with, ttl}))
 		return err
@@ -80,7 +80,7 @@ func (k keeping) wipe(ctx context.Context) error {
 	defer cancel()
 	for range 2 {
 		err := k.each(ctx, func(keys []string) error {
-			return k.do(ctx, replyTimeout, func(ctx context.Context, conn rueidis.Client) error {
+			return k.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
 				commands := make([]rueidis.Completed, len(keys))
 				for i, key := range keys {
 					commands[i] = conn.B().Unlink().Key(key).Build()
@@ -115,7 +115,7 @@ func (k keeping) each(ctx context.Context, found func(keys []string) error, more
 	for _, node := range masters {
 		for cursor := uint64(0); more(); {
 			var page rueidis.ScanEntry
-			err := k.do(ctx, replyTimeout, func(ctx context.Context, _ rueidis.Client) (err error) {
+			err := k.do(ctx, func(ctx context.Context, _ rueidis.Client) (err error) {
 				page, err = node.Do(ctx, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
 				return err
 			})

@@ -42,10 +42,15 @@ type Store struct {
 	db        *sql.DB
 	passwords *passwords
 	seeded    []Account
+	// writing has room for one: SQLite has one writer, and of many that wait for it some would wait for longer
+	// than busy_timeout, because it keeps no order.
+	writing chan struct{}
 }
 
 // New returns a Store on db, which stays the caller's.
-func New(db *sql.DB) *Store { return &Store{db: db, passwords: newPasswords()} }
+func New(db *sql.DB) *Store {
+	return &Store{db: db, passwords: newPasswords(), writing: make(chan struct{}, 1)}
+}
 
 // Prepare creates the tables that are missing, and seeds an empty database.
 func (s *Store) Prepare(ctx context.Context) error {
@@ -85,6 +90,12 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 // write asks a cache for with its context is read within the transaction, and not cached: others must not
 // see what may be rolled back.
 func (s *Store) transact(ctx context.Context, write func(context.Context, *sql.Tx) error) (err error) {
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -18,6 +18,11 @@ const (
 	evidence = 4
 	// lasting is for how many timeouts a run of failures must have gone on.
 	lasting = 10
+	// restless: the first pause is that part of breaker_pause, and each that follows it without a success twice
+	// as long. Should it have been opened for no good reason, that is soon over.
+	restless = 16
+	// tries is how many operations after a pause may be ended by this process and not by the strategy.
+	tries = 3
 )
 
 // breaker leaves a strategy that fails alone for a while, so that requests do not wait for it one
@@ -45,11 +50,13 @@ type breaker struct {
 	failed, succeeded int
 
 	broken  bool
-	until   time.Time // nobody is let in until then
-	room    int       // for operations inside after that
-	cut     time.Time // when room was made smaller last
-	short   time.Time // when there was no room last
-	waiting list.List // for room: of chan int, which receives the generation to be let in with, or refused
+	worked  bool          // an operation has succeeded since it was opened
+	late    int           // operations let in since then that learned too late of their end to say much
+	rest    time.Duration // the pause in force
+	until   time.Time     // nobody is let in until then
+	room    int           // for operations inside after that
+	short   time.Time     // when there was no room last
+	waiting list.List     // for room: of chan int, which receives the generation to be let in with, or refused
 }
 
 // turnedAway is no generation.
@@ -89,7 +96,11 @@ func (b *breaker) enter(ctx context.Context) (p pass, waited time.Duration, ok b
 		p.generation = b.giveUp(e)
 	}
 	p.began = time.Now()
-	return p, p.began.Sub(now), p.generation != turnedAway
+	if waited = p.began.Sub(now); waited > b.timeout*3/4 && p.generation != turnedAway { // this process was not run
+		b.leave(p, errLeft)
+		p.generation = turnedAway
+	}
+	return p, waited, p.generation != turnedAway
 }
 
 // giveUp takes one who waits out, unless that was decided on meanwhile.
@@ -134,6 +145,7 @@ func (b *breaker) success(now time.Time) {
 	if !b.broken {
 		return
 	}
+	b.worked = true
 	if b.room++; now.Sub(b.short) >= b.timeout {
 		b.broken = false
 	}
@@ -147,16 +159,21 @@ func (b *breaker) failure(began, now time.Time) {
 	}
 	enough := b.failed >= max(b.failures, b.inside/evidence) && now.Sub(b.since) >= lasting*b.timeout
 	switch {
-	case enough || b.broken && b.room == 1:
+	case !b.broken && enough:
+		b.rest = b.pause / restless
 		b.open(now)
-	case b.broken && began.After(b.cut):
-		b.room, b.cut = max(1, b.room/2), now
+	case b.broken && !b.worked && now.Sub(began) > b.timeout*3/2 && b.late < tries:
+		// This process did not run: everybody was waking up to wait. Now they do, and the next one has time.
+		b.late++
+	case b.broken && (enough || !b.worked):
+		b.rest = min(2*b.rest, b.pause)
+		b.open(now)
 	}
 }
 
-// open lets nobody in for the pause.
+// open lets nobody in for a while.
 func (b *breaker) open(now time.Time) {
-	b.broken, b.until, b.room = true, now.Add(b.pause), 1
+	b.broken, b.worked, b.late, b.until, b.room = true, false, 0, now.Add(b.rest), 1
 	b.generation++
 	b.inside = 0
 	b.endRun()

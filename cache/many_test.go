@@ -245,7 +245,7 @@ func TestManyFails(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			strategy := &batching{Leaser: newBigcache(t)}
-			service := start(t, strategy, cache.Options{Timeout: 50 * time.Millisecond, BreakerFailures: 2})
+			service := start(t, strategy, cache.Options{Timeout: 50 * time.Millisecond, BreakerFailures: 2, BreakerPause: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			test.change(strategy)
 			for i := range 3 {

@@ -50,7 +50,8 @@ type Options struct {
 	// strategy for BreakerPause: over ten Timeouts at least, and with fewer than one success in ten; where
 	// more than four times as many are under way, a quarter of those. Revocations are always tried. Default 10.
 	BreakerFailures int `koanf:"breaker_failures"`
-	// BreakerPause is how long the strategy is left alone then, before one operation tries it again. Each that
+	// BreakerPause is how long the strategy is left alone then, at the most, before one operation tries it again:
+	// a sixteenth of it at first, and twice as long after each try that fails. Each that
 	// succeeds makes room for one more. Default 1s.
 	BreakerPause time.Duration `koanf:"breaker_pause"`
 

@@ -231,8 +231,8 @@ func TestHangIsAnOutage(t *testing.T) {
 			t.Errorf("%d succeed, %d fail", ok, failed)
 		}
 		storage.change(func() {
-			if storage.asked < 4 || storage.asked > 6 {
-				t.Errorf("it was asked %d times in five seconds, want once a second", storage.asked)
+			if storage.asked < 4 || storage.asked > 10 {
+				t.Errorf("it was asked %d times in five seconds, want once a second, and a little more often at first", storage.asked)
 			}
 		})
 		if d := c.slowest(); d > limit {
@@ -342,4 +342,43 @@ func TestBreakerScales(t *testing.T) {
 			}
 		}
 	})
+}
+
+// After the pause, an operation that fails at its deadline says that the storage does. One that learns of
+// its end long after says that this process was busy: then the next one tries, which waits for that.
+func TestBusyProcessIsNoOutage(t *testing.T) {
+	t.Parallel()
+	for _, busy := range []time.Duration{0, limit} {
+		synctest.Test(t, func(t *testing.T) {
+			const pause = 16 * time.Second // at first a sixteenth
+			var asked atomic.Int64
+			storage := &uneven{get: func(ctx context.Context, _ string) error {
+				if asked.Add(1) > 2 {
+					return nil
+				}
+				<-ctx.Done()
+				if asked.Load() == 2 { // the one after the pause
+					<-time.After(busy)
+				}
+				return ctx.Err()
+			}}
+			service := start(t, storage, cache.Options{Timeout: limit, BreakerFailures: 1, BreakerPause: pause})
+			storageFails := reading(service)
+			_ = storageFails(t.Context()) // opens nothing yet
+			asked.Store(0)
+			<-time.After(10 * limit)
+			_ = storageFails(t.Context()) // opens it
+			<-time.After(time.Second + time.Millisecond)
+			first := async(func() (int, error) { return 0, storageFails(t.Context()) })
+			synctest.Wait()
+			<-time.After(limit + busy - limit/4)
+			second := async(func() (int, error) { return 0, storageFails(t.Context()) })
+			if got := <-first; got.err == nil {
+				t.Error("the first one got an answer")
+			}
+			if got := <-second; (got.err == nil) != (busy > 0) {
+				t.Errorf("busy for %v: the next one got %v", busy, got.err)
+			}
+		})
+	}
 }

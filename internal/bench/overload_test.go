@@ -152,7 +152,7 @@ func newCrowd(ctx context.Context, goroutines, sessions int, get func(ctx contex
 					c.errs.Add(1)
 					text := err.Error()
 					c.mu.Lock()
-					c.why[text[:min(len(text), 90)]]++
+					c.why[text[:min(len(text), 62)]]++
 					c.mu.Unlock()
 					// Who is refused at once does not ask again at once.
 					select {

@@ -28,6 +28,11 @@ var overload = []Mutant{
 		By: []Search{{Folder: "cache", Run: "^TestHangIsAnOutage$"}},
 	},
 	{
+		Guard: "breaker-busy", What: "a process that did not run for a while does not take that for a failed try",
+		File: "cache/breaker.go", Text: "now.Sub(began) > b.timeout*3/2 &&", Replacement: "false &&",
+		By: []Search{{Folder: "cache", Run: "^TestBusyProcessIsNoOutage$"}},
+	},
+	{
 		Guard: "breaker-not-begun", What: "an operation that was not begun says nothing about the storage",
 		File: "cache/breaker.go", Text: " || errors.Is(err, ErrOverloaded)", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestBreakerScales$"}},

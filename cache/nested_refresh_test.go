@@ -138,6 +138,7 @@ func TestRefreshingReachesItself(t *testing.T) {
 						} else {
 							wantError[int](t, cache.ErrRecursiveLoad)(got, err)
 						}
+						synctest.Wait() // it is logged after the answer
 						if log.count("name=rates") != 1 {
 							t.Errorf("logged: %s", &log)
 						}

@@ -199,7 +199,8 @@ type road struct {
 }
 
 func newRoad(t *testing.T, target string) *road {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	r := &road{addr: listener.Addr().String()}
@@ -209,7 +210,8 @@ func newRoad(t *testing.T, target string) *road {
 			if err != nil {
 				return
 			}
-			server, err := net.Dial("tcp", target)
+			var dialer net.Dialer
+			server, err := dialer.DialContext(t.Context(), "tcp", target)
 			if err != nil {
 				_ = client.Close()
 				continue

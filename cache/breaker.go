@@ -134,7 +134,8 @@ func (b *breaker) leave(p pass, err error) {
 	}
 	for b.waiting.Len() > 0 && (!b.broken || b.inside < b.room) {
 		b.inside++
-		b.waiting.Remove(b.waiting.Front()).(chan int) <- b.generation
+		// The last one: it has the most time left, and there are more than can be served.
+		b.waiting.Remove(b.waiting.Back()).(chan int) <- b.generation
 	}
 }
 
@@ -217,8 +218,8 @@ func (s *Service) guarded(ctx context.Context, op string, operation func(context
 	outcome := errEnded
 	defer func() { s.breaker.leave(p, outcome) }()
 	err := s.callWithin(ctx, op, s.options.Timeout-waited, operation)
-	// Neither says anything about the strategy.
-	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, ErrEntryUnavailable)) {
+	// None of these says anything about the strategy, least of all that it had less time than it should have.
+	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, ErrEntryUnavailable) || waited > s.options.Timeout/4) {
 		outcome = errLeft
 	}
 	return err

@@ -59,7 +59,7 @@ var overload = []Mutant{
 	},
 	{
 		Guard: "gate-newest-first", What: "who waits for a place with no time left to be answered in does not come first",
-		File: "strategies/redis/queue.go", Text: "time.Since(w.came) > w.deadline.Sub(w.came)/2", Replacement: "w.deadline.IsZero()",
+		File: "strategies/redis/queue.go", Text: "time.Since(w.came) > w.deadline.Sub(w.came)/2 ||", Replacement: "",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestQueueOrder$"}},
 	},
 	{
@@ -68,14 +68,19 @@ var overload = []Mutant{
 		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
 	},
 	{
-		Guard: "gate-gradual", What: "after a doubt not all are let in at once",
-		File: "strategies/redis/gate.go", Text: "g.room.Store(max(min(fewestPlaces, g.places), g.places/4))", Replacement: "g.room.Store(g.places)",
+		Guard: "gate-gradual", What: "at the start and after a doubt not all are let in at once",
+		File: "strategies/redis/gate.go", Text: "g.room.Store(max(min(fewestPlaces, g.places), g.places/8))", Replacement: "g.room.Store(g.places)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
 	},
 	{
-		Guard: "gate-scale", What: "the more operations are under way, the more must get no answer for the server to be doubted",
-		File: "strategies/redis/gate.go", Text: "max(silences, g.inside.Load()/4)", Replacement: "silences",
+		Guard: "gate-lasting", What: "operations of which many end together make no doubt at once",
+		File: "strategies/redis/gate.go", Text: "silent >= silences && lasting ||", Replacement: "silent >= silences && (lasting || true) ||",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtScales$"}},
+	},
+	{
+		Guard: "gate-too-late", What: "who has waited for a doubt to end for half of its time does not burden the server",
+		File: "strategies/redis/gate.go", Text: "bounded && time.Until(deadline) < time.Since(came)", Replacement: "bounded && time.Until(deadline) < 0 && came.IsZero()",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtEndsTooLate$"}},
 	},
 	{
 		Guard: "gate-commands", What: "places are for commands, not for reads that share one",

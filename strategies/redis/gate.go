@@ -19,9 +19,12 @@ const (
 	// fewestPlaces is how many operations a lane always has place for.
 	fewestPlaces = 16
 	// silence is how long an operation must have waited for its deadline to count against the server: a
-	// shorter one says more about the caller. So many silences in a row make a doubt.
+	// shorter one says more about the caller, as does one below three quarters of the usual timeout, or below
+	// patience. So many silences in a row make a doubt; where many operations are under way, all of which
+	// end together when this process does not run for a moment, they must go on for a timeout as well.
 	silence  = 20 * time.Millisecond
 	silences = 3
+	patience = 40 * time.Millisecond
 	// benefit is how old a doubt may be for operations to wait, within their deadlines, for its end, and those
 	// that have more time than that wait while it is no older than their time; when it is older, they fail at once.
 	benefit = 100 * time.Millisecond
@@ -40,13 +43,14 @@ var errNoAnswer = fmt.Errorf("%w: no answer of late", cache.ErrUnavailable)
 type gate struct {
 	places int64
 	// room is how many places may be taken now. Each answer adds one. An operation that gets none in time
-	// halves it, if it began after the last time, and a doubt leaves a quarter of the places: more at once
-	// than are answered in time would get no answer in time, all of them.
+	// halves it, if it began after the last time, and at the start and after a doubt there is an eighth of the
+	// places: more at once than are answered in time would get no answer in time, all of them.
 	room   atomic.Int64
 	cut    atomic.Int64 // when room was made smaller last, in Unix nanoseconds
 	inside atomic.Int64
 	queue  queue
 	silent atomic.Int64 // operations without an answer since the last one
+	since  atomic.Int64 // when the first of them ended, in Unix nanoseconds
 	hasty  atomic.Int64 // those that left too early to tell, since then; their commands are outstanding
 	doubt  atomic.Pointer[doubt]
 }
@@ -76,17 +80,24 @@ func newGates(lanes, connections int) []gate {
 	for i := range gates {
 		// Seven eighths: two connections are not used quite alike, and what was given up is outstanding.
 		gates[i].places = int64(max(fewestPlaces, ring*7/8*connections/lanes))
-		gates[i].room.Store(gates[i].places)
+		gates[i].begin()
 	}
 	return gates
 }
+
+// begin leaves an eighth of the places, until there are answers.
+func (g *gate) begin() { g.room.Store(max(min(fewestPlaces, g.places), g.places/8)) }
 
 // enter waits for a place.
 func (g *gate) enter(ctx context.Context) error {
 	for {
 		if d := g.doubt.Load(); d != nil {
+			came := time.Now()
 			if err := d.wait(ctx, errNoAnswer); err != nil {
 				return err
+			}
+			if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < time.Since(came) {
+				return cache.ErrOverloaded // too late for an answer, and a burden for those who have time
 			}
 		}
 		if g.take() {
@@ -124,7 +135,7 @@ func (g *gate) leave() {
 }
 
 // heard takes note of how an operation ended.
-func (st *store) heard(lane int, err error, began time.Time) {
+func (st *store) heard(lane int, err error, sent time.Time) {
 	g := &st.gates[lane]
 	if err == nil || isAnswer(err) {
 		if g.silent.Load() > 0 {
@@ -138,24 +149,26 @@ func (st *store) heard(lane int, err error, began time.Time) {
 		}
 		return
 	}
-	if waits := new(leftOthersError); errors.As(err, &waits) {
-		return
-	}
 	if st.lent && errors.Is(err, cache.ErrUnavailable) { // nobody tells when its connections are lost
 		st.agreement.suspect()
 	}
-	silent, hasty := g.silent.Load(), g.hasty.Load()
-	late := errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= silence
+	silent, hasty, now := g.silent.Load(), g.hasty.Load(), time.Now()
+	late := errors.Is(err, context.DeadlineExceeded) && now.Sub(sent) >= max(silence, min(st.timeout*3/4, patience))
 	if others := new(leftOthersError); late && errors.As(err, &others) {
 		return // there is one command for all of them
 	}
 	if late || errors.Is(err, cache.ErrUnavailable) {
-		silent = g.silent.Add(1)
-		g.halve(began)
+		if silent = g.silent.Add(1); silent == 1 {
+			g.since.Store(now.UnixNano())
+		}
 	} else {
 		hasty = g.hasty.Add(1)
 	}
-	if silent >= max(silences, g.inside.Load()/4) || silent+hasty >= g.places/8 {
+	if !errors.Is(err, context.Canceled) {
+		g.halve(sent)
+	}
+	lasting := g.inside.Load() <= fewestPlaces || now.UnixNano()-g.since.Load() >= int64(st.timeout)
+	if silent >= silences && lasting || silent+hasty >= g.places/8 {
 		st.doubt(lane)
 	}
 }
@@ -190,7 +203,7 @@ func (st *store) doubt(lane int) {
 
 // trust ends the doubt.
 func (g *gate) trust() {
-	g.room.Store(max(min(fewestPlaces, g.places), g.places/4))
+	g.begin()
 	g.silent.Store(0)
 	g.hasty.Store(0)
 	if d := g.doubt.Swap(nil); d != nil {

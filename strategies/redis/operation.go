@@ -20,6 +20,7 @@ type operation struct {
 	cancel context.CancelFunc
 	gate   *gate
 	began  time.Time
+	sent   time.Time // when it had got its place
 }
 
 // begin returns an operation with a deadline. Its end must be called.
@@ -43,6 +44,7 @@ func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
 		o.end()
 		return operation{}, err
 	}
+	o.sent = time.Now()
 	return o, nil
 }
 
@@ -62,7 +64,7 @@ func (o *operation) leave() {
 // answered takes note of how the operation went, and returns its error as one of ours.
 func (o *operation) answered(err error) error {
 	err = o.store.answered(err)
-	o.heard(o.begin.lane, err, o.began)
+	o.heard(o.begin.lane, err, o.sent)
 	return err
 }
 

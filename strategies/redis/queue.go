@@ -53,15 +53,15 @@ func (g *gate) wait(ctx context.Context) error {
 	}
 }
 
-// pass gives places to those who wait: to the one who came first, unless half of its time is over. Then
-// there are more than can be served, and whoever comes first has no time left to be answered in: the
-// last one is better off.
+// pass gives places to those who wait: to the one who came first, unless half of its time is over, or places
+// were taken away because there were no answers in time. Then there are more than can be served, and
+// whoever came first has no time left to be answered in: the last one is better off.
 func (g *gate) pass() {
 	g.queue.mu.Lock()
 	defer g.queue.mu.Unlock()
 	for g.queue.all.Len() > 0 && g.take() {
 		e := g.queue.all.Front()
-		if w := e.Value.(*waiter); time.Since(w.came) > w.deadline.Sub(w.came)/2 {
+		if w := e.Value.(*waiter); time.Since(w.came) > w.deadline.Sub(w.came)/2 || g.room.Load() < g.places {
 			e = g.queue.all.Back()
 		}
 		g.queue.all.Remove(e)

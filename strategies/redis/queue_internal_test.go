@@ -60,9 +60,14 @@ func TestQueueOrder(t *testing.T) {
 		// Half of the time of the first three is over: the last one, and then the next to last.
 		{49 * time.Millisecond, []int{3, 2, 1, 0}},
 		{time.Second, nil},
+		// Places were taken away.
+		{-1, []int{3, 2, 1, 0}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g, order := crowded(t, 4, 100*time.Millisecond)
+			if test.after < 0 {
+				g.places = 2
+			}
 			<-time.After(test.after)
 			g.leave()
 			if got := order(); !slices.Equal(got, test.want) {
@@ -106,6 +111,7 @@ func TestRoom(t *testing.T) {
 		st := bare(t)
 		g := &st.gates[0]
 		full := g.places
+		g.room.Store(full)
 		want := func(what string, room int64) {
 			t.Helper()
 			if got := g.room.Load(); got != room {
@@ -135,27 +141,59 @@ func TestRoom(t *testing.T) {
 		}
 		want("at the least", fewestPlaces)
 		g.trust()
-		want("after a doubt", full/4)
+		want("after a doubt", full/8)
 	})
 }
 
-// How many must get no answer depends on how many are under way.
+// Where many operations are under way, their silences must go on for a timeout to make a doubt, or be so many
+// that what they have left behind could fill the connections.
 func TestDoubtScales(t *testing.T) {
 	t.Parallel()
-	for _, inside := range []int64{1, 12, 200} {
-		st := bare(t)
-		g := &st.gates[0]
-		g.inside.Store(inside)
-		enough := max(silences, inside/4)
-		for n := int64(1); n <= enough; n++ {
-			if g.doubt.Load() != nil {
-				t.Errorf("%d inside: doubted after %d", inside, n-1)
+	for _, test := range []struct {
+		inside  int64
+		spread  time.Duration // between two silences
+		silence int64         // so many make a doubt
+	}{
+		{1, 0, silences}, {12, 0, silences}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			st := bare(t)
+			st.timeout = 50 * time.Millisecond
+			g := &st.gates[0]
+			g.inside.Store(test.inside)
+			for n := int64(1); n <= test.silence; n++ {
+				if g.doubt.Load() != nil {
+					t.Fatalf("%+v: doubted after %d", test, n-1)
+				}
+				if n > 1 {
+					<-time.After(test.spread)
+				}
+				st.heard(0, context.DeadlineExceeded, time.Now().Add(-st.timeout))
 			}
-			st.heard(0, context.DeadlineExceeded, time.Now().Add(-silence))
-		}
-		if g.doubt.Load() == nil {
-			t.Errorf("%d inside: not doubted after %d", inside, enough)
-		}
+			if g.doubt.Load() == nil {
+				t.Errorf("%+v: not doubted", test)
+			}
+		})
+	}
+}
+
+// A doubt that ends when half of an operation's time is over comes too late for it.
+func TestDoubtEndsTooLate(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		after time.Duration
+		want  error
+	}{{20 * time.Millisecond, nil}, {30 * time.Millisecond, cache.ErrOverloaded}} {
+		synctest.Test(t, func(t *testing.T) {
+			st := bare(t)
+			st.doubt(0)
+			time.AfterFunc(test.after, st.gates[0].trust)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if err := st.gates[0].enter(ctx); !errors.Is(err, test.want) {
+				t.Errorf("after %v: %v", test.after, err)
+			}
+		})
 	}
 }
 
@@ -166,8 +204,8 @@ func TestOthersTell(t *testing.T) {
 	for range 1000 {
 		st.heard(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-silence))
 	}
-	if g := &st.gates[0]; g.doubt.Load() != nil || g.room.Load() != g.places {
-		t.Errorf("doubted %t, room for %d", g.doubt.Load() != nil, g.room.Load())
+	if g, before := &st.gates[0], bare(t).gates[0].room.Load(); g.doubt.Load() != nil || g.room.Load() != before {
+		t.Errorf("doubted %t, room for %d, and %d before", g.doubt.Load() != nil, g.room.Load(), before)
 	}
 }
 

@@ -168,7 +168,7 @@ func (o *operation) get() ([]byte, bool, error) {
 	}
 	raw, err := o.reads[o.begin.lane].script(o.ctx, o.conn, o.gate, o.value(), o.scriptArgs(o.place)).entry()
 	e, payload, err := o.scripted(o.key, o.place, raw, err)
-	o.heard(o.begin.lane, err, o.began)
+	o.heard(o.begin.lane, err, o.sent)
 	if e == nil {
 		return nil, false, err
 	}

@@ -303,7 +303,7 @@ func (s *uneven) Get(ctx context.Context, key string) ([]byte, bool, error) {
 func TestBurstIsOneFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		service := start(t, &uneven{get: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}, cache.Options{Timeout: limit})
+		service := start(t, &uneven{get: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}, cache.Options{Timeout: limit, BreakerPause: time.Hour})
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() { _ = reading(service)(t.Context()) })

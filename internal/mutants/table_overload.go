@@ -44,7 +44,7 @@ var overload = []Mutant{
 	},
 	{
 		Guard: "load-given-up", What: "a load that nobody wants any more gets no place",
-		File: "cache/admission.go", Text: "a.waiting.Remove(e)\n\t\treturn true, ctx.Err()", Replacement: "return true, ctx.Err()",
+		File: "cache/admission.go", Text: "a.waiting.Remove(e)\n\t\treturn true, ctx.Err()", Replacement: "_ = e\n\t\treturn true, ctx.Err()",
 		By: []Search{{Folder: "cache", Run: "^TestLoadsWaitInOrder$", Crash: true}},
 	},
 	{
@@ -59,7 +59,7 @@ var overload = []Mutant{
 	},
 	{
 		Guard: "gate-newest-first", What: "who waits for a place with no time left to be answered in does not come first",
-		File: "strategies/redis/queue.go", Text: "time.Since(w.came) > w.deadline.Sub(w.came)/2 ||", Replacement: "",
+		File: "strategies/redis/queue.go", Text: "time.Since(w.came) > w.deadline.Sub(w.came)/2 ||", Replacement: "w == nil ||",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestQueueOrder$"}},
 	},
 	{

@@ -130,6 +130,9 @@ func TestLargeValues(t *testing.T) {
 				}
 			}
 			s.must(end())
+			if left := s.direct("EXISTS", "n:b:{0}:k"); what == "Delete" && left != int64(0) {
+				t.Errorf("%s: Delete has left the body", how)
+			}
 			for _, way := range readings {
 				if got, found, err := way.read(ctx, reader.Strategy, "n:k"); found || err != nil {
 					t.Errorf("%s, after %s, %s: %d bytes, %t, %v", how, what, way.name, len(got), found, err)

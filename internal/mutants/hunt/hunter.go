@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fxcache/fxcache/internal/mutants"
@@ -24,9 +25,15 @@ type hunter struct {
 	root   string // of the repository
 	folder string // for what is built
 	limit  time.Duration
+
+	together string          // the overlay of the mutants that share one
+	shares   map[string]bool // the guards in it
+
+	mu     sync.Mutex // guards builds
+	builds map[string]func() (string, error)
 }
 
-func newHunter(limit time.Duration) (*hunter, error) {
+func newHunter(all []mutants.Mutant, limit time.Duration) (*hunter, error) {
 	if _, err := os.Stat("module.go"); err != nil {
 		return nil, fmt.Errorf("run it in the root of the repository: %w", err)
 	}
@@ -38,7 +45,28 @@ func newHunter(limit time.Duration) (*hunter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hunter{root, folder, limit}, nil
+	h := &hunter{root: root, folder: folder, limit: limit, shares: map[string]bool{}, builds: map[string]func() (string, error){}}
+	if err := h.combine(all); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// combine makes the overlay that mutants share.
+func (h *hunter) combine(all []mutants.Mutant) error {
+	c := newCombined(h.root)
+	var failures []error
+	for _, m := range all {
+		added, err := c.add(m)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", m.Guard, err))
+		}
+		h.shares[m.Guard] = added
+	}
+	path, err := c.write(h.folder)
+	h.together = path
+	return errors.Join(append(failures, err)...)
 }
 
 func (h *hunter) close() { _ = os.RemoveAll(h.folder) } // built anew each time
@@ -66,12 +94,12 @@ func (h *hunter) unmutated(ctx context.Context, all []mutants.Mutant) error {
 	}
 	for _, at := range folders {
 		folder, _, _ := strings.Cut(at, " ")
-		binary, err := h.build(ctx, folder, "")
+		binary, err := h.build(ctx, folder, h.together)
 		if err != nil {
 			return err
 		}
 		s := mutants.Search{Folder: folder, Run: strings.Join(tests[at], "|"), Args: args[at]}
-		if text, err := h.try(ctx, binary, s, 5*h.limit); err != nil {
+		if text, err := h.try(ctx, binary, "", s, 5*h.limit); err != nil {
 			return fmt.Errorf("with no guard missing, %s: %w\n%s", folder, err, tail(text))
 		}
 	}
@@ -80,11 +108,10 @@ func (h *hunter) unmutated(ctx context.Context, all []mutants.Mutant) error {
 
 // hunt takes one guard out.
 func (h *hunter) hunt(ctx context.Context, m mutants.Mutant) (finding, error) {
-	text, err := m.Apply(h.root)
-	if err != nil {
-		return finding{}, err
+	overlay, err := h.together, error(nil)
+	if !h.shares[m.Guard] {
+		overlay, err = h.overlay(m)
 	}
-	overlay, err := h.overlay(m, text)
 	if err != nil {
 		return finding{}, err
 	}
@@ -96,7 +123,7 @@ func (h *hunter) hunt(ctx context.Context, m mutants.Mutant) (finding, error) {
 			return finding{}, err
 		}
 		began := time.Now()
-		out, err := h.try(ctx, binary, s, limit)
+		out, err := h.try(ctx, binary, m.Guard, s, limit)
 		if found, ok := judge(s, out); err != nil && ok {
 			return found, nil
 		}
@@ -111,7 +138,11 @@ func (h *hunter) hunt(ctx context.Context, m mutants.Mutant) (finding, error) {
 }
 
 // overlay writes the mutant's file, and what tells the compiler to take it.
-func (h *hunter) overlay(m mutants.Mutant, text string) (string, error) {
+func (h *hunter) overlay(m mutants.Mutant) (string, error) {
+	text, err := m.Apply(h.root)
+	if err != nil {
+		return "", err
+	}
 	file := filepath.Join(h.folder, m.Guard+filepath.Ext(m.File))
 	list, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(h.root, m.File): file}})
 	if err != nil {
@@ -121,23 +152,28 @@ func (h *hunter) overlay(m mutants.Mutant, text string) (string, error) {
 	return path, errors.Join(os.WriteFile(file, []byte(text), 0o600), os.WriteFile(path, list, 0o600))
 }
 
-// build compiles the tests of a folder; without an overlay, as they are.
+// build compiles the tests of a folder with an overlay, once.
 func (h *hunter) build(ctx context.Context, folder, overlay string) (string, error) {
-	binary := filepath.Join(h.folder, strings.NewReplacer("/", "-", ".json", "").Replace(folder+"-"+filepath.Base(overlay))+".test")
-	args := []string{"test", "-c", "-o", binary}
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
+	name := strings.NewReplacer("/", "-", ".json", "").Replace(folder + "-" + filepath.Base(overlay))
+	h.mu.Lock()
+	if h.builds[name] == nil {
+		h.builds[name] = sync.OnceValues(func() (string, error) {
+			binary := filepath.Join(h.folder, name+".test")
+			cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "-overlay", overlay, ".") //nolint:gosec // of the table
+			cmd.Dir = folder
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return "", fmt.Errorf("%s does not compile: %w\n%s", folder, err, out)
+			}
+			return binary, nil
+		})
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, ".")...) //nolint:gosec // of the table
-	cmd.Dir = folder
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s does not compile: %w\n%s", folder, err, out)
-	}
-	return binary, nil
+	build := h.builds[name]
+	h.mu.Unlock()
+	return build()
 }
 
-// try runs a search, and returns what it printed.
-func (h *hunter) try(ctx context.Context, binary string, s mutants.Search, limit time.Duration) (string, error) {
+// try runs a search without a guard, none if it is empty, and returns what it printed.
+func (h *hunter) try(ctx context.Context, binary, guard string, s mutants.Search, limit time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	// The test ends by itself before it is killed, and says where it hung.
@@ -145,7 +181,7 @@ func (h *hunter) try(ctx context.Context, binary string, s mutants.Search, limit
 	cmd := exec.CommandContext(ctx, binary, args...) //nolint:gosec // built above
 	cmd.Dir = s.Folder
 	// A test that cannot run, for want of a redis-server, fails in CI.
-	cmd.Env = append(os.Environ(), "CI=true")
+	cmd.Env = append(os.Environ(), "CI=true", chosen+"="+guard)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()

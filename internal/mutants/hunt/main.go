@@ -45,7 +45,7 @@ func run(ctx context.Context, all []mutants.Mutant, limit time.Duration, workers
 	if len(all) == 0 {
 		return errors.New("there is no such guard; internal/mutants lists them")
 	}
-	h, err := newHunter(limit)
+	h, err := newHunter(all, limit)
 	if err != nil {
 		return err
 	}

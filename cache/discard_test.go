@@ -315,7 +315,7 @@ func TestBadEntriesDoNotHideAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": cache.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": cache.ErrBadEntry}}
-		service := start(t, strategy, cache.Options{BreakerFailures: 1})
+		service := start(t, strategy, cache.Options{BreakerFailures: 1, BreakerPause: time.Hour})
 		c := newCache(t, service, "c", cache.Policy[int]{})
 		// The breaker wants failures that go on for some timeouts.
 		again := func(want error, keys ...string) {

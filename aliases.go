@@ -2,24 +2,25 @@ package fxcache
 
 import (
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
 // The names of the seed, for those who come from there.
 type (
-	// CacheStrategy is cache.Strategy.
-	CacheStrategy = cache.Strategy
+	// CacheStrategy is driver.Strategy.
+	CacheStrategy = driver.Strategy
 	// CacheService is cache.Service.
 	CacheService = cache.Service
-	// CacheTtlProvider is cache.Clock.
-	CacheTtlProvider = cache.Clock //nolint:revive // the seed's spelling
+	// CacheTtlProvider is driver.Clock.
+	CacheTtlProvider = driver.Clock //nolint:revive // the seed's spelling
 	// SetCacheKeyOptions is cache.SetOptions.
 	SetCacheKeyOptions = cache.SetOptions
 	// SelfRefreshingCache is cache.Refreshing.
 	SelfRefreshingCache[T any] = cache.Refreshing[T]
-	// Injector is cache.Injector.
-	Injector = cache.Injector
-	// SessionCacheStrategy is sessioncache.Strategy.
+	// Injector is driver.Injector.
+	Injector = driver.Injector
+	// SessionCacheStrategy is sessiondriver.Strategy.
 	SessionCacheStrategy = sessioncache.Strategy
 	// DefaultSessionCacheStrategy is sessioncache.Default.
 	DefaultSessionCacheStrategy = sessioncache.Default
@@ -33,8 +34,8 @@ type (
 	UserChannelPermissions = sessioncache.ChannelPermissions
 )
 
-// InjectableStrategy is cache.Initializer and cache.Destroyer together, which are optional each.
+// InjectableStrategy is driver.Initializer and driver.Destroyer together, which are optional each.
 type InjectableStrategy interface {
-	cache.Initializer
-	cache.Destroyer
+	driver.Initializer
+	driver.Destroyer
 }

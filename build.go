@@ -10,7 +10,9 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/codec"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/internal/absent"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies"
 )
@@ -116,7 +118,7 @@ func load(in runtimeIn) (*config.Source, error) {
 
 func (r *runtime) buildCache(in runtimeIn) error {
 	r.factories = slices.Concat(strategies.All(), in.Factories)
-	byName, names, err := index(r.factories, func(f cache.Factory) (string, bool) { return f.Name, f.New != nil },
+	byName, names, err := index(r.factories, func(f driver.Factory) (string, bool) { return f.Name, f.New != nil },
 		reflect.TypeFor[cacheSection]())
 	if err != nil {
 		return err
@@ -126,10 +128,10 @@ func (r *runtime) buildCache(in runtimeIn) error {
 	if name, ok := r.source.Text(cachePath + ".strategy"); ok {
 		section.Strategy = name // also where the rest is wrong: the strategy's section is looked at too
 	}
-	var strategy cache.Strategy
+	var strategy driver.Strategy
 	if factory, ok := byName[section.Strategy]; ok {
 		var failure error
-		strategy, failure = newStrategy(cachePath, factory.Name, func() (cache.Strategy, error) {
+		strategy, failure = newStrategy(cachePath, factory.Name, func() (driver.Strategy, error) {
 			return factory.New(r.source.At(cachePath + "." + factory.Name))
 		})
 		err = config.Join(err, failure)
@@ -141,7 +143,7 @@ func (r *runtime) buildCache(in runtimeIn) error {
 		if err := run("Wrap", wrap, func() { strategy = wrap(strategy) }); err != nil {
 			return err
 		}
-		if isNothing(strategy) {
+		if absent.Is(strategy) {
 			return errors.New("fxcache.Wrap: the function returned no strategy")
 		}
 	}
@@ -213,7 +215,7 @@ func newStrategy[S any](path, name string, build func() (S, error)) (strategy S,
 	switch {
 	case err != nil && !errors.As(err, &known):
 		err = fmt.Errorf("%s.%s: %w", path, name, err)
-	case err == nil && isNothing(strategy):
+	case err == nil && absent.Is(strategy):
 		err = fmt.Errorf("%s.%s: the factory returned no strategy", path, name)
 	}
 	return strategy, err
@@ -221,18 +223,12 @@ func newStrategy[S any](path, name string, build func() (S, error)) (strategy S,
 
 // run makes a call of function, which an option of that name was given.
 func run(option string, function any, call func()) (err error) {
-	if isNothing(function) {
+	if absent.Is(function) {
 		return fmt.Errorf("fxcache.%s: the function is nil", option)
 	}
 	defer recovered("fxcache."+option+": the function", &err)
 	call()
 	return nil
-}
-
-// isNothing reports whether v is nil, or an interface that holds a nil pointer or function.
-func isNothing(v any) bool {
-	value := reflect.ValueOf(v)
-	return !value.IsValid() || (value.Kind() == reflect.Pointer || value.Kind() == reflect.Func) && value.IsNil()
 }
 
 // validName is what the name of a strategy must look like, in order to be a section as well.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/noop"
@@ -70,7 +71,7 @@ sesion_cache: {}
 func TestUnknownStrategyListsTheKnown(t *testing.T) {
 	t.Parallel()
 	err := newApp(
-		fxcache.Register(cache.Factory{Name: "alpha", New: func(cache.Decoder) (cache.Strategy, error) { return noop.Strategy{}, nil }}),
+		fxcache.Register(driver.Factory{Name: "alpha", New: func(driver.Decoder) (driver.Strategy, error) { return noop.Strategy{}, nil }}),
 		fxcache.Override(map[string]any{"cache.strategy": "bigcashe", "cache.codec": "xml", "session_cache.strategy": "x"}),
 	).Err()
 	for _, want := range []string{`cache.strategy (code): there is no such strategy; choose one of alpha, bigcache, noop, redis`,
@@ -89,7 +90,7 @@ func TestThirdPartySection(t *testing.T) {
 	}
 	weights := map[string]int{}
 	factory := func(name string) fx.Option {
-		return fxcache.Register(cache.Factory{Name: name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
+		return fxcache.Register(driver.Factory{Name: name, New: func(cfg driver.Decoder) (driver.Strategy, error) {
 			o := options{Weight: 7}
 			err := cfg.Decode(&o)
 			weights[name] = o.Weight
@@ -112,24 +113,24 @@ func TestThirdPartySection(t *testing.T) {
 
 func TestRegistrationErrors(t *testing.T) {
 	t.Parallel()
-	build := func(cache.Decoder) (cache.Strategy, error) { return noop.Strategy{}, nil }
-	sessions := func(cache.Decoder) (sessioncache.Strategy, error) { return sessioncache.Noop{}, nil }
-	boom := func(cache.Decoder) (cache.Strategy, error) { panic("boom") }
-	null := func(cache.Decoder) (cache.Strategy, error) { return nil, nil }
+	build := func(driver.Decoder) (driver.Strategy, error) { return noop.Strategy{}, nil }
+	sessions := func(driver.Decoder) (sessioncache.Strategy, error) { return sessioncache.Noop{}, nil }
+	boom := func(driver.Decoder) (driver.Strategy, error) { panic("boom") }
+	null := func(driver.Decoder) (driver.Strategy, error) { return nil, nil }
 	for want, options := range map[string]fx.Option{
-		`two strategies are registered under the name "noop"`:    fxcache.Register(cache.Factory{Name: "noop", New: build}),
+		`two strategies are registered under the name "noop"`:    fxcache.Register(driver.Factory{Name: "noop", New: build}),
 		`two strategies are registered under the name "default"`: fxcache.RegisterSession(sessioncache.Factory{Name: "default", New: sessions}),
-		`under the name "codec", which is an option`:             fxcache.Register(cache.Factory{Name: "codec", New: build}),
-		`under the name "max_ttl", which is an option`:           fxcache.Register(cache.Factory{Name: "max_ttl", New: build}),
+		`under the name "codec", which is an option`:             fxcache.Register(driver.Factory{Name: "codec", New: build}),
+		`under the name "max_ttl", which is an option`:           fxcache.Register(driver.Factory{Name: "max_ttl", New: build}),
 		`under the name "ttl", which is an option`:               fxcache.RegisterSession(sessioncache.Factory{Name: "ttl", New: sessions}),
-		`under the name "Big Cache": use lower case`:             fxcache.Register(cache.Factory{Name: "Big Cache", New: build}),
-		`the strategy "empty" is registered without New`:         fxcache.Register(cache.Factory{Name: "empty"}),
+		`under the name "Big Cache": use lower case`:             fxcache.Register(driver.Factory{Name: "Big Cache", New: build}),
+		`the strategy "empty" is registered without New`:         fxcache.Register(driver.Factory{Name: "empty"}),
 		"ConfigFile and ConfigFile are given together":           fx.Options(fxcache.ConfigFile("a.yaml"), fxcache.ConfigFile("b.yaml")),
 		"Config and ConfigFile are given together":               fx.Options(fxcache.ConfigFile("a.yaml"), fxcache.Config(koanf.New("."), "")),
 		"Override and Override are given together":               fx.Options(fxcache.Override(nil), fxcache.Override(nil)),
 		"Environment is given more than once":                    fx.Options(fxcache.Environment("A_", nil), fxcache.Environment("B_", nil)),
-		"panicked with a string":                                 fx.Options(fxcache.Register(cache.Factory{Name: "x", New: boom}), fxcache.Override(map[string]any{"cache.strategy": "x"})),
-		"the factory returned no strategy":                       fx.Options(fxcache.Register(cache.Factory{Name: "x", New: null}), fxcache.Override(map[string]any{"cache.strategy": "x"})),
+		"panicked with a string":                                 fx.Options(fxcache.Register(driver.Factory{Name: "x", New: boom}), fxcache.Override(map[string]any{"cache.strategy": "x"})),
+		"the factory returned no strategy":                       fx.Options(fxcache.Register(driver.Factory{Name: "x", New: null}), fxcache.Override(map[string]any{"cache.strategy": "x"})),
 		"missing.yaml":                                           fxcache.ConfigFile("missing.yaml"),
 	} {
 		if err := newApp(options).Err(); err == nil || !strings.Contains(err.Error(), want) {
@@ -216,11 +217,11 @@ func TestOptionsInCode(t *testing.T) {
 	t.Parallel()
 	logger := slog.New(slog.DiscardHandler)
 	var service *cache.Service
-	var wrapped cache.Strategy
+	var wrapped driver.Strategy
 	app := newApp(fx.Supply(logger), fx.Populate(&service),
 		fxcache.CacheOptions(func(o *cache.Options) { o.Namespace = "code" }),
 		fxcache.SessionOptions(func(o *sessioncache.Options) { o.Tags = func(*sessioncache.CachedSession) []string { return nil } }),
-		fxcache.Wrap(func(s cache.Strategy) cache.Strategy { wrapped = s; return s }))
+		fxcache.Wrap(func(s driver.Strategy) driver.Strategy { wrapped = s; return s }))
 	if err := app.Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 )
 
@@ -22,11 +23,11 @@ import (
 func TestStrategyResolvesTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := &storage{journal: &journal{}}
-	s.init = func(ctx context.Context, in cache.Injector) error {
+	s.init = func(ctx context.Context, in driver.Injector) error {
 		if _, ok := in.(*dig.Scope); !ok {
 			t.Errorf("the Injector is a %T, want a *dig.Scope", in)
 		}
-		db, err := cache.Resolve[*sql.DB](in)
+		db, err := driver.Resolve[*sql.DB](in)
 		if err != nil {
 			return err
 		}
@@ -35,12 +36,12 @@ func TestStrategyResolvesTheDatabase(t *testing.T) {
 			t.Errorf("the database answers %d, %v", one, err)
 		}
 		resolves[*cache.Service](t, in)
-		resolves[cache.Options](t, in)
-		resolves[cache.Clock](t, in)
+		resolves[driver.Limits](t, in)
+		resolves[driver.Clock](t, in)
 		resolves[*slog.Logger](t, in)
 		resolves[metric.Meter](t, in)
 		resolves[*config.Source](t, in)
-		if factories := resolves[[]cache.Factory](t, in); len(factories) < 3 {
+		if factories := resolves[[]driver.Factory](t, in); len(factories) < 3 {
 			t.Errorf("%d factories are registered, want the built-in ones and this", len(factories))
 		}
 		return nil
@@ -52,9 +53,9 @@ func TestStrategyResolvesTheDatabase(t *testing.T) {
 	stop(t, app)
 }
 
-func resolves[T any](t *testing.T, in cache.Injector) T {
+func resolves[T any](t *testing.T, in driver.Injector) T {
 	t.Helper()
-	value, err := cache.Resolve[T](in)
+	value, err := driver.Resolve[T](in)
 	if err != nil {
 		t.Error(err)
 	}
@@ -64,8 +65,8 @@ func resolves[T any](t *testing.T, in cache.Injector) T {
 func TestResolveNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	s := &storage{journal: &journal{}}
-	s.init = func(_ context.Context, in cache.Injector) error {
-		_, err := cache.Resolve[*sql.DB](in)
+	s.init = func(_ context.Context, in driver.Injector) error {
+		_, err := driver.Resolve[*sql.DB](in)
 		return err
 	}
 	err := newApp(s.register(), fx.Provide(func() (*sql.DB, error) { return sql.Open("sqlite", ":memory:") })).Start(t.Context())
@@ -81,8 +82,8 @@ func TestExportMayDependOnTheService(t *testing.T) {
 	t.Parallel()
 	var resolved *repository
 	s := &storage{journal: &journal{}}
-	s.init = func(_ context.Context, in cache.Injector) (err error) {
-		resolved, err = cache.Resolve[*repository](in)
+	s.init = func(_ context.Context, in driver.Injector) (err error) {
+		resolved, err = driver.Resolve[*repository](in)
 		return err
 	}
 	app := newApp(s.register(), fxcache.Export[*repository](),
@@ -99,11 +100,11 @@ func TestScopes(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
 	s, k, options := both(j)
-	s.init = func(_ context.Context, in cache.Injector) error {
+	s.init = func(_ context.Context, in driver.Injector) error {
 		return in.(*dig.Scope).Provide(func() *repository { return &repository{} })
 	}
-	k.init = func(_ context.Context, in cache.Injector) error {
-		if _, err := cache.Resolve[*repository](in); err == nil {
+	k.init = func(_ context.Context, in driver.Injector) error {
+		if _, err := driver.Resolve[*repository](in); err == nil {
 			t.Error("the session strategy sees what the storage strategy provided for itself")
 		}
 		return nil

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/fxcache/fxcache"
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
@@ -39,11 +39,11 @@ func (j *journal) is(t *testing.T, want ...string) {
 type storage struct {
 	noop.Strategy
 	*journal
-	init    func(context.Context, cache.Injector) error
+	init    func(context.Context, driver.Injector) error
 	destroy func(context.Context) error
 }
 
-func (s *storage) Init(ctx context.Context, in cache.Injector) error {
+func (s *storage) Init(ctx context.Context, in driver.Injector) error {
 	s.add("storage init")
 	if s.init != nil {
 		return s.init(ctx, in)
@@ -62,7 +62,7 @@ func (s *storage) Destroy(ctx context.Context) error {
 // register makes s the selected storage strategy.
 func (s *storage) register() fx.Option {
 	return fx.Options(
-		fxcache.Register(cache.Factory{Name: "third", New: func(cfg cache.Decoder) (cache.Strategy, error) {
+		fxcache.Register(driver.Factory{Name: "third", New: func(cfg driver.Decoder) (driver.Strategy, error) {
 			var none struct{}
 			return s, cfg.Decode(&none)
 		}}),
@@ -74,10 +74,10 @@ func (s *storage) register() fx.Option {
 type tickets struct {
 	sessioncache.Noop
 	*journal
-	init func(context.Context, cache.Injector) error
+	init func(context.Context, driver.Injector) error
 }
 
-func (s *tickets) Init(ctx context.Context, in cache.Injector) error {
+func (s *tickets) Init(ctx context.Context, in driver.Injector) error {
 	s.add("sessions init")
 	if s.init != nil {
 		return s.init(ctx, in)
@@ -91,7 +91,7 @@ func (s *tickets) Destroy(context.Context) error {
 }
 
 func (s *tickets) register() fx.Option {
-	return fxcache.RegisterSession(sessioncache.Factory{Name: "tickets", New: func(cfg cache.Decoder) (sessioncache.Strategy, error) {
+	return fxcache.RegisterSession(sessioncache.Factory{Name: "tickets", New: func(cfg driver.Decoder) (sessioncache.Strategy, error) {
 		var none struct{}
 		return s, cfg.Decode(&none)
 	}})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -30,8 +31,8 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
 	_, k, options := both(j)
-	k.init = func(ctx context.Context, in cache.Injector) error {
-		service, err := cache.Resolve[*cache.Service](in)
+	k.init = func(ctx context.Context, in driver.Injector) error {
+		service, err := driver.Resolve[*cache.Service](in)
 		if err != nil {
 			return err
 		}
@@ -52,16 +53,16 @@ func TestFailedInitReleases(t *testing.T) {
 	boom := errors.New("boom")
 	tests := []struct {
 		name          string
-		storage, next func(context.Context, cache.Injector) error
+		storage, next func(context.Context, driver.Injector) error
 		want          []string
 	}{
-		{"storage", func(context.Context, cache.Injector) error { return boom }, nil,
+		{"storage", func(context.Context, driver.Injector) error { return boom }, nil,
 			[]string{"storage init", "storage destroy"}},
-		{"sessions", nil, func(context.Context, cache.Injector) error { return boom },
+		{"sessions", nil, func(context.Context, driver.Injector) error { return boom },
 			[]string{"storage init", "sessions init", "sessions destroy", "storage destroy"}},
-		{"storage panics", func(context.Context, cache.Injector) error { panic(boom) }, nil,
+		{"storage panics", func(context.Context, driver.Injector) error { panic(boom) }, nil,
 			[]string{"storage init", "storage destroy"}},
-		{"sessions panic", nil, func(context.Context, cache.Injector) error { panic(boom) },
+		{"sessions panic", nil, func(context.Context, driver.Injector) error { panic(boom) },
 			[]string{"storage init", "sessions init", "sessions destroy", "storage destroy"}},
 	}
 	for _, test := range tests {
@@ -85,7 +86,7 @@ func TestStartTimedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journal{}
 		s, _, options := both(j)
-		s.init = func(context.Context, cache.Injector) error {
+		s.init = func(context.Context, driver.Injector) error {
 			<-time.After(time.Minute)
 			return nil
 		}

@@ -7,11 +7,12 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// Module provides *cache.Service, sessioncache.Strategy and sessioncache.Sessions, *config.Source,
+// Module provides *cache.Service, sessiondriver.Strategy and sessioncache.Sessions, *config.Source,
 // and, where `session_cache.strategy` is default, *sessioncache.Default. It takes *slog.Logger,
 // metric.MeterProvider and cache.Outbox from the application, where that provides them.
 //
@@ -46,15 +47,15 @@ type runtimeIn struct {
 	fx.In
 
 	Lifecycle        fx.Lifecycle
-	Inputs           []input                               `group:"fxcache.inputs"`
-	Environments     []environment                         `group:"fxcache.environments"`
-	Factories        []cache.Factory                       `group:"fxcache.factories"`
-	SessionFactories []sessioncache.Factory                `group:"fxcache.session_factories"`
-	CacheOptions     []func(*cache.Options)                `group:"fxcache.cache_options"`
-	SessionOptions   []func(*sessioncache.Options)         `group:"fxcache.session_options"`
-	Wrappers         []func(cache.Strategy) cache.Strategy `group:"fxcache.wrappers"`
-	Logger           *slog.Logger                          `optional:"true"`
-	MeterProvider    metric.MeterProvider                  `optional:"true"`
+	Inputs           []input                                 `group:"fxcache.inputs"`
+	Environments     []environment                           `group:"fxcache.environments"`
+	Factories        []driver.Factory                        `group:"fxcache.factories"`
+	SessionFactories []sessioncache.Factory                  `group:"fxcache.session_factories"`
+	CacheOptions     []func(*cache.Options)                  `group:"fxcache.cache_options"`
+	SessionOptions   []func(*sessioncache.Options)           `group:"fxcache.session_options"`
+	Wrappers         []func(driver.Strategy) driver.Strategy `group:"fxcache.wrappers"`
+	Logger           *slog.Logger                            `optional:"true"`
+	MeterProvider    metric.MeterProvider                    `optional:"true"`
 }
 
 // injected adds what the application exports. The Runtime does not depend on it, so that what is

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/fxtest"
 	"github.com/fxcache/fxcache/sessioncache"
@@ -84,18 +85,18 @@ func TestNilOptions(t *testing.T) {
 		"SessionOptionsFrom other":  {fxcache.SessionOptionsFrom(func() sessioncache.Options { return sessioncache.Options{} }), "fxcache.SessionOptionsFrom: needs a constructor"},
 		"SessionOptionsFrom to nil": {fxcache.SessionOptionsFrom(func() func(*sessioncache.Options) { return nil }), "fxcache.SessionOptions: the function is nil"},
 		"Wrap":                      {fxcache.Wrap(nil), "fxcache.Wrap: the function is nil"},
-		"Wrap to nil":               {fxcache.Wrap(func(cache.Strategy) cache.Strategy { return nil }), "fxcache.Wrap: the function returned no strategy"},
-		"Wrap to a typed nil":       {fxcache.Wrap(func(cache.Strategy) cache.Strategy { return (*bigcache.Strategy)(nil) }), "fxcache.Wrap: the function returned no strategy"},
+		"Wrap to nil":               {fxcache.Wrap(func(driver.Strategy) driver.Strategy { return nil }), "fxcache.Wrap: the function returned no strategy"},
+		"Wrap to a typed nil":       {fxcache.Wrap(func(driver.Strategy) driver.Strategy { return (*bigcache.Strategy)(nil) }), "fxcache.Wrap: the function returned no strategy"},
 		"Config":                    {fxcache.Config(nil, ""), "koanf: is nil"},
-		"Register":                  {fxcache.Register(cache.Factory{}), "a strategy is registered under the name"},
+		"Register":                  {fxcache.Register(driver.Factory{}), "a strategy is registered under the name"},
 		"RegisterSession":           {fxcache.RegisterSession(sessioncache.Factory{}), "a strategy is registered under the name"},
-		"a factory": {fx.Options(fxcache.Override(map[string]any{"cache.strategy": "x"}), fxcache.Register(cache.Factory{Name: "x",
-			New: func(cache.Decoder) (cache.Strategy, error) { return (*bigcache.Strategy)(nil), nil }})), "cache.x: the factory returned no strategy"},
+		"a factory": {fx.Options(fxcache.Override(map[string]any{"cache.strategy": "x"}), fxcache.Register(driver.Factory{Name: "x",
+			New: func(driver.Decoder) (driver.Strategy, error) { return (*bigcache.Strategy)(nil), nil }})), "cache.x: the factory returned no strategy"},
 		"a session factory": {fx.Options(fxcache.Override(map[string]any{"session_cache.strategy": "x"}), fxcache.RegisterSession(sessioncache.Factory{Name: "x",
-			New: func(cache.Decoder) (sessioncache.Strategy, error) { return (*sessioncache.Default)(nil), nil }})), "session_cache.x: the factory returned no strategy"},
+			New: func(driver.Decoder) (sessioncache.Strategy, error) { return (*sessioncache.Default)(nil), nil }})), "session_cache.x: the factory returned no strategy"},
 		"CacheOptions that panics":   {fxcache.CacheOptions(func(*cache.Options) { boom() }), "fxcache.CacheOptions: the function panicked with a string"},
 		"SessionOptions that panics": {fxcache.SessionOptions(func(*sessioncache.Options) { boom() }), "fxcache.SessionOptions: the function panicked with a string"},
-		"Wrap that panics":           {fxcache.Wrap(func(s cache.Strategy) cache.Strategy { nothing["x"] = 1; return s }), "panicked: assignment to entry in nil map"},
+		"Wrap that panics":           {fxcache.Wrap(func(s driver.Strategy) driver.Strategy { nothing["x"] = 1; return s }), "panicked: assignment to entry in nil map"},
 		"a codec that panics":        {fxcache.CacheOptions(func(o *cache.Options) { o.Codec = plain{} }), "panicked"},
 		"a meter provider that panics": {fxcache.CacheOptions(func(o *cache.Options) {
 			o.MeterProvider = struct{ metric.MeterProvider }{}
@@ -160,7 +161,7 @@ func TestNilArguments(t *testing.T) {
 			_, err := cache.NewRefreshing[int](nil, cache.RefreshingOptions{TTL: 1})
 			return err
 		},
-		"Resolve(nil)":         func(context.Context) error { _, err := cache.Resolve[int](nil); return err },
+		"Resolve(nil)":         func(context.Context) error { _, err := driver.Resolve[int](nil); return err },
 		"Get into nil":         func(ctx context.Context) error { _, err := service.Get(ctx, "k", nil); return err },
 		"Get into a typed nil": func(ctx context.Context) error { _, err := service.Get(ctx, "k", (*int)(nil)); return err },
 		"Get into no pointer":  func(ctx context.Context) error { _, err := service.Get(ctx, "k", 1); return err },

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/sessioncache"
 )
@@ -46,7 +47,7 @@ func Environment(prefix string, environ func() []string) fx.Option {
 
 // Register adds the factory of a storage strategy. `cache.strategy: <name>` selects it, and its
 // section is `cache.<name>`.
-func Register(factory cache.Factory) fx.Option { return supply("factories", factory) }
+func Register(factory driver.Factory) fx.Option { return supply("factories", factory) }
 
 // RegisterSession adds the factory of a session strategy. `session_cache.strategy: <name>` selects
 // it, and its section is `session_cache.<name>`.
@@ -76,10 +77,10 @@ func SessionOptionsFrom(constructor any) fx.Option {
 }
 
 // Wrap decorates the selected storage strategy, whichever it is. wrap must keep the optional parts
-// of the strategy that it wants used, cache.Leaser above all.
-func Wrap(wrap func(cache.Strategy) cache.Strategy) fx.Option { return supply("wrappers", wrap) }
+// of the strategy that it wants used, driver.Leaser above all.
+func Wrap(wrap func(driver.Strategy) driver.Strategy) fx.Option { return supply("wrappers", wrap) }
 
-// Export lets strategies resolve the application's T in Init, with cache.Resolve. The T is built
+// Export lets strategies resolve the application's T in Init, with driver.Resolve. The T is built
 // with the application, whether or not a strategy asks for it.
 func Export[T any]() fx.Option {
 	return fx.Provide(fx.Annotate(seedOf[T], fx.ResultTags(`group:"fxcache.seeds"`)))

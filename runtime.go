@@ -11,6 +11,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/sessioncache"
 )
@@ -19,7 +20,7 @@ import (
 // errors can be collected; start and stop do the work.
 type runtime struct {
 	source    *config.Source
-	factories []cache.Factory
+	factories []driver.Factory
 	service   *cache.Service
 	sessions  sessioncache.Strategy
 	// names of the selected strategies, for the scopes of the container.
@@ -81,9 +82,9 @@ func locate(err error, section string) error {
 	return &config.Error{Problems: []config.Problem{{Path: section + "." + option.Name, Message: option.Reason}}}
 }
 
-func (r *runtime) initSessions(ctx context.Context, in cache.Injector) (err error) {
+func (r *runtime) initSessions(ctx context.Context, in driver.Injector) (err error) {
 	defer recovered("session strategy "+r.sessionStrategy+": Init", &err)
-	if initializer, ok := r.sessions.(cache.Initializer); ok {
+	if initializer, ok := r.sessions.(driver.Initializer); ok {
 		if err := initializer.Init(ctx, in); err != nil {
 			return fmt.Errorf("session strategy %s: %w", r.sessionStrategy, err)
 		}
@@ -97,7 +98,7 @@ func (r *runtime) stop(ctx context.Context) error {
 
 func (r *runtime) destroySessions(ctx context.Context) (err error) {
 	defer recovered("session strategy "+r.sessionStrategy+": Destroy", &err)
-	if destroyer, ok := r.sessions.(cache.Destroyer); ok {
+	if destroyer, ok := r.sessions.(driver.Destroyer); ok {
 		return destroyer.Destroy(ctx)
 	}
 	return nil
@@ -109,7 +110,7 @@ func (r *runtime) container() (*dig.Container, error) {
 	err := errors.Join(
 		r.service.ProvideTo(container),
 		container.Provide(func() *config.Source { return r.source }),
-		container.Provide(func() []cache.Factory { return r.factories }),
+		container.Provide(func() []driver.Factory { return r.factories }),
 	)
 	exported := make(map[reflect.Type]bool)
 	for _, seed := range r.seeds {

@@ -17,6 +17,7 @@ import (
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/app/internal/shop"
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/fxtest"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/bigcache"
@@ -71,21 +72,21 @@ func (b *breakable) Clear(ctx context.Context) error {
 	return b.Strategy.Clear(ctx)
 }
 
-func (b *breakable) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+func (b *breakable) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
 	if err := b.err(); err != nil {
 		return nil, false, nil, err
 	}
-	return b.Strategy.GetOrLease(ctx, key, tags)
+	return b.Strategy.GetOrLease(ctx, key)
 }
 
-func (b *breakable) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
+func (b *breakable) Lease(ctx context.Context, key string) (*driver.Lease, error) {
 	if err := b.err(); err != nil {
 		return nil, err
 	}
-	return b.Strategy.Lease(ctx, key, tags)
+	return b.Strategy.Lease(ctx, key)
 }
 
-func (b *breakable) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (b *breakable) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	if err := b.err(); err != nil {
 		return false, err
 	}
@@ -96,8 +97,8 @@ func (b *breakable) Fill(ctx context.Context, lease *cache.Lease, value []byte, 
 func withoutCache(t *testing.T) *opened {
 	t.Helper()
 	storage := &breakable{}
-	o := open(t, fxtest.Config("cache.strategy: breakable"), fxcache.Register(cache.Factory{
-		Name: "breakable", New: func(cfg cache.Decoder) (_ cache.Strategy, err error) {
+	o := open(t, fxtest.Config("cache.strategy: breakable"), fxcache.Register(driver.Factory{
+		Name: "breakable", New: func(cfg driver.Decoder) (_ driver.Strategy, err error) {
 			storage.Strategy, err = bigcache.New(bigcache.Options{})
 			return storage, err
 		},

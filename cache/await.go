@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // The pauses between two looks at a key whose lease somebody else holds; the longest one where a
@@ -15,7 +17,7 @@ const (
 
 // await returns the lease of a flight's key, or the entry that somebody else stored meanwhile, or
 // neither when the strategy fails or lock_wait is over.
-func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
+func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool, lease *driver.Lease, err error) {
 	over := time.NewTimer(c.service.options.LockWait)
 	defer over.Stop()
 	waiting, cancel := context.WithCancel(ctx) // ends the notification
@@ -28,7 +30,7 @@ func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool
 		if found || lease != nil || err != nil || f.unleased {
 			return value, found, lease, err
 		}
-		if told == nil && c.service.notifier != nil {
+		if told == nil && c.service.features.Notifier != nil {
 			told, longest = c.notify(waiting, f.key), notifiedPause
 		}
 		next := time.NewTimer(pause)
@@ -52,15 +54,15 @@ func (c *Cache[T]) await(ctx context.Context, f *flight[T]) (value T, found bool
 func (c *Cache[T]) notify(ctx context.Context, physical string) (told <-chan struct{}) {
 	var err error
 	defer c.service.recovered("lease", &err)
-	return c.service.notifier.Notify(ctx, physical)
+	return c.service.features.Notifier.Notify(ctx, physical)
 }
 
 // getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
-func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *Lease, err error) {
+func (c *Cache[T]) getOrLease(ctx context.Context, f *flight[T]) (value T, found bool, lease *driver.Lease, err error) {
 	var sealed []byte
 	if err = c.service.mayHit(ctx); err == nil {
 		err = c.service.guarded(ctx, "lease", func(ctx context.Context) (err error) {
-			sealed, found, lease, err = c.service.leaser.GetOrLease(ctx, f.key, c.tags)
+			sealed, found, lease, err = c.service.leaser.GetOrLease(ctx, f.key)
 			return err
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -96,7 +97,7 @@ func BenchmarkServiceSet(b *testing.B) {
 func BenchmarkInvalidateTags(b *testing.B) {
 	for _, entries := range []int{10, 1_000_000} {
 		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
-			strategy, err := bigcache.New(bigcache.Options{MaxSize: 512 * cache.MiB})
+			strategy, err := bigcache.New(bigcache.Options{MaxSize: 512 * driver.MiB})
 			if err != nil {
 				b.Fatal(err)
 			}

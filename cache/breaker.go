@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const (
@@ -193,7 +195,7 @@ func isRefusal(err error) bool {
 
 // isBadEntry reports whether err concerns the keys of the call, and not the storage.
 func isBadEntry(err error) bool {
-	return everyLeaf(err, func(leaf error) bool { return leaf == ErrBadEntry }) //nolint:errorlint // the leaf itself
+	return everyLeaf(err, func(leaf error) bool { return leaf == driver.ErrBadEntry }) //nolint:errorlint // the leaf itself
 }
 
 // errLeft says that an operation ended because its caller did.
@@ -204,7 +206,7 @@ var errEnded = errors.New("cache: the strategy ended the goroutine")
 
 // guarded runs one operation within the deadline, unless the strategy has been failing.
 func (s *Service) guarded(ctx context.Context, op string, operation func(context.Context) error) error {
-	if s.local {
+	if s.features.Immediate {
 		return s.call(ctx, op, operation)
 	}
 	p, waited, ok := s.breaker.enter(ctx)
@@ -219,7 +221,7 @@ func (s *Service) guarded(ctx context.Context, op string, operation func(context
 	defer func() { s.breaker.leave(p, outcome) }()
 	err := s.callWithin(ctx, op, s.options.Timeout-waited, operation)
 	// None of these says anything about the strategy, least of all that it had less time than it should have.
-	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, ErrEntryUnavailable) || waited > s.options.Timeout/4) {
+	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, driver.ErrEntryUnavailable) || waited > s.options.Timeout/4) {
 		outcome = errLeft
 	}
 	return err

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // What concerns one entry alone, however often and for however long, does not open the breaker for the others.
@@ -19,14 +20,14 @@ func TestBreakerIgnoresWhatConcernsOneEntry(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, kind.make(t), cache.Options{BreakerFailures: 3, BreakerPause: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int]{})
-			slow := fmt.Errorf("%w: %w", cache.ErrEntryUnavailable, context.DeadlineExceeded)
+			slow := fmt.Errorf("%w: %w", driver.ErrEntryUnavailable, context.DeadlineExceeded)
 			for i := range 20 {
-				recorder.FailNext(cachetest.OpGet, 1, slow)
+				recorder.FailNext(drivertest.OpGet, 1, slow)
 				if v, err := c.GetOrLoad(t.Context(), "k", value(i)); v != i || err != nil {
 					t.Errorf("GetOrLoad = %v, %v", v, err)
 				}
-				recorder.FailNext(cachetest.OpGet, 1, slow)
-				if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrEntryUnavailable) || !errors.Is(err, cache.ErrUnavailable) {
+				recorder.FailNext(drivertest.OpGet, 1, slow)
+				if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, driver.ErrEntryUnavailable) || !errors.Is(err, cache.ErrUnavailable) {
 					t.Errorf("Get = %v", err)
 				}
 				<-time.After(100 * time.Millisecond)

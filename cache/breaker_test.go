@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // trip fails three reads over ten timeouts, which opens the breaker of a Service with BreakerFailures 3.
-func trip(t *testing.T, service *cache.Service, recorder *cachetest.Recorder) {
+func trip(t *testing.T, service *cache.Service, recorder *drivertest.Recorder) {
 	t.Helper()
-	recorder.FailNext(cachetest.OpGet, 3, errOutage)
+	recorder.FailNext(drivertest.OpGet, 3, errOutage)
 	for i := range 3 {
 		if i > 0 {
 			<-time.After(5 * service.Options().Timeout)
@@ -48,7 +48,7 @@ func TestBreakerOpens(t *testing.T) {
 			service, recorder, _ := record(t, kind.make(t), cache.Options{BreakerFailures: 3, BreakerPause: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int]{Tags: []string{"t"}})
 			ctx := t.Context()
-			recorder.FailNext(cachetest.OpGet, 2, errOutage)
+			recorder.FailNext(drivertest.OpGet, 2, errOutage)
 			for range 2 {
 				_, _ = service.Get(ctx, "k", new(int))
 			}
@@ -75,7 +75,7 @@ func TestBreakerOpens(t *testing.T) {
 				t.Errorf("%s: the strategy saw %v, want %v", kind.name, got, want)
 			}
 			// What is owed is tried as well.
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			pending(t, service.Delete(ctx, "k"))
 			<-time.After(500 * time.Millisecond)
 			owes(t, service, 0)
@@ -89,18 +89,18 @@ func TestBreakerOpens(t *testing.T) {
 // Failing leases and fills count like reads.
 func TestBreakerCountsLeasesAndFills(t *testing.T) {
 	t.Parallel()
-	for _, op := range []string{cachetest.OpGetOrLease, cachetest.OpLease, cachetest.OpFill} {
+	for _, op := range []string{drivertest.OpGetOrLease, drivertest.OpLease, drivertest.OpFill} {
 		synctest.Test(t, func(t *testing.T) {
 			const failures = 12 // so that the success before the operation ends no run
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{BreakerFailures: failures, BreakerPause: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int]{})
-			recorder.FailNext(cachetest.OpGet, failures-1, errOutage)
+			recorder.FailNext(drivertest.OpGet, failures-1, errOutage)
 			for range failures - 1 {
 				_, _ = service.Get(t.Context(), "k", new(int))
 				<-time.After(service.Options().Timeout)
 			}
 			recorder.FailNext(op, 1, errOutage)
-			if op == cachetest.OpGetOrLease {
+			if op == drivertest.OpGetOrLease {
 				_, _ = c.GetOrLoad(t.Context(), "k", value(1))
 			} else {
 				_, _ = c.Update(t.Context(), "k", value(1))
@@ -125,9 +125,9 @@ func TestBreakerProbes(t *testing.T) {
 			}
 			<-time.After(time.Millisecond)
 			if !works {
-				recorder.FailNext(cachetest.OpGet, 1, errOutage)
+				recorder.FailNext(drivertest.OpGet, 1, errOutage)
 			}
-			release := recorder.Block(cachetest.OpGet)
+			release := recorder.Block(drivertest.OpGet)
 			probe := async(func() (bool, error) { return service.Get(t.Context(), "k", new(int)) })
 			synctest.Wait()
 			began := time.Now()
@@ -138,7 +138,7 @@ func TestBreakerProbes(t *testing.T) {
 			if got := <-probe; (got.err == nil) != works {
 				t.Errorf("works %v: the probe got %v", works, got.err)
 			}
-			if n := recorder.Count(cachetest.OpGet); n != 1 {
+			if n := recorder.Count(drivertest.OpGet); n != 1 {
 				t.Errorf("%d reads reached the strategy", n)
 			}
 			if short(t, service) == works {
@@ -159,7 +159,7 @@ func TestBreakerIgnores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{BreakerFailures: 3, BreakerPause: time.Minute})
 		leave := func() {
-			defer recorder.Block(cachetest.OpGet)()
+			defer recorder.Block(drivertest.OpGet)()
 			for _, patience := range []time.Duration{time.Millisecond, 49 * time.Millisecond, time.Millisecond, time.Millisecond} {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				if _, err := service.Get(ctx, "k", new(int)); !errors.Is(err, context.DeadlineExceeded) {
@@ -170,7 +170,7 @@ func TestBreakerIgnores(t *testing.T) {
 		}
 		leave()
 		for _, refusal := range refusals {
-			recorder.FailNext(cachetest.OpGet, 1, refusal)
+			recorder.FailNext(drivertest.OpGet, 1, refusal)
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, refusal) {
 				t.Errorf("Get = %v", err)
 			}
@@ -185,7 +185,7 @@ func TestBreakerIgnores(t *testing.T) {
 			t.Error("callers that left spoilt the probe")
 		}
 		// Its own deadline is the strategy's fault.
-		defer recorder.Block(cachetest.OpGet)()
+		defer recorder.Block(drivertest.OpGet)()
 		for range 12 {
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrUnavailable) {
 				t.Errorf("Get = %v", err)
@@ -204,7 +204,7 @@ func TestBreakerSurvivesPanics(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{BreakerFailures: 2, BreakerPause: time.Minute})
 			var works atomic.Bool
-			recorder.Before(cachetest.OpGet, func(context.Context, string) {
+			recorder.Before(drivertest.OpGet, func(context.Context, string) {
 				if !works.Load() {
 					end()
 				}

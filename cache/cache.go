@@ -12,6 +12,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
@@ -173,7 +174,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err := c.service.ready(); err != nil {
 		return value, c.service.fail("update", err)
 	}
-	var lease *Lease // without one, the entry is deleted
+	var lease *driver.Lease // without one, the entry is deleted
 	if !ReadsThrough(ctx) {
 		lease, _ = c.lease(ctx, physical)
 	}
@@ -265,7 +266,7 @@ func (c *Cache[T]) key(key string) (string, error) {
 		digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key))) //nolint:gosec // saves a copy; Sum256 only reads
 		return c.prefix + unsafe.String(&digest[0], len(digest)), nil           //nolint:gosec // saves a copy; + copies
 	}
-	if Size(len(c.prefix)-len(c.service.prefix)+len(key)) > c.service.options.MaxKeyBytes {
+	if driver.Size(len(c.prefix)-len(c.service.prefix)+len(key)) > c.service.options.MaxKeyBytes {
 		return "", ErrInvalidKey
 	}
 	return c.prefix + key, nil

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 func TestNewRefusesUnusablePolicies(t *testing.T) {
@@ -179,7 +179,7 @@ func TestSetReportsAFailedDeletion(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 	c := newCache(t, service, "c", cache.Policy[int]{TTLOf: func(int) time.Duration { return -1 }})
-	recorder.FailNext(cachetest.OpDelete, 3, errOutage)
+	recorder.FailNext(drivertest.OpDelete, 3, errOutage)
 	for name, err := range map[string]error{
 		"forbidden by TTLOf": c.Set(t.Context(), "k", 1),
 		"negative TTL":       service.Set(t.Context(), "k", 1, cache.SetOptions{TTL: -1}),

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/cache/codec"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // envelope is how many bytes of each entry tell what the others are.
@@ -72,7 +72,7 @@ func unreadableEntry(t *testing.T, name string, raw []byte, damaged bool) {
 	for _, kind := range kinds[:2] {
 		name := name + " over " + kind.name
 		log := new(logBook)
-		strategy, recorder := cachetest.Record(kind.make(t))
+		strategy, recorder := drivertest.Record(kind.make(t))
 		service := start(t, strategy, cache.Options{MaxValueBytes: 1000, Logger: log.logger()})
 		c := newCache(t, service, "c", cache.Policy[string]{})
 		ctx := t.Context()
@@ -109,7 +109,7 @@ func unreadableEntry(t *testing.T, name string, raw []byte, damaged bool) {
 		if got, err := c.GetOrLoad(ctx, "k", value("loaded")); got != "loaded" || err != nil {
 			t.Errorf("%s: GetOrLoad = %q, %v", name, got, err)
 		}
-		if n := recorder.Count(cachetest.OpDelete); (n > 0) != damaged {
+		if n := recorder.Count(drivertest.OpDelete); (n > 0) != damaged {
 			t.Errorf("%s: GetOrLoad deletes %d times", name, n)
 		}
 		if got, found, err := c.Get(ctx, "k"); got != "loaded" || !found || err != nil {

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // sick is a Codec that cannot decode what begins with "bad".
@@ -37,13 +38,13 @@ func TestDiscardIsBestEffort(t *testing.T) {
 	for _, kind := range kinds[:2] {
 		synctest.Test(t, func(t *testing.T) {
 			outbox, inner := new(rows), kind.make(t)
-			recorded, recorder := cachetest.Record(inner)
+			recorded, recorder := drivertest.Record(inner)
 			service := startWith(t, recorded, cache.Options{Codec: sick{}, BreakerFailures: 3}, outbox)
 			c := newCache(t, service, "c", cache.Policy[string]{})
 			if err := c.SetMany(t.Context(), map[string]string{"a": "bad", "b": "bad too", "good": "good"}); err != nil {
 				t.Fatal(err)
 			}
-			recorder.FailNext(cachetest.OpDelete, 1<<20, fmt.Errorf("NOREPLICAS: %w", cache.ErrUnavailable))
+			recorder.FailNext(drivertest.OpDelete, 1<<20, fmt.Errorf("NOREPLICAS: %w", cache.ErrUnavailable))
 			good := func() {
 				t.Helper()
 				if _, found, err := c.Get(t.Context(), "good"); !found || err != nil {
@@ -61,12 +62,12 @@ func TestDiscardIsBestEffort(t *testing.T) {
 					t.Errorf("%s: GetMany = %v, %v", kind.name, found, err)
 				}
 			}
-			if tries := recorder.Count(cachetest.OpDelete); tries != 1 {
+			if tries := recorder.Count(drivertest.OpDelete); tries != 1 {
 				t.Errorf("%s: %d tries on a storage that refuses, want one in breaker_pause", kind.name, tries)
 			}
 			pass(time.Second)
-			if _, _, err := c.Get(t.Context(), "a"); err != nil || recorder.Count(cachetest.OpDelete) != 2 {
-				t.Errorf("%s: after breaker_pause: %v, %d tries", kind.name, err, recorder.Count(cachetest.OpDelete))
+			if _, _, err := c.Get(t.Context(), "a"); err != nil || recorder.Count(drivertest.OpDelete) != 2 {
+				t.Errorf("%s: after breaker_pause: %v, %d tries", kind.name, err, recorder.Count(drivertest.OpDelete))
 			}
 			if got, err := c.GetOrLoad(t.Context(), "a", value("loaded")); got != "loaded" || err != nil {
 				t.Errorf("%s: GetOrLoad = %v, %v", kind.name, got, err)
@@ -102,9 +103,9 @@ func TestDiscardOfMany(t *testing.T) {
 		if len(got) != 1 || err != nil {
 			t.Errorf("%s: GetMany = %v, %v", name, got, err)
 		}
-		var deletions []cachetest.Operation
+		var deletions []drivertest.Operation
 		for _, o := range recorder.Operations() {
-			if o.Name == cachetest.OpDelete {
+			if o.Name == drivertest.OpDelete {
 				deletions = append(deletions, o)
 			}
 		}
@@ -139,12 +140,12 @@ func TestNoDiscardAfterTheEnd(t *testing.T) {
 			t.Errorf("%s: the context has not ended, and the test proves nothing", name)
 		}
 	}
-	if stats := service.Stats(); recorder.Count(cachetest.OpDelete) != 0 || stats.PendingRevocations != 0 || stats.Corrupt != 3 {
-		t.Errorf("%d deletions, %+v", recorder.Count(cachetest.OpDelete), stats)
+	if stats := service.Stats(); recorder.Count(drivertest.OpDelete) != 0 || stats.PendingRevocations != 0 || stats.Corrupt != 3 {
+		t.Errorf("%d deletions, %+v", recorder.Count(drivertest.OpDelete), stats)
 	}
 	leave = func() {}
-	if _, _, err := c.Get(t.Context(), "a"); err != nil || recorder.Count(cachetest.OpDelete) != 1 {
-		t.Errorf("the next reader: %v, %d deletions", err, recorder.Count(cachetest.OpDelete))
+	if _, _, err := c.Get(t.Context(), "a"); err != nil || recorder.Count(drivertest.OpDelete) != 1 {
+		t.Errorf("the next reader: %v, %d deletions", err, recorder.Count(drivertest.OpDelete))
 	}
 }
 
@@ -188,7 +189,7 @@ func TestUnstorableFill(t *testing.T) {
 				name := fmt.Sprintf("%s, old value %q, storage fails %v", kind.name, old, down)
 				synctest.Test(t, func(t *testing.T) {
 					outbox := new(rows)
-					storage, recorder := cachetest.Record(kind.make(t))
+					storage, recorder := drivertest.Record(kind.make(t))
 					service := startWith(t, storage, cache.Options{Codec: sick{}, MaxValueBytes: 100}, outbox)
 					c := newCache(t, service, "c", cache.Policy[string]{Fresh: func(v string) bool { return v != "stale" }})
 					switch old {
@@ -200,7 +201,7 @@ func TestUnstorableFill(t *testing.T) {
 						if err := c.Set(t.Context(), "k", "bad"); err != nil {
 							t.Fatal(err)
 						}
-						recorder.FailNext(cachetest.OpDelete, 1, errOutage) // it cannot be discarded
+						recorder.FailNext(drivertest.OpDelete, 1, errOutage) // it cannot be discarded
 					case "stale":
 						if err := c.Set(t.Context(), "k", old); err != nil {
 							t.Fatal(err)
@@ -209,8 +210,8 @@ func TestUnstorableFill(t *testing.T) {
 					got, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (string, error) {
 						recorder.Reset()
 						if down {
-							recorder.FailNext(cachetest.OpDelete, 5, errOutage)
-							recorder.FailNext(cachetest.OpRelease, 5, errOutage)
+							recorder.FailNext(drivertest.OpDelete, 5, errOutage)
+							recorder.FailNext(drivertest.OpRelease, 5, errOutage)
 						}
 						return strings.Repeat("x", 200), nil
 					})
@@ -219,8 +220,8 @@ func TestUnstorableFill(t *testing.T) {
 					}
 					synctest.Wait()
 					pendings := service.Stats().PendingRevocations
-					if hides := old != ""; (recorder.Count(cachetest.OpDelete) > 0) != hides || (pendings > 0) != (hides && down) {
-						t.Errorf("%s: %d deletions, %d pending", name, recorder.Count(cachetest.OpDelete), pendings)
+					if hides := old != ""; (recorder.Count(drivertest.OpDelete) > 0) != hides || (pendings > 0) != (hides && down) {
+						t.Errorf("%s: %d deletions, %d pending", name, recorder.Count(drivertest.OpDelete), pendings)
 					}
 					if old == "" {
 						outbox.has(t)
@@ -245,27 +246,27 @@ func TestUnstorableFill(t *testing.T) {
 
 // badKey is a strategy that holds something else than an entry under one key.
 type badKey struct {
-	cache.Leaser
+	driver.Leaser
 	key string
 }
 
 func (s badKey) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if key == s.key {
-		return nil, false, fmt.Errorf("WRONGTYPE: %w", cache.ErrBadEntry)
+		return nil, false, fmt.Errorf("WRONGTYPE: %w", driver.ErrBadEntry)
 	}
 	return s.Leaser.Get(ctx, key)
 }
 
-func (s badKey) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+func (s badKey) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
 	if key == s.key {
-		return nil, false, nil, fmt.Errorf("WRONGTYPE: %w", cache.ErrBadEntry)
+		return nil, false, nil, fmt.Errorf("WRONGTYPE: %w", driver.ErrBadEntry)
 	}
-	return s.Leaser.GetOrLease(ctx, key, tags)
+	return s.Leaser.GetOrLease(ctx, key)
 }
 
 func (s badKey) Delete(ctx context.Context, keys ...string) error {
 	if slices.Contains(keys, s.key) {
-		return fmt.Errorf("WRONGTYPE: %w", cache.ErrBadEntry)
+		return fmt.Errorf("WRONGTYPE: %w", driver.ErrBadEntry)
 	}
 	return s.Leaser.Delete(ctx, keys...)
 }
@@ -275,7 +276,7 @@ func TestBadEntryIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inner := newBigcache(t)
-		if err := inner.Init(t.Context(), cachetest.NewInjector(t, cache.Options{}.WithDefaults())); err != nil {
+		if err := inner.Init(t.Context(), drivertest.NewInjector(t, cache.Options{}.WithDefaults())); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = inner.Destroy(context.Background()) }()
@@ -290,13 +291,13 @@ func TestBadEntryIsNoOutage(t *testing.T) {
 		}
 		for range 10 {
 			pass(time.Second) // failures that last open the circuit breaker
-			if _, found, err := c.Get(t.Context(), "bad"); found || !errors.Is(err, cache.ErrBadEntry) {
+			if _, found, err := c.Get(t.Context(), "bad"); found || !errors.Is(err, driver.ErrBadEntry) {
 				t.Errorf("Get = %v, %v", found, err)
 			}
 			if got, err := c.GetOrLoad(t.Context(), "bad", value(2)); got != 2 || err != nil {
 				t.Errorf("GetOrLoad = %v, %v", got, err)
 			}
-			if _, err := c.GetMany(t.Context(), "bad", "bad"); !errors.Is(err, cache.ErrBadEntry) {
+			if _, err := c.GetMany(t.Context(), "bad", "bad"); !errors.Is(err, driver.ErrBadEntry) {
 				t.Errorf("GetMany: %v", err)
 			}
 		}
@@ -314,7 +315,7 @@ func TestBadEntryIsNoOutage(t *testing.T) {
 func TestBadEntriesDoNotHideAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": cache.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": cache.ErrBadEntry}}
+		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": driver.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": driver.ErrBadEntry}}
 		service := start(t, strategy, cache.Options{BreakerFailures: 1, BreakerPause: time.Hour})
 		c := newCache(t, service, "c", cache.Policy[int]{})
 		// The breaker wants failures that go on for some timeouts.
@@ -327,7 +328,7 @@ func TestBadEntriesDoNotHideAnOutage(t *testing.T) {
 				<-time.After(4 * service.Options().Timeout)
 			}
 		}
-		again(cache.ErrBadEntry, "a", "c")
+		again(driver.ErrBadEntry, "a", "c")
 		if n := service.Stats().ShortCircuited; n != 0 {
 			t.Errorf("%d operations were not tried", n)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"hash/fnv"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Every value that Service stores starts with six bytes: the format, a tag for how the rest is encoded, and
@@ -49,7 +51,9 @@ func readStamp(b []byte) stamp {
 }
 
 // over reports whether the TTL has ended. Only clocks of entries with a stamp are looked at.
-func (s stamp) over(clock Clock) bool { return s.expiry != 0 && clock.Now().UnixMilli() >= s.expiry }
+func (s stamp) over(clock driver.Clock) bool {
+	return s.expiry != 0 && clock.Now().UnixMilli() >= s.expiry
+}
 
 // envelope is a stored value, opened but not decoded.
 type envelope struct {
@@ -67,7 +71,7 @@ func codecTag(name string) byte {
 }
 
 // open takes apart what was sealed for a value of the shape. The payload shares sealed's memory.
-func (sh *shape) open(sealed []byte, limit Size) (e envelope, err error) {
+func (sh *shape) open(sealed []byte, limit driver.Size) (e envelope, err error) {
 	switch {
 	case len(sealed) == 0:
 		return e, errDamaged
@@ -90,7 +94,7 @@ func (sh *shape) open(sealed []byte, limit Size) (e envelope, err error) {
 	}
 	switch format {
 	case envelopeFormat, envelopeTimed:
-		if Size(len(rest)) <= limit {
+		if driver.Size(len(rest)) <= limit {
 			e.payload = rest
 			return e, nil
 		}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -33,7 +34,7 @@ func (p products) find(_ context.Context, id string) (product, error) {
 
 // open starts a Service over the embedded strategy; in an fx application the module does this.
 func open() *cache.Service {
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * cache.MiB})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * driver.MiB})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func open() *cache.Service {
 // A Service works without fx: choose a strategy, start, stop.
 func ExampleNewService() {
 	ctx := context.Background()
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * cache.MiB})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * driver.MiB})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -165,10 +166,10 @@ func ExampleResolve() {
 	if err := container.Provide(func() *products { return &products{"1": {}} }); err != nil {
 		log.Fatal(err)
 	}
-	database, err := cache.Resolve[*products](container)
+	database, err := driver.Resolve[*products](container)
 	fmt.Println(len(*database), err)
 
-	_, err = cache.Resolve[*product](container)
+	_, err = driver.Resolve[*product](container)
 	fmt.Println(err != nil)
 	// Output:
 	// 1 <nil>
@@ -197,7 +198,7 @@ func ExampleCodec() {
 }
 
 func ExampleParseSize() {
-	size, err := cache.ParseSize("64MiB")
+	size, err := driver.ParseSize("64MiB")
 	fmt.Println(int64(size), size, err)
 	// Output:
 	// 67108864 64MiB <nil>

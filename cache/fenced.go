@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/fence"
 )
 
@@ -15,26 +16,56 @@ const (
 	fencedLeaseTTL  = 30 * time.Second
 )
 
-// fenced gives a Strategy without leases those of this process. What another process does to the
-// same storage it cannot see.
+// fenced decorates a Strategy without leases with leases that hold within this process. It cannot
+// see what another process does to the same storage.
 type fenced struct {
-	Strategy
-	fence *fence.Fence
+	driver.Strategy
+	features driver.Features // of the Strategy
+	fence    *fence.Fence
 	// fills is held for reading while a Fill writes. InvalidateTags takes it once, after fencing, so
 	// that every fill that was checked before is stored before the strategy invalidates.
 	fills sync.RWMutex
 }
 
 var (
-	_ Leaser        = (*fenced)(nil)
-	_ LeaseLimiter  = (*fenced)(nil)
-	_ LeaseExtender = (*fenced)(nil)
+	_ driver.Leaser        = (*fenced)(nil)
+	_ driver.LeaseLimiter  = (*fenced)(nil)
+	_ driver.LeaseExtender = (*fenced)(nil)
 )
 
-func newFenced(strategy Strategy, clock Clock) *fenced {
-	return &fenced{Strategy: strategy, fence: fence.New(fence.Options{
-		MaxTags: fencedMaxTags, MaxLeases: fencedMaxLeases, LeaseTTL: fencedLeaseTTL, MaxLeaseTTL: MaxLeaseTTL, Now: clock.Now,
+func newFenced(strategy driver.Strategy, features driver.Features, clock driver.Clock) *fenced {
+	return &fenced{Strategy: strategy, features: features, fence: fence.New(fence.Options{
+		MaxTags: fencedMaxTags, MaxLeases: fencedMaxLeases, LeaseTTL: fencedLeaseTTL, MaxLeaseTTL: driver.MaxLeaseTTL, Now: clock.Now,
 	})}
+}
+
+// Features implements driver.Featured.
+func (f *fenced) Features() driver.Features {
+	features := f.features
+	features.Leaser, features.LeaseLimiter, features.LeaseExtender = f, f, f
+	features.Notifier = nil // of leases that the Strategy does not have
+	if features.Clearer != nil {
+		features.Clearer = f
+	}
+	if features.Batcher != nil {
+		features.Batcher = fencedBatcher{features.Batcher, f}
+	}
+	return features
+}
+
+// fencedBatcher reads many entries at once. It writes one after the other, so that the fence sees
+// each key.
+type fencedBatcher struct {
+	driver.Batcher
+	fenced *fenced
+}
+
+func (b fencedBatcher) SetMany(ctx context.Context, items []driver.Item) []error {
+	errs := make([]error, len(items))
+	for i, item := range items {
+		errs[i] = b.fenced.Set(ctx, item.Key, item.Value, item.Options)
+	}
+	return errs
 }
 
 func (f *fenced) Set(ctx context.Context, key string, value []byte, opts SetOptions) error {
@@ -56,32 +87,28 @@ func (f *fenced) InvalidateTags(ctx context.Context, tags ...string) error {
 	return f.Strategy.InvalidateTags(ctx, tags...)
 }
 
-// Clear makes fenced a Clearer; the strategy may not be one.
+// Clear implements driver.Clearer. It is a feature only if the Strategy can be cleared.
 func (f *fenced) Clear(ctx context.Context) error {
-	clearer, ok := f.Strategy.(Clearer)
-	if !ok {
-		return ErrUnsupported
-	}
 	f.fence.Clear()
 	f.fills.Lock()
 	f.fills.Unlock() //nolint:staticcheck // as in InvalidateTags
-	return clearer.Clear(ctx)
+	return f.features.Clearer.Clear(ctx)
 }
 
 // LeaseTTL implements LeaseLimiter.
-func (f *fenced) LeaseTTL() time.Duration { return MaxLeaseTTL }
+func (f *fenced) LeaseTTL() time.Duration { return driver.MaxLeaseTTL }
 
 // LeaseTerm implements LeaseExtender.
 func (f *fenced) LeaseTerm() time.Duration { return fencedLeaseTTL }
 
 // Extend implements LeaseExtender.
-func (f *fenced) Extend(_ context.Context, lease *Lease) (bool, error) {
+func (f *fenced) Extend(_ context.Context, lease *driver.Lease) (bool, error) {
 	return lease != nil && f.fence.Extend(f.fence.Hash(lease.Key), lease.Sequence), nil
 }
 
-func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) (value []byte, found bool, lease *Lease, err error) {
+func (f *fenced) GetOrLease(ctx context.Context, key string) (value []byte, found bool, lease *driver.Lease, err error) {
 	// The lease comes first: what is read under it is then as new as the lease.
-	held, _ := f.Lease(ctx, key, tags) // never fails
+	held, _ := f.Lease(ctx, key) // never fails
 	defer func() {
 		if lease == nil { // found, failed, or panicked
 			_ = f.Release(ctx, held)
@@ -93,15 +120,15 @@ func (f *fenced) GetOrLease(ctx context.Context, key string, tags []string) (val
 	return nil, false, held, nil
 }
 
-func (f *fenced) Lease(_ context.Context, key string, tags []string) (*Lease, error) {
+func (f *fenced) Lease(_ context.Context, key string) (*driver.Lease, error) {
 	sequence, granted := f.fence.Lease(f.fence.Hash(key))
 	if !granted {
 		return nil, nil
 	}
-	return &Lease{Key: key, Tags: tags, Sequence: sequence}, nil
+	return &driver.Lease{Key: key, Sequence: sequence}, nil
 }
 
-func (f *fenced) Fill(ctx context.Context, lease *Lease, value []byte, opts SetOptions) (bool, error) {
+func (f *fenced) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts SetOptions) (bool, error) {
 	if lease == nil {
 		return false, nil
 	}
@@ -116,7 +143,7 @@ func (f *fenced) Fill(ctx context.Context, lease *Lease, value []byte, opts SetO
 	})
 }
 
-func (f *fenced) Release(_ context.Context, lease *Lease) error {
+func (f *fenced) Release(_ context.Context, lease *driver.Lease) error {
 	if lease != nil {
 		f.fence.Release(f.fence.Hash(lease.Key), lease.Sequence)
 	}

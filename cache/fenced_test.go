@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // gated is a table whose first Set is held, after the fence let it through, until the storage has been
@@ -200,18 +200,18 @@ func TestFenceOverAFailingStrategy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range recorder.Operations() {
-		if o.Name != cachetest.OpGet && o.Name != cachetest.OpSet {
+		if o.Name != drivertest.OpGet && o.Name != drivertest.OpSet {
 			t.Errorf("it saw %+v", o)
 		}
-		if o.Name == cachetest.OpSet && !slices.Equal(o.Tags, []string{"app:static", "app:learned"}) {
+		if o.Name == drivertest.OpSet && !slices.Equal(o.Tags, []string{"app:static", "app:learned"}) {
 			t.Errorf("it saw %+v", o)
 		}
 	}
 	for op, call := range map[string]func() error{
-		cachetest.OpDelete:     func() error { return c.Delete(ctx, "k") },
-		cachetest.OpInvalidate: func() error { return c.InvalidateTags(ctx, "static") },
-		cachetest.OpClear:      func() error { return service.Clear(ctx) },
-		cachetest.OpSet:        func() error { return c.Set(ctx, "k", 1) },
+		drivertest.OpDelete:     func() error { return c.Delete(ctx, "k") },
+		drivertest.OpInvalidate: func() error { return c.InvalidateTags(ctx, "static") },
+		drivertest.OpClear:      func() error { return service.Clear(ctx) },
+		drivertest.OpSet:        func() error { return c.Set(ctx, "k", 1) },
 	} {
 		recorder.FailNext(op, 1, errOutage)
 		if err := call(); !errors.Is(err, errOutage) {
@@ -222,7 +222,7 @@ func TestFenceOverAFailingStrategy(t *testing.T) {
 	if err := c.Delete(ctx, "k"); err != nil {
 		t.Fatal(err)
 	}
-	recorder.FailNext(cachetest.OpSet, 1, errOutage)
+	recorder.FailNext(drivertest.OpSet, 1, errOutage)
 	for want := range 2 {
 		if got, err := c.GetOrLoad(ctx, "k", value(want)); got != want || err != nil {
 			t.Errorf("GetOrLoad = %v, %v", got, err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // outcome says what became of a loaded value.
@@ -17,9 +19,9 @@ const (
 )
 
 // lease asks for a lease; it is nil where somebody else has it.
-func (c *Cache[T]) lease(ctx context.Context, physical string) (lease *Lease, err error) {
+func (c *Cache[T]) lease(ctx context.Context, physical string) (lease *driver.Lease, err error) {
 	err = c.service.guarded(ctx, "lease", func(ctx context.Context) (err error) {
-		lease, err = c.service.leaser.Lease(ctx, physical, c.tags)
+		lease, err = c.service.leaser.Lease(ctx, physical)
 		return err
 	})
 	if err != nil {
@@ -70,7 +72,7 @@ func (c *Cache[T]) jittered(ttl time.Duration) time.Duration {
 // fill stores value under lease, and gives the lease up. Where the value cannot be stored, the entry
 // that it should have replaced goes too, unless vacant says that there was none under this lease: a deletion
 // that fails is owed, and would cost this node its hits. took is for seal.
-func (c *Cache[T]) fill(ctx context.Context, lease *Lease, value T, o *origin, took time.Duration, vacant bool) outcome {
+func (c *Cache[T]) fill(ctx context.Context, lease *driver.Lease, value T, o *origin, took time.Duration, vacant bool) outcome {
 	sealed, opts, store, err := c.seal(value, o, took)
 	if err == nil && store {
 		return c.put(ctx, lease, sealed, opts, o)
@@ -94,7 +96,7 @@ func (c *Cache[T]) unstorable(ctx context.Context, o *origin, err error) {
 
 // fillAbsent stores under lease that there is nothing, where the policy wants that remembered, and gives
 // the lease up.
-func (c *Cache[T]) fillAbsent(ctx context.Context, lease *Lease, o *origin) outcome {
+func (c *Cache[T]) fillAbsent(ctx context.Context, lease *driver.Lease, o *origin) outcome {
 	ttl, err := o.remaining(c.jittered(min(c.policy.NegativeTTL, c.service.options.MaxTTL)))
 	if err != nil {
 		c.release(ctx, lease)
@@ -105,7 +107,7 @@ func (c *Cache[T]) fillAbsent(ctx context.Context, lease *Lease, o *origin) outc
 }
 
 // put stores what was sealed under lease, and gives the lease up.
-func (c *Cache[T]) put(ctx context.Context, lease *Lease, sealed []byte, opts SetOptions, o *origin) outcome {
+func (c *Cache[T]) put(ctx context.Context, lease *driver.Lease, sealed []byte, opts SetOptions, o *origin) outcome {
 	s := c.service
 	var ok bool
 	err := s.guarded(ctx, "fill", func(ctx context.Context) (err error) {
@@ -128,7 +130,7 @@ func (c *Cache[T]) put(ctx context.Context, lease *Lease, sealed []byte, opts Se
 }
 
 // release gives lease up unused. A failure is not worth more than the wait for its expiry.
-func (c *Cache[T]) release(ctx context.Context, lease *Lease) {
+func (c *Cache[T]) release(ctx context.Context, lease *driver.Lease) {
 	err := c.service.call(ctx, "release", func(ctx context.Context) error {
 		return c.service.leaser.Release(ctx, lease)
 	})

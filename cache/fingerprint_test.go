@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/cache/codec"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // The forms of one struct in several releases. They are types of one name in different packages, in life.
@@ -203,7 +203,7 @@ func TestReleasesShareAStorage(t *testing.T) {
 		for _, ends := range []bool{false, true} {
 			for _, kind := range kinds[:2] {
 				name := fmt.Sprintf("%s over %s, Delete %v", name, kind.name, ends)
-				storage, recorder := cachetest.Record(kind.make(t))
+				storage, recorder := drivertest.Record(kind.make(t))
 				before := start(t, storage, cache.Options{})
 				after := peer(t, storage, cache.Options{})
 				test.write(t, before)
@@ -220,7 +220,7 @@ func TestReleasesShareAStorage(t *testing.T) {
 				if found == ends || err != nil || !ends && slices.Equal(now, written) != test.hit {
 					t.Errorf("%s: in the storage: found %v, %v, replaced %v", name, found, err, !slices.Equal(now, written))
 				}
-				if n := recorder.Count(cachetest.OpDelete); n != map[bool]int{true: 1}[ends] {
+				if n := recorder.Count(drivertest.OpDelete); n != map[bool]int{true: 1}[ends] {
 					t.Errorf("%s: %d deletions", name, n)
 				}
 			}

@@ -14,7 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
@@ -86,11 +87,11 @@ func (s *table) row(key string) (tableRow, bool) {
 }
 
 // unclearable hides everything but the four methods that a Strategy must have.
-type unclearable struct{ cache.Strategy }
+type unclearable struct{ driver.Strategy }
 
 func newBigcache(t testing.TB) *bigcache.Strategy {
 	t.Helper()
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * cache.MiB, Shards: 16})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * driver.MiB, Shards: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,12 +101,12 @@ func newBigcache(t testing.TB) *bigcache.Strategy {
 // kinds are the strategies whose fills Service protects in different ways.
 var kinds = []struct {
 	name   string
-	make   func(testing.TB) cache.Strategy
+	make   func(testing.TB) driver.Strategy
 	stores bool
 }{
-	{"leases", func(t testing.TB) cache.Strategy { return newBigcache(t) }, true},
-	{"fence", func(testing.TB) cache.Strategy { return new(table) }, true},
-	{"noop", func(testing.TB) cache.Strategy { return noop.Strategy{} }, false},
+	{"leases", func(t testing.TB) driver.Strategy { return newBigcache(t) }, true},
+	{"fence", func(testing.TB) driver.Strategy { return new(table) }, true},
+	{"noop", func(testing.TB) driver.Strategy { return noop.Strategy{} }, false},
 }
 
 // quiet fills in what no test wants from the global defaults.
@@ -117,7 +118,7 @@ func quiet(options cache.Options) cache.Options {
 		options.MeterProvider = metricnoop.NewMeterProvider()
 	}
 	if options.MaxValueBytes == 0 {
-		options.MaxValueBytes = 64 * cache.KiB
+		options.MaxValueBytes = 64 * driver.KiB
 	}
 	if options.StrategyName == "" {
 		options.StrategyName = "test"
@@ -125,7 +126,7 @@ func quiet(options cache.Options) cache.Options {
 	return options
 }
 
-func newService(t testing.TB, strategy cache.Strategy, options cache.Options) *cache.Service {
+func newService(t testing.TB, strategy driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	service, err := cache.NewService(strategy, quiet(options))
 	if err != nil {
@@ -135,7 +136,7 @@ func newService(t testing.TB, strategy cache.Strategy, options cache.Options) *c
 }
 
 // start returns a started Service that the test's end stops.
-func start(t testing.TB, strategy cache.Strategy, options cache.Options) *cache.Service {
+func start(t testing.TB, strategy driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	service := newService(t, strategy, options)
 	if err := service.Start(context.Background(), nil); err != nil {
@@ -150,20 +151,20 @@ func start(t testing.TB, strategy cache.Strategy, options cache.Options) *cache.
 }
 
 // record is start over a Recorder around strategy.
-func record(t testing.TB, strategy cache.Strategy, options cache.Options) (*cache.Service, *cachetest.Recorder, cache.Strategy) {
+func record(t testing.TB, strategy driver.Strategy, options cache.Options) (*cache.Service, *drivertest.Recorder, driver.Strategy) {
 	t.Helper()
-	recorded, recorder := cachetest.Record(strategy)
+	recorded, recorder := drivertest.Record(strategy)
 	return start(t, recorded, options), recorder, recorded
 }
 
 // peer is a started Service of another process, on a storage that one has started already.
-func peer(t testing.TB, storage cache.Strategy, options cache.Options) *cache.Service {
+func peer(t testing.TB, storage driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	options.Timeout = time.Minute // the storage is not seen to be Local
-	if leaser, ok := storage.(cache.Leaser); ok {
-		return start(t, struct{ cache.Leaser }{leaser}, options)
+	if leaser := driver.FeaturesOf(storage).Leaser; leaser != nil {
+		return start(t, struct{ driver.Leaser }{leaser}, options)
 	}
-	return start(t, struct{ cache.Strategy }{storage}, options)
+	return start(t, struct{ driver.Strategy }{storage}, options)
 }
 
 func newCache[T any](t testing.TB, service *cache.Service, name string, policy cache.Policy[T]) *cache.Cache[T] {

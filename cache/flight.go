@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
@@ -273,7 +274,7 @@ func (c *Cache[T]) land(f *flight[T], value T, how outcome, err error, left bool
 
 // produce finds the value of a flight: in the cache after all, or by loading it.
 func (c *Cache[T]) produce(ctx context.Context, f *flight[T]) (value T, how outcome, err error) {
-	var lease *Lease
+	var lease *driver.Lease
 	loading := false
 	defer func() { // also when the loader ends the goroutine
 		if lease != nil { // not used

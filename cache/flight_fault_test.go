@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // Fail open: a strategy that fails or hangs costs at most its deadline, the loader runs once for all
@@ -17,18 +17,18 @@ func TestFailOpen(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
-		disturb func(*cachetest.Recorder)
+		disturb func(*drivertest.Recorder)
 		cost    time.Duration
 	}{
-		{"reads fail", func(r *cachetest.Recorder) { r.FailNext(cachetest.OpGet, 10, errOutage) }, 0},
-		{"reads hang", func(r *cachetest.Recorder) { r.Block(cachetest.OpGet) }, 50 * time.Millisecond},
-		{"leases fail", func(r *cachetest.Recorder) { r.FailNext(cachetest.OpGetOrLease, 10, errOutage) }, 0},
-		{"leases hang", func(r *cachetest.Recorder) { r.Block(cachetest.OpGetOrLease) }, 50 * time.Millisecond},
-		{"reads panic", func(r *cachetest.Recorder) {
-			r.Before(cachetest.OpGet, func(context.Context, string) { panic("driver bug") })
+		{"reads fail", func(r *drivertest.Recorder) { r.FailNext(drivertest.OpGet, 10, errOutage) }, 0},
+		{"reads hang", func(r *drivertest.Recorder) { r.Block(drivertest.OpGet) }, 50 * time.Millisecond},
+		{"leases fail", func(r *drivertest.Recorder) { r.FailNext(drivertest.OpGetOrLease, 10, errOutage) }, 0},
+		{"leases hang", func(r *drivertest.Recorder) { r.Block(drivertest.OpGetOrLease) }, 50 * time.Millisecond},
+		{"reads panic", func(r *drivertest.Recorder) {
+			r.Before(drivertest.OpGet, func(context.Context, string) { panic("driver bug") })
 		}, 0},
-		{"leases panic", func(r *cachetest.Recorder) {
-			r.Before(cachetest.OpGetOrLease, func(context.Context, string) { panic("driver bug") })
+		{"leases panic", func(r *drivertest.Recorder) {
+			r.Before(drivertest.OpGetOrLease, func(context.Context, string) { panic("driver bug") })
 		}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestFailOpen(t *testing.T) {
 					t.Errorf("it cost %v, want %v", d, test.cost)
 				}
 				// Who comes after an unprotected load began cannot be given its value.
-				if n := loads.Load(); n > 10 || recorder.Count(cachetest.OpFill)+recorder.Count(cachetest.OpSet) != 0 {
+				if n := loads.Load(); n > 10 || recorder.Count(drivertest.OpFill)+recorder.Count(drivertest.OpSet) != 0 {
 					t.Errorf("%d loads", n)
 				}
 				if n := log.count("reads fail"); n != 1 {
@@ -71,7 +71,7 @@ func TestFailOpenIsSingleFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		recorder.FailNext(cachetest.OpGet, 1000, errOutage)
+		recorder.FailNext(drivertest.OpGet, 1000, errOutage)
 		release := make(chan struct{})
 		var loads atomic.Int32
 		load := func(context.Context) (int, error) {
@@ -106,7 +106,7 @@ func TestFailOpenForStaleEntryDoesNotWait(t *testing.T) {
 		if err := c.Set(t.Context(), "k", 1); err != nil {
 			t.Fatal(err)
 		}
-		recorder.FailNext(cachetest.OpLease, 1000, errOutage)
+		recorder.FailNext(drivertest.OpLease, 1000, errOutage)
 		began := time.Now()
 		got, err := c.GetOrLoad(t.Context(), "k", value(2))
 		if got != 2 || err != nil || time.Since(began) != 0 {
@@ -124,10 +124,10 @@ func TestFillFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
-		disturb func(*cachetest.Recorder)
+		disturb func(*drivertest.Recorder)
 	}{
-		{"error", func(r *cachetest.Recorder) { r.FailNext(cachetest.OpFill, 1, errOutage) }},
-		{"no answer", func(r *cachetest.Recorder) { r.DelayNext(cachetest.OpFill, 1, time.Hour) }},
+		{"error", func(r *drivertest.Recorder) { r.FailNext(drivertest.OpFill, 1, errOutage) }},
+		{"no answer", func(r *drivertest.Recorder) { r.DelayNext(drivertest.OpFill, 1, time.Hour) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +168,7 @@ func TestUnstorableValue(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				service, recorder, _ := record(t, newBigcache(t), cache.Options{MaxValueBytes: 16})
 				c := newCache(t, service, "c", policy)
-				recorder.FailNext(cachetest.OpDelete, deletions, errOutage)
+				recorder.FailNext(drivertest.OpDelete, deletions, errOutage)
 				const large = "this is longer than max_value_bytes"
 				for range 3 {
 					began := time.Now()

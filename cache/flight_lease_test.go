@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // lock_wait: while somebody else holds the lease, GetOrLoad waits for the value, not longer than
@@ -57,7 +58,7 @@ func TestLockWait(t *testing.T) {
 				if test.after == 0 && waited != 3*time.Second {
 					t.Errorf("waited %v, want lock_wait", waited)
 				}
-				if test.after == 0 && recorder.Count(cachetest.OpFill) != 0 {
+				if test.after == 0 && recorder.Count(drivertest.OpFill) != 0 {
 					t.Error("it stored without a lease")
 				}
 				close(release)
@@ -78,8 +79,8 @@ func TestLeaseHeldElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, _, strategy := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		leaser := strategy.(cache.Leaser)
-		lease, err := leaser.Lease(t.Context(), "app:c:k", nil)
+		leaser := driver.FeaturesOf(strategy).Leaser
+		lease, err := leaser.Lease(t.Context(), "app:c:k")
 		if lease == nil || err != nil {
 			t.Fatal(lease, err)
 		}
@@ -103,8 +104,8 @@ func TestWaitersForALeaseShareTheLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		leaser := strategy.(cache.Leaser)
-		lease, err := leaser.Lease(t.Context(), "app:c:k", nil)
+		leaser := driver.FeaturesOf(strategy).Leaser
+		lease, err := leaser.Lease(t.Context(), "app:c:k")
 		if lease == nil || err != nil {
 			t.Fatal(lease, err)
 		}
@@ -122,7 +123,7 @@ func TestWaitersForALeaseShareTheLook(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		if n := recorder.Count(cachetest.OpGetOrLease); n != 1 {
+		if n := recorder.Count(drivertest.OpGetOrLease); n != 1 {
 			t.Errorf("%d looks at the storage, want 1", n)
 		}
 	})
@@ -162,7 +163,7 @@ func TestCancelledWhileWaitingForALease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, _, strategy := record(t, newBigcache(t), cache.Options{LockWait: time.Hour})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		if lease, err := strategy.(cache.Leaser).Lease(t.Context(), "app:c:k", nil); lease == nil || err != nil {
+		if lease, err := driver.FeaturesOf(strategy).Leaser.Lease(t.Context(), "app:c:k"); lease == nil || err != nil {
 			t.Fatal(lease, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

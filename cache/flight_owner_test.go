@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 var errCause = errors.New("the browser has gone")
@@ -48,12 +49,12 @@ func TestDeadRequestFailsNobodyElse(t *testing.T) {
 	}
 }
 
-func deadRequests(t *testing.T, strategy cache.Strategy, aboard bool, die func(request context.Context) (int, error)) {
+func deadRequests(t *testing.T, strategy driver.Strategy, aboard bool, die func(request context.Context) (int, error)) {
 	service, recorder, _ := record(t, strategy, cache.Options{Timeout: time.Hour})
 	c := newCache(t, service, "c", cache.Policy[int]{})
 	unblock := func() {}
 	if aboard { // everybody is there before the first load begins
-		unblock = recorder.Block(cachetest.OpGetOrLease)
+		unblock = recorder.Block(drivertest.OpGetOrLease)
 		defer unblock()
 	}
 	var running, loads atomic.Int32
@@ -140,7 +141,7 @@ func TestGenuineFailureIsShared(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: time.Hour})
 			c := newCache(t, service, "c", cache.Policy[int]{})
-			unblock := recorder.Block(cachetest.OpGetOrLease)
+			unblock := recorder.Block(drivertest.OpGetOrLease)
 			release := make(chan struct{})
 			load := func(context.Context) (int, error) { <-release; return 0, failure }
 			ctx, leave := context.WithCancel(t.Context())
@@ -186,9 +187,9 @@ func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, _, strategy := record(t, newBigcache(t), cache.Options{LockWait: time.Hour})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		leaser := strategy.(cache.Leaser)
+		leaser := driver.FeaturesOf(strategy).Leaser
 		for _, stays := range []bool{true, false} {
-			elsewhere, err := leaser.Lease(t.Context(), "app:c:k", nil)
+			elsewhere, err := leaser.Lease(t.Context(), "app:c:k")
 			if elsewhere == nil || err != nil {
 				t.Fatal(elsewhere, err)
 			}

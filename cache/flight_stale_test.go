@@ -9,7 +9,8 @@ import (
 	"testing/synctest"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // invalidations are the ways to revoke the entry of key "k" of the cache "c" in staleness tests.
@@ -81,24 +82,24 @@ func TestInvalidationBeatsHeldLoad(t *testing.T) {
 
 // afterFill calls hook between the storing of a value and the answer about it.
 type afterFill struct {
-	cache.Leaser
+	driver.Leaser
 	hook func()
 }
 
-func (s *afterFill) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (s *afterFill) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	stored, err := s.Leaser.Fill(ctx, lease, value, opts)
 	s.hook()
 	return stored, err
 }
 
-func (s *afterFill) Clear(ctx context.Context) error { return s.Leaser.(cache.Clearer).Clear(ctx) }
+func (s *afterFill) Clear(ctx context.Context) error { return s.Leaser.(driver.Clearer).Clear(ctx) }
 
-func (s *afterFill) Init(ctx context.Context, in cache.Injector) error {
-	return s.Leaser.(cache.Initializer).Init(ctx, in)
+func (s *afterFill) Init(ctx context.Context, in driver.Injector) error {
+	return s.Leaser.(driver.Initializer).Init(ctx, in)
 }
 
 func (s *afterFill) Destroy(ctx context.Context) error {
-	return s.Leaser.(cache.Destroyer).Destroy(ctx)
+	return s.Leaser.(driver.Destroyer).Destroy(ctx)
 }
 
 // G1: an invalidation in between the storing and the landing of a flight. The value was stored
@@ -159,7 +160,7 @@ func TestLateCallersShareTheFill(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		}
-		if n := recorder.Count(cachetest.OpGetOrLease); n != 1 {
+		if n := recorder.Count(drivertest.OpGetOrLease); n != 1 {
 			t.Errorf("%d looks at the storage, want 1", n)
 		}
 	})

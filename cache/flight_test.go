@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 type callerKey struct{}
@@ -146,11 +146,11 @@ func TestAllCallersLeaveBeforeTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		defer recorder.Block(cachetest.OpGetOrLease)()
+		defer recorder.Block(drivertest.OpGetOrLease)()
 		ctx, cancel := context.WithCancel(t.Context())
 		call := async(func() (int, error) { return c.GetOrLoad(ctx, "k", unexpected[int](t)) })
 		synctest.Wait()
-		if recorder.Count(cachetest.OpGetOrLease) != 1 {
+		if recorder.Count(drivertest.OpGetOrLease) != 1 {
 			t.Error("it does not ask the storage")
 		}
 		cancel()
@@ -207,7 +207,7 @@ func TestLoaderBreaks(t *testing.T) {
 							t.Errorf("got %+v", got)
 						}
 					}
-					if kind.name != "fence" && recorder.Count(cachetest.OpRelease) == 0 {
+					if kind.name != "fence" && recorder.Count(drivertest.OpRelease) == 0 {
 						t.Error("the lease was not released")
 					}
 					began := time.Now()
@@ -237,7 +237,7 @@ func TestLoaderFails(t *testing.T) {
 				return new(int), failure
 			}
 			// The first call of all waits for the lease, so that the others are early.
-			unblock := recorder.Block(cachetest.OpGetOrLease)
+			unblock := recorder.Block(drivertest.OpGetOrLease)
 			var calls []<-chan outcome[*int]
 			for range 3 {
 				calls = append(calls, async(func() (*int, error) { return c.GetOrLoad(t.Context(), "k", load) }))
@@ -262,7 +262,7 @@ func TestLoaderFails(t *testing.T) {
 			if _, found, err := c.Get(t.Context(), "k"); found || err != nil {
 				t.Errorf("something was stored: %v, %v", found, err)
 			}
-			if recorder.Count(cachetest.OpFill) != 0 || recorder.Count(cachetest.OpRelease) != 1 {
+			if recorder.Count(drivertest.OpFill) != 0 || recorder.Count(drivertest.OpRelease) != 1 {
 				t.Error("the lease was not released unused")
 			}
 		})

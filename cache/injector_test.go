@@ -13,44 +13,45 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // curious is a strategy that looks into the container in Init.
 type curious struct {
 	table
-	look func(cache.Injector) error
+	look func(driver.Injector) error
 }
 
-func (s *curious) Init(_ context.Context, in cache.Injector) error { return s.look(in) }
+func (s *curious) Init(_ context.Context, in driver.Injector) error { return s.look(in) }
 
 // Without an Injector of the caller's, Init finds what ProvideTo promises.
 func TestInitFindsTheServicesOwnTypes(t *testing.T) {
 	t.Parallel()
-	clock := cachetest.NewClock(cache.SystemClock{}.Now())
+	clock := drivertest.NewClock(driver.SystemClock{}.Now())
 	strategy := new(curious)
 	service := newService(t, strategy, cache.Options{Clock: clock, Namespace: "n"})
-	strategy.look = func(in cache.Injector) error {
-		s, err := cache.Resolve[*cache.Service](in)
+	strategy.look = func(in driver.Injector) error {
+		s, err := driver.Resolve[*cache.Service](in)
 		if err != nil || s != service {
 			t.Errorf("*Service = %p, %v", s, err)
 		}
-		options, err := cache.Resolve[cache.Options](in)
-		if err != nil || options.Namespace != "n" || options.MaxTags == 0 {
-			t.Errorf("Options = %+v, %v", options, err)
+		limits, err := driver.Resolve[driver.Limits](in)
+		if err != nil || limits.KeyPrefix != "n:" || limits != service.Options().Limits() {
+			t.Errorf("Limits = %+v, %v", limits, err)
 		}
-		c, err := cache.Resolve[cache.Clock](in)
-		if err != nil || c != cache.Clock(clock) {
+		c, err := driver.Resolve[driver.Clock](in)
+		if err != nil || c != driver.Clock(clock) {
 			t.Errorf("Clock = %v, %v", c, err)
 		}
-		logger, err := cache.Resolve[*slog.Logger](in)
-		if err != nil || logger != options.Logger {
+		logger, err := driver.Resolve[*slog.Logger](in)
+		if err != nil || logger != service.Options().Logger {
 			t.Errorf("Logger = %v, %v", logger, err)
 		}
-		if meter, err := cache.Resolve[metric.Meter](in); err != nil || meter == nil {
+		if meter, err := driver.Resolve[metric.Meter](in); err != nil || meter == nil {
 			t.Errorf("Meter = %v, %v", meter, err)
 		}
-		_, err = cache.Resolve[*bytes.Buffer](in)
+		_, err = driver.Resolve[*bytes.Buffer](in)
 		return err
 	}
 	err := service.Start(t.Context(), nil)
@@ -75,15 +76,15 @@ func TestResolve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, in := range []cache.Injector{container, container.Scope("strategy")} {
-		if v, err := cache.Resolve[*strings.Builder](in); v == nil || err != nil {
+	for _, in := range []driver.Injector{container, container.Scope("strategy")} {
+		if v, err := driver.Resolve[*strings.Builder](in); v == nil || err != nil {
 			t.Errorf("a pointer: %v, %v", v, err)
 		}
-		if v, err := cache.Resolve[io.Reader](in); v == nil || err != nil {
+		if v, err := driver.Resolve[io.Reader](in); v == nil || err != nil {
 			t.Errorf("an interface: %v, %v", v, err)
 		}
 	}
-	_, unknown := cache.Resolve[*strings.Reader](container)
+	_, unknown := driver.Resolve[*strings.Reader](container)
 	for _, part := range []string{"*strings.Reader", "fxcache.Export[*strings.Reader]()"} {
 		if unknown == nil || !strings.Contains(unknown.Error(), part) {
 			t.Errorf("%q is missing in %v", part, unknown)
@@ -92,20 +93,20 @@ func TestResolve(t *testing.T) {
 	if unknown != nil && strings.Contains(unknown.Error(), "\n") {
 		t.Errorf("more than a line: %v", unknown)
 	}
-	_, err := cache.Resolve[*bytes.Buffer](container)
+	_, err := driver.Resolve[*bytes.Buffer](container)
 	if !errors.Is(err, broken) {
 		t.Errorf("a failing constructor: %v", err)
 	}
 	if err != nil && strings.Contains(err.Error(), "is not known") {
 		t.Errorf("the type is known, its constructor fails: %v", err)
 	}
-	if _, err := cache.Resolve[*dig.Scope](container); err == nil || !strings.Contains(err.Error(), "*slog.Logger") {
+	if _, err := driver.Resolve[*dig.Scope](container); err == nil || !strings.Contains(err.Error(), "*slog.Logger") {
 		t.Errorf("a missing dependency is not named: %v", err)
 	}
-	if v, err := cache.Resolve[*strings.Builder](nil); v != nil || err == nil || !strings.Contains(err.Error(), "*strings.Builder") {
+	if v, err := driver.Resolve[*strings.Builder](nil); v != nil || err == nil || !strings.Contains(err.Error(), "*strings.Builder") {
 		t.Errorf("no Injector: %v, %v", v, err)
 	}
-	if _, err := cache.Resolve[int](mute{}); err == nil {
+	if _, err := driver.Resolve[int](mute{}); err == nil {
 		t.Error("an injector that does not call back is not noticed")
 	}
 }
@@ -117,7 +118,7 @@ func (mute) Invoke(any, ...dig.InvokeOption) error { return nil }
 // A panic in a constructor of the application does not get through Start.
 func TestConstructorPanics(t *testing.T) {
 	t.Parallel()
-	strategy := &curious{look: func(in cache.Injector) error { _, err := cache.Resolve[*bytes.Reader](in); return err }}
+	strategy := &curious{look: func(in driver.Injector) error { _, err := driver.Resolve[*bytes.Reader](in); return err }}
 	service := newService(t, strategy, cache.Options{})
 	container := dig.New()
 	if err := container.Provide(func() *bytes.Reader { panic("constructor bug") }); err != nil {

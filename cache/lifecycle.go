@@ -8,12 +8,15 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/dig"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/absent"
 )
 
 // Start initialises the strategy and opens the Service. in is what the strategy's Init receives; nil
 // means a container that holds no more than [Service.ProvideTo] puts there. ctx bounds Start alone.
 // After a failed Start nothing stays open, and Start may be tried again; so it may after Stop.
-func (s *Service) Start(ctx context.Context, in Injector) error {
+func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	if s.phase.Load() == phaseStarted {
@@ -52,34 +55,34 @@ func (s *Service) close(ctx context.Context) error {
 	return errors.Join(s.loads.close(ctx), s.metrics.Unregister(), s.destroy(ctx))
 }
 
-// ProvideTo adds what a strategy may resolve of this Service to container: *Service, Options, Clock,
-// *slog.Logger and metric.Meter.
+// ProvideTo adds what a strategy may resolve of this Service to container: *Service, driver.Limits,
+// driver.Clock, *slog.Logger and metric.Meter.
 func (s *Service) ProvideTo(container *dig.Container) error {
 	return errors.Join(
 		container.Provide(func() *Service { return s }),
-		container.Provide(func() Options { return s.options }),
-		container.Provide(func() Clock { return s.options.Clock }),
+		container.Provide(s.options.Limits),
+		container.Provide(func() driver.Clock { return s.options.Clock }),
 		container.Provide(func() *slog.Logger { return s.options.Logger }),
 		container.Provide(func() metric.Meter { return s.meter }),
 	)
 }
 
 // init returns the application's Outbox, if it has one.
-func (s *Service) init(ctx context.Context, in Injector) (outbox Outbox, err error) {
+func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, err error) {
 	defer asPanicError(&err)
-	if isNothing(in) {
+	if absent.Is(in) {
 		container := dig.New()
 		if err := s.ProvideTo(container); err != nil {
 			return nil, err
 		}
 		in = container
 	}
-	if initializer, ok := s.strategy.(Initializer); ok {
-		if err := initializer.Init(ctx, in); err != nil {
+	if s.features.Initializer != nil {
+		if err := s.features.Initializer.Init(ctx, in); err != nil {
 			return nil, err
 		}
 	}
-	if outbox, _, err = ResolveOptional[Outbox](in); err != nil {
+	if outbox, _, err = driver.ResolveOptional[Outbox](in); err != nil {
 		return nil, err
 	}
 	s.metrics, err = s.observe()
@@ -88,8 +91,8 @@ func (s *Service) init(ctx context.Context, in Injector) (outbox Outbox, err err
 
 func (s *Service) destroy(ctx context.Context) (err error) {
 	defer asPanicError(&err)
-	if destroyer, ok := s.strategy.(Destroyer); ok {
-		return destroyer.Destroy(ctx)
+	if s.features.Destroyer != nil {
+		return s.features.Destroyer.Destroy(ctx)
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -156,7 +157,7 @@ func TestTTL(t *testing.T) {
 			if test.ttl == 0 && strings.HasPrefix(o.Keys[0], "app:value:") {
 				want = time.Minute // TTLOf of zero is the policy's TTL
 			}
-			if (o.Name == cachetest.OpSet || o.Name == cachetest.OpFill) && o.TTL != want {
+			if (o.Name == drivertest.OpSet || o.Name == drivertest.OpFill) && o.TTL != want {
 				t.Errorf("%+v: %s of %s has TTL %v", test, o.Name, o.Keys[0], o.TTL)
 			}
 		}
@@ -166,7 +167,7 @@ func TestTTL(t *testing.T) {
 // V5 and V6: a new Set replaces the TTL and the tags, for longer and for shorter.
 func TestSetReplacesWhole(t *testing.T) {
 	t.Parallel()
-	clock := cachetest.NewClock(time.Unix(1_000_000, 0))
+	clock := drivertest.NewClock(time.Unix(1_000_000, 0))
 	service := start(t, newBigcache(t), cache.Options{Clock: clock})
 	mustSet(t, service, "longer", 1, cache.SetOptions{TTL: time.Second, Tags: []string{"old"}})
 	mustSet(t, service, "longer", 2, cache.SetOptions{TTL: time.Hour, Tags: []string{"new"}})
@@ -195,7 +196,7 @@ func TestNamesAreInjective(t *testing.T) {
 	shared := new(table)
 	seen := map[string][]string{}
 	for _, namespace := range parts {
-		recorded, recorder := cachetest.Record(shared)
+		recorded, recorder := drivertest.Record(shared)
 		service := start(t, recorded, cache.Options{Namespace: namespace})
 		note := func(what ...string) {
 			operations := recorder.Operations()
@@ -256,12 +257,12 @@ func TestNamespacesAreApart(t *testing.T) {
 // The longest names and values that the options allow fit into the embedded strategy.
 func TestLargestEntryFits(t *testing.T) {
 	t.Parallel()
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 3 * cache.MiB})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 3 * driver.MiB})
 	if err != nil {
 		t.Fatal(err)
 	}
 	service := start(t, strategy, cache.Options{
-		Namespace: strings.Repeat(":", 1024), MaxKeyBytes: 32 * cache.KiB, MaxValueBytes: 400 * cache.KiB, MaxTags: 4096,
+		Namespace: strings.Repeat(":", 1024), MaxKeyBytes: 32 * driver.KiB, MaxValueBytes: 400 * driver.KiB, MaxTags: 4096,
 	})
 	key := strings.Repeat("k", 32<<10)
 	for _, n := range []int{0, 4096} {

@@ -8,35 +8,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
 )
-
-// Batcher is an optional part of a Strategy: many entries in one round trip for each node of the storage.
-// For a Strategy without it, Service asks for one entry after the other. It uses SetMany only where
-// the Strategy is a Leaser too.
-type Batcher interface {
-	// GetMany is Get for each of keys; the result at i belongs to keys[i], and its bytes to the caller
-	// alone, also where a key is there twice. tags, where not nil, is a hint as for [Hinted].
-	GetMany(ctx context.Context, keys []string, tags []string) []Result
-	// SetMany is Set for each of items, whose keys differ; the error at i belongs to items[i]. One that
-	// is refused hides the previous value, as in Set, and stops none of the others. It keeps no reference to
-	// items.
-	SetMany(ctx context.Context, items []Item) []error
-}
-
-// Result is what Get returns, for one of many keys.
-type Result struct {
-	Value []byte
-	Found bool
-	Err   error
-}
-
-// Item is what Set takes, for one of many keys.
-type Item struct {
-	Key     string
-	Value   []byte
-	Options SetOptions
-}
 
 // BatchError says which of many keys failed. It is found with errors.As in what GetMany and SetMany
 // return; errors.Is finds the causes. Its text does not hold the keys.
@@ -140,7 +114,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 		return s.fail("set", err)
 	}
 	b := batch{service: s, op: "set", of: len(values)}
-	items, names := make([]Item, 0, len(values)), make([]string, 0, len(values))
+	items, names := make([]driver.Item, 0, len(values)), make([]string, 0, len(values))
 	through := ReadsThrough(ctx)
 	var refused, hidden []string // keys, and where they are
 	for key, value := range values {
@@ -157,7 +131,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			refused, hidden = append(refused, key), append(hidden, physical)
 			continue
 		}
-		items, names = append(items, Item{physical, sealed, opts}), append(names, key)
+		items, names = append(items, driver.Item{Key: physical, Value: sealed, Options: opts}), append(names, key)
 	}
 	// What they should have replaced goes.
 	if err := c.hide(ctx, hidden...); err != nil {
@@ -177,12 +151,12 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 }
 
 // readMany is read for many keys. The result at i belongs to physical[i].
-func (s *Service) readMany(ctx context.Context, physical, tags []string, known bool) []Result {
-	results := make([]Result, len(physical))
-	if batcher, ok := s.strategy.(Batcher); ok && len(physical) > 0 {
+func (s *Service) readMany(ctx context.Context, physical, tags []string, known bool) []driver.Result {
+	results := make([]driver.Result, len(physical))
+	if batcher := s.features.Batcher; batcher != nil && len(physical) > 0 {
 		if err := s.fetchMany(ctx, batcher, physical, tags, known, results); err != nil {
 			for i := range results {
-				results[i] = Result{Err: err}
+				results[i] = driver.Result{Err: err}
 			}
 		}
 	} else {
@@ -204,7 +178,7 @@ func (s *Service) readMany(ctx context.Context, physical, tags []string, known b
 
 // fetchMany is fetch for many keys. For the circuit breaker it is one operation, which fails where no key
 // succeeds.
-func (s *Service) fetchMany(ctx context.Context, batcher Batcher, physical, tags []string, known bool, results []Result) error {
+func (s *Service) fetchMany(ctx context.Context, batcher driver.Batcher, physical, tags []string, known bool, results []driver.Result) error {
 	if err := s.mayHit(ctx); err != nil {
 		return err
 	}
@@ -224,7 +198,7 @@ func (s *Service) fetchMany(ctx context.Context, batcher Batcher, physical, tags
 				continue
 			}
 			failures++
-			results[i] = Result{Err: s.cause(ctx, s.options.Timeout, r.Err)}
+			results[i] = driver.Result{Err: s.cause(ctx, s.options.Timeout, r.Err)}
 			if failure == nil || isBadEntry(failure) { // what says something about the strategy goes before
 				failure = results[i].Err
 			}
@@ -237,10 +211,9 @@ func (s *Service) fetchMany(ctx context.Context, batcher Batcher, physical, tags
 }
 
 // writeMany is set for many items. The error at i belongs to items[i].
-func (s *Service) writeMany(ctx context.Context, items []Item) []error {
+func (s *Service) writeMany(ctx context.Context, items []driver.Item) []error {
 	failures := make([]error, len(items))
-	batcher, ok := s.leaser.(Batcher) // not behind a fence, which would not see the keys
-	if ok && len(items) > 0 {
+	if batcher := s.features.Batcher; batcher != nil && len(items) > 0 {
 		err := s.call(ctx, "set", func(bounded context.Context) error {
 			return whole(failures, batcher.SetMany(bounded, items))
 		})

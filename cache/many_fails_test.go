@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // A key for which a batch had no answer in time is unavailable, as it would be alone, and counted.
@@ -44,7 +44,7 @@ func TestManyOfNothing(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
-	if n := recorder.Count(cachetest.OpGetMany) + recorder.Count(cachetest.OpSetMany); n != 0 {
+	if n := recorder.Count(drivertest.OpGetMany) + recorder.Count(drivertest.OpSetMany); n != 0 {
 		t.Errorf("the strategy was asked %d times", n)
 	}
 	if _, err := c.GetMany(t.Context(), "a"); err != nil {

@@ -13,26 +13,27 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // batching makes a Batcher of a strategy, and can fail single keys.
 type batching struct {
-	cache.Leaser
+	driver.Leaser
 	fails map[string]error
 	short bool // forgets the last answer
 	slow  bool // until the deadline
 	panic bool
 }
 
-func (s *batching) GetMany(ctx context.Context, keys, _ []string) []cache.Result {
+func (s *batching) GetMany(ctx context.Context, keys, _ []string) []driver.Result {
 	if s.panic {
 		panic("bug")
 	}
 	if s.slow {
 		<-ctx.Done()
 	}
-	results := make([]cache.Result, len(keys))
+	results := make([]driver.Result, len(keys))
 	for i, key := range keys {
 		r := &results[i]
 		if r.Err = errors.Join(s.fails[key], ctx.Err()); r.Err == nil {
@@ -45,7 +46,7 @@ func (s *batching) GetMany(ctx context.Context, keys, _ []string) []cache.Result
 	return results
 }
 
-func (s *batching) SetMany(ctx context.Context, items []cache.Item) []error {
+func (s *batching) SetMany(ctx context.Context, items []driver.Item) []error {
 	if s.panic {
 		panic("bug")
 	}
@@ -64,18 +65,18 @@ func (s *batching) SetMany(ctx context.Context, items []cache.Item) []error {
 	return failures
 }
 
-func (s *batching) Init(ctx context.Context, in cache.Injector) error {
-	return s.Leaser.(cache.Initializer).Init(ctx, in)
+func (s *batching) Init(ctx context.Context, in driver.Injector) error {
+	return s.Leaser.(driver.Initializer).Init(ctx, in)
 }
 
 func (s *batching) Destroy(ctx context.Context) error {
-	return s.Leaser.(cache.Destroyer).Destroy(ctx)
+	return s.Leaser.(driver.Destroyer).Destroy(ctx)
 }
 
 // manyKinds are the strategies that GetMany and SetMany treat in different ways.
-func manyKinds(t testing.TB) map[string]cache.Strategy {
+func manyKinds(t testing.TB) map[string]driver.Strategy {
 	t.Helper()
-	return map[string]cache.Strategy{
+	return map[string]driver.Strategy{
 		"batches":       &batching{Leaser: newBigcache(t)},
 		"one by one":    newBigcache(t),
 		"behind fence":  new(table),
@@ -87,15 +88,15 @@ func manyKinds(t testing.TB) map[string]cache.Strategy {
 // fencedBatch is a Batcher without leases: what it stores itself, the fence would not see.
 type fencedBatch struct{ *table }
 
-func (s fencedBatch) GetMany(ctx context.Context, keys, _ []string) []cache.Result {
-	results := make([]cache.Result, len(keys))
+func (s fencedBatch) GetMany(ctx context.Context, keys, _ []string) []driver.Result {
+	results := make([]driver.Result, len(keys))
 	for i, key := range keys {
 		results[i].Value, results[i].Found, results[i].Err = s.Get(ctx, key)
 	}
 	return results
 }
 
-func (s fencedBatch) SetMany(context.Context, []cache.Item) []error { panic("must not be used") }
+func (s fencedBatch) SetMany(context.Context, []driver.Item) []error { panic("must not be used") }
 
 // Many keys are stored and found as one after the other would be.
 func TestMany(t *testing.T) {
@@ -168,7 +169,7 @@ func TestManyIsOneOperation(t *testing.T) {
 			t.Fatal(err)
 		}
 		operations := recorder.Operations()
-		if len(operations) != 3 || operations[0].Name != cachetest.OpSetMany || operations[1].Name != cachetest.OpGetMany || operations[2].Name != cachetest.OpDelete {
+		if len(operations) != 3 || operations[0].Name != drivertest.OpSetMany || operations[1].Name != drivertest.OpGetMany || operations[2].Name != drivertest.OpDelete {
 			t.Fatalf("%+v", operations)
 		}
 		hints = append(hints, operations[1].Tags)
@@ -301,14 +302,14 @@ func TestManyPartialFailureKeepsTheBreakerClosed(t *testing.T) {
 // While a revocation is owed GetMany finds nothing, whichever way the strategy is asked.
 func TestManyWhileRevocationsAreOwed(t *testing.T) {
 	t.Parallel()
-	for name, inner := range map[string]cache.Strategy{"batches": &batching{Leaser: newBigcache(t)}, "one by one": newBigcache(t)} {
+	for name, inner := range map[string]driver.Strategy{"batches": &batching{Leaser: newBigcache(t)}, "one by one": newBigcache(t)} {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, inner, cache.Options{})
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			if err := c.SetMany(t.Context(), map[string]int{"a": 1, "b": 2}); err != nil {
 				t.Fatal(err)
 			}
-			recorder.FailNext(cachetest.OpDelete, 3, errOutage) // what each of both keys tries, too
+			recorder.FailNext(drivertest.OpDelete, 3, errOutage) // what each of both keys tries, too
 			var pending *cache.PendingError
 			if err := c.Delete(t.Context(), "a"); !errors.As(err, &pending) {
 				t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // fullPolicy sets everything that two caches of one name must have in common.
@@ -159,7 +159,7 @@ func TestPendingDeleteOfService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, inner := record(t, new(table), cache.Options{})
 		mustSet(t, service, "k", 1, cache.SetOptions{})
-		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		p := pendingError(t, service.Delete(t.Context(), "k"))
 		if !p.Until.Equal(time.Now().Add(720*time.Hour + leaseTTL)) {
 			t.Errorf("until %v", p.Until)

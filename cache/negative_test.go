@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 func remembered() cache.Policy[int] {
@@ -45,7 +45,7 @@ func TestNegativeTTL(t *testing.T) {
 			if stats := service.Stats(); stats.NegativeHits != 3 || stats.Hits != 0 || stats.Misses != 1 || stats.Filled != 1 || stats.Corrupt != 0 {
 				t.Errorf("%s: %+v", kind.name, stats)
 			}
-			if n := recorder.Count(cachetest.OpDelete); n != 0 {
+			if n := recorder.Count(drivertest.OpDelete); n != 0 {
 				t.Errorf("%d deletions", n)
 			}
 			if kind.name == "leases" { // the other storage of these keeps entries for ever
@@ -163,7 +163,7 @@ func TestNothingReplacesWhatIsNotFresh(t *testing.T) {
 			t.Fatal(err)
 		}
 		if failing {
-			recorder.FailNext(cachetest.OpFill, 1, errOutage)
+			recorder.FailNext(drivertest.OpFill, 1, errOutage)
 		}
 		if _, err := c.GetOrLoad(t.Context(), "k", nothing); !errors.Is(err, cache.ErrNotFound) {
 			t.Errorf("GetOrLoad = %v", err)
@@ -188,7 +188,7 @@ func TestNegativeEntryOfAnotherPolicy(t *testing.T) {
 	if got, found, err := plain.Get(t.Context(), "k"); found || err != nil {
 		t.Errorf("Get = %v, %v, %v", got, found, err)
 	}
-	if n := recorder.Count(cachetest.OpDelete); n != 0 {
+	if n := recorder.Count(drivertest.OpDelete); n != 0 {
 		t.Errorf("%d deletions", n)
 	}
 	if got, err := plain.GetOrLoad(t.Context(), "k", value(2)); got != 2 || err != nil {

@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 type loader = func(context.Context) (int, error)
@@ -139,7 +140,7 @@ func TestRecursionIsNobodyElsesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		unblock := recorder.Block(cachetest.OpGetOrLease) // so that all are aboard when the load begins
+		unblock := recorder.Block(drivertest.OpGetOrLease) // so that all are aboard when the load begins
 		first := async(func() (int, error) {
 			return c.GetOrLoad(t.Context(), "k", func(ctx context.Context) (int, error) {
 				return c.GetOrLoad(ctx, "k", unexpected[int](t))
@@ -181,7 +182,7 @@ func TestRingOfLoads(t *testing.T) {
 	}
 }
 
-func ringOfLoads(t *testing.T, strategy cache.Strategy, shared bool, size int) {
+func ringOfLoads(t *testing.T, strategy driver.Strategy, shared bool, size int) {
 	service := start(t, strategy, cache.Options{LockWait: time.Second})
 	nodes := make([]*cache.Cache[int], size)
 	for i := range nodes {
@@ -252,7 +253,7 @@ func TestNestedWait(t *testing.T) {
 		after(time.Second)
 		want(t, 3)(c.Update(t.Context(), "b", func(ctx context.Context) (int, error) { return c.GetOrLoad(ctx, "slow", value(3)) }))
 		after(2 * time.Second)
-		if n := recorder.Count(cachetest.OpFill); n != 2 { // a and b
+		if n := recorder.Count(drivertest.OpFill); n != 2 { // a and b
 			t.Errorf("%d fills", n)
 		}
 		want(t, 1)(c.GetOrLoad(t.Context(), "slow", unexpected[int](t)))

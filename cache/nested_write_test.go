@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // readBacks are the ways in which a write reads what it has written. find is the cached read of it.
@@ -62,7 +63,7 @@ func TestWriteReadsBack(t *testing.T) {
 	}
 }
 
-func writeReadsBack(t *testing.T, strategy cache.Strategy, readBack func(testing.TB, context.Context, *cache.Service, loader) (int, error), warm bool) {
+func writeReadsBack(t *testing.T, strategy driver.Strategy, readBack func(testing.TB, context.Context, *cache.Service, loader) (int, error), warm bool) {
 	service := start(t, strategy, cache.Options{})
 	c, again := newCache(t, service, "c", cache.Policy[int]{}), newCache(t, service, "c", cache.Policy[int]{})
 	row := 1
@@ -95,7 +96,7 @@ func TestReadBackIsStored(t *testing.T) {
 	if got, found, err := c.Get(t.Context(), "k"); got != 2 || !found || err != nil {
 		t.Errorf("Get = %v, %v, %v", got, found, err)
 	}
-	if n := recorder.Count(cachetest.OpFill); n != 1 {
+	if n := recorder.Count(drivertest.OpFill); n != 1 {
 		t.Errorf("%d fills", n)
 	}
 }

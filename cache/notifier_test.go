@@ -59,7 +59,7 @@ func TestWaitersAreTold(t *testing.T) {
 			}
 			service := start(t, strategy, cache.Options{})
 			c := newCache(t, service, "c", cache.Policy[int]{})
-			lease, err := strategy.Lease(t.Context(), "app:c:k", nil)
+			lease, err := strategy.Lease(t.Context(), "app:c:k")
 			if err != nil || lease == nil {
 				t.Fatal(lease, err)
 			}

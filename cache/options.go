@@ -4,18 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/absent"
 )
 
 // Options configure a [Service]. The zero value of each field means its default, and so does an interface
 // that holds nil. The fields with a koanf tag are the keys of the configuration section `cache`.
 //
-// A strategy finds the Options of its Service, complete, with Resolve[cache.Options] in Init.
+// A strategy finds what concerns it with Resolve[driver.Limits] in Init.
 type Options struct {
 	// Namespace separates applications that share one storage: it is part of every key and tag.
 	// Any bytes but none is fine. Default "app", which is refused where the strategy is Shared.
@@ -25,9 +27,9 @@ type Options struct {
 	// MaxTTL caps every TTL. Default 720h.
 	MaxTTL time.Duration `koanf:"max_ttl"`
 	// MaxKeyBytes limits a key or tag, the namespace not counted. Default 1KiB.
-	MaxKeyBytes Size `koanf:"max_key_bytes"`
+	MaxKeyBytes driver.Size `koanf:"max_key_bytes"`
 	// MaxValueBytes limits an encoded value, when it is stored and when it is read. Default 1MiB.
-	MaxValueBytes Size `koanf:"max_value_bytes"`
+	MaxValueBytes driver.Size `koanf:"max_value_bytes"`
 	// MaxTags limits the tags of one entry. Default 64.
 	MaxTags int `koanf:"max_tags"`
 	// Timeout is the deadline of each single operation on the strategy; a read that takes longer is
@@ -60,7 +62,7 @@ type Options struct {
 	// Codec encodes values that do not encode themselves. Default JSON.
 	Codec Codec `koanf:"-"`
 	// Clock is "now". Default SystemClock.
-	Clock Clock `koanf:"-"`
+	Clock driver.Clock `koanf:"-"`
 	// Logger receives warnings about a failing strategy, or a loader that fails in the background, at
 	// most one per kind and ten seconds. They hold the error as it is, and never a key or a value of
 	// ours. Default slog.Default().
@@ -80,10 +82,10 @@ func (o Options) WithDefaults() Options {
 		o.MaxTTL = 720 * time.Hour
 	}
 	if o.MaxKeyBytes == 0 {
-		o.MaxKeyBytes = KiB
+		o.MaxKeyBytes = driver.KiB
 	}
 	if o.MaxValueBytes == 0 {
-		o.MaxValueBytes = MiB
+		o.MaxValueBytes = driver.MiB
 	}
 	if o.MaxTags == 0 {
 		o.MaxTags = 64
@@ -106,32 +108,19 @@ func (o Options) WithDefaults() Options {
 	if o.BreakerPause == 0 {
 		o.BreakerPause = time.Second
 	}
-	if isNothing(o.Codec) {
+	if absent.Is(o.Codec) {
 		o.Codec = JSON{}
 	}
-	if isNothing(o.Clock) {
-		o.Clock = SystemClock{}
+	if absent.Is(o.Clock) {
+		o.Clock = driver.SystemClock{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if isNothing(o.MeterProvider) {
+	if absent.Is(o.MeterProvider) {
 		o.MeterProvider = otel.GetMeterProvider()
 	}
 	return o
-}
-
-// isNothing reports whether an interface is nil, or holds a nil pointer or function, as the result of a
-// constructor does that found nothing to construct: the first call of a method on it would panic.
-func isNothing(v any) bool {
-	switch value := reflect.ValueOf(v); value.Kind() {
-	case reflect.Invalid:
-		return true
-	case reflect.Pointer, reflect.Func:
-		return value.IsNil()
-	default:
-		return false
-	}
 }
 
 // Validate reports every unusable value as an [OptionError], joined.
@@ -143,7 +132,7 @@ func (o Options) Validate() error {
 	if o.Namespace == "" {
 		report("namespace", "must not be empty")
 	}
-	if limit := int(KiB); len(o.Namespace) > limit {
+	if limit := int(driver.KiB); len(o.Namespace) > limit {
 		report("namespace", "must not be longer than %d bytes", limit)
 	}
 	if o.MaxTTL <= 0 {
@@ -156,14 +145,14 @@ func (o Options) Validate() error {
 	}
 	for _, size := range []struct { // and counts
 		name         string
-		value, limit Size
+		value, limit driver.Size
 	}{
-		{"max_key_bytes", o.MaxKeyBytes, 32 * KiB},
-		{"max_value_bytes", o.MaxValueBytes, 512 * MiB},
-		{"max_tags", Size(o.MaxTags), 4096},
-		{"max_concurrent_loads", Size(o.MaxConcurrentLoads), 1 << 20},
-		{"max_pending_revocations", Size(o.MaxPendingRevocations), 1 << 20},
-		{"breaker_failures", Size(o.BreakerFailures), 1 << 20},
+		{"max_key_bytes", o.MaxKeyBytes, 32 * driver.KiB},
+		{"max_value_bytes", o.MaxValueBytes, 512 * driver.MiB},
+		{"max_tags", driver.Size(o.MaxTags), 4096},
+		{"max_concurrent_loads", driver.Size(o.MaxConcurrentLoads), 1 << 20},
+		{"max_pending_revocations", driver.Size(o.MaxPendingRevocations), 1 << 20},
+		{"breaker_failures", driver.Size(o.BreakerFailures), 1 << 20},
 	} {
 		if size.value <= 0 || size.value > size.limit {
 			report(size.name, "must be between 1 and %d, not %d", size.limit, size.value)
@@ -179,6 +168,14 @@ func (o Options) Validate() error {
 		report("breaker_pause", "must be positive, not %v", o.BreakerPause)
 	}
 	return errors.Join(errs...)
+}
+
+// Limits is what a strategy is told of the options. It finds it with Resolve[driver.Limits] in Init.
+func (o Options) Limits() driver.Limits {
+	return driver.Limits{
+		KeyPrefix: o.KeyPrefix(), MaxTTL: o.MaxTTL, MaxKeyBytes: o.MaxKeyBytes, MaxValueBytes: o.MaxValueBytes,
+		MaxTags: o.MaxTags, Timeout: o.Timeout,
+	}
 }
 
 // KeyPrefix is what Service puts before each key and tag: the namespace, in which ':' and '%' are

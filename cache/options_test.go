@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
 	got := cache.Options{}.WithDefaults()
-	if got.Namespace != "app" || got.DefaultTTL != 0 || got.MaxTTL != 720*time.Hour || got.MaxKeyBytes != cache.KiB ||
-		got.MaxValueBytes != cache.MiB || got.MaxTags != 64 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second ||
+	if got.Namespace != "app" || got.DefaultTTL != 0 || got.MaxTTL != 720*time.Hour || got.MaxKeyBytes != driver.KiB ||
+		got.MaxValueBytes != driver.MiB || got.MaxTags != 64 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second ||
 		got.MaxConcurrentLoads != 100 || got.MaxPendingRevocations != 10_000 || got.BreakerFailures != 10 || got.BreakerPause != time.Second {
 		t.Errorf("%+v", got)
 	}
-	if got.Codec != (cache.JSON{}) || got.Clock != (cache.SystemClock{}) || got.Logger != slog.Default() || got.MeterProvider == nil {
+	if got.Codec != (cache.JSON{}) || got.Clock != (driver.SystemClock{}) || got.Logger != slog.Default() || got.MeterProvider == nil {
 		t.Errorf("%+v", got)
 	}
 	if err := got.Validate(); err != nil {
@@ -28,7 +29,7 @@ func TestOptionDefaults(t *testing.T) {
 	want := cache.Options{
 		Namespace: "n", DefaultTTL: 1, MaxTTL: 2, MaxKeyBytes: 3, MaxValueBytes: 4, MaxTags: 5, Timeout: 6, LockWait: 7,
 		MaxConcurrentLoads: 8, MaxPendingRevocations: 9, BreakerFailures: 10, BreakerPause: 11,
-		StrategyName: "s", Codec: cache.JSON{}, Clock: cache.SystemClock{}, Logger: slog.New(slog.DiscardHandler), MeterProvider: got.MeterProvider,
+		StrategyName: "s", Codec: cache.JSON{}, Clock: driver.SystemClock{}, Logger: slog.New(slog.DiscardHandler), MeterProvider: got.MeterProvider,
 	}
 	if got := want.WithDefaults(); got != want {
 		t.Errorf("what is set was replaced: %+v", got)
@@ -41,8 +42,8 @@ func TestOptionErrors(t *testing.T) {
 		"namespace":       {{Namespace: strings.Repeat("n", 1025)}},
 		"max_ttl":         {{MaxTTL: -1}},
 		"default_ttl":     {{DefaultTTL: -1}, {DefaultTTL: 2, MaxTTL: 1}, {DefaultTTL: math.MaxInt64}},
-		"max_key_bytes":   {{MaxKeyBytes: -1}, {MaxKeyBytes: 32*cache.KiB + 1}},
-		"max_value_bytes": {{MaxValueBytes: -1}, {MaxValueBytes: 512*cache.MiB + 1}},
+		"max_key_bytes":   {{MaxKeyBytes: -1}, {MaxKeyBytes: 32*driver.KiB + 1}},
+		"max_value_bytes": {{MaxValueBytes: -1}, {MaxValueBytes: 512*driver.MiB + 1}},
 		"max_tags":        {{MaxTags: -1}, {MaxTags: 4097}},
 		"timeout":         {{Timeout: -1}},
 		"lock_wait":       {{LockWait: -1}},
@@ -68,7 +69,7 @@ func TestOptionErrors(t *testing.T) {
 		}
 	}
 	for _, options := range []cache.Options{
-		{Namespace: strings.Repeat("n", 1024)}, {MaxKeyBytes: 32 * cache.KiB}, {MaxValueBytes: 512 * cache.MiB}, {MaxTags: 4096},
+		{Namespace: strings.Repeat("n", 1024)}, {MaxKeyBytes: 32 * driver.KiB}, {MaxValueBytes: 512 * driver.MiB}, {MaxTags: 4096},
 		{DefaultTTL: time.Hour, MaxTTL: time.Hour}, {MaxTTL: 1}, {MaxTTL: math.MaxInt64}, {Timeout: 1, LockWait: 1},
 	} {
 		if _, err := cache.NewService(new(table), options); err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // assumedLeaseTTL is how long a lease is thought to be good where the strategy is no LeaseLimiter.
@@ -14,19 +16,19 @@ const assumedLeaseTTL = time.Minute
 // measureLeases finds out how long leases are good.
 func (s *Service) measureLeases() {
 	s.leaseTTL = assumedLeaseTTL
-	if limiter, ok := s.leaser.(LeaseLimiter); ok {
+	if limiter := s.features.LeaseLimiter; limiter != nil {
 		s.leaseTTL = limiter.LeaseTTL()
 	}
 	s.leaseTerm = s.leaseTTL
-	if extender, ok := s.leaser.(LeaseExtender); ok && extender.LeaseTerm() > 0 {
-		s.extender, s.leaseTerm = extender, extender.LeaseTerm()
+	if extender := s.features.LeaseExtender; extender != nil {
+		s.leaseTerm = extender.LeaseTerm()
 	}
 }
 
 // origin is where a value comes from: what its TTL is counted from, and the lease that it is stored under.
 type origin struct {
 	service *Service
-	lease   *Lease
+	lease   *driver.Lease
 	began   time.Time     // by Options.Clock: what was read is no older than this
 	took    time.Duration // by the machine's clock
 	ttl     time.Duration // what was stored is good for so long, counted from began
@@ -49,10 +51,10 @@ type origin struct {
 
 // origin begins a load or write under lease, which may be nil. The lease is extended from time to time
 // until end is called, or ctx ends. That costs a timer, and a goroutine only where it takes long.
-func (s *Service) origin(ctx context.Context, lease *Lease) *origin {
+func (s *Service) origin(ctx context.Context, lease *driver.Lease) *origin {
 	now := time.Now()
 	o := &origin{service: s, lease: lease, began: s.options.Clock.Now(), started: now, held: now, ctx: ctx}
-	if lease != nil && s.extender != nil {
+	if lease != nil && s.features.LeaseExtender != nil {
 		o.stopped = make(chan struct{})
 		o.timer = time.AfterFunc(s.extendEvery(), o.extend)
 	}
@@ -99,7 +101,7 @@ func (o *origin) extendUntil(ctx context.Context) {
 	for {
 		asked, held, pause := time.Now(), false, s.extendEvery()
 		err := s.call(ctx, "extend", func(ctx context.Context) (err error) {
-			held, err = s.extender.Extend(ctx, o.lease)
+			held, err = s.features.LeaseExtender.Extend(ctx, o.lease)
 			return err
 		})
 		switch {

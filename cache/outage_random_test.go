@@ -16,16 +16,17 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // Many keys, many callers, and revocations that fail at random: on this node nobody gets less than the version of a revocation that has returned.
 func TestRandomOutage(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{4, 10_000} {
-		strategy, recorder := cachetest.Record(newBigcache(t))
+		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := start(t, strategy, cache.Options{MaxPendingRevocations: limit, BreakerFailures: 1 << 20, Timeout: 5 * time.Second})
-		other := start(t, struct{ cache.Leaser }{strategy.(cache.Leaser)}, cache.Options{}) // stores as well, and is not checked
+		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{}) // stores as well, and is not checked
 		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
 		var database, floors [12]atomic.Int64
 		var callers sync.WaitGroup
@@ -39,9 +40,9 @@ func TestRandomOutage(t *testing.T) {
 					switch rand.N(8) {
 					case 0:
 						version := database[i].Add(1)
-						op, revoke := cachetest.OpDelete, func() error { return here.Delete(t.Context(), key) }
+						op, revoke := drivertest.OpDelete, func() error { return here.Delete(t.Context(), key) }
 						if rand.N(3) == 0 {
-							op, revoke = cachetest.OpInvalidate, func() error { return here.InvalidateTags(t.Context(), "t") }
+							op, revoke = drivertest.OpInvalidate, func() error { return here.InvalidateTags(t.Context(), "t") }
 						}
 						if rand.N(2) == 0 {
 							recorder.FailNext(op, 1+rand.N(3), errOutage)
@@ -84,9 +85,9 @@ func TestRandomOutage(t *testing.T) {
 func TestPendingRevocationBesideForeignLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		strategy, recorder := cachetest.Record(newBigcache(t))
+		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := start(t, strategy, cache.Options{LockWait: time.Minute})
-		other := start(t, struct{ cache.Leaser }{strategy.(cache.Leaser)}, cache.Options{})
+		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{})
 		here, there := newCache(t, service, "c", cache.Policy[int]{}), newCache(t, other, "c", cache.Policy[int]{})
 		reading, read := make(chan struct{}), make(chan struct{})
 		holder := async(func() (int, error) {
@@ -99,7 +100,7 @@ func TestPendingRevocationBesideForeignLease(t *testing.T) {
 		<-reading
 		first := async(func() (int, error) { return here.GetOrLoad(t.Context(), "k", value(2)) })
 		synctest.Wait()
-		recorder.FailNext(cachetest.OpDelete, 30, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 30, errOutage)
 		pending(t, here.Delete(t.Context(), "k"))
 		close(read)
 		if got := <-holder; got.value != 1 {
@@ -136,7 +137,7 @@ func TestPendingMetric(t *testing.T) {
 			t.Fatal("no such metric")
 			return 0
 		}
-		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "a", "b"))
 		if n := gauge(); n != 2 {
 			t.Errorf("%d, want 2", n)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // What is refused, or applied but not replicated, is not owed; neither is anything before Start and
@@ -42,7 +42,7 @@ func TestNotOwed(t *testing.T) {
 		}
 	}
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
-	recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+	recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 	if err := service.Delete(t.Context()); errors.Is(err, cache.ErrRevocationPending) {
 		t.Errorf("no keys: %v", err)
 	}
@@ -65,8 +65,8 @@ func TestNotReplicatedDoesNotPay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
-		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
-		recorder.FailNext(cachetest.OpDelete, 2, cache.ErrNotReplicated)
+		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 2, cache.ErrNotReplicated)
 		pending(t, service.Delete(t.Context(), "k"))
 		for range 2 {
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrRevocationPending) {
@@ -85,18 +85,18 @@ func TestStopFlushes(t *testing.T) {
 	for _, healthy := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			inner := new(table)
-			strategy, recorder := cachetest.Record(inner)
+			strategy, recorder := drivertest.Record(inner)
 			service := newService(t, strategy, cache.Options{})
 			if err := service.Start(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
 			mustSet(t, service, "k", 1, cache.SetOptions{})
 			mustSet(t, service, "other", 1, cache.SetOptions{})
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			pending(t, service.Delete(t.Context(), "k"))
 			release := func() {}
 			if !healthy {
-				release = recorder.Block(cachetest.OpDelete)
+				release = recorder.Block(drivertest.OpDelete)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
@@ -139,14 +139,14 @@ func TestStopFlushes(t *testing.T) {
 func TestStopBesideHungClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		strategy, recorder := cachetest.Record(newBigcache(t))
+		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := newService(t, strategy, cache.Options{})
 		if err := service.Start(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		recorder.FailNext(cachetest.OpClear, 1, errOutage)
+		recorder.FailNext(drivertest.OpClear, 1, errOutage)
 		pending(t, service.Clear(t.Context()))
-		defer recorder.Block(cachetest.OpClear)()
+		defer recorder.Block(drivertest.OpClear)()
 		<-time.After(100 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -260,7 +260,7 @@ func TestHungStrategy(t *testing.T) {
 		const timeout = 50 * time.Millisecond
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: timeout, MaxConcurrentLoads: 10_000})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		for _, op := range []string{cachetest.OpGet, cachetest.OpGetOrLease, cachetest.OpSet, cachetest.OpDelete, cachetest.OpInvalidate, cachetest.OpClear} {
+		for _, op := range []string{drivertest.OpGet, drivertest.OpGetOrLease, drivertest.OpSet, drivertest.OpDelete, drivertest.OpInvalidate, drivertest.OpClear} {
 			defer recorder.Block(op)()
 		}
 		var calls sync.WaitGroup
@@ -308,13 +308,13 @@ func TestClearIsPatient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: 50 * time.Millisecond})
-		release := recorder.Block(cachetest.OpClear)
+		release := recorder.Block(drivertest.OpClear)
 		began := time.Now()
 		time.AfterFunc(9*time.Second, release)
 		if err := service.Clear(t.Context()); err != nil || time.Since(began) != 9*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
-		defer recorder.Block(cachetest.OpClear)()
+		defer recorder.Block(drivertest.OpClear)()
 		began = time.Now()
 		if err := service.Clear(t.Context()); !errors.Is(err, cache.ErrRevocationPending) || time.Since(began) != 10*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
@@ -332,7 +332,7 @@ func TestDebtOutlivesThePolicy(t *testing.T) {
 		if err := before.Set(t.Context(), "k", 1); err != nil {
 			t.Fatal(err)
 		}
-		recorder.FailNext(cachetest.OpDelete, 605, errOutage) // for five minutes, twice a second
+		recorder.FailNext(drivertest.OpDelete, 605, errOutage) // for five minutes, twice a second
 		pending(t, after.Delete(t.Context(), "k"))
 		<-time.After(3 * time.Minute)
 		owes(t, service, 1)
@@ -350,8 +350,8 @@ func TestDebtsAreAppliedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
 		mustSet(t, service, "tagged", 1, cache.SetOptions{Tags: []string{"t"}})
-		recorder.FailNext(cachetest.OpDelete, 6, errOutage)
-		recorder.FailNext(cachetest.OpInvalidate, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 6, errOutage)
+		recorder.FailNext(drivertest.OpInvalidate, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
 		pending(t, service.InvalidateTags(t.Context(), "t"))
 		<-time.After(100 * time.Millisecond)

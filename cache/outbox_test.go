@@ -14,18 +14,19 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // What is owed is in the outbox before the caller knows of it, and leaves it when it was applied.
 func TestOutboxKeepsWhatIsOwed(t *testing.T) {
 	t.Parallel()
-	rowOf := map[string]cache.Revocation{cachetest.OpDelete: {Key: "c:k"}, cachetest.OpInvalidate: {Tag: "t"}, cachetest.OpClear: {}}
+	rowOf := map[string]cache.Revocation{drivertest.OpDelete: {Key: "c:k"}, drivertest.OpInvalidate: {Tag: "t"}, drivertest.OpClear: {}}
 	for _, test := range revocations {
 		for _, reader := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				outbox := new(rows)
-				recorded, recorder := cachetest.Record(newBigcache(t))
+				recorded, recorder := drivertest.Record(newBigcache(t))
 				service := startWith(t, recorded, cache.Options{}, outbox)
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				recorder.FailNext(test.operation, 1, errOutage)
@@ -56,10 +57,10 @@ func TestOutboxIsRecalled(t *testing.T) {
 				}
 			}
 			outbox := &rows{kept: map[cache.Revocation]bool{{Key: ":k"}: true, {Tag: "t"}: true}}
-			recorded, recorder := cachetest.Record(inner)
+			recorded, recorder := drivertest.Record(inner)
 			if down {
-				recorder.FailNext(cachetest.OpDelete, 2, errOutage)
-				recorder.FailNext(cachetest.OpInvalidate, 2, errOutage)
+				recorder.FailNext(drivertest.OpDelete, 2, errOutage)
+				recorder.FailNext(drivertest.OpInvalidate, 2, errOutage)
 			}
 			service := startWith(t, recorded, cache.Options{}, outbox)
 			if down {
@@ -180,13 +181,13 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 				<-release
 			}
 		}}
-		recorded, recorder := cachetest.Record(newBigcache(t))
+		recorded, recorder := drivertest.Record(newBigcache(t))
 		service := startWith(t, recorded, cache.Options{}, outbox)
-		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
 		<-entered // it was applied in the background
 		owes(t, service, 0)
-		recorder.FailNext(cachetest.OpDelete, 1000, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 1000, errOutage)
 		again := async(func() (any, error) { return nil, service.Delete(t.Context(), "k") })
 		for service.Stats().PendingRevocations == 0 {
 			<-time.After(time.Millisecond)
@@ -210,9 +211,9 @@ func TestReadersDoNotWaitForTheOutbox(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		outbox := &rows{beforeRemove: func(ctx context.Context) { <-ctx.Done() }}
-		recorded, recorder := cachetest.Record(newBigcache(t))
+		recorded, recorder := drivertest.Record(newBigcache(t))
 		service := startWith(t, recorded, cache.Options{}, outbox)
-		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
 		synctest.Wait() // the retrying pauses
 		began := time.Now()
@@ -220,7 +221,7 @@ func TestReadersDoNotWaitForTheOutbox(t *testing.T) {
 		if d := time.Since(began); d != 0 {
 			t.Errorf("a reader waited %v", d)
 		}
-		recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
 		if err := service.Delete(t.Context(), "k"); err != nil || time.Since(began) != 0 {
 			t.Errorf("Delete: %v after %v", err, time.Since(began))
@@ -246,13 +247,13 @@ func TestResolveOptional(t *testing.T) {
 		"unknown":            {provide: func() io.Writer { return io.Discard }},
 		"known":              {provide: func() cache.Outbox { return new(rows) }, found: true},
 		"fails":              {provide: func() (cache.Outbox, error) { return nil, broken }, in: "cannot be built", wrapping: broken},
-		"lacks a dependency": {provide: func(io.Reader) cache.Outbox { return nil }, in: "io.Reader"},
+		"lacks a dependency": {provide: func(io.Reader) cache.Outbox { return nil }},
 		"panics":             {provide: func() cache.Outbox { panic("constructor bug") }, in: "panicked"},
 	} {
 		service := newService(t, new(table), cache.Options{})
 		container := in(t, service, test.provide)
 		if test.in != "panicked" {
-			outbox, found, err := cache.ResolveOptional[cache.Outbox](container)
+			outbox, found, err := driver.ResolveOptional[cache.Outbox](container)
 			if found != test.found || (outbox != nil) != found || (err != nil) != (test.in != "") {
 				t.Errorf("%s: %v, %v, %v", name, outbox, found, err)
 			}
@@ -265,13 +266,13 @@ func TestResolveOptional(t *testing.T) {
 			t.Errorf("%s: Stop = %v", name, err)
 		}
 	}
-	if _, found, err := cache.ResolveOptional[cache.Outbox](nil); found || err == nil {
+	if _, found, err := driver.ResolveOptional[cache.Outbox](nil); found || err == nil {
 		t.Errorf("no Injector: %v, %v", found, err)
 	}
-	if _, found, err := cache.ResolveOptional[cache.Outbox](mute{}); found || err == nil {
+	if _, found, err := driver.ResolveOptional[cache.Outbox](mute{}); found || err == nil {
 		t.Errorf("an injector that does not call back: %v, %v", found, err)
 	}
-	if _, found, err := cache.ResolveOptional[cache.Outbox](dig.New().Scope("s")); found || err != nil {
+	if _, found, err := driver.ResolveOptional[cache.Outbox](dig.New().Scope("s")); found || err != nil {
 		t.Errorf("a scope: %v, %v", found, err)
 	}
 }

@@ -327,11 +327,10 @@ func everyLeaf(err error, is func(leaf error) bool) bool {
 }
 
 func (s *Service) clear(ctx context.Context) error {
-	clearer, ok := s.leaser.(Clearer)
-	if !ok {
+	if s.features.Clearer == nil {
 		return ErrUnsupported
 	}
-	return clearer.Clear(ctx)
+	return s.features.Clearer.Clear(ctx)
 }
 
 // flushOwed tries to apply what is owed until a part of ctx's time is over, and reports what is left.

@@ -12,7 +12,8 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -44,11 +45,11 @@ func (s *fragile) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return s.Strategy.Get(ctx, key)
 }
 
-func (s *fragile) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+func (s *fragile) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
 	if err := fails(&s.others); err != nil {
 		return nil, false, nil, err
 	}
-	return s.Strategy.GetOrLease(ctx, key, tags)
+	return s.Strategy.GetOrLease(ctx, key)
 }
 
 func (s *fragile) Delete(ctx context.Context, keys ...string) error {
@@ -96,7 +97,7 @@ func owes(t testing.TB, service *cache.Service, want uint64) {
 }
 
 // names are those of operations, in order, with "!" where one failed.
-func names(recorder *cachetest.Recorder) []string {
+func names(recorder *drivertest.Recorder) []string {
 	var list []string
 	for _, o := range recorder.Operations() {
 		if o.Err != nil {
@@ -194,7 +195,7 @@ func in(t testing.TB, service *cache.Service, outbox any) *dig.Container {
 }
 
 // startWith is start with an Outbox.
-func startWith(t testing.TB, strategy cache.Strategy, options cache.Options, outbox cache.Outbox) *cache.Service {
+func startWith(t testing.TB, strategy driver.Strategy, options cache.Options, outbox cache.Outbox) *cache.Service {
 	t.Helper()
 	service := newService(t, strategy, options)
 	if err := service.Start(context.Background(), in(t, service, func() cache.Outbox { return outbox })); err != nil {

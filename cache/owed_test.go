@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // leaseTTL is that of the strategies here: who has a lease from before a revocation may store what it
 // read for so long.
-const leaseTTL = cache.MaxLeaseTTL
+const leaseTTL = driver.MaxLeaseTTL
 
 // revocations are the ways to revoke the entry "k" of the cache "c", which has the tag "t".
 var revocations = []struct {
@@ -25,12 +26,12 @@ var revocations = []struct {
 	bound           time.Duration
 	revoke          func(context.Context, *cache.Service, *cache.Cache[int]) error
 }{
-	{"Service.InvalidateTags", cachetest.OpInvalidate, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error {
+	{"Service.InvalidateTags", drivertest.OpInvalidate, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error {
 		return s.InvalidateTags(ctx, "t")
 	}},
-	{"Service.Clear", cachetest.OpClear, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error { return s.Clear(ctx) }},
-	{"Cache.Delete", cachetest.OpDelete, time.Minute, func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error { return c.Delete(ctx, "k") }},
-	{"Cache.InvalidateTags", cachetest.OpInvalidate, 720 * time.Hour, func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
+	{"Service.Clear", drivertest.OpClear, 720 * time.Hour, func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error { return s.Clear(ctx) }},
+	{"Cache.Delete", drivertest.OpDelete, time.Minute, func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error { return c.Delete(ctx, "k") }},
+	{"Cache.InvalidateTags", drivertest.OpInvalidate, 720 * time.Hour, func(ctx context.Context, _ *cache.Service, c *cache.Cache[int]) error {
 		return c.InvalidateTags(ctx, "t")
 	}},
 }
@@ -66,7 +67,7 @@ func TestPendingRevocation(t *testing.T) {
 					if _, found, err := inner.Get(ctx, "app:c:k"); !found || err != nil {
 						t.Fatalf("the entry is gone (%v), and the test proves nothing", err)
 					}
-					if recorder.Count(cachetest.OpGet)+recorder.Count(cachetest.OpGetOrLease) != 0 {
+					if recorder.Count(drivertest.OpGet)+recorder.Count(drivertest.OpGetOrLease) != 0 {
 						t.Errorf("the strategy was read: %v", names(recorder))
 					}
 					recorder.Reset()
@@ -100,7 +101,7 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{MaxTTL: 5 * time.Hour})
 			c := newCache(t, service, "c", policy)
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			if p := pendingError(t, c.Delete(t.Context(), "k")); !p.Until.Equal(time.Now().Add(5*time.Hour + leaseTTL)) {
 				t.Errorf("%s: until %v", name, p.Until)
 			}
@@ -129,7 +130,7 @@ func TestOwedIsRetried(t *testing.T) {
 			owes(t, service, 100)
 			recorder.Reset()
 			<-time.After(outage)
-			if n, most := recorder.Count(cachetest.OpDelete), 6+int(outage/(250*time.Millisecond)); n > most {
+			if n, most := recorder.Count(drivertest.OpDelete), 6+int(outage/(250*time.Millisecond)); n > most {
 				t.Errorf("%d tries in %v, want no more than %d", n, outage, most)
 			}
 			strategy.revocations.Store(false)
@@ -159,7 +160,7 @@ func TestOwedCoalesces(t *testing.T) {
 		strategy.revocations.Store(false)
 		mustMiss(t, service, "k")
 		owes(t, service, 0)
-		if n := recorder.Count(cachetest.OpClear); n != 0 {
+		if n := recorder.Count(drivertest.OpClear); n != 0 {
 			t.Errorf("%d clears for one key", n)
 		}
 	})
@@ -193,7 +194,7 @@ func TestOwedOverflows(t *testing.T) {
 		strategy.revocations.Store(false)
 		mustMiss(t, service, "bystander")
 		owes(t, service, 0)
-		if n := recorder.Count(cachetest.OpClear); n == 0 {
+		if n := recorder.Count(drivertest.OpClear); n == 0 {
 			t.Error("Clear was not called")
 		}
 	})
@@ -208,7 +209,7 @@ func TestOverflowWithoutClear(t *testing.T) {
 		service, recorder, _ := record(t, unclearable{inner}, cache.Options{MaxPendingRevocations: 2, MaxTTL: time.Hour})
 		mustSet(t, service, "other", 1, cache.SetOptions{})
 		mustSet(t, service, "late", 1, cache.SetOptions{})
-		recorder.FailNext(cachetest.OpDelete, 2, errOutage)
+		recorder.FailNext(drivertest.OpDelete, 2, errOutage)
 		pending(t, service.Delete(t.Context(), "a", "b", "c"))
 		owes(t, service, 1)
 		pending(t, service.Delete(t.Context(), "late"))
@@ -258,16 +259,16 @@ func TestOwedAgainMeanwhile(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: time.Hour})
 			ctx := t.Context()
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			pending(t, service.Delete(ctx, "k"))
 
 			hold := func(failing bool) (entered, release chan struct{}) {
 				entered, release = make(chan struct{}), make(chan struct{})
 				var once atomic.Bool
 				if failing {
-					recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+					recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 				}
-				recorder.Before(cachetest.OpDelete, func(context.Context, string) {
+				recorder.Before(drivertest.OpDelete, func(context.Context, string) {
 					if once.CompareAndSwap(false, true) {
 						close(entered)
 						<-release
@@ -285,7 +286,7 @@ func TestOwedAgainMeanwhile(t *testing.T) {
 			entered, release := hold(false)
 			read := async(func() (bool, error) { return service.Get(ctx, "k", new(int)) })
 			<-entered
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			pending(t, service.Delete(ctx, "k"))
 			if straggler {
 				close(letSlow)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Policy says how a [Cache] stores its values. The zero value is usable: default TTL, no tags. The
@@ -64,36 +66,36 @@ const maxEarlyRefresh = 100
 
 func (p Policy[T]) validate(name string, limits Options) error {
 	var errs []error
-	if name == "" || Size(len(escapeName(name))) > limits.MaxKeyBytes/2 {
-		errs = append(errs, &OptionError{"name", "must have between 1 byte and half of max_key_bytes"})
+	if name == "" || driver.Size(len(escapeName(name))) > limits.MaxKeyBytes/2 {
+		errs = append(errs, &OptionError{Name: "name", Reason: "must have between 1 byte and half of max_key_bytes"})
 	}
 	if p.TTL < 0 {
-		errs = append(errs, &OptionError{"TTL", "must not be negative"})
+		errs = append(errs, &OptionError{Name: "TTL", Reason: "must not be negative"})
 	}
 	if len(p.Tags) > limits.MaxTags {
-		errs = append(errs, &OptionError{"Tags", fmt.Sprintf("must not be more than max_tags (%d)", limits.MaxTags)})
+		errs = append(errs, &OptionError{Name: "Tags", Reason: fmt.Sprintf("must not be more than max_tags (%d)", limits.MaxTags)})
 	}
 	if p.StaleFor < 0 {
-		errs = append(errs, &OptionError{"StaleFor", "must not be negative"})
+		errs = append(errs, &OptionError{Name: "StaleFor", Reason: "must not be negative"})
 	}
 	if p.NegativeTTL < 0 {
-		errs = append(errs, &OptionError{"NegativeTTL", "must not be negative"})
+		errs = append(errs, &OptionError{Name: "NegativeTTL", Reason: "must not be negative"})
 	}
 	if !(p.Jitter >= 0 && p.Jitter <= 1) { // nor NaN
-		errs = append(errs, &OptionError{"Jitter", "must be between 0 and 1"})
+		errs = append(errs, &OptionError{Name: "Jitter", Reason: "must be between 0 and 1"})
 	}
 	if !(p.EarlyRefresh >= 0 && p.EarlyRefresh <= maxEarlyRefresh) {
-		errs = append(errs, &OptionError{"EarlyRefresh", fmt.Sprintf("must be between 0 and %d", maxEarlyRefresh)})
+		errs = append(errs, &OptionError{Name: "EarlyRefresh", Reason: fmt.Sprintf("must be between 0 and %d", maxEarlyRefresh)})
 	}
 	if p.Fresh != nil && p.StaleFor > 0 {
-		errs = append(errs, &OptionError{"StaleFor", "must not be used together with Fresh, which says what may be served"})
+		errs = append(errs, &OptionError{Name: "StaleFor", Reason: "must not be used together with Fresh, which says what may be served"})
 	}
 	if p.Fresh != nil && p.EarlyRefresh > 0 {
-		errs = append(errs, &OptionError{"EarlyRefresh", "must not be used together with Fresh, whose expiry it cannot know"})
+		errs = append(errs, &OptionError{Name: "EarlyRefresh", Reason: "must not be used together with Fresh, whose expiry it cannot know"})
 	}
 	for _, tag := range p.Tags {
-		if tag == "" || Size(len(tag)) > limits.MaxKeyBytes {
-			errs = append(errs, &OptionError{"Tags", "must have between 1 and max_key_bytes bytes each"})
+		if tag == "" || driver.Size(len(tag)) > limits.MaxKeyBytes {
+			errs = append(errs, &OptionError{Name: "Tags", Reason: "must have between 1 and max_key_bytes bytes each"})
 		}
 	}
 	return errors.Join(errs...)

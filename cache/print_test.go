@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // said is an error that is its own text.
@@ -47,9 +48,9 @@ func TestNothingPrintsWhatItHolds(t *testing.T) {
 	if !errors.As(unencoded, &inner) {
 		t.Fatal(unencoded)
 	}
-	lease := &cache.Lease{Key: hidden, Tags: []string{hidden}, State: hidden}
+	lease := &driver.Lease{Key: hidden, State: hidden}
 	values := map[string]any{
-		"lease": lease, "lease, by value": *lease, "leases": []cache.Lease{*lease}, "panic": bare, "panics": []error{bare}, "of a loader": panicked,
+		"lease": lease, "lease, by value": *lease, "leases": []driver.Lease{*lease}, "panic": bare, "panics": []error{bare}, "of a loader": panicked,
 		"codec": unencoded, "codec, unwrapped": inner.Err, "batch": &cache.BatchError{Failed: map[string]error{hidden: errors.New("x")}, Of: 1},
 		"pending": &cache.PendingError{Err: errors.New("x"), Until: time.Unix(0, 0)}, "service": service, "cache": texts,
 	}

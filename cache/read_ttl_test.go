@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // G2: an entry is served no longer than its TTL after the read that produced it began, however long that
@@ -17,7 +18,7 @@ func TestTTLCountsFromTheRead(t *testing.T) {
 	t.Parallel()
 	for name, store := range slowWays {
 		for _, took := range []time.Duration{0, time.Minute, time.Hour - time.Millisecond, time.Hour, 2 * time.Hour} {
-			if name == "refresh" && took > cache.MaxLeaseTTL {
+			if name == "refresh" && took > driver.MaxLeaseTTL {
 				continue // it is given up
 			}
 			synctest.Test(t, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestNegativeTTLCountsFromTheRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			if took > 10*time.Second {
-				if recorder.Count(cachetest.OpFill) != 0 || recorder.Count(cachetest.OpRelease) != 1 || service.Stats().Unfilled != 1 {
+				if recorder.Count(drivertest.OpFill) != 0 || recorder.Count(drivertest.OpRelease) != 1 || service.Stats().Unfilled != 1 {
 					t.Errorf("%+v", service.Stats())
 				}
 				mustGet(t, c, value(1), 1)
@@ -120,7 +121,7 @@ func TestClockSetBackDuringTheLoad(t *testing.T) {
 			t.Fatal(got, err)
 		}
 		for _, o := range recorder.Operations() {
-			if o.Name == cachetest.OpFill && o.TTL != time.Minute {
+			if o.Name == drivertest.OpFill && o.TTL != time.Minute {
 				t.Errorf("stored for %v", o.TTL)
 			}
 		}
@@ -150,7 +151,7 @@ func TestLatecomersAreJudged(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: 5 * time.Second})
-			recorder.DelayNext(cachetest.OpFill, 1, test.fill)
+			recorder.DelayNext(drivertest.OpFill, 1, test.fill)
 			c := newCache(t, service, "c", test.policy)
 			first := async(func() (int, error) {
 				return c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { <-time.After(3 * time.Second); return 1, test.err })

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // A transaction whose snapshot is older than a revocation, or that is rolled back, leaves nothing behind.
@@ -21,7 +21,7 @@ func TestReadThroughStoresNothing(t *testing.T) {
 		want(t, 1)(c.GetOrLoad(tx, "k", value(1)))
 		want(t, 2)(c.GetOrLoad(tx, "k", value(2))) // no hit
 		wantError[int](t, cache.ErrNotFound)(c.GetOrLoad(tx, "k", func(context.Context) (int, error) { return 0, cache.ErrNotFound }))
-		for _, op := range []string{cachetest.OpGet, cachetest.OpGetOrLease, cachetest.OpLease, cachetest.OpFill, cachetest.OpSet} {
+		for _, op := range []string{drivertest.OpGet, drivertest.OpGetOrLease, drivertest.OpLease, drivertest.OpFill, drivertest.OpSet} {
 			if n := recorder.Count(op); n != 0 {
 				t.Errorf("%s: %d times %s", kind.name, n, op)
 			}
@@ -140,13 +140,13 @@ func TestReadThroughWritesDelete(t *testing.T) {
 			if got, err := c.GetMany(t.Context(), "k"); len(got) != 0 || err != nil {
 				t.Errorf("%s, %s: afterwards %v, %v", kind.name, name, got, err)
 			}
-			for _, op := range []string{cachetest.OpSet, cachetest.OpSetMany, cachetest.OpLease, cachetest.OpFill} {
+			for _, op := range []string{drivertest.OpSet, drivertest.OpSetMany, drivertest.OpLease, drivertest.OpFill} {
 				if n := recorder.Count(op); n != 0 {
 					t.Errorf("%s, %s: %d times %s", kind.name, name, n, op)
 				}
 			}
 			// Where it cannot be deleted, it is pending, as ever.
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			if err := write(tx, service, c); !errors.Is(err, cache.ErrRevocationPending) {
 				t.Errorf("%s, %s: in an outage %v", kind.name, name, err)
 			}

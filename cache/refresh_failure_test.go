@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // A refresh that fails, at whichever step, leaves its key alone for a second, and its lease free: hits ask
@@ -17,19 +17,19 @@ import (
 func TestRefreshPausesAfterFailure(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		fail     func(*cachetest.Recorder)
+		fail     func(*drivertest.Recorder)
 		load     func(context.Context) (int, error)
 		released int
 	}{
-		"no lease": {func(r *cachetest.Recorder) { r.FailNext(cachetest.OpLease, 1, errOutage) }, value(2), 0},
-		"no second look": {func(r *cachetest.Recorder) {
-			r.Before(cachetest.OpLease, func(context.Context, string) {
-				r.Before(cachetest.OpLease, nil)
-				r.FailNext(cachetest.OpGet, 1, errOutage)
+		"no lease": {func(r *drivertest.Recorder) { r.FailNext(drivertest.OpLease, 1, errOutage) }, value(2), 0},
+		"no second look": {func(r *drivertest.Recorder) {
+			r.Before(drivertest.OpLease, func(context.Context, string) {
+				r.Before(drivertest.OpLease, nil)
+				r.FailNext(drivertest.OpGet, 1, errOutage)
 			})
 		}, value(2), 1},
-		"not stored": {func(r *cachetest.Recorder) { r.FailNext(cachetest.OpFill, 1, errOutage) }, value(2), 1},
-		"Goexit":     {func(*cachetest.Recorder) {}, func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, 1},
+		"not stored": {func(r *drivertest.Recorder) { r.FailNext(drivertest.OpFill, 1, errOutage) }, value(2), 1},
+		"Goexit":     {func(*drivertest.Recorder) {}, func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -40,7 +40,7 @@ func TestRefreshPausesAfterFailure(t *testing.T) {
 			test.fail(recorder)
 			mustGet(t, c, test.load, 1)
 			synctest.Wait()
-			if n := recorder.Count(cachetest.OpRelease); n != test.released {
+			if n := recorder.Count(drivertest.OpRelease); n != test.released {
 				t.Errorf("%s: released %d times, want %d", name, n, test.released)
 			}
 			for range 9 {
@@ -48,7 +48,7 @@ func TestRefreshPausesAfterFailure(t *testing.T) {
 				mustGet(t, c, unexpected[int](t), 1)
 				synctest.Wait()
 			}
-			if n := recorder.Count(cachetest.OpLease); n != 1 {
+			if n := recorder.Count(drivertest.OpLease); n != 1 {
 				t.Errorf("%s: asked for the lease %d times within a second, want once", name, n)
 			}
 			pass(100 * time.Millisecond)
@@ -72,7 +72,7 @@ func TestNothingIsStoredWithoutNegativeTTL(t *testing.T) {
 		pass(time.Minute)
 		mustGet(t, c, nothing, 1) // refreshes
 		synctest.Wait()
-		if n := recorder.Count(cachetest.OpFill); n != 1 {
+		if n := recorder.Count(drivertest.OpFill); n != 1 {
 			t.Errorf("%d fills, want that of the value", n)
 		}
 		if stats := service.Stats(); stats.Unfilled != 0 || stats.Refused != 0 || stats.Filled != 1 {
@@ -91,7 +91,7 @@ func TestRefreshFindsNothingAndCannotStoreIt(t *testing.T) {
 		c := newCache(t, service, "c", policy)
 		mustGet(t, c, value(1), 1)
 		pass(time.Minute)
-		recorder.FailNext(cachetest.OpFill, 1, errOutage)
+		recorder.FailNext(drivertest.OpFill, 1, errOutage)
 		mustGet(t, c, nothing, 1)
 		synctest.Wait()
 		if _, found, err := strategy.Get(t.Context(), "app:c:k"); found || err != nil {
@@ -144,7 +144,7 @@ func TestRefreshEndsAfterStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inner := new(table)
-		strategy, recorder := cachetest.Record(inner)
+		strategy, recorder := drivertest.Record(inner)
 		service := newService(t, strategy, cache.Options{})
 		if err := service.Start(t.Context(), nil); err != nil {
 			t.Fatal(err)
@@ -153,7 +153,7 @@ func TestRefreshEndsAfterStop(t *testing.T) {
 		mustGet(t, c, value(1), 1)
 		pass(time.Minute)
 		before, _ := inner.row("app:c:k")
-		recorder.Before(cachetest.OpSet, func(ctx context.Context, _ string) {
+		recorder.Before(drivertest.OpSet, func(ctx context.Context, _ string) {
 			if err := ctx.Err(); err != nil {
 				t.Errorf("it is stored with a context that ended: %v", err)
 			}
@@ -174,7 +174,7 @@ func TestRefreshEndsAfterStop(t *testing.T) {
 func TestRefreshBesideStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		strategy, recorder := cachetest.Record(new(table))
+		strategy, recorder := drivertest.Record(new(table))
 		service := newService(t, strategy, cache.Options{MaxConcurrentLoads: 1})
 		start := func() {
 			t.Helper()
@@ -192,7 +192,7 @@ func TestRefreshBesideStop(t *testing.T) {
 		c := newCache(t, service, "c", stale())
 		mustGet(t, c, value(1), 1)
 		pass(time.Minute)
-		recorder.Before(cachetest.OpGet, func(context.Context, string) { recorder.Before(cachetest.OpGet, nil); stop() })
+		recorder.Before(drivertest.OpGet, func(context.Context, string) { recorder.Before(drivertest.OpGet, nil); stop() })
 		mustGet(t, c, unexpected[int](t), 1)
 		start()
 		mustGet(t, c, value(2), 1)
@@ -214,10 +214,10 @@ func TestRefreshOfWhatIsDamagedByNow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		recorder.Before(cachetest.OpGet, func(context.Context, string) {
+		recorder.Before(drivertest.OpGet, func(context.Context, string) {
 			// Not the hit, but the second look.
-			recorder.Before(cachetest.OpGet, func(ctx context.Context, key string) {
-				recorder.Before(cachetest.OpGet, nil)
+			recorder.Before(drivertest.OpGet, func(ctx context.Context, key string) {
+				recorder.Before(drivertest.OpGet, nil)
 				if err := strategy.Set(ctx, key, whole[:5], cache.SetOptions{TTL: time.Hour}); err != nil {
 					t.Error(err)
 				}
@@ -257,11 +257,11 @@ func TestUnstoredValueGivesTheLeaseUp(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 	c := newCache(t, service, "c", cache.Policy[int]{TTLOf: func(int) time.Duration { return -1 }})
-	recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+	recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 	if got, err := c.GetOrLoad(t.Context(), "k", value(1)); got != 1 || err != nil {
 		t.Errorf("GetOrLoad = %v, %v", got, err)
 	}
-	if n := recorder.Count(cachetest.OpRelease); n != 1 {
+	if n := recorder.Count(drivertest.OpRelease); n != 1 {
 		t.Errorf("released %d times, want once", n)
 	}
 }

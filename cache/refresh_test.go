@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // Who saw the old entry and gets the lease only after somebody else's refresh does not load again.
@@ -21,7 +22,7 @@ func TestRefreshOfWhatIsFreshByNow(t *testing.T) {
 			c, slow := newCache(t, service, "c", stale()), newCache(t, service, "c", stale())
 			mustGet(t, c, value(1), 1)
 			pass(2 * time.Minute)
-			unblock := recorder.Block(cachetest.OpLease)
+			unblock := recorder.Block(drivertest.OpLease)
 			mustGet(t, slow, unexpected[int](t), 1)
 			synctest.Wait()
 			// The one that is held begins again when the other one is over.
@@ -37,7 +38,7 @@ func TestRefreshOfWhatIsFreshByNow(t *testing.T) {
 			if n := service.Stats().Refreshes; n != 0 {
 				t.Errorf("%d refreshes", n)
 			}
-			if n := recorder.Count(cachetest.OpRelease); n != 1 {
+			if n := recorder.Count(drivertest.OpRelease); n != 1 {
 				t.Errorf("the lease was released %d times, want once", n)
 			}
 		})
@@ -52,7 +53,7 @@ func TestRefreshDoesNotCrowdTheStorage(t *testing.T) {
 		c := newCache(t, service, "c", stale())
 		mustGet(t, c, value(1), 1)
 		pass(2 * time.Minute)
-		if lease, err := strategy.(cache.Leaser).Lease(t.Context(), "app:c:k", nil); lease == nil || err != nil {
+		if lease, err := driver.FeaturesOf(strategy).Leaser.Lease(t.Context(), "app:c:k"); lease == nil || err != nil {
 			t.Fatal(lease, err)
 		}
 		recorder.Reset()
@@ -63,7 +64,7 @@ func TestRefreshDoesNotCrowdTheStorage(t *testing.T) {
 			}
 			pass(100 * time.Millisecond)
 		}
-		if n := recorder.Count(cachetest.OpLease); n != 10 {
+		if n := recorder.Count(drivertest.OpLease); n != 10 {
 			t.Errorf("asked %d times in a second, want 10", n)
 		}
 	})
@@ -80,7 +81,7 @@ func TestRefreshBreaks(t *testing.T) {
 			pass(time.Minute)
 			mustGet(t, c, func(context.Context) (int, error) { end(); return 0, nil }, 1)
 			synctest.Wait()
-			if n := recorder.Count(cachetest.OpRelease); n != 1 {
+			if n := recorder.Count(drivertest.OpRelease); n != 1 {
 				t.Errorf("%s: the lease was released %d times", name, n)
 			}
 			pass(time.Second)
@@ -186,7 +187,7 @@ func TestRefreshPatience(t *testing.T) {
 			took <- time.Since(began)
 			return 0, ctx.Err()
 		}, 1)
-		if d := <-took; d != cache.MaxLeaseTTL {
+		if d := <-took; d != driver.MaxLeaseTTL {
 			t.Errorf("ended after %v", d)
 		}
 		synctest.Wait()

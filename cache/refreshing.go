@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/absent"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
@@ -29,7 +31,7 @@ type RefreshingOptions struct {
 	// MaxDerived limits the results that Derive keeps; when there are more, any one goes. Default 1000.
 	MaxDerived int
 	// Clock is "now" for TTL, MaxAge and Backoff. Default SystemClock.
-	Clock Clock
+	Clock driver.Clock
 	// Logger receives a warning about each load that fails. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -47,8 +49,8 @@ func (o RefreshingOptions) withDefaults() RefreshingOptions {
 	if o.MaxDerived == 0 {
 		o.MaxDerived = 1000
 	}
-	if isNothing(o.Clock) {
-		o.Clock = SystemClock{}
+	if absent.Is(o.Clock) {
+		o.Clock = driver.SystemClock{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -60,7 +62,7 @@ func (o RefreshingOptions) validate() error {
 	var errs []error
 	report := func(wrong bool, name, reason string) {
 		if wrong {
-			errs = append(errs, &OptionError{name, reason})
+			errs = append(errs, &OptionError{Name: name, Reason: reason})
 		}
 	}
 	report(o.TTL <= 0, "TTL", "must be positive")

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 func newRefreshing[T any](t testing.TB, load func(context.Context) (T, error), options cache.RefreshingOptions) *cache.Refreshing[T] {
@@ -54,7 +54,7 @@ func wantError[T any](t testing.TB, expected error) func(T, error) {
 // the one before it ended, as there.
 func TestSeedSelfRefreshingCache(t *testing.T) {
 	t.Parallel()
-	clock, ctx := cachetest.NewClock(time.Unix(0, 0)), t.Context()
+	clock, ctx := drivertest.NewClock(time.Unix(0, 0)), t.Context()
 	var loaded []string
 	load := func(arg string) func(context.Context) (int, error) {
 		return func(context.Context) (int, error) {
@@ -175,7 +175,7 @@ func TestRefreshingKeepsZeroValues(t *testing.T) {
 // A value is as old as the read that produced it, and a clock that is set back does not prolong it.
 func TestRefreshingAge(t *testing.T) {
 	t.Parallel()
-	clock, loads := cachetest.NewClock(time.Unix(1000, 0)), 0
+	clock, loads := drivertest.NewClock(time.Unix(1000, 0)), 0
 	r := newRefreshing(t, func(context.Context) (int, error) {
 		loads++
 		clock.Advance(900 * time.Millisecond)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
@@ -213,7 +214,7 @@ type parkingFill struct {
 	before func()
 }
 
-func (s *parkingFill) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (s *parkingFill) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	s.before()
 	return s.afterFill.Fill(ctx, lease, value, opts)
 }
@@ -245,9 +246,9 @@ func TestRandomSchedules(t *testing.T) {
 	}
 }
 
-func bubble(t *testing.T, strategy cache.Strategy, seed uint64, first, count int, updates bool) {
+func bubble(t *testing.T, strategy driver.Strategy, seed uint64, first, count int, updates bool) {
 	var current atomic.Pointer[schedule]
-	if leaser, ok := strategy.(cache.Leaser); ok && strategy != (noop.Strategy{}) {
+	if leaser := driver.FeaturesOf(strategy).Leaser; leaser != nil && strategy != (noop.Strategy{}) {
 		maybe := func() {
 			if s := current.Load(); s != nil && runtimeCoin(s) {
 				s.parking.park()

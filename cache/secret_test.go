@@ -11,6 +11,7 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/codec"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const hidden = "hunter2distinct"
@@ -70,11 +71,11 @@ func TestSecret(t *testing.T) {
 	t.Parallel()
 	secret := cache.NewSecret(hidden)
 	text := hidden
-	at := cache.SecretAt(&text)
+	at := driver.SecretAt(&text)
 	if secret.Reveal() != hidden || at.Reveal() != hidden || !secret.Equal(at) || secret.IsZero() || secret.String() != "[redacted]" {
 		t.Error("a secret is not what it hides")
 	}
-	for _, zero := range []cache.Secret{{}, cache.NewSecret(""), cache.SecretAt(nil), cache.SecretAt(new(string))} {
+	for _, zero := range []cache.Secret{{}, cache.NewSecret(""), driver.SecretAt(nil), driver.SecretAt(new(string))} {
 		if !zero.IsZero() || zero.Reveal() != "" || zero.String() != "" || zero.Equal(secret) || !zero.Equal(cache.Secret{}) {
 			t.Error("the zero Secret is not the empty one")
 		}

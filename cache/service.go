@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/absent"
 )
 
 // Service is the CacheService of the seed: what applications call, directly or through [Cache]. It
@@ -21,13 +24,9 @@ type Service struct {
 	options  Options
 	prefix   string // of every key and tag: the namespace
 	codecTag byte
-	strategy Strategy
-	leaser   Leaser   // strategy itself, or a fence of this process around it
-	local    bool     // the strategy never waits: no deadline is needed
-	hinted   Hinted   // the strategy, where it is that
-	notifier Notifier // likewise
+	features driver.Features // of strategy, with a fence of this process around one without leases
+	leaser   driver.Leaser   // features.Leaser
 	storage  storage
-	extender LeaseExtender
 	// leaseTTL is how long a lease is good at the most, and leaseTerm how long if nobody extends it.
 	leaseTTL, leaseTerm time.Duration
 	meter               metric.Meter
@@ -58,9 +57,9 @@ const (
 // NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
 // options mean their defaults; an unusable value is an [OptionError], as is the default namespace where the
 // strategy is [Shared]. Nothing is started.
-func NewService(strategy Strategy, options Options) (service *Service, err error) {
+func NewService(strategy driver.Strategy, options Options) (service *Service, err error) {
 	defer asPanicError(&err) // of a codec or a meter provider
-	if isNothing(strategy) {
+	if absent.Is(strategy) {
 		return nil, errors.New("cache: NewService needs a strategy")
 	}
 	options = options.WithDefaults()
@@ -70,7 +69,8 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	if _, shared := partOf[Shared](strategy); shared && options.Namespace == defaultNamespace {
+	features := driver.FeaturesOf(strategy)
+	if features.Shared != nil && options.Namespace == defaultNamespace {
 		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
 			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
 			defaultNamespace, options.StrategyName)}
@@ -79,23 +79,18 @@ func NewService(strategy Strategy, options Options) (service *Service, err error
 		options:  options,
 		prefix:   options.KeyPrefix(),
 		codecTag: codecTag(options.Codec.Name()),
-		strategy: strategy,
 		meter:    options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
 		breaker:  breaker{failures: options.BreakerFailures, pause: options.BreakerPause, timeout: options.Timeout},
-		storage:  storageOf(strategy, options),
+		storage:  storageOf(features, options),
 	}
 	for _, of := range []*loaders{&s.ordinary, &s.reserved} {
 		of.outage.free, of.refresh.free = options.MaxConcurrentLoads, options.MaxConcurrentLoads
 	}
 	s.owed.paying, s.owed.writing = make(chan struct{}, 1), make(chan struct{}, 1)
-	if leaser, ok := strategy.(Leaser); ok {
-		s.leaser = leaser
-	} else {
-		s.leaser = newFenced(strategy, options.Clock)
+	if s.features = features; features.Leaser == nil {
+		s.features = newFenced(strategy, features, options.Clock).Features()
 	}
-	_, s.local = strategy.(Local)
-	s.hinted, _ = strategy.(Hinted)
-	s.notifier, _ = strategy.(Notifier)
+	s.leaser = s.features.Leaser
 	s.measureLeases()
 	return s, nil
 }
@@ -203,7 +198,7 @@ func (s *Service) key(key string) (string, error) {
 
 // check checks a key or tag.
 func (s *Service) check(name string) error {
-	if name == "" || Size(len(name)) > s.options.MaxKeyBytes {
+	if name == "" || driver.Size(len(name)) > s.options.MaxKeyBytes {
 		return ErrInvalidKey
 	}
 	return nil
@@ -248,10 +243,10 @@ func (s *Service) fetch(ctx context.Context, physical string, tags []string, kno
 		return nil, false, err
 	}
 	err = s.guarded(ctx, "get", func(bounded context.Context) (err error) {
-		if known && s.hinted != nil {
-			sealed, found, err = s.hinted.GetHinted(bounded, physical, tags)
+		if known && s.features.Hinted != nil {
+			sealed, found, err = s.features.Hinted.GetHinted(bounded, physical, tags)
 		} else {
-			sealed, found, err = s.strategy.Get(bounded, physical)
+			sealed, found, err = s.leaser.Get(bounded, physical)
 		}
 		return err
 	})
@@ -351,7 +346,7 @@ func (s *Service) callWithin(ctx context.Context, op string, timeout time.Durati
 
 // bounded gives ctx the deadline of one operation.
 func (s *Service) bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	if s.local {
+	if s.features.Immediate {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, timeout)

@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
 	"github.com/fxcache/fxcache/cache/codec"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // operations are all that can be asked of a Service and its caches.
@@ -95,7 +96,7 @@ type lifecycle struct {
 	destroyError         error
 }
 
-func (s *lifecycle) Init(context.Context, cache.Injector) error {
+func (s *lifecycle) Init(context.Context, driver.Injector) error {
 	s.inits++
 	if s.initPanic != nil {
 		panic(s.initPanic)
@@ -169,8 +170,8 @@ func TestPanicsStayInside(t *testing.T) {
 			service, recorder, _ := record(t, kind.make(t), cache.Options{})
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			all := []string{
-				cachetest.OpGet, cachetest.OpSet, cachetest.OpDelete, cachetest.OpInvalidate, cachetest.OpGetOrLease,
-				cachetest.OpLease, cachetest.OpFill, cachetest.OpRelease, cachetest.OpClear,
+				drivertest.OpGet, drivertest.OpSet, drivertest.OpDelete, drivertest.OpInvalidate, drivertest.OpGetOrLease,
+				drivertest.OpLease, drivertest.OpFill, drivertest.OpRelease, drivertest.OpClear,
 			}
 			for _, name := range all {
 				recorder.Before(name, func(context.Context, string) { panic(errOutage) })
@@ -198,7 +199,7 @@ func TestPanicInFencedGetReleasesTheLease(t *testing.T) {
 		service, recorder, _ := record(t, new(table), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
 		calls := 0
-		recorder.Before(cachetest.OpGet, func(context.Context, string) {
+		recorder.Before(drivertest.OpGet, func(context.Context, string) {
 			if calls++; calls == 2 { // the one under the lease
 				panic("driver bug")
 			}
@@ -341,10 +342,10 @@ func TestGetNeedsAPointer(t *testing.T) {
 
 func TestClearUnsupported(t *testing.T) {
 	t.Parallel()
-	for _, strategy := range []cache.Strategy{unclearable{new(table)}, struct{ cache.Leaser }{newBigcache(t)}} {
+	for _, strategy := range []driver.Strategy{unclearable{new(table)}, struct{ driver.Leaser }{newBigcache(t)}} {
 		service := newService(t, strategy, cache.Options{})
-		if leaser, ok := strategy.(struct{ cache.Leaser }); ok {
-			if err := leaser.Leaser.(cache.Initializer).Init(t.Context(), cachetest.NewInjector(t, service.Options())); err != nil {
+		if leaser, ok := strategy.(struct{ driver.Leaser }); ok {
+			if err := leaser.Leaser.(driver.Initializer).Init(t.Context(), drivertest.NewInjector(t, service.Options())); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -3,6 +3,8 @@ package cache
 import (
 	"encoding"
 	"reflect"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 var (
@@ -89,7 +91,7 @@ func (s *Service) encode(sh *shape, value any, timed stamp) (sealed []byte, err 
 	if err != nil {
 		return nil, newCodecError(ErrEncoding, err)
 	}
-	if Size(len(sealed)-header) > s.options.MaxValueBytes {
+	if driver.Size(len(sealed)-header) > s.options.MaxValueBytes {
 		return nil, ErrValueTooLarge
 	}
 	return sealed, nil

@@ -5,20 +5,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 func TestParseSize(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]cache.Size{
-		"0": 0, "1": 1, "1048576": cache.MiB, "1B": 1, "1KiB": cache.KiB, "64MiB": 64 * cache.MiB, "512 KiB": 512 * cache.KiB,
-		" 2GiB ": 2 * cache.GiB, "1TiB": cache.TiB, "1kB": 1000, "1KB": 1000, "3MB": 3e6, "1GB": 1e9, "2TB": 2e12, "-1": -1, "-1KiB": -1024,
-		"9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64, "007": 7, "8388607TiB": 8388607 * cache.TiB,
+	for text, want := range map[string]driver.Size{
+		"0": 0, "1": 1, "1048576": driver.MiB, "1B": 1, "1KiB": driver.KiB, "64MiB": 64 * driver.MiB, "512 KiB": 512 * driver.KiB,
+		" 2GiB ": 2 * driver.GiB, "1TiB": driver.TiB, "1kB": 1000, "1KB": 1000, "3MB": 3e6, "1GB": 1e9, "2TB": 2e12, "-1": -1, "-1KiB": -1024,
+		"9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64, "007": 7, "8388607TiB": 8388607 * driver.TiB,
 	} {
-		if got, err := cache.ParseSize(text); got != want || err != nil {
+		if got, err := driver.ParseSize(text); got != want || err != nil {
 			t.Errorf("ParseSize(%q) = %d, %v; want %d", text, got, err, want)
 		}
-		var size cache.Size
+		var size driver.Size
 		if err := size.UnmarshalText([]byte(text)); size != want || err != nil {
 			t.Errorf("UnmarshalText(%q) = %d, %v", text, size, err)
 		}
@@ -27,10 +27,10 @@ func TestParseSize(t *testing.T) {
 		"", " ", "B", "MiB", "+1", "1.5MiB", "1e3", "0x10", "1_000", "1 M", "1mib", "1MiBB", "MiB1", "1 Mi B", "--1", "1KiBMiB",
 		"9223372036854775808", "8388608TiB", "-8388609TiB", "1\x00", "１KiB",
 	} {
-		if got, err := cache.ParseSize(text); err == nil || got != 0 || !strings.Contains(err.Error(), "size") {
+		if got, err := driver.ParseSize(text); err == nil || got != 0 || !strings.Contains(err.Error(), "size") {
 			t.Errorf("ParseSize(%q) = %d, %v", text, got, err)
 		}
-		size := cache.Size(7)
+		size := driver.Size(7)
 		if err := size.UnmarshalText([]byte(text)); err == nil || size != 7 {
 			t.Errorf("UnmarshalText(%q) = %d, %v", text, size, err)
 		}
@@ -39,8 +39,8 @@ func TestParseSize(t *testing.T) {
 
 func TestSizeString(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[cache.Size]string{
-		0: "0B", 1: "1B", 1000: "1000B", 1024: "1KiB", 1536: "1536B", cache.MiB: "1MiB", 3 * cache.GiB: "3GiB", 1025 * cache.TiB: "1025TiB",
+	for size, want := range map[driver.Size]string{
+		0: "0B", 1: "1B", 1000: "1000B", 1024: "1KiB", 1536: "1536B", driver.MiB: "1MiB", 3 * driver.GiB: "3GiB", 1025 * driver.TiB: "1025TiB",
 		-1024: "-1KiB", math.MaxInt64: "9223372036854775807B", math.MinInt64: "-8388608TiB",
 	} {
 		if got := size.String(); got != want {
@@ -58,11 +58,11 @@ func FuzzParseSize(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		size, err := cache.ParseSize(text)
+		size, err := driver.ParseSize(text)
 		if err != nil {
 			return
 		}
-		if again, err := cache.ParseSize(size.String()); again != size || err != nil {
+		if again, err := driver.ParseSize(size.String()); again != size || err != nil {
 			t.Errorf("%q is %d, written as %q, read as %d, %v", text, int64(size), size, int64(again), err)
 		}
 	})

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // during is a loader that takes so long.
@@ -81,7 +82,7 @@ func TestSlowestLoadIsNotStored(t *testing.T) {
 			service := start(t, kind.make(t), cache.Options{Logger: log.logger()})
 			c, slow := newCache(t, service, "c", cache.Policy[int]{}), newCache(t, service, "reports", cache.Policy[int]{})
 			for range 3 {
-				if got, err := slow.GetOrLoad(t.Context(), "k", during(cache.MaxLeaseTTL+time.Second, 2)); got != 2 || err != nil {
+				if got, err := slow.GetOrLoad(t.Context(), "k", during(driver.MaxLeaseTTL+time.Second, 2)); got != 2 || err != nil {
 					t.Errorf("GetOrLoad = %v, %v", got, err)
 				}
 			}
@@ -127,10 +128,10 @@ func TestSlowLoadsWarnOnce(t *testing.T) {
 }
 
 // plainLeaser is a Leaser that nobody can extend, with leases of 30 s.
-type plainLeaser struct{ cache.Leaser }
+type plainLeaser struct{ driver.Leaser }
 
-func (s plainLeaser) Init(ctx context.Context, in cache.Injector) error {
-	return s.Leaser.(cache.Initializer).Init(ctx, in)
+func (s plainLeaser) Init(ctx context.Context, in driver.Injector) error {
+	return s.Leaser.(driver.Initializer).Init(ctx, in)
 }
 
 func (plainLeaser) LeaseTTL() time.Duration { return 30 * time.Second }
@@ -169,19 +170,19 @@ func TestRevokedDuringASlowLoad(t *testing.T) {
 func TestExtending(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		disturb func(*cachetest.Recorder)
+		disturb func(*drivertest.Recorder)
 		took    time.Duration
 		extends int
 		stored  bool
 	}{
-		"quick":      {func(*cachetest.Recorder) {}, 9 * time.Second, 0, true},
-		"once":       {func(*cachetest.Recorder) {}, 19 * time.Second, 1, true},
-		"six times":  {func(*cachetest.Recorder) {}, 69 * time.Second, 6, true},
-		"fails":      {func(r *cachetest.Recorder) { r.FailNext(cachetest.OpExtend, 2, errOutage) }, 69 * time.Second, 8, true},
-		"hangs":      {func(r *cachetest.Recorder) { r.DelayNext(cachetest.OpExtend, 1, time.Hour) }, 69 * time.Second, 7, true},
-		"fails ever": {func(r *cachetest.Recorder) { r.FailNext(cachetest.OpExtend, 99, errOutage) }, 69 * time.Second, 9, false},
-		"panics": {func(r *cachetest.Recorder) {
-			r.Before(cachetest.OpExtend, func(context.Context, string) { r.Before(cachetest.OpExtend, nil); panic("driver bug") })
+		"quick":      {func(*drivertest.Recorder) {}, 9 * time.Second, 0, true},
+		"once":       {func(*drivertest.Recorder) {}, 19 * time.Second, 1, true},
+		"six times":  {func(*drivertest.Recorder) {}, 69 * time.Second, 6, true},
+		"fails":      {func(r *drivertest.Recorder) { r.FailNext(drivertest.OpExtend, 2, errOutage) }, 69 * time.Second, 8, true},
+		"hangs":      {func(r *drivertest.Recorder) { r.DelayNext(drivertest.OpExtend, 1, time.Hour) }, 69 * time.Second, 7, true},
+		"fails ever": {func(r *drivertest.Recorder) { r.FailNext(drivertest.OpExtend, 99, errOutage) }, 69 * time.Second, 9, false},
+		"panics": {func(r *drivertest.Recorder) {
+			r.Before(drivertest.OpExtend, func(context.Context, string) { r.Before(drivertest.OpExtend, nil); panic("driver bug") })
 		}, 69 * time.Second, 7, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -192,7 +193,7 @@ func TestExtending(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, got, err)
 			}
 			pass(time.Hour)
-			if n := recorder.Count(cachetest.OpExtend); n != test.extends {
+			if n := recorder.Count(drivertest.OpExtend); n != test.extends {
 				t.Errorf("%s: extended %d times, want %d", name, n, test.extends)
 			}
 			stats := service.Stats()
@@ -211,7 +212,7 @@ func TestExtending(t *testing.T) {
 			t.Error(err)
 		}
 		pass(time.Hour)
-		if n := recorder.Count(cachetest.OpExtend); n != 1 {
+		if n := recorder.Count(drivertest.OpExtend); n != 1 {
 			t.Errorf("extended %d times for nobody, want once before", n)
 		}
 	})
@@ -224,7 +225,7 @@ func TestExtendingEndsWithTheLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{Timeout: time.Hour})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		recorder.DelayNext(cachetest.OpExtend, 1, time.Hour)
+		recorder.DelayNext(drivertest.OpExtend, 1, time.Hour)
 		began := time.Now()
 		if got, err := c.GetOrLoad(t.Context(), "k", during(15*time.Second, 2)); got != 2 || err != nil {
 			t.Error(got, err)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // stale is a policy whose entries are served for an hour after their minute.
@@ -160,7 +160,7 @@ func TestNothingStaleWhileRevocationsAreOwed(t *testing.T) {
 		c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour})
 		mustGet(t, c, value(1), 1)
 		pass(2 * time.Minute)
-		recorder.FailNext(cachetest.OpDelete, 3, errOutage) // itself, and what both reads try
+		recorder.FailNext(drivertest.OpDelete, 3, errOutage) // itself, and what both reads try
 		began := time.Now()
 		var pending *cache.PendingError
 		if err := c.Delete(t.Context(), "k"); !errors.As(err, &pending) {

@@ -3,6 +3,8 @@ package cache
 import (
 	"strings"
 	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Revocation is one thing that must not be served any more.
@@ -26,32 +28,17 @@ func (r Revocation) target() Revocation { return Revocation{Key: r.Key, Tag: r.T
 // storage knows which of the outbox's rows this Service's storage has to forget. It is in each row as
 // "<strategy>/<namespace>/<id>", or as "process" where it ends with its process.
 type storage struct {
-	place  string // all but the id, or "process"
-	shared Shared // nil where there is no id
+	place  string        // all but the id, or "process"
+	shared driver.Shared // nil where there is no id
 }
 
 const ofProcess = "process"
 
-func storageOf(strategy Strategy, options Options) storage {
-	if _, local := partOf[Local](strategy); local {
+func storageOf(features driver.Features, options Options) storage {
+	if features.Local {
 		return storage{place: ofProcess}
 	}
-	shared, _ := partOf[Shared](strategy)
-	return storage{options.StrategyName + "/" + strings.TrimSuffix(options.KeyPrefix(), ":"), shared}
-}
-
-// partOf returns an optional part of a strategy, or of what it decorates.
-func partOf[T any](strategy Strategy) (part T, ok bool) {
-	for {
-		if part, ok = strategy.(T); ok {
-			return part, true
-		}
-		wrapper, wraps := strategy.(Unwrapper)
-		if !wraps {
-			return part, false
-		}
-		strategy = wrapper.Unwrap()
-	}
+	return storage{options.StrategyName + "/" + strings.TrimSuffix(options.KeyPrefix(), ":"), features.Shared}
 }
 
 func (s storage) id() string {

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
@@ -67,17 +68,17 @@ func TestDebtsHaveACreditor(t *testing.T) {
 	other := shop
 	other.Namespace = "other"
 	for name, test := range map[string]struct {
-		strategy func(s *shared) cache.Strategy
+		strategy func(s *shared) driver.Strategy
 		options  cache.Options
 		applied  bool // harmless, and nobody knows whether it is needed
 	}{
-		"noop":                  {func(*shared) cache.Strategy { return noop.Strategy{} }, shop, false},
-		"bigcache":              {func(*shared) cache.Strategy { return newBigcache(t) }, shop, false},
-		"bigcache, decorated":   {func(*shared) cache.Strategy { s, _ := cachetest.Record(newBigcache(t)); return s }, shop, false},
-		"another namespace":     {func(*shared) cache.Strategy { return newShared("two") }, other, false},
-		"another strategy":      {func(*shared) cache.Strategy { return new(table) }, cache.Options{Namespace: "shop", StrategyName: "memcached"}, false},
-		"another server":        {func(*shared) cache.Strategy { return newShared("two") }, shop, true},
-		"one that is not known": {func(*shared) cache.Strategy { return newShared("") }, shop, true},
+		"noop":                  {func(*shared) driver.Strategy { return noop.Strategy{} }, shop, false},
+		"bigcache":              {func(*shared) driver.Strategy { return newBigcache(t) }, shop, false},
+		"bigcache, decorated":   {func(*shared) driver.Strategy { s, _ := drivertest.Record(newBigcache(t)); return s }, shop, false},
+		"another namespace":     {func(*shared) driver.Strategy { return newShared("two") }, other, false},
+		"another strategy":      {func(*shared) driver.Strategy { return new(table) }, cache.Options{Namespace: "shop", StrategyName: "memcached"}, false},
+		"another server":        {func(*shared) driver.Strategy { return newShared("two") }, shop, true},
+		"one that is not known": {func(*shared) driver.Strategy { return newShared("") }, shop, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			first := newShared("one")
@@ -143,8 +144,8 @@ func TestOutboxIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := newShared("one")
 		outbox := owing(t, first, cache.Options{Namespace: "shop", StrategyName: "redis", MaxTTL: 24 * time.Hour})
-		local, recorder := cachetest.Record(newBigcache(t))
-		recorder.FailNext(cachetest.OpDelete, 1000, errOutage)
+		local, recorder := drivertest.Record(newBigcache(t))
+		recorder.FailNext(drivertest.OpDelete, 1000, errOutage)
 		service := newService(t, local, cache.Options{})
 		if err := service.Start(t.Context(), in(t, service, func() cache.Outbox { return outbox })); err != nil {
 			t.Fatal(err)
@@ -190,8 +191,8 @@ func TestOutboxForgetsWhatWasOwedForHours(t *testing.T) {
 // Two applications with one namespace on one storage would read each other's entries: the default is refused.
 func TestSharedStorageNeedsANamespace(t *testing.T) {
 	t.Parallel()
-	recorded, _ := cachetest.Record(newShared("one"))
-	for name, strategy := range map[string]cache.Strategy{"shared": newShared("one"), "decorated": recorded} {
+	recorded, _ := drivertest.Record(newShared("one"))
+	for name, strategy := range map[string]driver.Strategy{"shared": newShared("one"), "decorated": recorded} {
 		for namespace, refused := range map[string]bool{"": true, "app": true, "shop": false} {
 			_, err := cache.NewService(strategy, cache.Options{Namespace: namespace, StrategyName: "redis"})
 			var option *cache.OptionError

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // An entry without a stamp says nothing about its end or its load: it is not refreshed early.
@@ -71,7 +72,7 @@ func TestEarlyRefreshAfterEarlyRefresh(t *testing.T) {
 // patient stores under leases however late it is.
 type patient struct{ *batching }
 
-func (s patient) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (s patient) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	return true, errors.Join(s.Release(ctx, lease), s.Set(ctx, lease.Key, value, opts))
 }
 
@@ -156,7 +157,7 @@ func TestNegativeHitsAreCounted(t *testing.T) {
 	if _, err := c.GetOrLoad(t.Context(), "k", unexpected[int](t)); !errors.Is(err, cache.ErrNotFound) {
 		t.Error(err)
 	}
-	if all := recorder.Operations(); len(all) != 1 || all[0].Name != cachetest.OpGet {
+	if all := recorder.Operations(); len(all) != 1 || all[0].Name != drivertest.OpGet {
 		t.Errorf("%+v, want one Get", all)
 	}
 	before := other.Stats()
@@ -200,7 +201,7 @@ func TestPendingBoundOfPolicy(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{MaxTTL: limit})
 			c := newCache(t, service, "c", test.policy)
-			recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			if p := pendingError(t, c.Delete(t.Context(), "k")); !p.Until.Equal(time.Now().Add(test.want + leaseTTL)) {
 				t.Errorf("%+v: for %v, want %v and a lease's life", test.policy, time.Until(p.Until), test.want)
 			}

@@ -15,7 +15,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // An operation that gets no answer ends after exactly Options.Timeout, as ErrUnavailable; one whose
@@ -23,9 +24,9 @@ import (
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]string{
-		"Service.Get": cachetest.OpGet, "Service.Set": cachetest.OpSet, "Service.Delete": cachetest.OpDelete,
-		"Service.InvalidateTags": cachetest.OpInvalidate, "Cache.Get": cachetest.OpGet,
-		"Cache.Set": cachetest.OpSet, "Cache.Delete": cachetest.OpDelete, "Cache.InvalidateTags": cachetest.OpInvalidate,
+		"Service.Get": drivertest.OpGet, "Service.Set": drivertest.OpSet, "Service.Delete": drivertest.OpDelete,
+		"Service.InvalidateTags": drivertest.OpInvalidate, "Cache.Get": drivertest.OpGet,
+		"Cache.Set": drivertest.OpSet, "Cache.Delete": drivertest.OpDelete, "Cache.InvalidateTags": drivertest.OpInvalidate,
 	} {
 		for _, kind := range kinds {
 			synctest.Test(t, func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestLocalHasNoDeadline(t *testing.T) {
 	t.Parallel()
 	for _, local := range []bool{false, true} {
 		inner := new(deadlines)
-		var strategy cache.Strategy = inner
+		var strategy driver.Strategy = inner
 		if local {
 			strategy = localDeadlines{inner}
 		}
@@ -100,11 +101,11 @@ func TestLocalHasNoDeadline(t *testing.T) {
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ recorded, op string }{
-		"Service.Get":            {cachetest.OpGet, "get"},
-		"Service.Set":            {cachetest.OpSet, "set"},
-		"Service.Delete":         {cachetest.OpDelete, "delete"},
-		"Service.InvalidateTags": {cachetest.OpInvalidate, "invalidate"},
-		"Service.Clear":          {cachetest.OpClear, "clear"},
+		"Service.Get":            {drivertest.OpGet, "get"},
+		"Service.Set":            {drivertest.OpSet, "set"},
+		"Service.Delete":         {drivertest.OpDelete, "delete"},
+		"Service.InvalidateTags": {drivertest.OpInvalidate, "invalidate"},
+		"Service.Clear":          {drivertest.OpClear, "clear"},
 	} {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{StrategyName: "bigcache"})
 		recorder.FailNext(test.recorded, 1, errOutage)
@@ -148,7 +149,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 	}
 	get := func(key string, target any) { _, err := service.Get(ctx, key, target); note(err) }
-	for _, op := range []string{cachetest.OpGet, cachetest.OpSet, cachetest.OpDelete, cachetest.OpInvalidate, cachetest.OpFill, cachetest.OpGetOrLease} {
+	for _, op := range []string{drivertest.OpGet, drivertest.OpSet, drivertest.OpDelete, drivertest.OpInvalidate, drivertest.OpFill, drivertest.OpGetOrLease} {
 		recorder.FailNext(op, 1, errOutage)
 	}
 	c := newCache(t, service, "c", cache.Policy[string]{Tags: []string{tag}})
@@ -196,10 +197,10 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 // strategyOnly hides Init and Destroy, so that a second Service can share a started strategy.
-type strategyOnly struct{ cache.Strategy }
+type strategyOnly struct{ driver.Strategy }
 
 // envelopeOf is what a stored entry of key "x" begins with.
-func envelopeOf(t *testing.T, strategy cache.Strategy) []byte {
+func envelopeOf(t *testing.T, strategy driver.Strategy) []byte {
 	t.Helper()
 	raw, found, err := strategy.Get(t.Context(), "app::x")
 	if !found || err != nil {
@@ -215,7 +216,7 @@ func TestWarningsAreThrottled(t *testing.T) {
 		log := new(logBook)
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{Logger: log.logger()})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		recorder.FailNext(cachetest.OpGet, 1000, errOutage)
+		recorder.FailNext(drivertest.OpGet, 1000, errOutage)
 		load := func() {
 			t.Helper()
 			if got, err := c.GetOrLoad(t.Context(), "k", value(1)); got != 1 || err != nil {
@@ -236,7 +237,7 @@ func TestWarningsAreThrottled(t *testing.T) {
 			t.Errorf("want a second warning that tells of 8 others:\n%s", log)
 		}
 		// Another kind has an interval of its own.
-		recorder.FailNext(cachetest.OpLease, 1, errOutage)
+		recorder.FailNext(drivertest.OpLease, 1, errOutage)
 		if _, err := c.Update(t.Context(), "k", value(1)); err != nil {
 			t.Fatal(err)
 		}
@@ -250,14 +251,14 @@ func TestWarningsAreThrottled(t *testing.T) {
 func TestMetricsAgreeWithStats(t *testing.T) {
 	t.Parallel()
 	reader := metric.NewManualReader()
-	recorded, recorder := cachetest.Record(newBigcache(t))
+	recorded, recorder := drivertest.Record(newBigcache(t))
 	service := newService(t, recorded, cache.Options{StrategyName: "big", MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
 	c := newCache(t, service, "c", cache.Policy[int]{})
 	for range 2 {
 		if err := service.Start(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		for op, n := range map[string]int{cachetest.OpGet: 2, cachetest.OpSet: 1, cachetest.OpDelete: 1, cachetest.OpFill: 1} {
+		for op, n := range map[string]int{drivertest.OpGet: 2, drivertest.OpSet: 1, drivertest.OpDelete: 1, drivertest.OpFill: 1} {
 			recorder.FailNext(op, n, errOutage)
 		}
 		for i := range 5 {

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // Update stores what was written, and replaces what was there.
@@ -148,11 +149,11 @@ func TestUpdateStorageFails(t *testing.T) {
 		fails   bool
 		found   bool
 	}{
-		"no lease":             {[]string{cachetest.OpLease}, false, false},
-		"no fill":              {[]string{cachetest.OpFill}, false, false},
-		"no lease, no delete":  {[]string{cachetest.OpLease, cachetest.OpDelete}, true, false},
-		"no fill, no delete":   {[]string{cachetest.OpFill, cachetest.OpDelete}, true, false},
-		"no delete, no matter": {[]string{cachetest.OpDelete}, false, true},
+		"no lease":             {[]string{drivertest.OpLease}, false, false},
+		"no fill":              {[]string{drivertest.OpFill}, false, false},
+		"no lease, no delete":  {[]string{drivertest.OpLease, drivertest.OpDelete}, true, false},
+		"no fill, no delete":   {[]string{drivertest.OpFill, drivertest.OpDelete}, true, false},
+		"no delete, no matter": {[]string{drivertest.OpDelete}, false, true},
 	} {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
@@ -178,7 +179,7 @@ func TestUpdateEverythingFails(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 	c := newCache(t, service, "c", cache.Policy[int]{})
-	recorder.FailNext(cachetest.OpDelete, 1, errOutage)
+	recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 	rejected := errors.New("constraint violated")
 	_, err := c.Update(t.Context(), "k", func(context.Context) (int, error) { return 0, rejected })
 	if !errors.Is(err, rejected) || !errors.Is(err, errOutage) {
@@ -192,7 +193,7 @@ func TestUpdateCallerLeaves(t *testing.T) {
 	failure := errors.New("no answer from the database")
 	for _, kind := range kinds[:2] {
 		for name, err := range map[string]error{"committed": nil, "unknown": failure} {
-			recorded, _ := cachetest.Record(kind.make(t))
+			recorded, _ := drivertest.Record(kind.make(t))
 			service := start(t, ctxAware{recorded}, cache.Options{})
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			if err := c.Set(t.Context(), "k", 1); err != nil {
@@ -219,7 +220,7 @@ func TestUpdateCallerLeaves(t *testing.T) {
 }
 
 // ctxAware does nothing for a context that has ended, as a driver of a network would.
-type ctxAware struct{ cache.Strategy }
+type ctxAware struct{ driver.Strategy }
 
 func (s ctxAware) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
 	if err := ctx.Err(); err != nil {
@@ -235,12 +236,18 @@ func (s ctxAware) Delete(ctx context.Context, keys ...string) error {
 	return s.Strategy.Delete(ctx, keys...)
 }
 
-func (s ctxAware) Init(ctx context.Context, in cache.Injector) error {
-	return s.Strategy.(cache.Initializer).Init(ctx, in)
+func (s ctxAware) Init(ctx context.Context, in driver.Injector) error {
+	if initializer := driver.FeaturesOf(s.Strategy).Initializer; initializer != nil {
+		return initializer.Init(ctx, in)
+	}
+	return nil
 }
 
 func (s ctxAware) Destroy(ctx context.Context) error {
-	return s.Strategy.(cache.Destroyer).Destroy(ctx)
+	if destroyer := driver.FeaturesOf(s.Strategy).Destroyer; destroyer != nil {
+		return destroyer.Destroy(ctx)
+	}
+	return nil
 }
 
 // An Update during which the Service stops reports that the entry may still be there.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 )
 
@@ -16,7 +17,7 @@ import (
 type everything struct {
 	base     `koanf:",squash"`
 	TTL      time.Duration     `koanf:"ttl"`
-	Size     cache.Size        `koanf:"size"`
+	Size     driver.Size       `koanf:"size"`
 	Count    int               `koanf:"count"`
 	Tiny     int8              `koanf:"tiny"`
 	Port     uint16            `koanf:"port"`

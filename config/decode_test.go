@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 )
 
@@ -23,7 +24,7 @@ func TestDecodeValues(t *testing.T) {
 		{"duration", `ttl: 1h30m`, everything{TTL: 90 * time.Minute}},
 		{"duration zero", `ttl: 0`, everything{}},
 		{"duration zero text", `ttl: "0"`, everything{}},
-		{"size", `size: 64MiB`, everything{Size: 64 * cache.MiB}},
+		{"size", `size: 64MiB`, everything{Size: 64 * driver.MiB}},
 		{"size in bytes", `size: 4096`, everything{Size: 4096}},
 		{"integer", `count: 256`, everything{Count: 256}},
 		{"integer text", `count: "256"`, everything{Count: 256}},
@@ -78,7 +79,7 @@ func TestDecodeText(t *testing.T) {
 	seven := 7
 	want := everything{
 		base: base{"0123"}, Count: 256, Tiny: -128, Port: 80, Ratio: 0.5, Enabled: true, Hosts: []string{"a", "b", "c"}, TTL: 5 * time.Minute,
-		Size: cache.GiB, Labels: map[string]string{"zone": "1"}, Limit: &seven, Delays: []time.Duration{}, Password: got.Password,
+		Size: driver.GiB, Labels: map[string]string{"zone": "1"}, Limit: &seven, Delays: []time.Duration{}, Password: got.Password,
 	}
 	if !reflect.DeepEqual(got, want) || got.Password.Reveal() != "12345" {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -92,7 +93,7 @@ func TestDecodeJSONAndTOML(t *testing.T) {
 		"a.toml": "ttl = 0\nsize = 1_048_576\ncount = 3\nratio = 2\nhosts = ['a']\nlimit = 7\n[nested]\nwait = '1s'\n",
 	} {
 		seven := 7
-		want := everything{Size: cache.MiB, Count: 3, Ratio: 2, Hosts: []string{"a"}, Nested: nested{Wait: time.Second}, Limit: &seven}
+		want := everything{Size: driver.MiB, Count: 3, Ratio: 2, Hosts: []string{"a"}, Nested: nested{Wait: time.Second}, Limit: &seven}
 		var got everything
 		must(t, load(t, config.File(write(t, name, content))).Decode("", &got))
 		if !reflect.DeepEqual(got, want) {

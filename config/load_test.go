@@ -12,6 +12,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 )
 
@@ -94,7 +95,7 @@ func TestValuesMayHaveTheirTypes(t *testing.T) {
 	hosts := []string{"a", "b"}
 	limit := 7
 	values := map[string]any{
-		"x.ttl": time.Minute, "x.size": 2 * cache.MiB, "x.count": int64(3), "x.hosts": hosts, "x.limit": &limit,
+		"x.ttl": time.Minute, "x.size": 2 * driver.MiB, "x.count": int64(3), "x.hosts": hosts, "x.limit": &limit,
 		"x.password": cache.NewSecret("p"), "x.labels": map[string]string{"k": "v"},
 		"x": map[string]any{"nested.wait": "1s", "callback": func() {}},
 	}
@@ -102,7 +103,7 @@ func TestValuesMayHaveTheirTypes(t *testing.T) {
 	hosts[0] = "changed"
 	var got everything
 	must(t, source.Decode("x", &got))
-	if got.TTL != time.Minute || got.Size != 2*cache.MiB || got.Count != 3 || got.Hosts[0] != "a" || *got.Limit != 7 ||
+	if got.TTL != time.Minute || got.Size != 2*driver.MiB || got.Count != 3 || got.Hosts[0] != "a" || *got.Limit != 7 ||
 		got.Password.Reveal() != "p" || got.Labels["k"] != "v" || got.Nested.Wait != time.Second || got.Callback == nil {
 		t.Errorf("got %+v", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 )
 
@@ -58,8 +59,8 @@ func (*picky) UnmarshalText(text []byte) error { return errors.New("bad: " + str
 func TestErrorsDoNotShowSecrets(t *testing.T) {
 	t.Parallel()
 	var dst struct {
-		Auth  picky      `koanf:"auth"`
-		Size  cache.Size `koanf:"secret_size"`
+		Auth  picky       `koanf:"auth"`
+		Size  driver.Size `koanf:"secret_size"`
 		Outer struct {
 			Count int `koanf:"count"`
 		} `koanf:"credentials"`

@@ -12,10 +12,11 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 )
 
-var _ cache.Decoder = config.Section{}
+var _ driver.Decoder = config.Section{}
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -16,30 +16,31 @@ import (
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
 type (
 	// Clock is the CacheTtlProvider of tests: it stands still until Advance.
-	Clock = cachetest.Clock
+	Clock = drivertest.Clock
 	// Recorder sees every operation on the storage strategy, and can fail, delay and hold them.
-	Recorder = cachetest.Recorder
+	Recorder = drivertest.Recorder
 	// Operation is one call that a Recorder saw.
-	Operation = cachetest.Operation
+	Operation = drivertest.Operation
 )
 
 // The names of operations, for Recorder.
 const (
-	OpGet        = cachetest.OpGet
-	OpSet        = cachetest.OpSet
-	OpDelete     = cachetest.OpDelete
-	OpInvalidate = cachetest.OpInvalidate
-	OpGetOrLease = cachetest.OpGetOrLease
-	OpLease      = cachetest.OpLease
-	OpFill       = cachetest.OpFill
-	OpRelease    = cachetest.OpRelease
-	OpClear      = cachetest.OpClear
+	OpGet        = drivertest.OpGet
+	OpSet        = drivertest.OpSet
+	OpDelete     = drivertest.OpDelete
+	OpInvalidate = drivertest.OpInvalidate
+	OpGetOrLease = drivertest.OpGetOrLease
+	OpLease      = drivertest.OpLease
+	OpFill       = drivertest.OpFill
+	OpRelease    = drivertest.OpRelease
+	OpClear      = drivertest.OpClear
 )
 
 // timeout is that of single operations, unless the configuration has one: the default of production
@@ -65,7 +66,7 @@ type App struct {
 // Take parts of the application out with fx.Populate.
 func New(t testing.TB, options ...fx.Option) *App {
 	t.Helper()
-	app := &App{Clock: cachetest.NewClock(time.Now().Truncate(time.Millisecond))}
+	app := &App{Clock: drivertest.NewClock(time.Now().Truncate(time.Millisecond))}
 	if !strings.Contains(fmt.Sprint(options), `fx.Module("fxcache"`) {
 		options = append(options, fxcache.Module)
 	}
@@ -78,8 +79,8 @@ func New(t testing.TB, options ...fx.Option) *App {
 				o.Timeout = timeout
 			}
 		}),
-		fxcache.Wrap(func(strategy cache.Strategy) cache.Strategy {
-			strategy, app.Strategy = cachetest.Record(strategy)
+		fxcache.Wrap(func(strategy driver.Strategy) driver.Strategy {
+			strategy, app.Strategy = drivertest.Record(strategy)
 			return strategy
 		}),
 		fx.WithLogger(func() fxevent.Logger { return upstream.NewTestLogger(t) }),

@@ -4,15 +4,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/sessioncache/sessiontest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
-func newBigcache(t testing.TB) cache.Strategy {
+func newBigcache(t testing.TB) driver.Strategy {
 	t.Helper()
 	strategy, err := bigcache.New(bigcache.Options{})
 	if err != nil {
@@ -28,14 +28,14 @@ func TestDefaultOnBigcache(t *testing.T) {
 
 // withoutLeases hides the optional parts of a strategy, so that the fence of the Service has to do.
 type withoutLeases struct {
-	cache.Strategy
-	cache.Initializer
-	cache.Destroyer
+	driver.Strategy
+	driver.Initializer
+	driver.Destroyer
 }
 
 func TestDefaultOnStorageWithoutLeases(t *testing.T) {
 	t.Parallel()
-	sessiontest.Run(t, sessiontest.OnStorage(func(t testing.TB) cache.Strategy {
+	sessiontest.Run(t, sessiontest.OnStorage(func(t testing.TB) driver.Strategy {
 		s := newBigcache(t).(*bigcache.Strategy)
 		return withoutLeases{s, s, s}
 	}))
@@ -43,13 +43,13 @@ func TestDefaultOnStorageWithoutLeases(t *testing.T) {
 
 func TestDefaultOnNoop(t *testing.T) {
 	t.Parallel()
-	sessiontest.Run(t, sessiontest.OnStorage(func(testing.TB) cache.Strategy { return noop.Strategy{} }), sessiontest.NoRetention())
+	sessiontest.Run(t, sessiontest.OnStorage(func(testing.TB) driver.Strategy { return noop.Strategy{} }), sessiontest.NoRetention())
 }
 
 func TestNoop(t *testing.T) {
 	t.Parallel()
 	sessiontest.Run(t, func(testing.TB) sessiontest.Subject {
-		clock := cachetest.NewClock(time.Now())
+		clock := drivertest.NewClock(time.Now())
 		return sessiontest.Subject{Strategy: sessioncache.Noop{Clock: clock}, Clock: clock}
 	}, sessiontest.NoRetention())
 }

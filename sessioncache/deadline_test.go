@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -16,7 +16,7 @@ func TestSlowReadIsAMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sessioncache.Options{})
 		check(t, f.Set(t.Context(), f.session("token", time.Hour)))
-		f.recorder.DelayNext(cachetest.OpGet, 1, time.Hour)
+		f.recorder.DelayNext(drivertest.OpGet, 1, time.Hour)
 		began, loads := time.Now(), 0
 		_, found, err := f.GetOrLoad(t.Context(), "token", func(context.Context) (*sessioncache.CachedSession, error) {
 			loads++
@@ -36,7 +36,7 @@ func TestLateWriteIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sessioncache.Options{})
-		release := f.recorder.Block(cachetest.OpFill)
+		release := f.recorder.Block(drivertest.OpFill)
 		began := time.Now()
 		_, found, err := f.GetOrLoad(t.Context(), "token", returns(f.session("token", time.Hour)))
 		if err != nil || !found {
@@ -60,7 +60,7 @@ func TestLateSetIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sessioncache.Options{})
-		release := f.recorder.Block(cachetest.OpSet)
+		release := f.recorder.Block(drivertest.OpSet)
 		if err := f.Set(t.Context(), f.session("token", time.Hour)); err == nil {
 			t.Error("Set returned nil for a write that was not done")
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Default is the DefaultSessionCacheStrategy of the seed: it keeps sessions in cache.Service, on
@@ -30,12 +31,12 @@ type Default struct {
 type state struct {
 	service *cache.Service
 	records *cache.Cache[*record]
-	clock   cache.Clock
+	clock   driver.Clock
 }
 
 var (
-	_ Sessions          = (*Default)(nil)
-	_ cache.Initializer = (*Default)(nil)
+	_ Sessions           = (*Default)(nil)
+	_ driver.Initializer = (*Default)(nil)
 )
 
 // New returns a Default, not yet initialised. Unusable options are cache.OptionErrors.
@@ -51,8 +52,8 @@ func New(options Options) (*Default, error) {
 func (d *Default) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessioncache.Default") }
 
 // Init takes *cache.Service from in.
-func (d *Default) Init(_ context.Context, in cache.Injector) error {
-	service, err := cache.Resolve[*cache.Service](in)
+func (d *Default) Init(_ context.Context, in driver.Injector) error {
+	service, err := driver.Resolve[*cache.Service](in)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	raw "github.com/allegro/bigcache/v3"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
@@ -152,7 +153,7 @@ func rawBigcache(b *testing.B, tokens []string, value []byte) *raw.BigCache {
 }
 
 func benchDefault(b *testing.B, tokens []string, session *sessioncache.CachedSession) *sessioncache.Default {
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 1 * cache.GiB})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 1 * driver.GiB})
 	check(b, err)
 	service, err := cache.NewService(strategy, cache.Options{})
 	check(b, err)

@@ -13,7 +13,8 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -74,10 +75,10 @@ func TestRevocationErrors(t *testing.T) {
 		op     string
 		revoke func(*fixture) error
 	}{
-		"Delete":         {cachetest.OpDelete, func(f *fixture) error { return f.Delete(t.Context(), "token") }},
-		"DeleteUser":     {cachetest.OpInvalidate, func(f *fixture) error { return f.DeleteUser(t.Context(), "42") }},
-		"InvalidateTags": {cachetest.OpInvalidate, func(f *fixture) error { return f.InvalidateTags(t.Context(), "tag") }},
-		"Clear":          {cachetest.OpInvalidate, func(f *fixture) error { return f.Clear(t.Context()) }},
+		"Delete":         {drivertest.OpDelete, func(f *fixture) error { return f.Delete(t.Context(), "token") }},
+		"DeleteUser":     {drivertest.OpInvalidate, func(f *fixture) error { return f.DeleteUser(t.Context(), "42") }},
+		"InvalidateTags": {drivertest.OpInvalidate, func(f *fixture) error { return f.InvalidateTags(t.Context(), "tag") }},
+		"Clear":          {drivertest.OpInvalidate, func(f *fixture) error { return f.Clear(t.Context()) }},
 	} {
 		f := newFixture(t, sessioncache.Options{})
 		check(t, f.Set(t.Context(), f.session("token", time.Hour)))
@@ -90,7 +91,7 @@ func TestRevocationErrors(t *testing.T) {
 		var pending *cache.PendingError
 		want := 5 * time.Minute
 		if name == "InvalidateTags" {
-			want = f.service.Options().MaxTTL + cache.MaxLeaseTTL // others than sessions may carry the tag; and a lease's life
+			want = f.service.Options().MaxTTL + driver.MaxLeaseTTL // others than sessions may carry the tag; and a lease's life
 		}
 		if !errors.As(err, &pending) || !pending.Until.Equal(f.clock.Now().Add(want)) {
 			t.Errorf("%s: %v, want a PendingError for %v", name, err, want)
@@ -109,8 +110,8 @@ func TestUpdateThatCannotRevoke(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})
 	boom := errors.New("boom")
-	f.recorder.FailNext(cachetest.OpFill, 1, boom)
-	f.recorder.FailNext(cachetest.OpDelete, 1, boom)
+	f.recorder.FailNext(drivertest.OpFill, 1, boom)
+	f.recorder.FailNext(drivertest.OpDelete, 1, boom)
 	session, err := f.Update(t.Context(), "token", returns(f.session("token", time.Hour)))
 	var failure *cache.Error
 	if session == nil || !errors.As(err, &failure) {
@@ -136,7 +137,7 @@ func TestTTLIsBoundedByUse(t *testing.T) {
 		check(t, err)
 		writes := 0
 		for _, o := range f.recorder.Operations() {
-			if o.Name == cachetest.OpSet || o.Name == cachetest.OpFill {
+			if o.Name == drivertest.OpSet || o.Name == drivertest.OpFill {
 				writes++
 				if o.TTL != try.want {
 					t.Errorf("%s: %s with a TTL of %v, want %v", name, o.Name, o.TTL, try.want)
@@ -244,7 +245,7 @@ func TestTTLIsBoundedByCacheExpiry(t *testing.T) {
 	check(t, err)
 	var stored []time.Duration
 	for _, o := range f.recorder.Operations() {
-		if o.Name == cachetest.OpSet || o.Name == cachetest.OpFill {
+		if o.Name == drivertest.OpSet || o.Name == drivertest.OpFill {
 			stored = append(stored, o.TTL)
 		}
 	}
@@ -343,7 +344,7 @@ func TestForeignEntryIsAMiss(t *testing.T) {
 	check(t, f.Set(t.Context(), f.session("token", time.Hour)))
 	var key string
 	for _, o := range f.recorder.Operations() {
-		if o.Name == cachetest.OpSet {
+		if o.Name == drivertest.OpSet {
 			key = o.Keys[0]
 		}
 	}

@@ -110,7 +110,7 @@ func TestUnsupportedFields(t *testing.T) {
 		{map[string]any{"count": int32(1)}, "count", "int32"},
 		{map[string]any{"role": named(private)}, "role", "sessioncache_test.named"},
 		{map[string]any{"pointer": &struct{ s string }{private}}, "pointer", "*struct { s string }"},
-		{map[string]any{"secret": cache.NewSecret(private)}, "secret", "cache.Secret"},
+		{map[string]any{"secret": cache.NewSecret(private)}, "secret", "driver.Secret"},
 		{map[string]any{"a": 1, "cart": map[string]any{"lines": []any{1, 2, map[string]any{"price": float32(1)}}}}, "cart.lines[2].price", "float32"},
 		{map[string]any{"a.b": map[string]any{"": map[string]any{"x\n": []int{1}}}}, `["a.b"][""]["x\n"]`, "[]int"},
 		{map[string]any{"f": func() {}}, "f", "func()"},

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -32,8 +32,8 @@ func TestTheTokenStaysInTheProcess(t *testing.T) {
 		collect(f.Delete(t.Context(), token))
 	}
 	use()
-	for _, op := range []string{cachetest.OpGet, cachetest.OpSet, cachetest.OpDelete, cachetest.OpInvalidate,
-		cachetest.OpGetOrLease, cachetest.OpLease, cachetest.OpFill} {
+	for _, op := range []string{drivertest.OpGet, drivertest.OpSet, drivertest.OpDelete, drivertest.OpInvalidate,
+		drivertest.OpGetOrLease, drivertest.OpLease, drivertest.OpFill} {
 		f.recorder.FailNext(op, 10, errors.New("boom"))
 	}
 	use()

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -159,7 +159,7 @@ func TestSessionsReadThrough(t *testing.T) {
 		}
 		f.recorder.Reset()
 		check(t, write())
-		if f.found(t, "token") || f.recorder.Count(cachetest.OpSet)+f.recorder.Count(cachetest.OpFill) != 0 {
+		if f.found(t, "token") || f.recorder.Count(drivertest.OpSet)+f.recorder.Count(drivertest.OpFill) != 0 {
 			t.Errorf("%s left or stored something", name)
 		}
 	}

@@ -6,14 +6,15 @@ import (
 	"runtime/debug"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
 // Noop is the NoopSessionCacheStrategy of the seed: it caches nothing, so that every request reads
 // the database. The zero value is ready; it is safe for concurrent use.
 type Noop struct {
-	// Clock decides what has expired. Nil means cache.SystemClock.
-	Clock cache.Clock
+	// Clock decides what has expired. Nil means driver.SystemClock.
+	Clock driver.Clock
 }
 
 var _ Sessions = Noop{}
@@ -63,7 +64,7 @@ func (n Noop) Update(ctx context.Context, token string, write Load) (session *Ca
 	}
 	clock := n.Clock
 	if clock == nil {
-		clock = cache.SystemClock{}
+		clock = driver.SystemClock{}
 	}
 	if session == nil || session.Expired(clock.Now()) {
 		return nil, cache.ErrNotFound

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // record is a CachedSession and what it points to in one block of memory, so that a hit on a usual
@@ -54,7 +55,7 @@ func decode(data []byte) (*CachedSession, error) {
 // setToken gives the session its token, which is not part of the encoding.
 func (r *record) setToken(token string) {
 	r.token = hiddenText{unsafe.StringData(token), len(token)} //nolint:gosec // the pointer and length of one string
-	r.Token = cache.SecretAt(r.token.text())
+	r.Token = driver.SecretAt(r.token.text())
 }
 
 // UnmarshalOwned implements cache.OwnedUnmarshaler. It replaces all but the Token; r is empty after an
@@ -136,7 +137,7 @@ func (r *record) decodeUser(d *decoder) {
 		channel.Token = cache.Secret{}
 		if token := d.text(); token != "" {
 			texts[0] = token
-			channel.Token = cache.SecretAt(&texts[0])
+			channel.Token = driver.SecretAt(&texts[0])
 		}
 		channel.Code = d.text()
 		count := d.uvarint()

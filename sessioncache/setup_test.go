@@ -11,7 +11,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -21,16 +22,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fixture struct {
 	*sessioncache.Default
 	service  *cache.Service
-	clock    *cachetest.Clock
-	recorder *cachetest.Recorder
-	storage  cache.Strategy
+	clock    *drivertest.Clock
+	recorder *drivertest.Recorder
+	storage  driver.Strategy
 	log      *bytes.Buffer // read it when nothing runs any more
 }
 
 func newFixture(t testing.TB, options sessioncache.Options) *fixture {
 	t.Helper()
-	f := &fixture{clock: cachetest.NewClock(time.Unix(1_800_000_000, 0)), log: &bytes.Buffer{}}
-	f.storage, f.recorder = cachetest.Record(newBigcache(t))
+	f := &fixture{clock: drivertest.NewClock(time.Unix(1_800_000_000, 0)), log: &bytes.Buffer{}}
+	f.storage, f.recorder = drivertest.Record(newBigcache(t))
 	var err error
 	f.service, err = cache.NewService(f.storage, cache.Options{
 		Clock: f.clock, Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -71,7 +72,7 @@ func check(t testing.TB, err error) {
 }
 
 // injector returns the container of service, as the module would hand it to Init.
-func injector(t testing.TB, service *cache.Service) cache.Injector {
+func injector(t testing.TB, service *cache.Service) driver.Injector {
 	t.Helper()
 	container := dig.New()
 	check(t, service.ProvideTo(container))

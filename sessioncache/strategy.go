@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Strategy is the SessionCacheStrategy of the seed: where sessions are cached, and a plug-in point.
-// A Strategy may be a cache.Initializer and a cache.Destroyer; Init runs when cache.Service is ready.
+// A Strategy may be a driver.Initializer and a driver.Destroyer; Init runs when cache.Service is ready.
 // All methods are safe for concurrent use. Errors contain no token.
 type Strategy interface {
 	// Set stores session under its Token and replaces what was there.
@@ -45,14 +45,14 @@ type Sessions interface {
 // and CacheExpiry of the result may be left empty. ctx carries the values of the first caller.
 type Load func(ctx context.Context) (*CachedSession, error)
 
-// Factory makes the session strategy of one name; see cache.Factory.
+// Factory makes the session strategy of one name; see driver.Factory.
 type Factory struct {
 	// Name selects the strategy in `session_cache.strategy` and names its section,
 	// `session_cache.<name>`.
 	Name string
 	// New reads the strategy's own section from cfg and builds the strategy. It does no I/O and
 	// starts nothing: that is for Init.
-	New func(cfg cache.Decoder) (Strategy, error)
+	New func(cfg driver.Decoder) (Strategy, error)
 }
 
 // ErrTokenMismatch says that there is a session without a token, or one that has another token than it was asked for.

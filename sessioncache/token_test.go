@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -48,7 +48,7 @@ func TestInvalidTokens(t *testing.T) {
 	if _, found, err := f.Get(t.Context(), "t-1"); !found || err != nil {
 		t.Errorf("a token that is valid: %t, %v", found, err)
 	}
-	f.recorder.FailNext(cachetest.OpDelete, 1, errors.New("boom"))
+	f.recorder.FailNext(drivertest.OpDelete, 1, errors.New("boom"))
 	if err := f.Delete(t.Context(), "t-1"); !errors.Is(err, cache.ErrRevocationPending) {
 		t.Errorf("a token that is valid, while the storage fails: %v", err)
 	}

@@ -13,28 +13,29 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/config"
 )
 
 // Options are the keys of the section `cache.memory`.
 type Options struct {
 	// MaxValue limits one value.
-	MaxValue cache.Size `koanf:"max_value"`
+	MaxValue driver.Size `koanf:"max_value"`
 }
 
 // Validate is called by the decoder, which puts the section's path in front of what it reports.
 func (o Options) Validate() error {
 	if o.MaxValue <= 0 {
-		return &cache.OptionError{Name: "max_value", Reason: fmt.Sprintf("must be positive, not %v", o.MaxValue)}
+		return &driver.OptionError{Name: "max_value", Reason: fmt.Sprintf("must be positive, not %v", o.MaxValue)}
 	}
 	return nil
 }
 
 // Factory is what goes into fxcache.Register. New reads the section, and does no I/O.
-func Factory() cache.Factory {
-	return cache.Factory{Name: "memory", New: func(cfg cache.Decoder) (cache.Strategy, error) {
-		options := Options{MaxValue: cache.MiB}
+func Factory() driver.Factory {
+	return driver.Factory{Name: "memory", New: func(cfg driver.Decoder) (driver.Strategy, error) {
+		options := Options{MaxValue: driver.MiB}
 		if err := cfg.Decode(&options); err != nil {
 			return nil, err
 		}
@@ -42,10 +43,10 @@ func Factory() cache.Factory {
 	}}
 }
 
-// Memory is a cache.Strategy.
+// Memory is a driver.Strategy.
 type Memory struct {
 	options Options
-	clock   cache.Clock
+	clock   driver.Clock
 	mu      sync.Mutex
 	entries map[string]entry
 }
@@ -56,13 +57,13 @@ type entry struct {
 	expires time.Time
 }
 
-var _ cache.Strategy = (*Memory)(nil)
+var _ driver.Strategy = (*Memory)(nil)
 
 // Init takes from the container what it needs, here the clock: so tests can set it. A strategy that
 // opens something here has a Destroy, too.
-func (m *Memory) Init(_ context.Context, in cache.Injector) (err error) {
+func (m *Memory) Init(_ context.Context, in driver.Injector) (err error) {
 	m.entries = make(map[string]entry)
-	m.clock, err = cache.Resolve[cache.Clock](in)
+	m.clock, err = driver.Resolve[driver.Clock](in)
 	return err
 }
 
@@ -78,15 +79,15 @@ func (m *Memory) Get(_ context.Context, key string) ([]byte, bool, error) {
 }
 
 // Set replaces all of an entry. One that is refused does not leave the previous value readable.
-func (m *Memory) Set(_ context.Context, key string, value []byte, opts cache.SetOptions) error {
+func (m *Memory) Set(_ context.Context, key string, value []byte, opts driver.SetOptions) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.entries, key)
 	switch {
 	case opts.TTL <= 0:
-		return cache.ErrInvalidTTL
-	case cache.Size(len(value)) > m.options.MaxValue:
-		return cache.ErrValueTooLarge
+		return driver.ErrInvalidTTL
+	case driver.Size(len(value)) > m.options.MaxValue:
+		return driver.ErrValueTooLarge
 	}
 	expires := m.clock.Now().Add(max(opts.TTL, time.Millisecond))
 	m.entries[key] = entry{slices.Clone(value), slices.Clone(opts.Tags), expires}
@@ -116,9 +117,9 @@ func (m *Memory) InvalidateTags(_ context.Context, tags ...string) error {
 // The whole test of a strategy: say what it cannot do, and run the suite.
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	cachetest.Run(t, func(testing.TB) cache.Strategy {
-		return &Memory{options: Options{MaxValue: cache.MiB}}
-	}, cachetest.NoLeases(), cachetest.NoEviction())
+	drivertest.Run(t, func(testing.TB) driver.Strategy {
+		return &Memory{options: Options{MaxValue: driver.MiB}}
+	}, drivertest.NoLeases(), drivertest.NoEviction())
 }
 
 // From the configuration to a stored value, without fx. With fx it is fxcache.Register(Factory()).
@@ -137,8 +138,8 @@ func Example() {
 	}
 	defer func() { _ = service.Stop(ctx) }()
 
-	fmt.Println(service.Set(ctx, "greeting", "hello", cache.SetOptions{TTL: time.Minute}))
-	fmt.Println(service.Set(ctx, "speech", "friends, Romans, countrymen", cache.SetOptions{TTL: time.Minute}))
+	fmt.Println(service.Set(ctx, "greeting", "hello", driver.SetOptions{TTL: time.Minute}))
+	fmt.Println(service.Set(ctx, "speech", "friends, Romans, countrymen", driver.SetOptions{TTL: time.Minute}))
 
 	source, _ = config.Load(config.YAML("cache: {memory: {max_value: 0B}}"))
 	_, err = Factory().New(source.At("cache.memory"))

@@ -3,13 +3,13 @@
 package strategies
 
 import (
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
 // All returns the factories of the built-in strategies.
-func All() []cache.Factory {
-	return []cache.Factory{bigcache.Factory(), noop.Factory(), redis.Factory()}
+func All() []driver.Factory {
+	return []driver.Factory{bigcache.Factory(), noop.Factory(), redis.Factory()}
 }

@@ -5,8 +5,12 @@ package chain
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 )
+
+// ErrRecursiveLoad: a loader asks for what it loads itself.
+var ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
 
 // Kind says what a [Link] is.
 type Kind uint8

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Now is the time of recorded events, in nanoseconds: CLOCK_MONOTONIC, which all processes of a machine
@@ -22,9 +22,9 @@ func Now() int64 {
 // steppingClock is the machine's clock, set wrong by an offset.
 type steppingClock struct{ offset atomic.Int64 }
 
-var _ cache.Clock = (*steppingClock)(nil)
+var _ driver.Clock = (*steppingClock)(nil)
 
-// Now implements cache.Clock.
+// Now implements driver.Clock.
 func (c *steppingClock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
 
 func (c *steppingClock) step(offset time.Duration) { c.offset.Store(int64(offset)) }

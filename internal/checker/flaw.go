@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // The flaws that a strategy can be given, to see that the checker finds them.
@@ -19,8 +20,8 @@ const (
 )
 
 // flawed returns strategy with a flaw.
-func flawed(strategy cache.Strategy, flaw string) (cache.Strategy, error) {
-	leaser, ok := strategy.(cache.Leaser)
+func flawed(strategy driver.Strategy, flaw string) (driver.Strategy, error) {
+	leaser, ok := strategy.(driver.Leaser)
 	if !ok {
 		return nil, fmt.Errorf("%T has no leases", strategy)
 	}
@@ -33,33 +34,33 @@ func flawed(strategy cache.Strategy, flaw string) (cache.Strategy, error) {
 }
 
 type flawedStrategy struct {
-	cache.Leaser
+	driver.Leaser
 	flaw string
 }
 
 var (
-	_ cache.Leaser      = (*flawedStrategy)(nil)
-	_ cache.Initializer = (*flawedStrategy)(nil)
-	_ cache.Destroyer   = (*flawedStrategy)(nil)
+	_ driver.Leaser      = (*flawedStrategy)(nil)
+	_ driver.Initializer = (*flawedStrategy)(nil)
+	_ driver.Destroyer   = (*flawedStrategy)(nil)
 )
 
-// Init implements cache.Initializer.
-func (f *flawedStrategy) Init(ctx context.Context, in cache.Injector) error {
-	if init, ok := f.Leaser.(cache.Initializer); ok {
+// Init implements driver.Initializer.
+func (f *flawedStrategy) Init(ctx context.Context, in driver.Injector) error {
+	if init, ok := f.Leaser.(driver.Initializer); ok {
 		return init.Init(ctx, in)
 	}
 	return nil
 }
 
-// Destroy implements cache.Destroyer.
+// Destroy implements driver.Destroyer.
 func (f *flawedStrategy) Destroy(ctx context.Context) error {
-	if destroy, ok := f.Leaser.(cache.Destroyer); ok {
+	if destroy, ok := f.Leaser.(driver.Destroyer); ok {
 		return destroy.Destroy(ctx)
 	}
 	return nil
 }
 
-// Delete implements cache.Strategy.
+// Delete implements driver.Strategy.
 func (f *flawedStrategy) Delete(ctx context.Context, keys ...string) error {
 	if f.flaw == SwallowDelete && rand.N(100) == 0 { //nolint:gosec // not a secret
 		return nil
@@ -67,7 +68,7 @@ func (f *flawedStrategy) Delete(ctx context.Context, keys ...string) error {
 	return f.Leaser.Delete(ctx, keys...)
 }
 
-// InvalidateTags implements cache.Strategy.
+// InvalidateTags implements driver.Strategy.
 func (f *flawedStrategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if f.flaw == SwallowTags && rand.N(10) == 0 { //nolint:gosec // not a secret
 		return nil
@@ -75,8 +76,8 @@ func (f *flawedStrategy) InvalidateTags(ctx context.Context, tags ...string) err
 	return f.Leaser.InvalidateTags(ctx, tags...)
 }
 
-// Fill implements cache.Leaser.
-func (f *flawedStrategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+// Fill implements driver.Leaser.
+func (f *flawedStrategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	if f.flaw == BlindFill {
 		return true, f.Set(ctx, lease.Key, value, opts)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
@@ -47,7 +48,7 @@ type cached struct {
 	rows     *cache.Cache[Mark]
 }
 
-func (s Spec) strategy() (cache.Strategy, error) {
+func (s Spec) strategy() (driver.Strategy, error) {
 	switch s.Strategy {
 	case bigcache.Name:
 		return bigcache.New(bigcache.Options{LeaseTTL: s.LeaseTTL})
@@ -64,7 +65,7 @@ func (s Spec) strategy() (cache.Strategy, error) {
 }
 
 // open starts the cache as an application would, without fx.
-func (s Spec) open(ctx context.Context, clock cache.Clock) (*cached, error) {
+func (s Spec) open(ctx context.Context, clock driver.Clock) (*cached, error) {
 	strategy, err := s.strategy()
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ var agreement = []Mutant{
 	},
 	{
 		Guard: "shared-namespace", What: "a shared storage needs a namespace of its own",
-		File: "cache/service.go", Text: "shared && options.Namespace == defaultNamespace", Replacement: "shared && options.Namespace == \"\"",
+		File: "cache/service.go", Text: "Shared != nil && options.Namespace == defaultNamespace", Replacement: "Shared != nil && options.Namespace == \"\"",
 		By: []Search{{Folder: "cache", Run: "^TestSharedStorageNeedsANamespace$"}},
 	},
 	{

@@ -45,7 +45,7 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "lease-extended", What: "a lease is extended while its loader runs",
-		File: "cache/origin.go", Text: "if lease != nil && s.extender != nil {", Replacement: "if lease != nil && s.extender == nil {",
+		File: "cache/origin.go", Text: "if lease != nil && s.features.LeaseExtender != nil {", Replacement: "if lease != nil && s.features.LeaseExtender == nil {",
 		By: []Search{{Folder: "cache", Run: "^TestSlowLoadIsStored$"}},
 	},
 	{

@@ -64,8 +64,8 @@ var master = []Mutant{
 	},
 	{
 		Guard: "withheld-batches", What: "no hit of GetMany is served until writes have worked",
-		File: "strategies/redis/many.go", Text: "st.serving(ctx)); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
-		Replacement: "ctx.Err()); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
+		File: "strategies/redis/many.go", Text: "st.serving(ctx)); err != nil {\n\t\t\treturn slices.Repeat([]driver.Result",
+		Replacement: "ctx.Err()); err != nil {\n\t\t\treturn slices.Repeat([]driver.Result",
 		By:          inRedis("^TestLentClientOnAReplica$"),
 	},
 	{

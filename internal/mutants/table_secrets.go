@@ -72,22 +72,22 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "secrets-panic-value", What: "a PanicError prints by no verb what there was a panic with",
-		File: "cache/errors.go", Text: "func (e *PanicError) Format(", Replacement: "func (e *PanicError) format(",
+		File: "cache/driver/errors.go", Text: "func (e *PanicError) Format(", Replacement: "func (e *PanicError) format(",
 		By: []Search{{Folder: "cache", Run: "^TestNothingPrintsWhatItHolds$"}},
 	},
 	{
 		Guard: "secrets-lease-key", What: "a Lease prints by no verb its key",
-		File: "cache/strategy.go", Text: "func (l Lease) Format(", Replacement: "func (l Lease) format(",
+		File: "cache/driver/lease.go", Text: "func (l Lease) Format(", Replacement: "func (l Lease) format(",
 		By: []Search{{Folder: "cache", Run: "^TestNothingPrintsWhatItHolds$"}},
 	},
 	{
 		Guard: "typed-nil", What: "a nil pointer behind an interface counts as absent",
-		File: "cache/options.go", Text: "	case reflect.Pointer, reflect.Func:\n", Replacement: "	case reflect.UnsafePointer:\n",
+		File: "internal/absent/absent.go", Text: "	case reflect.Pointer, reflect.Func:\n", Replacement: "	case reflect.UnsafePointer:\n",
 		By: []Search{{Folder: ".", Run: "^TestTypedNilsAreAbsent$"}},
 	},
 	{
 		Guard: "nil-function", What: "a nil function in an option is an error that says which",
-		File: "build.go", Text: "	if isNothing(function) {", Replacement: "	if isNothing(function) && false {",
+		File: "build.go", Text: "	if absent.Is(function) {", Replacement: "	if absent.Is(function) && false {",
 		By: []Search{{Folder: ".", Run: "^TestNilOptions$"}},
 	},
 	{

@@ -101,7 +101,7 @@ var values = []Mutant{
 	},
 	{
 		Guard: "wrong-type-error", What: "an answer about the type of a key is told from one about the server",
-		File: "strategies/redis/errors.go", Text: "case wrongType:\n\t\treturn cache.ErrBadEntry\n", Replacement: "",
+		File: "strategies/redis/errors.go", Text: "case wrongType:\n\t\treturn driver.ErrBadEntry\n", Replacement: "",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongTypeIsNoOutage$"}},
 	},
 }

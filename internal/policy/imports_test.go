@@ -37,36 +37,40 @@ type layer struct {
 // layerOf is the table of section "Layers" in CONTRIBUTING.md. A package without a layer is a finding.
 func layerOf(dir string) (l layer, ok bool) {
 	storages := []string{bigcache, rueidis}
-	library := []string{"internal/chain", "internal/fence", "config", "cache", "sessioncache", "strategies"}
+	leaves := []string{"internal/absent", "internal/chain", "internal/fence"}
+	driver := []string{"cache/driver", "internal/absent", "internal/fence"} // all that a strategy may know
+	library := append(slices.Clone(leaves), "config", "cache", "sessioncache", "strategies")
+	with := func(folders []string, more ...string) []string { return append(slices.Clone(folders), more...) }
 	switch {
-	case under(dir, "internal/chain"), under(dir, "internal/fence"):
+	case slices.ContainsFunc(leaves, func(leaf string) bool { return under(dir, leaf) }):
 		l = layer{[]string{dir}, append(storages, fx, koanf, "testing")}
 	case under(dir, "config"):
 		l = layer{[]string{"config"}, append(storages, fx, "testing")}
-	case under(dir, "cache/cachetest"):
-		l = layer{[]string{"internal/chain", "internal/fence", "cache"}, append(storages, fx, koanf)}
+	case under(dir, "cache/driver"):
+		l = layer{[]string{"cache/driver", "internal/absent"}, append(storages, fx, koanf, "testing")}
+	case under(dir, "cache/drivertest"):
+		l = layer{with(leaves, "cache"), append(storages, fx, koanf)}
 	case under(dir, "cache"):
-		l = layer{[]string{"internal/chain", "internal/fence", "cache"}, append(storages, fx, koanf, "testing")}
+		l = layer{with(leaves, "cache"), append(storages, fx, koanf, "testing")}
 	case under(dir, "sessioncache/sessiontest"):
-		l = layer{[]string{"internal/chain", "internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf)}
+		l = layer{with(leaves, "cache", "sessioncache"), append(storages, fx, koanf)}
 	case under(dir, "sessioncache"):
-		l = layer{[]string{"internal/chain", "internal/fence", "cache", "sessioncache"}, append(storages, fx, koanf, "testing")}
+		l = layer{with(leaves, "cache", "sessioncache"), append(storages, fx, koanf, "testing")}
 	case under(dir, "strategies/tiered"):
-		ours := []string{"internal/chain", "internal/fence", "cache", "strategies/tiered", "strategies/bigcache", "strategies/redis"}
-		l = layer{ours, []string{fx, koanf, "testing"}}
+		l = layer{with(driver, "strategies/tiered", "strategies/bigcache", "strategies/redis"), []string{fx, koanf, "testing"}}
 	case dir == "strategies":
-		l = layer{[]string{"internal/chain", "internal/fence", "cache", "strategies"}, []string{fx, koanf, "testing"}}
+		l = layer{with(driver, "strategies"), []string{fx, koanf, "testing"}}
 	case under(dir, "strategies"):
 		name, _, _ := strings.Cut(strings.TrimPrefix(dir, "strategies/"), "/")
-		l = layer{[]string{"internal/chain", "internal/fence", "cache", "strategies/" + name}, []string{fx, koanf, "testing"}}
+		l = layer{with(driver, "strategies/"+name), []string{fx, koanf, "testing"}}
 	case dir == ".":
-		l = layer{append(library, "."), []string{"testing"}}
+		l = layer{with(library, "."), []string{"testing"}}
 	case under(dir, "app"):
-		l = layer{append(library, ".", "app"), []string{"testing"}}
+		l = layer{with(library, ".", "app"), []string{"testing"}}
 	case under(dir, "fxtest"):
-		l = layer{append(library, ".", "fxtest", "internal"), nil}
+		l = layer{with(library, ".", "fxtest", "internal"), nil}
 	case under(dir, "internal"):
-		l = layer{append(library, "internal"), []string{fx}}
+		l = layer{with(library, "internal"), []string{fx}}
 	default:
 		return layer{}, false
 	}
@@ -159,8 +163,11 @@ func TestLayersBite(t *testing.T) {
 		{from: "./cache", to: "./internal/mutants"},
 		{from: "./config", to: "./internal/fence"},
 		{from: "./cache/codec", to: "testing"},
-		{from: "./cache/cachetest", to: "testing", allowed: true},
-		{from: "./cache/cachetest", to: "./strategies/noop"},
+		{from: "./cache/drivertest", to: "testing", allowed: true},
+		{from: "./cache/drivertest", to: "./strategies/noop"},
+		{from: "./cache/driver", to: "./cache"},
+		{from: "./cache/driver", to: "./internal/fence"},
+		{from: "./cache/driver", to: "go.uber.org/dig", allowed: true},
 		{from: "./config", to: "./cache"},
 		{from: "./config", to: koanf + "/v2", allowed: true},
 		{from: "./sessioncache", to: "./cache", allowed: true},
@@ -169,6 +176,9 @@ func TestLayersBite(t *testing.T) {
 		{from: "./sessioncache", to: "testing"},
 		{from: "./sessioncache/sessiontest", to: "testing", allowed: true},
 		{from: "./strategies/redis", to: "./strategies/bigcache"},
+		{from: "./strategies/redis", to: "./cache/driver", allowed: true},
+		{from: "./strategies/redis", to: "./cache"},
+		{from: "./strategies/redis", to: "./cache/codec"},
 		{from: "./strategies/redis", to: "./sessioncache"},
 		{from: "./strategies/redis", to: rueidis, allowed: true},
 		{from: "./strategies/redis/script", to: "./strategies/redis", allowed: true},

@@ -139,7 +139,7 @@ var rules = []rule{
 		good: map[string]string{
 			"cache/cache.go":          "package cache",
 			"cache/example_test.go":   "package cache_test\nfunc Example() {\n\t// Output: 1\n}",
-			"cache/cachetest/run.go":  "package cachetest",
+			"cache/drivertest/run.go": "package drivertest",
 			"strategies/all.go":       "package strategies",
 			"strategies/notes.md":     "no Go here",
 			"internal/bench/bench.go": "package bench",

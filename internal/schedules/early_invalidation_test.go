@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // V17, invalidation between the database read and the commit. A writer has changed the row in its
@@ -30,7 +31,7 @@ func TestEarlyInvalidation(t *testing.T) {
 	}
 }
 
-func earlyInvalidation(storage func(testing.TB) (cache.Strategy, func(*schedule)), again bool) func(t *testing.T) func(*schedule) {
+func earlyInvalidation(storage func(testing.TB) (driver.Strategy, func(*schedule)), again bool) func(t *testing.T) func(*schedule) {
 	return func(t *testing.T) func(*schedule) {
 		strategy, at := storage(t)
 		service := start(t, strategy, cache.Options{LockWait: time.Second})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -24,13 +25,13 @@ func TestLateSet(t *testing.T) {
 	t.Parallel()
 	for _, storage := range []struct {
 		name string
-		make func(t testing.TB, slow *slow) cache.Strategy
+		make func(t testing.TB, slow *slow) driver.Strategy
 	}{
-		{"bigcache", func(t testing.TB, slow *slow) cache.Strategy {
+		{"bigcache", func(t testing.TB, slow *slow) driver.Strategy {
 			inner := newBigcache(t)
 			return slowLeaser{slowStrategy{inner, slow}, inner}
 		}},
-		{"without leases", func(_ testing.TB, slow *slow) cache.Strategy { return slowStrategy{newTable(), slow} }},
+		{"without leases", func(_ testing.TB, slow *slow) driver.Strategy { return slowStrategy{newTable(), slow} }},
 	} {
 		// One after the other: where an operation is not cancelled, the second one would wait for a lock
 		// that it never gets, because time stands still in a bubble while somebody waits for a lock.
@@ -133,7 +134,7 @@ func (s *slow) wait(ctx context.Context, longest time.Duration) error {
 
 // slowStrategy is a storage far away.
 type slowStrategy struct {
-	inner cache.Strategy
+	inner driver.Strategy
 	slow  *slow
 }
 
@@ -171,31 +172,33 @@ type slowLeaser struct {
 	leaser *bigcache.Strategy
 }
 
-func (s slowLeaser) Init(ctx context.Context, in cache.Injector) error { return s.leaser.Init(ctx, in) }
-func (s slowLeaser) Destroy(ctx context.Context) error                 { return s.leaser.Destroy(ctx) }
+func (s slowLeaser) Init(ctx context.Context, in driver.Injector) error {
+	return s.leaser.Init(ctx, in)
+}
+func (s slowLeaser) Destroy(ctx context.Context) error { return s.leaser.Destroy(ctx) }
 
-func (s slowLeaser) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+func (s slowLeaser) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
 	if err := s.slow.wait(ctx, 3*deadline); err != nil {
 		return nil, false, nil, err
 	}
-	return s.leaser.GetOrLease(ctx, key, tags)
+	return s.leaser.GetOrLease(ctx, key)
 }
 
-func (s slowLeaser) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
+func (s slowLeaser) Lease(ctx context.Context, key string) (*driver.Lease, error) {
 	if err := s.slow.wait(ctx, 3*deadline); err != nil {
 		return nil, err
 	}
-	return s.leaser.Lease(ctx, key, tags)
+	return s.leaser.Lease(ctx, key)
 }
 
-func (s slowLeaser) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (s slowLeaser) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	if err := s.slow.wait(ctx, 3*deadline); err != nil {
 		return false, err
 	}
 	return s.leaser.Fill(ctx, lease, value, opts)
 }
 
-func (s slowLeaser) Release(ctx context.Context, lease *cache.Lease) error {
+func (s slowLeaser) Release(ctx context.Context, lease *driver.Lease) error {
 	if err := s.slow.wait(ctx, 3*deadline); err != nil {
 		return err
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -23,7 +24,7 @@ func newRedis(t testing.TB, addr string, leases time.Duration) *redis.Strategy {
 	t.Helper()
 	strategy, err := redis.New(redis.Options{Addresses: []string{addr}, LeaseTTL: leases})
 	must(t, err)
-	must(t, strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 10 * time.Second})))
+	must(t, strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 10 * time.Second})))
 	t.Cleanup(func() { must(t, strategy.Destroy(context.Background())) })
 	return strategy
 }
@@ -41,14 +42,14 @@ func (r *row) opts() cache.SetOptions {
 }
 
 // lease asks for a lease, and reads the database under it.
-func (n remote) lease(a actor) (lease *cache.Lease, version int64) {
-	value, found, lease, err := n.GetOrLease(context.Background(), n.row.physical(), []string{n.row.static()})
+func (n remote) lease(a actor) (lease *driver.Lease, version int64) {
+	value, found, lease, err := n.GetOrLease(context.Background(), n.row.physical())
 	n.check(a, "GetOrLease", value, found, err)
 	a.did("asks for the lease, and gets it: %t", lease != nil)
 	return lease, n.row.read()
 }
 
-func (n remote) fill(a actor, lease *cache.Lease, version int64) {
+func (n remote) fill(a actor, lease *driver.Lease, version int64) {
 	stored, err := n.Fill(context.Background(), lease, []byte(strconv.FormatInt(version, 10)), n.row.opts())
 	if err != nil {
 		a.fail("Fill: %v", err)
@@ -116,7 +117,7 @@ func TestStaleFillOnRedis(t *testing.T) {
 	strategies := []*redis.Strategy{newRedis(t, server.Addr(), time.Minute), newRedis(t, server.Addr(), time.Minute)}
 	inRealTime(t, "stale-fill/redis", 300, func(s *schedule) {
 		row := newRow(s)
-		var leases [2]*cache.Lease
+		var leases [2]*driver.Lease
 		var versions [2]int64
 		for range 16 {
 			i := s.random.IntN(2)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Refused set. A value cannot be stored: it is too large, or has too many tags, or a policy forbids it.
@@ -21,7 +22,7 @@ func TestRefusedSet(t *testing.T) {
 		t.Run(storage.name, func(t *testing.T) {
 			t.Parallel()
 			inBubbles(t, "refused-set/"+storage.name, 10_000, func(t *testing.T) func(*schedule) {
-				var strategy cache.Strategy = newTable()
+				var strategy driver.Strategy = newTable()
 				if storage.name == "bigcache" {
 					strategy = newBigcache(t)
 				}

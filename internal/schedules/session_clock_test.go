@@ -9,7 +9,7 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -24,8 +24,8 @@ import (
 func TestSessionClocks(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, "session-clocks/bigcache", 10_000, func(t *testing.T) func(*schedule) {
-		clock := cachetest.NewClock(time.Unix(1_800_000_000, 123_456_789))
-		strategy, recorder := cachetest.Record(newBigcache(t))
+		clock := drivertest.NewClock(time.Unix(1_800_000_000, 123_456_789))
+		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := start(t, strategy, cache.Options{Clock: clock})
 		container := dig.New()
 		must(t, service.ProvideTo(container))
@@ -46,9 +46,9 @@ const staleAfter = 5 * time.Minute
 
 type watch struct {
 	*schedule
-	clock    *cachetest.Clock
+	clock    *drivertest.Clock
 	sessions *sessioncache.Default
-	recorder *cachetest.Recorder
+	recorder *drivertest.Recorder
 	read     map[string]time.Time // token → when the read of the session that may be cached began
 	ends     time.Time            // the latest end of any session
 }

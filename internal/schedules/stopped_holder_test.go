@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
@@ -147,12 +148,12 @@ func TestHolderProcess(t *testing.T) {
 		t.Skip("this is the process that TestStoppedHolder stops")
 	}
 	strategy := newRedis(t, addr, briefly)
-	var lease *cache.Lease
+	var lease *driver.Lease
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		answer, err := "", error(nil)
 		switch words := strings.Fields(lines.Text()); words[0] {
 		case "lease":
-			_, _, lease, err = strategy.GetOrLease(t.Context(), words[1], words[2:])
+			_, _, lease, err = strategy.GetOrLease(t.Context(), words[1])
 			answer = "granted"
 			if lease == nil {
 				err = errors.Join(err, errors.New("refused"))

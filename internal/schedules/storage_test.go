@@ -12,6 +12,7 @@ import (
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -68,14 +69,14 @@ func (s *table) Clear(context.Context) error {
 }
 
 // valueLimit is how long values may be here.
-const valueLimit = 4 * cache.KiB
+const valueLimit = 4 * driver.KiB
 
 // leaseTTL is how long leases are good here.
 const leaseTTL = time.Second
 
 func newBigcache(t testing.TB) *bigcache.Strategy {
 	t.Helper()
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * cache.MiB, Shards: 16, LeaseTTL: leaseTTL})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * driver.MiB, Shards: 16, LeaseTTL: leaseTTL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ type held struct {
 	playing *actor // the schedule of the moment
 }
 
-func (s *held) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (s *held) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	s.playing.pause("is about to fill %s", value[len(value)-1:])
 	stored, err := s.Strategy.Fill(ctx, lease, value, opts)
 	s.playing.pause("has filled: %t", stored)
@@ -99,17 +100,17 @@ func (s *held) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts 
 // that is played next.
 var storages = []struct {
 	name string
-	make func(t testing.TB) (strategy cache.Strategy, at func(*schedule))
+	make func(t testing.TB) (strategy driver.Strategy, at func(*schedule))
 }{
-	{"bigcache", func(t testing.TB) (cache.Strategy, func(*schedule)) {
+	{"bigcache", func(t testing.TB) (driver.Strategy, func(*schedule)) {
 		strategy := &held{Strategy: newBigcache(t)}
 		return strategy, func(s *schedule) { strategy.playing = &actor{s, "the flight"} }
 	}},
-	{"without leases", func(testing.TB) (cache.Strategy, func(*schedule)) { return newTable(), func(*schedule) {} }},
+	{"without leases", func(testing.TB) (driver.Strategy, func(*schedule)) { return newTable(), func(*schedule) {} }},
 }
 
 // start returns a started Service that the test's end stops.
-func start(t testing.TB, strategy cache.Strategy, options cache.Options) *cache.Service {
+func start(t testing.TB, strategy driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	options.Logger, options.MeterProvider = slog.New(slog.DiscardHandler), metricnoop.NewMeterProvider()
 	options.MaxValueBytes = valueLimit

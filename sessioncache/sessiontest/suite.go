@@ -6,7 +6,7 @@
 //	}
 //
 // A strategy that implements sessioncache.Sessions is tested as such. What the package does not test
-// is the storage itself: that is what cache/cachetest is for.
+// is the storage itself: that is what cache/drivertest is for.
 package sessiontest
 
 import (
@@ -20,7 +20,8 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -29,7 +30,7 @@ type Subject struct {
 	Strategy sessioncache.Strategy
 	// Clock is what the strategy's expiries follow. Nil: they follow a clock that the test cannot
 	// move, and the suite waits.
-	Clock *cachetest.Clock
+	Clock *drivertest.Clock
 	// Peer returns the strategy as another process has it that shares the storage, with that stale_after and with a
 	// clock that is ahead of Clock by so much. Nil: no other process sees the sessions, or there is no Clock.
 	Peer func(staleAfter, ahead time.Duration) sessioncache.Strategy
@@ -63,11 +64,11 @@ func Run(t *testing.T, newSubject func(testing.TB) Subject, options ...Option) {
 // OnStorage returns subjects for Run: the default session strategy on a storage strategy, which
 // newStorage returns not yet initialised. Sessions carry the tags "role:<name>" for the custom field
 // "roles".
-func OnStorage(newStorage func(testing.TB) cache.Strategy) func(testing.TB) Subject {
+func OnStorage(newStorage func(testing.TB) driver.Strategy) func(testing.TB) Subject {
 	return func(t testing.TB) Subject {
-		clock := cachetest.NewClock(time.Now().Truncate(time.Millisecond))
+		clock := drivertest.NewClock(time.Now().Truncate(time.Millisecond))
 		namespace := rand.Text() // the storage may be shared
-		process := func(storage cache.Strategy, clock cache.Clock, staleAfter time.Duration) sessioncache.Strategy {
+		process := func(storage driver.Strategy, clock driver.Clock, staleAfter time.Duration) sessioncache.Strategy {
 			service, err := cache.NewService(storage, cache.Options{
 				Namespace: namespace, Clock: clock, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler),
 			})
@@ -92,20 +93,20 @@ func OnStorage(newStorage func(testing.TB) cache.Strategy) func(testing.TB) Subj
 }
 
 // opened hides Init and Destroy of a storage that is initialised already.
-func opened(storage cache.Strategy) cache.Strategy {
-	if leaser, ok := storage.(cache.Leaser); ok {
-		return struct{ cache.Leaser }{leaser}
+func opened(storage driver.Strategy) driver.Strategy {
+	if leaser := driver.FeaturesOf(storage).Leaser; leaser != nil {
+		return struct{ driver.Leaser }{leaser}
 	}
-	return struct{ cache.Strategy }{storage}
+	return struct{ driver.Strategy }{storage}
 }
 
 // aheadClock runs with another one, but ahead of it.
 type aheadClock struct {
-	clock *cachetest.Clock
+	clock *drivertest.Clock
 	ahead time.Duration
 }
 
-// Now implements cache.Clock.
+// Now implements driver.Clock.
 func (c aheadClock) Now() time.Time { return c.clock.Now().Add(c.ahead) }
 
 func roleTags(session *sessioncache.CachedSession) (tags []string) {

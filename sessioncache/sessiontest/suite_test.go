@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/sessioncache/sessiontest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
-func newBigcache(t testing.TB) cache.Strategy {
+func newBigcache(t testing.TB) driver.Strategy {
 	t.Helper()
 	strategy, err := bigcache.New(bigcache.Options{})
 	if err != nil {
@@ -32,13 +33,13 @@ func TestDefault(t *testing.T) {
 
 func TestNoRetention(t *testing.T) {
 	t.Parallel()
-	sessiontest.Run(t, sessiontest.OnStorage(func(testing.TB) cache.Strategy { return noop.Strategy{} }), sessiontest.NoRetention())
+	sessiontest.Run(t, sessiontest.OnStorage(func(testing.TB) driver.Strategy { return noop.Strategy{} }), sessiontest.NoRetention())
 }
 
 // mutant is a session strategy that breaks one rule: where a function is set, it replaces the method.
 type mutant struct {
 	sessioncache.Sessions
-	clock *cachetest.Clock
+	clock *drivertest.Clock
 
 	set        func(m *mutant, ctx context.Context, session *sessioncache.CachedSession) error
 	get        func(m *mutant, ctx context.Context, token string) (*sessioncache.CachedSession, bool, error)

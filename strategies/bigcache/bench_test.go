@@ -8,7 +8,8 @@ import (
 	raw "github.com/allegro/bigcache/v3"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -26,10 +27,10 @@ func benchKeys() []string {
 var sessionValue = make([]byte, 371)
 
 // startBench initialises the strategy with the system's clock, as in production.
-func startBench(b *testing.B, size cache.Size) *opened {
+func startBench(b *testing.B, size driver.Size) *opened {
 	b.Helper()
 	o := &opened{TB: b, Strategy: fresh(bigcache.Options{MaxSize: size})(b).(*bigcache.Strategy)}
-	if err := o.Init(b.Context(), cachetest.NewInjector(b, cache.Options{})); err != nil {
+	if err := o.Init(b.Context(), drivertest.NewInjector(b, cache.Options{})); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(o.destroy)
@@ -41,8 +42,8 @@ func startBench(b *testing.B, size cache.Size) *opened {
 // own, was invalidated, so that tags have to be looked up.
 func BenchmarkGet(b *testing.B) {
 	keys := benchKeys()
-	plain := startBench(b, 256*cache.MiB)
-	looked := startBench(b, 256*cache.MiB)
+	plain := startBench(b, 256*driver.MiB)
+	looked := startBench(b, 256*driver.MiB)
 	bare, err := raw.New(b.Context(), raw.Config{Shards: 64, LifeWindow: time.Hour})
 	if err != nil {
 		b.Fatal(err)
@@ -88,12 +89,12 @@ func BenchmarkGet(b *testing.B) {
 
 func BenchmarkWrite(b *testing.B) {
 	keys, ctx := benchKeys(), b.Context()
-	o := startBench(b, 256*cache.MiB)
+	o := startBench(b, 256*driver.MiB)
 	bare, err := raw.New(ctx, raw.Config{Shards: 64, LifeWindow: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"app:user:42", "app:all"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"app:user:42", "app:all"}}
 	for _, variant := range []struct {
 		name  string
 		write func(key string) error
@@ -101,7 +102,7 @@ func BenchmarkWrite(b *testing.B) {
 		{"Set/raw", func(key string) error { return bare.Set(key, sessionValue) }},
 		{"Set", func(key string) error { return o.Set(ctx, key, sessionValue, opts) }},
 		{"LeaseAndFill", func(key string) error {
-			lease, err := o.Lease(ctx, key, nil)
+			lease, err := o.Lease(ctx, key)
 			if err != nil {
 				return err
 			}
@@ -124,7 +125,7 @@ func BenchmarkWrite(b *testing.B) {
 // BenchmarkInvalidate shows that revocation costs the same however many entries are concerned.
 func BenchmarkInvalidate(b *testing.B) {
 	for _, entries := range []int{10, 1_000_000} {
-		o := startBench(b, 512*cache.MiB)
+		o := startBench(b, 512*driver.MiB)
 		for i := range entries {
 			o.set(fmt.Sprint("key", i), "v", "tag")
 		}

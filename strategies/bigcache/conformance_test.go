@@ -5,8 +5,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -16,26 +16,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // other checks store at the same time, and are quick to fill.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	cachetest.Run(t, fresh(bigcache.Options{MaxSize: 8 * cache.MiB}), cachetest.Capacity(8*cache.MiB))
+	drivertest.Run(t, fresh(bigcache.Options{MaxSize: 8 * driver.MiB}), drivertest.Capacity(8*driver.MiB))
 }
 
 // One shard is where entries evict each other first, and where bigcache's queue wraps around most.
 func TestConformanceOneShard(t *testing.T) {
 	t.Parallel()
-	cachetest.Run(t, fresh(bigcache.Options{MaxSize: 4 * cache.MiB, Shards: 1}),
-		cachetest.Capacity(4*cache.MiB), cachetest.Effort(10))
+	drivertest.Run(t, fresh(bigcache.Options{MaxSize: 4 * driver.MiB, Shards: 1}),
+		drivertest.Capacity(4*driver.MiB), drivertest.Effort(10))
 }
 
 // With room for next to no invalidated tags the floor decides most of the time: entries may be lost,
 // so the suite's checks of what must stay are not for it. What must go, goes: see tags_test.go.
 
 func BenchmarkStrategy(b *testing.B) {
-	cachetest.RunBenchmarks(b, fresh(bigcache.Options{}))
+	drivertest.RunBenchmarks(b, fresh(bigcache.Options{}))
 }
 
 // fresh returns a constructor of strategies that are not initialised yet.
-func fresh(options bigcache.Options) func(testing.TB) cache.Strategy {
-	return func(t testing.TB) cache.Strategy {
+func fresh(options bigcache.Options) func(testing.TB) driver.Strategy {
+	return func(t testing.TB) driver.Strategy {
 		t.Helper()
 		strategy, err := bigcache.New(options)
 		if err != nil {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // An entry, as bigcache stores it: format (1 byte), number of tags (2), expiry in Unix milliseconds
@@ -52,7 +52,7 @@ func (e entry) appendTags(dst []uint64) []uint64 {
 // good while the clock's millisecond is below it.
 func expiry(now time.Time, ttl time.Duration) (int64, error) {
 	if ttl <= 0 {
-		return 0, cache.ErrInvalidTTL
+		return 0, driver.ErrInvalidTTL
 	}
 	ms := ttl.Milliseconds()
 	if ttl%time.Millisecond != 0 {

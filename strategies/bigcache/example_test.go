@@ -5,12 +5,13 @@ import (
 	"fmt"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
 // In an fx application the configuration does this; without fx, a Service takes the strategy as it is.
 func ExampleNew() {
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 128 * cache.MiB})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 128 * driver.MiB})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -24,7 +25,7 @@ func ExampleNew() {
 	fmt.Println(service.Start(ctx, nil))
 	defer func() { _ = service.Stop(ctx) }()
 
-	fmt.Println(service.Set(ctx, "greeting", "hello", cache.SetOptions{}))
+	fmt.Println(service.Set(ctx, "greeting", "hello", driver.SetOptions{}))
 	var greeting string
 	found, err := service.Get(ctx, "greeting", &greeting)
 	fmt.Println(greeting, found, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -22,8 +23,8 @@ func TestExpiryIsExact(t *testing.T) {
 		{1500*time.Millisecond - 1, 1499 * time.Millisecond},
 		{720 * time.Hour, 720*time.Hour - time.Millisecond},
 	} {
-		o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
-		if err := o.Set(t.Context(), "key", []byte("v"), cache.SetOptions{TTL: test.ttl}); err != nil {
+		o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
+		if err := o.Set(t.Context(), "key", []byte("v"), driver.SetOptions{TTL: test.ttl}); err != nil {
 			t.Fatal(err)
 		}
 		o.hit("key", "v")
@@ -40,7 +41,7 @@ func TestExpiryIsExact(t *testing.T) {
 // nothing else follows from it.
 func TestClockIsSet(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.set("key", "v") // for an hour
 	o.clock.Advance(-1000 * time.Hour)
 	o.hit("key", "v")
@@ -64,12 +65,12 @@ func TestLifeWindowIsNeverFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ttl = 720 * time.Hour
-		strategy := fresh(bigcache.Options{MaxSize: 4 * cache.MiB, Shards: 1})(t).(*bigcache.Strategy)
+		strategy := fresh(bigcache.Options{MaxSize: 4 * driver.MiB, Shards: 1})(t).(*bigcache.Strategy)
 		o := &opened{TB: t, Strategy: strategy}
-		o.init(cache.Options{MaxTTL: ttl, Clock: cache.SystemClock{}})
+		o.init(cache.Options{MaxTTL: ttl, Clock: driver.SystemClock{}})
 		defer o.destroy()
 		for _, key := range []string{"oldest", "old"} {
-			if err := o.Set(t.Context(), key, []byte("v"), cache.SetOptions{TTL: ttl}); err != nil {
+			if err := o.Set(t.Context(), key, []byte("v"), driver.SetOptions{TTL: ttl}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -87,10 +88,10 @@ func TestLifeWindowIsNeverFirst(t *testing.T) {
 // An expired entry that is still in bigcache gives way to a new one, and is not in the way of a lease.
 func TestExpiredEntryIsReplaced(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.set("key", "old")
 	o.clock.Advance(time.Hour)
-	_, found, lease, err := o.GetOrLease(t.Context(), "key", nil)
+	_, found, lease, err := o.GetOrLease(t.Context(), "key")
 	if err != nil || found || lease == nil {
 		t.Fatalf("GetOrLease of an expired entry: found %t, lease %t, error %v", found, lease != nil, err)
 	}

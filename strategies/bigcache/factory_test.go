@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -50,9 +50,9 @@ func TestOptions(t *testing.T) {
 		wrong   string // names, separated by spaces
 	}{
 		{bigcache.Options{}, ""},
-		{bigcache.Options{MaxSize: 2 * cache.MiB, Shards: 1, MaxInvalidatedTags: 1, LeaseTTL: 1}, ""},
+		{bigcache.Options{MaxSize: 2 * driver.MiB, Shards: 1, MaxInvalidatedTags: 1, LeaseTTL: 1}, ""},
 		{bigcache.Options{Shards: 1 << 16}, ""},
-		{bigcache.Options{MaxSize: 2*cache.MiB - 1}, "max_size"},
+		{bigcache.Options{MaxSize: 2*driver.MiB - 1}, "max_size"},
 		{bigcache.Options{MaxSize: -1}, "max_size"},
 		{bigcache.Options{Shards: 3}, "shards"},
 		{bigcache.Options{Shards: -2}, "shards"},
@@ -78,7 +78,7 @@ func names(err error, options ...string) bool {
 	var got []string
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, part := range joined.Unwrap() {
-			var option *cache.OptionError
+			var option *driver.OptionError
 			if !errors.As(part, &option) || option.Reason == "" {
 				return false
 			}

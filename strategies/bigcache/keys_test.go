@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -20,11 +21,11 @@ func TestLongKeys(t *testing.T) {
 		{65_500, true}, {65_517, true},
 		{65_518, false}, {65_526, false}, {65_535, false}, {65_536, false}, {65_554, false}, {200_000, false},
 	} {
-		o := start(t, bigcache.Options{MaxSize: 8 * cache.MiB, Shards: 1}, cache.Options{})
+		o := start(t, bigcache.Options{MaxSize: 8 * driver.MiB, Shards: 1}, cache.Options{})
 		key := strings.Repeat("k", test.length)
 		o.set("neighbour", "n")
 		if !test.fits {
-			o.refused(cache.ErrInvalidKey, key, []byte("value"))
+			o.refused(driver.ErrInvalidKey, key, []byte("value"))
 			if o.Failed() {
 				t.Fatalf("a key of %d bytes is not refused", test.length) // Get would panic
 			}

@@ -5,7 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const (
@@ -35,20 +35,20 @@ type layout struct {
 //
 // A shard takes an entry for certain only if it is below half of the shard: bigcache refuses it when
 // what the shard has allocated so far is too small and cannot grow by the entry's size.
-func plan(o Options, service cache.Options) (layout, error) {
-	megabytes := max(1, int(o.MaxSize/cache.MiB*3/4))
-	largest := int(service.MaxValueBytes) + int(service.MaxKeyBytes) + serviceBytes + 3*len(service.Namespace) +
-		overheadBytes + headerBytes + tagBytes*service.MaxTags
+func plan(o Options, limits driver.Limits) (layout, error) {
+	megabytes := max(1, int(o.MaxSize/driver.MiB*3/4))
+	largest := int(limits.MaxValueBytes) + int(limits.MaxKeyBytes) + serviceBytes + len(limits.KeyPrefix) +
+		overheadBytes + headerBytes + tagBytes*limits.MaxTags
 	shards := o.Shards
-	for shards > 1 && megabytes*int(cache.MiB)/shards <= 2*largest {
+	for shards > 1 && megabytes*int(driver.MiB)/shards <= 2*largest {
 		shards /= 2
 	}
-	half := megabytes * int(cache.MiB) / shards / 2
+	half := megabytes * int(driver.MiB) / shards / 2
 	if half <= largest {
-		need := cache.Size(2*largest)/cache.MiB + 1 // megabytes for the entries
-		return layout{}, &cache.OptionError{Name: "max_size", Reason: fmt.Sprintf(
+		need := driver.Size(2*largest)/driver.MiB + 1 // megabytes for the entries
+		return layout{}, &driver.OptionError{Name: "max_size", Reason: fmt.Sprintf(
 			"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
-			o.MaxSize, service.MaxValueBytes, (4*need+2)/3*cache.MiB)}
+			o.MaxSize, limits.MaxValueBytes, (4*need+2)/3*driver.MiB)}
 	}
 	return layout{shards: shards, megabytes: megabytes, maxEntry: half - 1}, nil
 }

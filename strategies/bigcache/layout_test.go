@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -25,14 +26,14 @@ func TestEveryAllowedValueFits(t *testing.T) {
 		rounds  int
 	}{
 		"the default":         {bigcache.Options{}, cache.Options{}, 300},
-		"as in the README":    {bigcache.Options{MaxSize: 64 * cache.MiB, Shards: 256}, cache.Options{Namespace: "myapp"}, 300},
-		"small":               {bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{}, 300},
-		"small values":        {bigcache.Options{MaxSize: 2 * cache.MiB}, cache.Options{MaxValueBytes: 2 * cache.KiB}, 3000},
-		"one shard":           {bigcache.Options{MaxSize: 16 * cache.MiB, Shards: 1}, cache.Options{}, 300},
-		"a quarter of it all": {bigcache.Options{MaxSize: 8 * cache.MiB, Shards: 1}, cache.Options{MaxValueBytes: 2 * cache.MiB}, 200},
+		"as in the README":    {bigcache.Options{MaxSize: 64 * driver.MiB, Shards: 256}, cache.Options{Namespace: "myapp"}, 300},
+		"small":               {bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{}, 300},
+		"small values":        {bigcache.Options{MaxSize: 2 * driver.MiB}, cache.Options{MaxValueBytes: 2 * driver.KiB}, 3000},
+		"one shard":           {bigcache.Options{MaxSize: 16 * driver.MiB, Shards: 1}, cache.Options{}, 300},
+		"a quarter of it all": {bigcache.Options{MaxSize: 8 * driver.MiB, Shards: 1}, cache.Options{MaxValueBytes: 2 * driver.MiB}, 200},
 		"long namespace": {
-			bigcache.Options{MaxSize: 3 * cache.MiB},
-			cache.Options{Namespace: strings.Repeat(":", int(cache.KiB)), MaxValueBytes: 32 * cache.KiB, MaxKeyBytes: 32 * cache.KiB, MaxTags: 4096}, 300,
+			bigcache.Options{MaxSize: 3 * driver.MiB},
+			cache.Options{Namespace: strings.Repeat(":", int(driver.KiB)), MaxValueBytes: 32 * driver.KiB, MaxKeyBytes: 32 * driver.KiB, MaxTags: 4096}, 300,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,10 +75,10 @@ func TestLargestValueOfService(t *testing.T) {
 		// Sizes from where Init refuses on down: the first that it accepts leaves no slack.
 		for slack := range 4096 {
 			service := cache.Options{
-				Namespace: namespace, MaxValueBytes: 512*cache.KiB - cache.Size(slack),
+				Namespace: namespace, MaxValueBytes: 512*driver.KiB - driver.Size(slack),
 				MaxKeyBytes: 64, MaxTags: 2, Codec: verbatim{},
 			}
-			strategy, err := bigcache.New(bigcache.Options{MaxSize: 2 * cache.MiB})
+			strategy, err := bigcache.New(bigcache.Options{MaxSize: 2 * driver.MiB})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +90,7 @@ func TestLargestValueOfService(t *testing.T) {
 				continue
 			}
 			tags := []string{strings.Repeat("t", 64), strings.Repeat("u", 64)}
-			err = s.Set(t.Context(), strings.Repeat("k", 64), make([]byte, service.MaxValueBytes), cache.SetOptions{Tags: tags})
+			err = s.Set(t.Context(), strings.Repeat("k", 64), make([]byte, service.MaxValueBytes), driver.SetOptions{Tags: tags})
 			if err != nil {
 				t.Errorf("namespace of %d bytes like %.1q: a value of max_value_bytes: %v", len(namespace), namespace, err)
 			}
@@ -118,18 +119,18 @@ func (verbatim) Unmarshal(data []byte, target any) error {
 func TestMaxSizeTooSmall(t *testing.T) {
 	t.Parallel()
 	figure := regexp.MustCompile(`raise it to at least (\d+[KMG]iB)`)
-	for _, limit := range []cache.Size{700 * cache.KiB, cache.MiB, 1500 * cache.KiB, 2 * cache.MiB, 3*cache.MiB + 1, 64 * cache.MiB, 512 * cache.MiB} {
+	for _, limit := range []driver.Size{700 * driver.KiB, driver.MiB, 1500 * driver.KiB, 2 * driver.MiB, 3*driver.MiB + 1, 64 * driver.MiB, 512 * driver.MiB} {
 		service := cache.Options{MaxValueBytes: limit}
-		initialise := func(size cache.Size) error {
+		initialise := func(size driver.Size) error {
 			strategy, err := bigcache.New(bigcache.Options{MaxSize: size})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = strategy.Destroy(t.Context()) }()
-			return strategy.Init(t.Context(), cachetest.NewInjector(t, service))
+			return strategy.Init(t.Context(), drivertest.NewInjector(t, service))
 		}
-		err := initialise(2 * cache.MiB)
-		var option *cache.OptionError
+		err := initialise(2 * driver.MiB)
+		var option *driver.OptionError
 		if !errors.As(err, &option) || option.Name != "max_size" {
 			t.Errorf("max_value_bytes %v: error %v, want an OptionError of max_size", limit, err)
 			continue
@@ -139,14 +140,14 @@ func TestMaxSizeTooSmall(t *testing.T) {
 			t.Errorf("%q does not say how much is needed", option.Reason)
 			continue
 		}
-		needed, err := cache.ParseSize(match[1])
+		needed, err := driver.ParseSize(match[1])
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := initialise(needed); err != nil {
 			t.Errorf("max_value_bytes %v: %v was asked for, and refused: %v", limit, needed, err)
 		}
-		if needed-cache.MiB >= 2*cache.MiB && initialise(needed-cache.MiB) == nil {
+		if needed-driver.MiB >= 2*driver.MiB && initialise(needed-driver.MiB) == nil {
 			t.Errorf("max_value_bytes %v: %v was asked for, and a megabyte less does as well", limit, needed)
 		}
 	}
@@ -159,16 +160,16 @@ func TestExtremeSizes(t *testing.T) {
 		options bigcache.Options
 		service cache.Options
 	}{
-		"most shards":   {bigcache.Options{MaxSize: 2 * cache.MiB, Shards: 1 << 16}, cache.Options{MaxValueBytes: 1, MaxKeyBytes: 1, MaxTags: 1}},
-		"longest TTL":   {bigcache.Options{MaxSize: 2 * cache.MiB}, cache.Options{MaxValueBytes: 1000, MaxTTL: 1<<63 - 1}},
+		"most shards":   {bigcache.Options{MaxSize: 2 * driver.MiB, Shards: 1 << 16}, cache.Options{MaxValueBytes: 1, MaxKeyBytes: 1, MaxTags: 1}},
+		"longest TTL":   {bigcache.Options{MaxSize: 2 * driver.MiB}, cache.Options{MaxValueBytes: 1000, MaxTTL: 1<<63 - 1}},
 		"most memory":   {bigcache.Options{MaxSize: 1 << 62}, cache.Options{}},
-		"fewest tags":   {bigcache.Options{MaxSize: 4 * cache.MiB, MaxInvalidatedTags: 1}, cache.Options{}},
-		"shortest hold": {bigcache.Options{MaxSize: 4 * cache.MiB, LeaseTTL: 1}, cache.Options{}},
+		"fewest tags":   {bigcache.Options{MaxSize: 4 * driver.MiB, MaxInvalidatedTags: 1}, cache.Options{}},
+		"shortest hold": {bigcache.Options{MaxSize: 4 * driver.MiB, LeaseTTL: 1}, cache.Options{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := start(t, test.options, test.service)
-			if err := o.Set(t.Context(), "k", []byte("v"), cache.SetOptions{TTL: time.Hour}); err != nil {
+			if err := o.Set(t.Context(), "k", []byte("v"), driver.SetOptions{TTL: time.Hour}); err != nil {
 				t.Fatal(err)
 			}
 			o.hit("k", "v")

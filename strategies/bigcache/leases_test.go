@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -14,7 +15,7 @@ import (
 // know whose it is, although key and sequence are those of a lease that is held now.
 func TestLeaseOfAnEarlierInit(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	before := o.lease("key")
 	o.destroy()
 	o.init(cache.Options{})
@@ -38,14 +39,14 @@ func TestLeaseOfAnEarlierInit(t *testing.T) {
 // Leases that are not ours, or not for this key, store nothing and take nothing from their holders.
 func TestForeignLeases(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
-	other := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
+	other := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	held := o.lease("key")
 	renamed := *o.lease("another")
 	renamed.Key = "key"
 	guessed := *held
 	guessed.Sequence++
-	for name, lease := range map[string]*cache.Lease{
+	for name, lease := range map[string]*driver.Lease{
 		"nil":                  nil,
 		"zero":                 {},
 		"of nobody":            {Key: "key", Sequence: held.Sequence},
@@ -70,7 +71,7 @@ func TestForeignLeases(t *testing.T) {
 // A lease ends on time: lease_ttl later it stores nothing, and no longer keeps others waiting.
 func TestLeaseTTL(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB, LeaseTTL: time.Second}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB, LeaseTTL: time.Second}, cache.Options{})
 	lease := o.lease("key")
 	o.clock.Advance(time.Second - 1)
 	if !o.fill(lease, "v") {
@@ -88,10 +89,10 @@ func TestLeaseTTL(t *testing.T) {
 // same, because a revocation that is lost is worse than a late one.
 func TestEndedContext(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"tag"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"tag"}}
 
 	o.set("key", "old")
 	if err := o.Set(ended, "key", []byte("new"), opts); !errors.Is(err, context.Canceled) {
@@ -107,7 +108,7 @@ func TestEndedContext(t *testing.T) {
 	if _, found, err := o.Get(ended, "key"); found || !errors.Is(err, context.Canceled) {
 		t.Errorf("Get: found %t, error %v", found, err)
 	}
-	if lease, err := o.Lease(ended, "key", nil); lease != nil || !errors.Is(err, context.Canceled) {
+	if lease, err := o.Lease(ended, "key"); lease != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("Lease: granted %t, error %v", lease != nil, err)
 	}
 	if err := o.InvalidateTags(ended, "tag"); err != nil {

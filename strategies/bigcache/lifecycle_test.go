@@ -8,14 +8,15 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
 // A second Close of bigcache panics; a second Destroy is nothing.
 func TestDestroyTwice(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.destroy()
 	o.destroy()
 	o.init(cache.Options{})
@@ -27,7 +28,7 @@ func TestDestroyTwice(t *testing.T) {
 // parallel: other tests' goroutines would count.
 func TestStartsNoGoroutine(t *testing.T) { //nolint:paralleltest // see above
 	before := goleak.IgnoreCurrent()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.set("key", "v", "tag")
 	o.invalidate("tag")
 	if err := goleak.Find(before); err != nil {
@@ -41,27 +42,27 @@ func TestClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	destroyed := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	destroyed := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	destroyed.set("key", "v")
 	lease := destroyed.lease("leased")
 	destroyed.destroy()
 	for name, s := range map[string]*bigcache.Strategy{"before Init": never, "after Destroy": destroyed.Strategy} {
 		ctx := t.Context()
 		_, found, err := s.Get(ctx, "key")
-		_, foundToo, newLease, errGetOrLease := s.GetOrLease(ctx, "key", nil)
-		other, errLease := s.Lease(ctx, "key", nil)
-		stored, errFill := s.Fill(ctx, lease, []byte("v"), cache.SetOptions{TTL: 1})
+		_, foundToo, newLease, errGetOrLease := s.GetOrLease(ctx, "key")
+		other, errLease := s.Lease(ctx, "key")
+		stored, errFill := s.Fill(ctx, lease, []byte("v"), driver.SetOptions{TTL: 1})
 		if found || foundToo || newLease != nil || other != nil || stored {
 			t.Errorf("%s: found %t and %t, leases %t and %t, stored %t", name, found, foundToo, newLease != nil, other != nil, stored)
 		}
 		for op, err := range map[string]error{
 			"Get": err, "GetOrLease": errGetOrLease, "Lease": errLease, "Fill": errFill,
-			"Set":            s.Set(ctx, "key", nil, cache.SetOptions{TTL: 1}),
+			"Set":            s.Set(ctx, "key", nil, driver.SetOptions{TTL: 1}),
 			"Delete":         s.Delete(ctx, "key"),
 			"InvalidateTags": s.InvalidateTags(ctx, "tag"),
 			"Clear":          s.Clear(ctx),
 		} {
-			if !errors.Is(err, cache.ErrClosed) {
+			if !errors.Is(err, driver.ErrClosed) {
 				t.Errorf("%s %s: error %v, want cache.ErrClosed", op, name, err)
 			}
 		}
@@ -74,24 +75,24 @@ func TestClosed(t *testing.T) {
 // Init needs cache.Options; a failed one leaves the strategy closed, and usable by the next Init.
 func TestInitFails(t *testing.T) {
 	t.Parallel()
-	strategy, err := bigcache.New(bigcache.Options{MaxSize: 2 * cache.MiB})
+	strategy, err := bigcache.New(bigcache.Options{MaxSize: 2 * driver.MiB})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := strategy.Init(t.Context(), empty{}); err == nil {
 		t.Error("Init without cache.Options succeeded")
 	}
-	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{MaxValueBytes: 16 * cache.MiB})); err == nil {
+	if err := strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{MaxValueBytes: 16 * driver.MiB})); err == nil {
 		t.Error("Init with a max_value_bytes that does not fit succeeded")
 	}
-	if err := strategy.Set(t.Context(), "key", nil, cache.SetOptions{TTL: 1}); !errors.Is(err, cache.ErrClosed) {
+	if err := strategy.Set(t.Context(), "key", nil, driver.SetOptions{TTL: 1}); !errors.Is(err, driver.ErrClosed) {
 		t.Errorf("Set after a failed Init: %v, want cache.ErrClosed", err)
 	}
 	if err := strategy.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
 	o := &opened{TB: t, Strategy: strategy}
-	o.init(cache.Options{MaxValueBytes: 64 * cache.KiB})
+	o.init(cache.Options{MaxValueBytes: 64 * driver.KiB})
 	o.set("key", "v")
 	o.hit("key", "v")
 	o.destroy()
@@ -100,7 +101,7 @@ func TestInitFails(t *testing.T) {
 // A second start forgets everything, tags and leases included.
 func TestInitAgainIsEmpty(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.set("key", "v", "tag")
 	o.destroy()
 	o.init(cache.Options{})

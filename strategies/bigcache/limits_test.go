@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -15,7 +16,7 @@ import (
 // no. Ours is refused first: the neighbours, all in the one shard, stay.
 func TestOversizeEvictsNothing(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB, Shards: 1}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB, Shards: 1}, cache.Options{})
 	neighbours := map[string]string{}
 	for i := range 100 {
 		neighbours[fmt.Sprint("key", i)] = strings.Repeat("v", i)
@@ -23,13 +24,13 @@ func TestOversizeEvictsNothing(t *testing.T) {
 	for key, value := range neighbours {
 		o.set(key, value)
 	}
-	for _, size := range []int{3 * int(cache.MiB) / 2, 2 * int(cache.MiB), 3 * int(cache.MiB), 5 * int(cache.MiB)} {
+	for _, size := range []int{3 * int(driver.MiB) / 2, 2 * int(driver.MiB), 3 * int(driver.MiB), 5 * int(driver.MiB)} {
 		o.set("huge", "small")
-		o.refused(cache.ErrValueTooLarge, "huge", make([]byte, size))
+		o.refused(driver.ErrValueTooLarge, "huge", make([]byte, size))
 		o.miss("huge") // nor the value that it was to replace
 		o.set("huge", "small")
-		stored, err := o.Fill(t.Context(), o.lease("huge"), make([]byte, size), cache.SetOptions{TTL: time.Hour})
-		if stored || !errors.Is(err, cache.ErrValueTooLarge) {
+		stored, err := o.Fill(t.Context(), o.lease("huge"), make([]byte, size), driver.SetOptions{TTL: time.Hour})
+		if stored || !errors.Is(err, driver.ErrValueTooLarge) {
 			t.Errorf("Fill of %d bytes: stored %t, error %v", size, stored, err)
 		}
 		o.miss("huge")
@@ -44,12 +45,12 @@ func TestOversizeEvictsNothing(t *testing.T) {
 func TestLargestEntry(t *testing.T) {
 	t.Parallel()
 	for _, shards := range []int{1, 2} {
-		o := start(t, bigcache.Options{MaxSize: 6 * cache.MiB, Shards: shards}, cache.Options{})
+		o := start(t, bigcache.Options{MaxSize: 6 * driver.MiB, Shards: shards}, cache.Options{})
 		fits := func(size int) bool {
-			err := o.Set(t.Context(), "key", make([]byte, size), cache.SetOptions{TTL: time.Hour})
+			err := o.Set(t.Context(), "key", make([]byte, size), driver.SetOptions{TTL: time.Hour})
 			return err == nil
 		}
-		low, high := int(cache.MiB), 8*int(cache.MiB) // low fits, high does not
+		low, high := int(driver.MiB), 8*int(driver.MiB) // low fits, high does not
 		for high-low > 1 {
 			if middle := (low + high) / 2; fits(middle) {
 				low = middle
@@ -62,7 +63,7 @@ func TestLargestEntry(t *testing.T) {
 			o.set("key", strings.Repeat("v", low))
 			o.hit("key", strings.Repeat("v", low))
 			o.set("small", "s")
-			o.refused(cache.ErrValueTooLarge, "key", make([]byte, high))
+			o.refused(driver.ErrValueTooLarge, "key", make([]byte, high))
 			o.miss("key")
 			o.hit("small", "s")
 		}
@@ -72,7 +73,7 @@ func TestLargestEntry(t *testing.T) {
 // The number of tags is kept in 16 bits. Service allows 4096 at most; the strategy must not rely on it.
 func TestTagCount(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 8 * cache.MiB, Shards: 1}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 8 * driver.MiB, Shards: 1}, cache.Options{})
 	tags := make([]string, 1<<16+1)
 	for i := range tags {
 		tags[i] = fmt.Sprint("tag", i)
@@ -89,7 +90,7 @@ func TestTagCount(t *testing.T) {
 	}
 	for _, n := range []int{1 << 16, 1<<16 + 1} { // which would read as 0 and as 1
 		o.set("key", "old")
-		o.refused(cache.ErrTooManyTags, "key", []byte("v"), tags[:n]...)
+		o.refused(driver.ErrTooManyTags, "key", []byte("v"), tags[:n]...)
 		o.miss("key")
 	}
 }
@@ -97,9 +98,9 @@ func TestTagCount(t *testing.T) {
 // Nothing of what the caller handed over, or was handed, is shared with the store.
 func TestBytesAreCopied(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	value := []byte("value")
-	if err := o.Set(t.Context(), "key", value, cache.SetOptions{TTL: time.Hour}); err != nil {
+	if err := o.Set(t.Context(), "key", value, driver.SetOptions{TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	copy(value, "#####")

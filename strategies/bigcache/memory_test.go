@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -24,7 +25,7 @@ func heap() int64 {
 }
 
 // fixed is what a strategy needs beside its entries: bookkeeping of tags and leases, shards.
-const fixed = int64(2 * cache.MiB)
+const fixed = int64(2 * driver.MiB)
 
 // overfill stores n different keys.
 func overfill(o *opened, n, size int) {
@@ -38,7 +39,7 @@ func overfill(o *opened, n, size int) {
 // max_size is for the entries and their index, whatever their size: ten times as much is written.
 // Sizes are those of an entry as bigcache keeps it.
 func TestMaxSizeIsHonoured(t *testing.T) { //nolint:paralleltest // measures the heap
-	const maxSize = 8 * cache.MiB
+	const maxSize = 8 * driver.MiB
 	factor := 10
 	if raceEnabled {
 		factor = 3
@@ -59,7 +60,7 @@ func TestMaxSizeIsHonoured(t *testing.T) { //nolint:paralleltest // measures the
 			overfill(o, factor*int(maxSize)/test.size, test.size-overhead)
 			grown := heap() - before
 			share := float64(grown) / float64(maxSize)
-			t.Logf("%d B entries, %d × overfill of %v: heap grew by %.1f MiB = %.2f × max_size", test.size, factor, maxSize, float64(grown)/float64(cache.MiB), share)
+			t.Logf("%d B entries, %d × overfill of %v: heap grew by %.1f MiB = %.2f × max_size", test.size, factor, maxSize, float64(grown)/float64(driver.MiB), share)
 			if float64(grown) > test.limit*float64(maxSize)+float64(fixed) {
 				t.Errorf("the heap grew to %.2f × max_size, want at most %.2f", share, test.limit)
 			}
@@ -75,15 +76,15 @@ func TestMaxSizeIsHonoured(t *testing.T) { //nolint:paralleltest // measures the
 // pool one per processor. The former stay: half a shard each, so
 // 3/8 of max_size at worst, where shards are as small as plan allows.
 func TestLargeValuesLeaveNothingBehind(t *testing.T) { //nolint:paralleltest // measures the heap
-	const maxSize = 16 * cache.MiB
+	const maxSize = 16 * driver.MiB
 	before := heap()
 	o := start(t, bigcache.Options{MaxSize: maxSize}, cache.Options{})
-	overfill(o, 50, int(cache.MiB))
+	overfill(o, 50, int(driver.MiB))
 	large := heap() - before
 	overfill(o, 2*int(maxSize)/400, 300)
 	grown := heap() - before
 	t.Logf("after 50 values of 1 MiB %.1f MiB, then after small ones %.1f MiB = %.2f × max_size",
-		float64(large)/float64(cache.MiB), float64(grown)/float64(cache.MiB), float64(grown)/float64(maxSize))
+		float64(large)/float64(driver.MiB), float64(grown)/float64(driver.MiB), float64(grown)/float64(maxSize))
 	if limit := int64(maxSize)*5/4 + fixed; large > limit || grown > limit {
 		t.Errorf("the heap grew by %d and %d bytes, want at most %d", large, grown, limit)
 	}
@@ -92,12 +93,12 @@ func TestLargeValuesLeaveNothingBehind(t *testing.T) { //nolint:paralleltest // 
 
 // bigcache's own default allocates for 600,000 entries at once. Ours grows with use.
 func TestInitIsSmall(t *testing.T) { //nolint:paralleltest // measures the heap
-	for _, size := range []cache.Size{2 * cache.MiB, 64 * cache.MiB, cache.GiB, 64 * cache.GiB} {
+	for _, size := range []driver.Size{2 * driver.MiB, 64 * driver.MiB, driver.GiB, 64 * driver.GiB} {
 		before := heap()
-		o := start(t, bigcache.Options{MaxSize: size}, cache.Options{MaxValueBytes: 64 * cache.KiB})
+		o := start(t, bigcache.Options{MaxSize: size}, cache.Options{MaxValueBytes: 64 * driver.KiB})
 		grown := heap() - before
 		t.Logf("max_size %v: %d KiB after Init", size, grown>>10)
-		if limit := int64(8 * cache.MiB); grown > limit {
+		if limit := int64(8 * driver.MiB); grown > limit {
 			t.Errorf("Init with a max_size of %v takes %d bytes, want at most %d", size, grown, limit)
 		}
 		runtime.KeepAlive(o)
@@ -110,7 +111,7 @@ func TestInvalidatedTagsAreBounded(t *testing.T) { //nolint:paralleltest // meas
 	if raceEnabled {
 		tags /= 10
 	}
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.set("early", "v", "tag 0-0")
 	o.set("other", "v", "never invalidated")
 	before := heap()
@@ -122,7 +123,7 @@ func TestInvalidatedTagsAreBounded(t *testing.T) { //nolint:paralleltest // meas
 		o.invalidate(names...)
 	}
 	grown := heap() - before
-	t.Logf("%d invalidated tags: heap grew by %.1f MiB, %d B for each of the 65536 remembered", tags, float64(grown)/float64(cache.MiB), grown>>16)
+	t.Logf("%d invalidated tags: heap grew by %.1f MiB, %d B for each of the 65536 remembered", tags, float64(grown)/float64(driver.MiB), grown>>16)
 	if limit := int64(100 << 16); grown > limit {
 		t.Errorf("the heap grew by %d bytes, want at most the 100 for each remembered tag that max_invalidated_tags promises", grown)
 	}
@@ -137,9 +138,9 @@ func TestLeasesAreBounded(t *testing.T) { //nolint:paralleltest // measures the 
 	if raceEnabled {
 		leases /= 10
 	}
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	before := heap()
-	var first []*cache.Lease
+	var first []*driver.Lease
 	for i := range leases {
 		lease := o.lease(fmt.Sprint("key", i))
 		if i < 200_000 && i%100 == 0 {
@@ -147,8 +148,8 @@ func TestLeasesAreBounded(t *testing.T) { //nolint:paralleltest // measures the 
 		}
 	}
 	grown := heap() - before
-	t.Logf("%d leases out: heap grew by %.1f MiB", leases, float64(grown)/float64(cache.MiB))
-	if limit := int64(8 * cache.MiB); grown > limit {
+	t.Logf("%d leases out: heap grew by %.1f MiB", leases, float64(grown)/float64(driver.MiB))
+	if limit := int64(8 * driver.MiB); grown > limit {
 		t.Errorf("the heap grew by %d bytes, want at most %d", grown, limit)
 	}
 	refused := 0

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -14,13 +15,13 @@ import (
 type opened struct {
 	testing.TB
 	*bigcache.Strategy
-	clock *cachetest.Clock
+	clock *drivertest.Clock
 }
 
 // start initialises a strategy as an application with those options would.
 func start(t testing.TB, options bigcache.Options, service cache.Options) *opened {
 	t.Helper()
-	clock := cachetest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC))
+	clock := drivertest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC))
 	service.Clock = clock
 	strategy, err := bigcache.New(options)
 	if err != nil {
@@ -34,7 +35,7 @@ func start(t testing.TB, options bigcache.Options, service cache.Options) *opene
 
 func (o *opened) init(service cache.Options) {
 	o.Helper()
-	if err := o.Init(o.Context(), cachetest.NewInjector(o, service)); err != nil {
+	if err := o.Init(o.Context(), drivertest.NewInjector(o, service)); err != nil {
 		o.Fatal(err)
 	}
 }
@@ -48,7 +49,7 @@ func (o *opened) destroy() {
 
 func (o *opened) set(key, value string, tags ...string) {
 	o.Helper()
-	if err := o.Set(o.Context(), key, []byte(value), cache.SetOptions{TTL: time.Hour, Tags: tags}); err != nil {
+	if err := o.Set(o.Context(), key, []byte(value), driver.SetOptions{TTL: time.Hour, Tags: tags}); err != nil {
 		o.Fatalf("Set of %d bytes: %v", len(value), err)
 	}
 }
@@ -56,7 +57,7 @@ func (o *opened) set(key, value string, tags ...string) {
 // refused checks that Set fails with want.
 func (o *opened) refused(want error, key string, value []byte, tags ...string) {
 	o.Helper()
-	if err := o.Set(o.Context(), key, value, cache.SetOptions{TTL: time.Hour, Tags: tags}); !errors.Is(err, want) {
+	if err := o.Set(o.Context(), key, value, driver.SetOptions{TTL: time.Hour, Tags: tags}); !errors.Is(err, want) {
 		o.Errorf("Set: error %v, want %v", err, want)
 	}
 }
@@ -91,18 +92,18 @@ func (o *opened) invalidate(tags ...string) {
 	}
 }
 
-func (o *opened) lease(key string) *cache.Lease {
+func (o *opened) lease(key string) *driver.Lease {
 	o.Helper()
-	lease, err := o.Lease(o.Context(), key, nil)
+	lease, err := o.Lease(o.Context(), key)
 	if err != nil || lease == nil {
 		o.Fatalf("Lease: granted %t, error %v; want one", lease != nil, err)
 	}
 	return lease
 }
 
-func (o *opened) fill(lease *cache.Lease, value string, tags ...string) (stored bool) {
+func (o *opened) fill(lease *driver.Lease, value string, tags ...string) (stored bool) {
 	o.Helper()
-	stored, err := o.Fill(o.Context(), lease, []byte(value), cache.SetOptions{TTL: time.Hour, Tags: tags})
+	stored, err := o.Fill(o.Context(), lease, []byte(value), driver.SetOptions{TTL: time.Hour, Tags: tags})
 	if err != nil {
 		o.Fatalf("Fill: %v", err)
 	}

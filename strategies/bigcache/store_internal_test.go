@@ -12,7 +12,8 @@ import (
 	"github.com/allegro/bigcache/v3"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
 // These tests look below the surface: they replace the hasher, and ask bigcache itself.
@@ -25,7 +26,7 @@ func (c constant) Sum64(string) uint64 { return uint64(c) }
 // colliding returns a strategy in which every key is stored in the same place.
 func colliding(t *testing.T) *Strategy {
 	t.Helper()
-	s := opened(t, Options{MaxSize: 4 * cache.MiB})
+	s := opened(t, Options{MaxSize: 4 * driver.MiB})
 	entries, err := bigcache.New(t.Context(), bigcache.Config{
 		Shards: 1, HardMaxCacheSize: 1, MaxEntriesInWindow: 1, MaxEntrySize: 64,
 		LifeWindow: 1000 * time.Hour, Hasher: constant(7),
@@ -47,7 +48,7 @@ func opened(t *testing.T, options Options) *Strategy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{})); err != nil {
+	if err := s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Destroy(context.Background()) })
@@ -67,7 +68,7 @@ func TestCollidingKeys(t *testing.T) {
 		switch random.IntN(5) {
 		case 0, 1:
 			want[key] = fmt.Sprint(key, "=", i)
-			if err := s.Set(ctx, key, []byte(want[key]), cache.SetOptions{TTL: time.Hour, Tags: []string{key}}); err != nil {
+			if err := s.Set(ctx, key, []byte(want[key]), driver.SetOptions{TTL: time.Hour, Tags: []string{key}}); err != nil {
 				t.Fatal(err)
 			}
 			if value, found, err := s.Get(ctx, key); err != nil || !found || string(value) != want[key] {
@@ -110,7 +111,7 @@ func TestHashIsSeeded(t *testing.T) {
 		if err := raw.Set(key, []byte(key)); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Set(ctx, key, []byte(key), cache.SetOptions{TTL: time.Hour}); err != nil {
+		if err := s.Set(ctx, key, []byte(key), driver.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,7 +154,7 @@ func TestHashZeroIsTheTrap(t *testing.T) {
 func TestStatsAreOff(t *testing.T) {
 	t.Parallel()
 	s, ctx := opened(t, Options{}), t.Context()
-	if err := s.Set(ctx, "key", []byte("v"), cache.SetOptions{TTL: time.Hour}); err != nil {
+	if err := s.Set(ctx, "key", []byte("v"), driver.SetOptions{TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/allegro/bigcache/v3"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/fence"
 )
 
@@ -35,24 +35,24 @@ type Strategy struct {
 type store struct {
 	entries  *bigcache.BigCache
 	fence    *fence.Fence
-	clock    cache.Clock
+	clock    driver.Clock
 	maxEntry int // bytes, header and key included
 	buffers  sync.Pool
 }
 
 var (
-	_ cache.Leaser        = (*Strategy)(nil)
-	_ cache.LeaseLimiter  = (*Strategy)(nil)
-	_ cache.LeaseExtender = (*Strategy)(nil)
-	_ cache.Clearer       = (*Strategy)(nil)
-	_ cache.Local         = (*Strategy)(nil)
-	_ cache.Initializer   = (*Strategy)(nil)
-	_ cache.Destroyer     = (*Strategy)(nil)
+	_ driver.Leaser        = (*Strategy)(nil)
+	_ driver.LeaseLimiter  = (*Strategy)(nil)
+	_ driver.LeaseExtender = (*Strategy)(nil)
+	_ driver.Clearer       = (*Strategy)(nil)
+	_ driver.Local         = (*Strategy)(nil)
+	_ driver.Initializer   = (*Strategy)(nil)
+	_ driver.Destroyer     = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
-func Factory() cache.Factory {
-	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
+func Factory() driver.Factory {
+	return driver.Factory{Name: Name, New: func(cfg driver.Decoder) (driver.Strategy, error) {
 		options := Options{}.WithDefaults()
 		if err := cfg.Decode(&options); err != nil {
 			return nil, err
@@ -74,17 +74,20 @@ func New(options Options) (*Strategy, error) {
 	return &Strategy{options: options}, nil
 }
 
-// Local implements cache.Local: nothing here ever waits.
+// Local implements driver.Local: nothing here ever waits.
 func (*Strategy) Local() {}
 
-// Init allocates the store. It needs cache.Options from in, for the clock and the limits, and fails
-// where max_size cannot hold a value of max_value_bytes.
-func (s *Strategy) Init(_ context.Context, in cache.Injector) error {
-	service, err := cache.Resolve[cache.Options](in)
+// Init allocates the store. It fails if max_size cannot hold a value of max_value_bytes.
+func (s *Strategy) Init(_ context.Context, in driver.Injector) error {
+	limits, err := driver.Resolve[driver.Limits](in)
 	if err != nil {
 		return err
 	}
-	layout, err := plan(s.options, service)
+	clock, err := driver.Resolve[driver.Clock](in)
+	if err != nil {
+		return err
+	}
+	layout, err := plan(s.options, limits)
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (s *Strategy) Init(_ context.Context, in cache.Injector) error {
 		// bigcache has seconds, and ends entries by the system's clock and not by ours: it must
 		// never be the first to do so. CleanWindow 0 starts no goroutine; expired entries are
 		// overwritten when their space is needed.
-		LifeWindow:         max(service.MaxTTL, service.MaxTTL+time.Hour), // the sum may overflow
+		LifeWindow:         max(limits.MaxTTL, limits.MaxTTL+time.Hour), // the sum may overflow
 		CleanWindow:        0,
 		MaxEntriesInWindow: layout.shards, // small: shards grow with use
 		MaxEntrySize:       64,
@@ -107,9 +110,9 @@ func (s *Strategy) Init(_ context.Context, in cache.Injector) error {
 	s.store.Store(&store{
 		entries: entries,
 		fence: fence.New(fence.Options{
-			MaxTags: s.options.MaxInvalidatedTags, MaxLeases: maxLeases, LeaseTTL: s.options.LeaseTTL, MaxLeaseTTL: s.LeaseTTL(), Now: service.Clock.Now,
+			MaxTags: s.options.MaxInvalidatedTags, MaxLeases: maxLeases, LeaseTTL: s.options.LeaseTTL, MaxLeaseTTL: s.LeaseTTL(), Now: clock.Now,
 		}),
-		clock:    service.Clock,
+		clock:    clock,
 		maxEntry: layout.maxEntry,
 		buffers:  sync.Pool{New: func() any { return new([]byte) }},
 	})
@@ -129,10 +132,10 @@ func (s *Strategy) open() (*store, error) {
 	if st := s.store.Load(); st != nil {
 		return st, nil
 	}
-	return nil, cache.ErrClosed
+	return nil, driver.ErrClosed
 }
 
-// Get implements cache.Strategy.
+// Get implements driver.Strategy.
 func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	st, err := s.open()
 	if err != nil {
@@ -144,8 +147,8 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return st.get(key)
 }
 
-// Set implements cache.Strategy.
-func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
+// Set implements driver.Strategy.
+func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
 	st, err := s.open()
 	if err != nil {
 		return err
@@ -159,7 +162,7 @@ func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache
 	})
 }
 
-// Delete implements cache.Strategy. It is applied even when ctx has ended.
+// Delete implements driver.Strategy. It is applied even when ctx has ended.
 func (s *Strategy) Delete(_ context.Context, keys ...string) error {
 	st, err := s.open()
 	if err != nil {
@@ -171,7 +174,7 @@ func (s *Strategy) Delete(_ context.Context, keys ...string) error {
 	return err
 }
 
-// InvalidateTags implements cache.Strategy, at a cost of O(tags). It is applied even when ctx has
+// InvalidateTags implements driver.Strategy, at a cost of O(tags). It is applied even when ctx has
 // ended.
 func (s *Strategy) InvalidateTags(_ context.Context, tags ...string) error {
 	st, err := s.open()
@@ -182,7 +185,7 @@ func (s *Strategy) InvalidateTags(_ context.Context, tags ...string) error {
 	return nil
 }
 
-// Clear implements cache.Clearer in O(1); the memory is reused as new entries come.
+// Clear implements driver.Clearer in O(1); the memory is reused as new entries come.
 func (s *Strategy) Clear(context.Context) error {
 	st, err := s.open()
 	if err != nil {
@@ -192,30 +195,30 @@ func (s *Strategy) Clear(context.Context) error {
 	return nil
 }
 
-// LeaseTTL implements cache.LeaseLimiter.
-func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, cache.MaxLeaseTTL) }
+// LeaseTTL implements driver.LeaseLimiter.
+func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, driver.MaxLeaseTTL) }
 
-// LeaseTerm implements cache.LeaseExtender.
+// LeaseTerm implements driver.LeaseExtender.
 func (s *Strategy) LeaseTerm() time.Duration { return s.options.LeaseTTL }
 
-// Extend implements cache.LeaseExtender.
-func (s *Strategy) Extend(_ context.Context, lease *cache.Lease) (bool, error) {
+// Extend implements driver.LeaseExtender.
+func (s *Strategy) Extend(_ context.Context, lease *driver.Lease) (bool, error) {
 	st := s.store.Load()
 	return st != nil && lease != nil && lease.State == st && st.fence.Extend(st.fence.Hash(lease.Key), lease.Sequence), nil
 }
 
-// GetOrLease implements cache.Leaser.
-func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
+// GetOrLease implements driver.Leaser.
+func (s *Strategy) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
 	value, found, err := s.Get(ctx, key)
 	if found || err != nil {
 		return value, found, nil, err
 	}
-	lease, err := s.Lease(ctx, key, tags)
+	lease, err := s.Lease(ctx, key)
 	return nil, false, lease, err
 }
 
-// Lease implements cache.Leaser.
-func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
+// Lease implements driver.Leaser.
+func (s *Strategy) Lease(ctx context.Context, key string) (*driver.Lease, error) {
 	st, err := s.open()
 	if err != nil {
 		return nil, err
@@ -227,12 +230,12 @@ func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache
 	if !granted {
 		return nil, nil
 	}
-	return &cache.Lease{Key: key, Tags: tags, Sequence: sequence, State: st}, nil
+	return &driver.Lease{Key: key, Sequence: sequence, State: st}, nil
 }
 
-// Fill implements cache.Leaser. The entry carries the sequence of the lease: should a tag be
+// Fill implements driver.Leaser. The entry carries the sequence of the lease: should a tag be
 // invalidated just now, the entry is older than that.
-func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+func (s *Strategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts driver.SetOptions) (bool, error) {
 	st, err := s.open()
 	if err != nil {
 		return false, err
@@ -249,8 +252,8 @@ func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, o
 	})
 }
 
-// Release implements cache.Leaser.
-func (s *Strategy) Release(_ context.Context, lease *cache.Lease) error {
+// Release implements driver.Leaser.
+func (s *Strategy) Release(_ context.Context, lease *driver.Lease) error {
 	if st := s.store.Load(); st != nil && lease != nil && lease.State == st {
 		st.fence.Release(st.fence.Hash(lease.Key), lease.Sequence)
 	}
@@ -282,17 +285,17 @@ func (st *store) get(key string) ([]byte, bool, error) {
 }
 
 // put stores an entry. When it cannot, nothing stays under key. Callers hold the key in the fence.
-func (st *store) put(key string, value []byte, opts cache.SetOptions, sequence uint64, tags []uint64) error {
+func (st *store) put(key string, value []byte, opts driver.SetOptions, sequence uint64, tags []uint64) error {
 	expires, err := expiry(st.clock.Now(), opts.TTL)
 	switch size := overheadBytes + len(key) + headerBytes + tagBytes*len(tags) + len(value); {
 	case err != nil:
 	case len(key) > maxKeyBytes:
-		err = cache.ErrInvalidKey
+		err = driver.ErrInvalidKey
 	case len(tags) > maxTags:
-		err = cache.ErrTooManyTags
+		err = driver.ErrTooManyTags
 	case size > st.maxEntry:
 		// bigcache would empty the whole shard before it noticed.
-		err = cache.ErrValueTooLarge
+		err = driver.ErrValueTooLarge
 	}
 	if err != nil {
 		return errors.Join(err, st.remove(key))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestForgottenTags(t *testing.T) {
 	t.Parallel()
 	for _, room := range []int{1, 16, 100} {
-		o := start(t, bigcache.Options{MaxSize: 8 * cache.MiB, MaxInvalidatedTags: room}, cache.Options{})
+		o := start(t, bigcache.Options{MaxSize: 8 * driver.MiB, MaxInvalidatedTags: room}, cache.Options{})
 		const entries = 300
 		for i := range entries {
 			o.set(fmt.Sprint("key", i), "v", fmt.Sprint("tag", i), "other")
@@ -49,7 +50,7 @@ func TestForgottenTags(t *testing.T) {
 // A tag that is invalidated all the time does not push the others out.
 func TestBusyTagForgetsNoOther(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB, MaxInvalidatedTags: 1024}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB, MaxInvalidatedTags: 1024}, cache.Options{})
 	o.set("key", "v", "tag")
 	for range 100_000 {
 		o.invalidate("busy")
@@ -60,7 +61,7 @@ func TestBusyTagForgetsNoOther(t *testing.T) {
 // Clear hides what is there, tagged or not, and nothing that comes later; the room is used again.
 func TestClear(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 2 * cache.MiB, Shards: 1}, cache.Options{MaxValueBytes: cache.KiB})
+	o := start(t, bigcache.Options{MaxSize: 2 * driver.MiB, Shards: 1}, cache.Options{MaxValueBytes: driver.KiB})
 	lease := o.lease("loading")
 	for round := range 5 {
 		value := fmt.Sprint("v", round)
@@ -86,7 +87,7 @@ func TestClear(t *testing.T) {
 // A key and a tag of the same name have nothing to do with each other.
 func TestKeyAndTagOfOneName(t *testing.T) {
 	t.Parallel()
-	o := start(t, bigcache.Options{MaxSize: 4 * cache.MiB}, cache.Options{})
+	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
 	o.set("name", "v")
 	o.set("other", "w", "name")
 	o.invalidate("name")

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
 func Example() {
 	var strategy noop.Strategy
 	ctx := context.Background()
-	fmt.Println(strategy.Set(ctx, "key", []byte("value"), cache.SetOptions{TTL: time.Minute}))
+	fmt.Println(strategy.Set(ctx, "key", []byte("value"), driver.SetOptions{TTL: time.Minute}))
 	_, found, err := strategy.Get(ctx, "key")
 	fmt.Println(found, err)
 	// Output:

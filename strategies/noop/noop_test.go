@@ -6,35 +6,35 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func fresh(testing.TB) cache.Strategy { return noop.Strategy{} }
+func fresh(testing.TB) driver.Strategy { return noop.Strategy{} }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	cachetest.Run(t, fresh, cachetest.NoRetention())
+	drivertest.Run(t, fresh, drivertest.NoRetention())
 }
 
 func BenchmarkStrategy(b *testing.B) {
-	cachetest.RunBenchmarks(b, fresh, cachetest.NoRetention())
+	drivertest.RunBenchmarks(b, fresh, drivertest.NoRetention())
 }
 
 // Everybody gets a lease: were there one holder, the others would wait for a value that never comes.
 func TestEverybodyGetsALease(t *testing.T) {
 	t.Parallel()
 	for range 3 {
-		_, found, lease, err := noop.Strategy{}.GetOrLease(t.Context(), "key", []string{"tag"})
+		_, found, lease, err := noop.Strategy{}.GetOrLease(t.Context(), "key")
 		if found || lease == nil || err != nil {
 			t.Errorf("GetOrLease: found %t, lease %t, error %v", found, lease != nil, err)
 		}
 	}
-	stored, err := noop.Strategy{}.Fill(t.Context(), nil, nil, cache.SetOptions{TTL: -1})
-	if stored || !errors.Is(err, cache.ErrInvalidTTL) {
+	stored, err := noop.Strategy{}.Fill(t.Context(), nil, nil, driver.SetOptions{TTL: -1})
+	if stored || !errors.Is(err, driver.ErrInvalidTTL) {
 		t.Errorf("Fill with a negative TTL: stored %t, error %v", stored, err)
 	}
 }

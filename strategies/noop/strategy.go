@@ -5,7 +5,7 @@ package noop
 import (
 	"context"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Name selects this strategy in the configuration.
@@ -16,14 +16,14 @@ const Name = "noop"
 type Strategy struct{}
 
 var (
-	_ cache.Leaser  = Strategy{}
-	_ cache.Clearer = Strategy{}
-	_ cache.Local   = Strategy{}
+	_ driver.Leaser  = Strategy{}
+	_ driver.Clearer = Strategy{}
+	_ driver.Local   = Strategy{}
 )
 
 // Factory makes the strategy. Its section of the configuration has no keys.
-func Factory() cache.Factory {
-	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
+func Factory() driver.Factory {
+	return driver.Factory{Name: Name, New: func(cfg driver.Decoder) (driver.Strategy, error) {
 		var none struct{}
 		if err := cfg.Decode(&none); err != nil {
 			return nil, err
@@ -32,48 +32,48 @@ func Factory() cache.Factory {
 	}}
 }
 
-// Local implements cache.Local.
+// Local implements driver.Local.
 func (Strategy) Local() {}
 
-// Get implements cache.Strategy: always a miss.
+// Get implements driver.Strategy: always a miss.
 func (Strategy) Get(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
 
-// Set implements cache.Strategy. It stores nothing, and refuses what every strategy refuses.
-func (Strategy) Set(_ context.Context, _ string, _ []byte, opts cache.SetOptions) error {
+// Set implements driver.Strategy. It stores nothing, and refuses what every strategy refuses.
+func (Strategy) Set(_ context.Context, _ string, _ []byte, opts driver.SetOptions) error {
 	if opts.TTL <= 0 {
-		return cache.ErrInvalidTTL
+		return driver.ErrInvalidTTL
 	}
 	return nil
 }
 
-// Delete implements cache.Strategy.
+// Delete implements driver.Strategy.
 func (Strategy) Delete(context.Context, ...string) error { return nil }
 
-// InvalidateTags implements cache.Strategy.
+// InvalidateTags implements driver.Strategy.
 func (Strategy) InvalidateTags(context.Context, ...string) error { return nil }
 
-// Clear implements cache.Clearer.
+// Clear implements driver.Clearer.
 func (Strategy) Clear(context.Context) error { return nil }
 
-// GetOrLease implements cache.Leaser: a miss, and a lease for everybody, so that nobody waits for
+// GetOrLease implements driver.Leaser: a miss, and a lease for everybody, so that nobody waits for
 // somebody else's value.
-func (s Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
-	lease, err := s.Lease(ctx, key, tags)
+func (s Strategy) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
+	lease, err := s.Lease(ctx, key)
 	return nil, false, lease, err
 }
 
-// Lease implements cache.Leaser.
-func (Strategy) Lease(_ context.Context, key string, tags []string) (*cache.Lease, error) {
-	return &cache.Lease{Key: key, Tags: tags}, nil
+// Lease implements driver.Leaser.
+func (Strategy) Lease(_ context.Context, key string) (*driver.Lease, error) {
+	return &driver.Lease{Key: key}, nil
 }
 
-// Fill implements cache.Leaser: never stored.
-func (Strategy) Fill(_ context.Context, _ *cache.Lease, _ []byte, opts cache.SetOptions) (bool, error) {
+// Fill implements driver.Leaser: never stored.
+func (Strategy) Fill(_ context.Context, _ *driver.Lease, _ []byte, opts driver.SetOptions) (bool, error) {
 	if opts.TTL <= 0 {
-		return false, cache.ErrInvalidTTL
+		return false, driver.ErrInvalidTTL
 	}
 	return false, nil
 }
 
-// Release implements cache.Leaser.
-func (Strategy) Release(context.Context, *cache.Lease) error { return nil }
+// Release implements driver.Leaser.
+func (Strategy) Release(context.Context, *driver.Lease) error { return nil }

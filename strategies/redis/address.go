@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // defaultPort is that of a URL without one.
@@ -60,7 +60,7 @@ func (o Options) withURL() (Options, error) {
 		return o, nil
 	}
 	wrong := func(format string, args ...any) (Options, error) {
-		return o, &cache.OptionError{Name: "url", Reason: fmt.Sprintf(format, args...)}
+		return o, &driver.OptionError{Name: "url", Reason: fmt.Sprintf(format, args...)}
 	}
 	for name, given := range map[string]bool{
 		"addresses": len(o.Addresses) > 0, "username": o.Username != "", "password": !o.Password.IsZero(), "db": o.DB != 0,
@@ -103,12 +103,12 @@ func (o Options) withURL() (Options, error) {
 	}
 	o.Addresses, o.Username, o.DB = []string{address}, u.User.Username(), db
 	if password, ok := u.User.Password(); ok {
-		o.Password = cache.NewSecret(password)
+		o.Password = driver.NewSecret(password)
 	}
 	if u.Scheme == "rediss" && o.TLS == nil {
 		o.TLS = &TLS{}
 	}
-	o.URL = cache.Secret{}
+	o.URL = driver.Secret{}
 	return o, nil
 }
 

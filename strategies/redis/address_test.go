@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
@@ -23,7 +24,7 @@ import (
 const canary = "s3cret"
 
 // decoded makes a strategy from its section, as an application does.
-func decoded(t *testing.T, section string) (cache.Strategy, error) {
+func decoded(t *testing.T, section string) (driver.Strategy, error) {
 	t.Helper()
 	source, err := config.Load(config.YAML("redis: " + section))
 	if err != nil {
@@ -58,7 +59,7 @@ func TestAddresses(t *testing.T) {
 			{Mode: redis.Sentinel, Addresses: []string{"a:1", address, "b:2"}},
 		} {
 			_, err := redis.New(options)
-			var option *cache.OptionError
+			var option *driver.OptionError
 			want := fmt.Sprintf("addresses[%d]", min(1, len(options.Addresses)-1))
 			if !errors.As(err, &option) || option.Name != want {
 				t.Errorf("%q: %v, want a problem with %s", address, err, want)
@@ -143,11 +144,11 @@ func TestURLConnects(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := strategy.(*redis.Strategy)
-		if err := s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 5 * time.Second})); err != nil {
+		if err := s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 5 * time.Second})); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Destroy(context.Background()) })
-		if err := s.Set(t.Context(), "app:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
+		if err := s.Set(t.Context(), "app:k", []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
 			t.Errorf("%v", err)
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%d", "%x", "%s", "%q", "%t"} {
@@ -186,7 +187,7 @@ func TestTLSIsExplicit(t *testing.T) {
 			}
 			s := strategy.(*redis.Strategy)
 			quiet := cache.Options{Timeout: 5 * time.Second, Logger: slog.New(slog.DiscardHandler)}
-			if err := s.Init(t.Context(), cachetest.NewInjector(t, quiet)); err != nil {
+			if err := s.Init(t.Context(), drivertest.NewInjector(t, quiet)); err != nil {
 				t.Fatal(err)
 			}
 			_, _, err = s.Get(t.Context(), "app:k")
@@ -253,7 +254,7 @@ func TestKeysInPlaceOfPaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{}))
+		err = strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{}))
 		if err == nil || !strings.HasPrefix(err.Error(), name) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%v, want %q", err, name)
 		}

@@ -12,7 +12,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -24,7 +25,7 @@ const fingerprint = "shop:f:{0}:"
 func node(t *testing.T, options redis.Options) (*redis.Strategy, func() error, *lines) {
 	t.Helper()
 	s, log := on(options)(t).(*redis.Strategy), &lines{}
-	in := cachetest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	in := drivertest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	t.Cleanup(func() { _ = s.Destroy(context.Background()) })
 	return s, func() error { return s.Init(context.Background(), in) }, log
 }
@@ -39,7 +40,7 @@ func mustInit(t *testing.T, init func() error) {
 // refused checks that err tells the operator which lanes there are, and what to do.
 func refused(t *testing.T, err error, here, there int) {
 	t.Helper()
-	var option *cache.OptionError
+	var option *driver.OptionError
 	if !errors.As(err, &option) || option.Name != "lanes" || !strings.Contains(option.Reason, fmt.Sprintf("is %d here and %d on the nodes", here, there)) ||
 		!strings.Contains(option.Reason, "docs/redis.md") {
 		t.Errorf("lanes %d beside %d: Init = %v", here, there, err)
@@ -69,12 +70,12 @@ func TestLanesMustAgree(t *testing.T) {
 	}
 	defer own.Close()
 	lent := on(redis.Options{})(t).(*redis.Strategy)
-	container := cachetest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	container := drivertest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err := container.Provide(func() rueidis.Client { return own }); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, lent.Init(t.Context(), container), 1, 4)
-	if err := s.Set(t.Context(), "shop:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
+	if err := s.Set(t.Context(), "shop:k", []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
 		t.Error(err)
 	}
 	if _, found, err := same.Get(t.Context(), "shop:k"); !found || err != nil {
@@ -127,7 +128,7 @@ func TestLanesThatDifferLater(t *testing.T) {
 	})
 	first, init, _ := node(t, redis.Options{Addresses: server.Addrs(), Lanes: 4})
 	mustInit(t, init)
-	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute, Tags: []string{"shop:t"}}
+	ctx, opts := t.Context(), driver.SetOptions{TTL: time.Minute, Tags: []string{"shop:t"}}
 	for i := range 20 {
 		if err := first.Set(ctx, fmt.Sprint("shop:", i), []byte("v"), opts); err != nil {
 			t.Fatal(err)
@@ -145,22 +146,22 @@ func TestLanesThatDifferLater(t *testing.T) {
 	}
 	for i := range 20 {
 		key := fmt.Sprint("shop:", i)
-		if _, found, err := late.Get(ctx, key); found || !errors.Is(err, cache.ErrUnavailable) {
+		if _, found, err := late.Get(ctx, key); found || !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("Get = %v, %v", found, err)
 		}
 		if results := late.GetMany(ctx, []string{key}, opts.Tags); results[0].Found || results[0].Err == nil {
 			t.Errorf("GetMany = %+v", results)
 		}
-		if lease, err := late.Lease(ctx, key, nil); lease != nil || err == nil {
+		if lease, err := late.Lease(ctx, key); lease != nil || err == nil {
 			t.Errorf("Lease = %v, %v", lease, err)
 		}
-		if err := errors.Join(late.SetMany(ctx, []cache.Item{{Key: key, Value: []byte("w"), Options: opts}})...); err == nil {
+		if err := errors.Join(late.SetMany(ctx, []driver.Item{{Key: key, Value: []byte("w"), Options: opts}})...); err == nil {
 			t.Error("SetMany stores")
 		}
 		for _, err := range []error{
 			late.Set(ctx, key, []byte("w"), opts), late.Delete(ctx, key), late.InvalidateTags(ctx, opts.Tags...), late.Clear(ctx),
 		} {
-			if !errors.Is(err, cache.ErrUnavailable) || !strings.Contains(err.Error(), "do not agree") {
+			if !errors.Is(err, driver.ErrUnavailable) || !strings.Contains(err.Error(), "do not agree") {
 				t.Errorf("%v, want that the nodes do not agree", err)
 			}
 		}
@@ -190,7 +191,7 @@ func TestChangingLanes(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t)
-	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Hour, Tags: []string{"shop:t"}}
+	ctx, opts := t.Context(), driver.SetOptions{TTL: time.Hour, Tags: []string{"shop:t"}}
 	before := 4
 	s, init, _ := node(t, redis.Options{Addresses: server.Addrs(), Lanes: before})
 	mustInit(t, init)
@@ -212,7 +213,7 @@ func TestChangingLanes(t *testing.T) {
 		began := time.Now()
 		s, init, _ = node(t, redis.Options{Addresses: server.Addrs(), Lanes: lanes})
 		mustInit(t, init)
-		if err := s.Delete(ctx, "shop:0"); !errors.Is(err, cache.ErrUnavailable) {
+		if err := s.Delete(ctx, "shop:0"); !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("lanes %d: Delete = %v, want an error while other nodes may not have noticed", lanes, err)
 		}
 		until(t, func() error {
@@ -259,7 +260,7 @@ func TestLostFingerprint(t *testing.T) {
 			}
 			until(t, func() error {
 				key := fmt.Sprint("shop:", time.Now().UnixNano())
-				if err := s.Set(t.Context(), key, []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
+				if err := s.Set(t.Context(), key, []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
 					t.Fatalf("Set = %v", err)
 				}
 				if _, found, err := s.Get(t.Context(), key); !found || err != nil {
@@ -290,7 +291,7 @@ func TestFingerprintOfAnotherServer(t *testing.T) {
 	proxy := redistest.NewProxy(t, server.Addr())
 	s, init, log := node(t, redis.Options{Addresses: []string{proxy.Addr()}, Lanes: 4})
 	mustInit(t, init)
-	if err := s.Set(t.Context(), "shop:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
+	if err := s.Set(t.Context(), "shop:k", []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Refuse()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -94,7 +95,7 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 							loaded = true
 							return value(i), nil
 						})
-						if err != nil && !errors.Is(err, cache.ErrUnavailable) || err == nil && !bytes.HasPrefix(value(i), got[:min(1000, len(got))]) {
+						if err != nil && !errors.Is(err, driver.ErrUnavailable) || err == nil && !bytes.HasPrefix(value(i), got[:min(1000, len(got))]) {
 							t.Errorf("%d bytes, %v", len(got), err)
 						}
 						atomic.AddInt64(reads, 1)

@@ -13,14 +13,14 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // maxBatch is how many Redis keys the MGET of several reads has at most: a server does nothing else
 // meanwhile, and all members wait for the last value.
 const maxBatch = 64
 
-var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values than there were keys", cache.ErrUnavailable)
+var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values than there were keys", driver.ErrUnavailable)
 
 // reads makes one MGET of the reads of a lane that come at the same time. Whoever finds no batch open
 // opens one and, if the lane has other operations under way, lets the goroutines go first that are ready to
@@ -246,7 +246,7 @@ func (b *batch) start(ctx context.Context) context.Context {
 // send sends the batch.
 func (b *batch) send(ctx context.Context, conn rueidis.Client) {
 	defer b.cancel()
-	b.err = cache.ErrUnavailable // should an application's client end this goroutine
+	b.err = driver.ErrUnavailable // should an application's client end this goroutine
 	defer close(b.done)
 	b.err = protect(func() (err error) {
 		b.replies, err = b.fetch(ctx, conn, b.keys)

@@ -15,7 +15,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
@@ -216,10 +217,10 @@ func TestReadOvertakenByALoss(t *testing.T) {
 	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
 	s, err := New(Options{Addresses: []string{proxy.Addr()}, Connections: 1})
 	if err == nil {
-		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second}))
+		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second}))
 	}
 	if err == nil {
-		err = s.Set(t.Context(), "n:k", nil, cache.SetOptions{TTL: time.Hour})
+		err = s.Set(t.Context(), "n:k", nil, driver.SetOptions{TTL: time.Hour})
 	}
 	if _, found, failure := s.Get(t.Context(), "n:k"); !found || failure != nil || err != nil { // learns its tags
 		t.Fatal(found, failure, err)
@@ -306,7 +307,7 @@ func TestBatchOfABrokenClient(t *testing.T) {
 		r.seal(m.batch)
 		go m.send(m.start(ctx), conn)
 		for _, m := range []member{m, other} {
-			if err := m.wait(ctx, conn, []string{"a"}).err; !errors.Is(err, cache.ErrUnavailable) {
+			if err := m.wait(ctx, conn, []string{"a"}).err; !errors.Is(err, driver.ErrUnavailable) {
 				t.Errorf("%T: %v, want ErrUnavailable", conn, err)
 			}
 		}
@@ -349,14 +350,14 @@ func TestBatchOfAShortReply(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var r reads
-	if err := r.mget(ctx, conn, new(gate), []string{"a", "t"}).err; !errors.Is(err, cache.ErrUnavailable) {
+	if err := r.mget(ctx, conn, new(gate), []string{"a", "t"}).err; !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("alone: %v, want ErrUnavailable", err)
 	}
 	m, other := r.join(ctx, []string{"a", "t"}), r.join(ctx, []string{"b", "t"})
 	r.seal(m.batch)
 	m.send(m.start(ctx), conn)
 	for _, m := range []member{m, other} {
-		if err := m.wait(ctx, conn, []string{"a", "t"}).err; !errors.Is(err, cache.ErrUnavailable) {
+		if err := m.wait(ctx, conn, []string{"a", "t"}).err; !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("together: %v, want ErrUnavailable", err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -26,7 +26,7 @@ func TestReadsTogether(t *testing.T) {
 	var writers, all sync.WaitGroup
 	var reads, hits atomic.Int64
 	for k := range keys {
-		key, opts := fmt.Sprint("n:k", k), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:all", fmt.Sprint("n:t", k)}}
+		key, opts := fmt.Sprint("n:k", k), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:all", fmt.Sprint("n:t", k)}}
 		writers.Go(func() {
 			for round := range rounds {
 				var err error

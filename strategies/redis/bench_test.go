@@ -3,7 +3,7 @@ package redis_test
 import (
 	"testing"
 
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -12,5 +12,5 @@ import (
 func BenchmarkStrategy(b *testing.B) {
 	redistest.Require(b)
 	server := redistest.Start(b)
-	cachetest.RunBenchmarks(b, on(redis.Options{Addresses: []string{server.Addr()}}))
+	drivertest.RunBenchmarks(b, on(redis.Options{Addresses: []string{server.Addr()}}))
 }

@@ -12,12 +12,12 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
-var _ cache.Clearer = (*Strategy)(nil)
+var _ driver.Clearer = (*Strategy)(nil)
 
-// Clear implements cache.Clearer for one namespace, that of the Service. It is the one operation whose
+// Clear implements driver.Clearer for one namespace, that of the Service. It is the one operation whose
 // cost depends on the number of entries: it looks for them with SCAN. Where ctx ends before, what was
 // found is gone, and repeating goes on from there.
 //
@@ -95,11 +95,11 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	for _, slots := range ranges {
 		parts, err := slots.ToArray() // first slot, last slot, the master, its replicas
 		if err != nil || len(parts) < 3 {
-			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", cache.ErrUnavailable)
+			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", driver.ErrUnavailable)
 		}
 		master, err := parts[2].ToArray()
 		if err != nil || len(master) < 2 {
-			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", cache.ErrUnavailable)
+			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", driver.ErrUnavailable)
 		}
 		host, _ := master[0].ToString()
 		if host == "" { // a node that has met no other does not know its own
@@ -113,7 +113,7 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 		seen[address] = true
 		node, known := nodes[address]
 		if !known { // the topology has just changed; it is tried again
-			return nil, fmt.Errorf("%w: a node of the cluster is not known yet", cache.ErrUnavailable)
+			return nil, fmt.Errorf("%w: a node of the cluster is not known yet", driver.ErrUnavailable)
 		}
 		masters = append(masters, node)
 	}

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -38,7 +39,7 @@ func TestClear(t *testing.T) {
 				options := cache.Options{Namespace: namespace, Timeout: 5 * time.Second}
 				strategies[i] = on(test.options)(t).(*redis.Strategy)
 				prefixes[i] = options.KeyPrefix()
-				if err := strategies[i].Init(t.Context(), cachetest.NewInjector(t, options)); err != nil {
+				if err := strategies[i].Init(t.Context(), drivertest.NewInjector(t, options)); err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = strategies[i].Destroy(context.Background()) })
@@ -46,7 +47,7 @@ func TestClear(t *testing.T) {
 				for worker := range 16 {
 					writers.Go(func() {
 						for n := worker; n < entries; n += 16 {
-							err := strategies[i].Set(t.Context(), fmt.Sprint(prefixes[i], "}:", n), []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: []string{prefixes[i] + "t"}})
+							err := strategies[i].Set(t.Context(), fmt.Sprint(prefixes[i], "}:", n), []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: []string{prefixes[i] + "t"}})
 							if err != nil {
 								t.Error(err)
 								return
@@ -69,18 +70,18 @@ func TestClear(t *testing.T) {
 				}
 				return n
 			}
-			lease, err := strategies[0].Lease(t.Context(), prefixes[0]+"leased", nil)
+			lease, err := strategies[0].Lease(t.Context(), prefixes[0]+"leased")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if other, err := strategies[0].Lease(t.Context(), prefixes[0]+"unused", nil); other == nil || err != nil {
+			if other, err := strategies[0].Lease(t.Context(), prefixes[0]+"unused"); other == nil || err != nil {
 				t.Fatal(other, err)
 			}
 			if err := strategies[0].Clear(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			// Before the other lease is used: using it ends it.
-			if again, err := strategies[0].Lease(t.Context(), prefixes[0]+"unused", nil); again == nil || err != nil {
+			if again, err := strategies[0].Lease(t.Context(), prefixes[0]+"unused"); again == nil || err != nil {
 				t.Errorf("the key is still leased: %v, %v", again, err)
 			}
 			for i, want := range []int{0, entries, entries} {
@@ -88,11 +89,11 @@ func TestClear(t *testing.T) {
 					t.Errorf("%q: %d entries, want %d", namespaces[i], n, want)
 				}
 			}
-			stored, err := strategies[0].Fill(t.Context(), lease, []byte("old"), cache.SetOptions{TTL: time.Hour})
+			stored, err := strategies[0].Fill(t.Context(), lease, []byte("old"), driver.SetOptions{TTL: time.Hour})
 			if stored || err != nil {
 				t.Errorf("a lease from before: %t, %v", stored, err)
 			}
-			if again, err := strategies[0].Lease(t.Context(), prefixes[0]+"leased", nil); again == nil || err != nil {
+			if again, err := strategies[0].Lease(t.Context(), prefixes[0]+"leased"); again == nil || err != nil {
 				t.Errorf("the key is still leased: %v, %v", again, err)
 			}
 		})
@@ -107,12 +108,12 @@ func TestClearWithoutAReplica(t *testing.T) {
 	options := redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()}
 	strategy := on(options)(t).(*redis.Strategy)
 	service := cache.Options{Namespace: "n", Timeout: 2 * time.Second}
-	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, service)); err != nil {
+	if err := strategy.Init(t.Context(), drivertest.NewInjector(t, service)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = strategy.Destroy(context.Background()) })
 	for i := range 50 {
-		if err := strategy.Set(t.Context(), fmt.Sprint("n:", i), []byte("v"), cache.SetOptions{TTL: time.Hour}); err != nil {
+		if err := strategy.Set(t.Context(), fmt.Sprint("n:", i), []byte("v"), driver.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,12 +137,12 @@ func TestClearBesideFill(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	clearing := on(redis.Options{Addresses: []string{proxy.Addr()}})(t).(*redis.Strategy)
-	if err := clearing.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: timeout})); err != nil {
+	if err := clearing.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: timeout})); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = clearing.Destroy(context.Background()) })
 	other := start(t, server, redis.Options{})
-	lease, err := other.Lease(t.Context(), "n:k", nil)
+	lease, err := other.Lease(t.Context(), "n:k")
 	other.must(err)
 	held := proxy.Hold("scan")
 	ended := make(chan error, 1)
@@ -153,7 +154,7 @@ func TestClearBesideFill(t *testing.T) {
 		ended <- err
 	}()
 	<-held.Arrived()
-	stored, err := other.Fill(t.Context(), lease, []byte("value of n:k"), cache.SetOptions{TTL: time.Hour})
+	stored, err := other.Fill(t.Context(), lease, []byte("value of n:k"), driver.SetOptions{TTL: time.Hour})
 	if stored || err != nil {
 		t.Errorf("Fill while Clear looks for entries: %t, %v; want it refused", stored, err)
 	}

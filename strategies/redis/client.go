@@ -16,7 +16,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const (
@@ -36,7 +36,7 @@ const (
 	maxMoves = 8
 )
 
-var errNotConnected = fmt.Errorf("%w: not connected yet", cache.ErrUnavailable)
+var errNotConnected = fmt.Errorf("%w: not connected yet", driver.ErrUnavailable)
 
 // client is a connection that may not be there yet: it is made in the background, because an
 // application must start while Redis is down.
@@ -236,7 +236,7 @@ func (c *client) answered(err error) error {
 	}
 	err = typed(err)
 	c.noteDemotion(err)
-	if errors.Is(err, cache.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		c.failed(err)
 	}
 	return err

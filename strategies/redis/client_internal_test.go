@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // A part of a Cluster is down, the others answer: that is one outage.
@@ -29,7 +29,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 		_ = c.answered(nil) // it is given an error to classify, and returns it
 		want("at first", 0, 0)
 		for range 100 {
-			_ = c.answered(cache.ErrUnavailable)
+			_ = c.answered(driver.ErrUnavailable)
 			<-time.After(calm - time.Millisecond)
 			_ = c.answered(nil)
 		}
@@ -37,7 +37,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 		<-time.After(time.Millisecond)
 		_ = c.answered(nil)
 		want("after it", 1, 1)
-		_ = c.answered(cache.ErrUnavailable)
+		_ = c.answered(driver.ErrUnavailable)
 		want("in the next one", 2, 1)
 	})
 }

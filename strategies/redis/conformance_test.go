@@ -12,7 +12,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/sessioncache/sessiontest"
 	"github.com/fxcache/fxcache/strategies/redis"
@@ -36,8 +37,8 @@ func TestMain(m *testing.M) {
 }
 
 // on returns strategies with those options.
-func on(options redis.Options) func(testing.TB) cache.Strategy {
-	return func(t testing.TB) cache.Strategy {
+func on(options redis.Options) func(testing.TB) driver.Strategy {
+	return func(t testing.TB) driver.Strategy {
 		t.Helper()
 		strategy, err := redis.New(options)
 		if err != nil {
@@ -50,7 +51,7 @@ func on(options redis.Options) func(testing.TB) cache.Strategy {
 // conforms runs both suites, unchanged.
 func conforms(t *testing.T, options redis.Options) {
 	t.Run("cache", func(t *testing.T) {
-		cachetest.Run(t, on(options), cachetest.WallClock(), cachetest.NoEviction(), cachetest.Container(cache.Options{MaxValueBytes: cache.MiB}))
+		drivertest.Run(t, on(options), drivertest.WallClock(), drivertest.NoEviction(), drivertest.Container(cache.Options{MaxValueBytes: driver.MiB}))
 	})
 	t.Run("sessions", func(t *testing.T) { sessiontest.Run(t, sessiontest.OnStorage(on(options))) })
 }
@@ -73,7 +74,7 @@ func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t, leastPrivilege(t))
-	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: cache.NewSecret("password")})
+	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: driver.NewSecret("password")})
 }
 
 // leastPrivilege makes the user shop, with the rule of docs/redis.md, but for any namespace: the suites have
@@ -102,20 +103,20 @@ func TestDocumentedRule(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t, redistest.User("shop", "password", documentedRule(t)))
 	for _, replicas := range []int{0, 1} {
-		s, init, _ := node(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password"), WaitReplicas: replicas, Lanes: 2})
+		s, init, _ := node(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password"), WaitReplicas: replicas, Lanes: 2})
 		mustInit(t, init)
 		for _, namespace := range []string{"shop", "shopping"} {
 			allowed := namespace == "shop"
 			name := func(n string) string { return namespace + ":" + n }
-			opts := cache.SetOptions{TTL: time.Hour, Tags: []string{name("t")}}
+			opts := driver.SetOptions{TTL: time.Hour, Tags: []string{name("t")}}
 			revoked := func(err error) error {
-				if replicas > 0 && errors.Is(err, cache.ErrNotReplicated) {
+				if replicas > 0 && errors.Is(err, driver.ErrNotReplicated) {
 					return nil // there are none
 				}
 				return err
 			}
 			ctx := t.Context()
-			var lease *cache.Lease
+			var lease *driver.Lease
 			for _, op := range []struct {
 				name string
 				run  func() error
@@ -125,11 +126,11 @@ func TestDocumentedRule(t *testing.T) {
 				{"Get, tags known", func() error { _, _, err := s.Get(ctx, name("k")); return err }},
 				{"GetHinted", func() error { _, _, err := s.GetHinted(ctx, name("k"), opts.Tags); return err }},
 				{"SetMany", func() error {
-					return s.SetMany(ctx, []cache.Item{{Key: name("m"), Value: []byte("v"), Options: opts}})[0]
+					return s.SetMany(ctx, []driver.Item{{Key: name("m"), Value: []byte("v"), Options: opts}})[0]
 				}},
 				{"GetMany", func() error { return s.GetMany(ctx, []string{name("k"), name("m")}, nil)[1].Err }},
 				{"GetOrLease", func() (err error) {
-					_, _, lease, err = s.GetOrLease(ctx, name("l"), opts.Tags)
+					_, _, lease, err = s.GetOrLease(ctx, name("l"))
 					return err
 				}},
 				{"Fill", func() error {
@@ -139,7 +140,7 @@ func TestDocumentedRule(t *testing.T) {
 					}
 					return err
 				}},
-				{"Lease", func() (err error) { lease, err = s.Lease(ctx, name("l"), nil); return err }},
+				{"Lease", func() (err error) { lease, err = s.Lease(ctx, name("l")); return err }},
 				{"Release", func() error { return s.Release(ctx, lease) }},
 				{"Delete", func() error { return revoked(s.Delete(ctx, name("k"))) }},
 				{"InvalidateTags", func() error { return revoked(s.InvalidateTags(ctx, name("t"))) }},
@@ -156,15 +157,15 @@ func TestDocumentedRule(t *testing.T) {
 			}
 		}
 	}
-	s := on(redis.Options{Addresses: server.Addrs(), Username: "shop", Password: cache.NewSecret("password"), Lanes: 2})(t).(*redis.Strategy)
-	if err := s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second})); err != nil {
+	s := on(redis.Options{Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password"), Lanes: 2})(t).(*redis.Strategy)
+	if err := s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second})); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Destroy(t.Context()) }() // nothing is under way
-	if err := s.Set(t.Context(), "shop:k", []byte("v"), cache.SetOptions{TTL: time.Hour}); err != nil {
+	if err := s.Set(t.Context(), "shop:k", []byte("v"), driver.SetOptions{TTL: time.Hour}); err != nil {
 		t.Error(err)
 	}
-	lease, err := s.Lease(t.Context(), "shop:l", nil)
+	lease, err := s.Lease(t.Context(), "shop:l")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -37,7 +37,7 @@ func TestRevocationIsConstant(t *testing.T) {
 			for _, entries := range []int{10, 200_000} {
 				s.fill(entries, lanes)
 				for i := range 8 * lanes { // a lease in every lane: there is a ledger to note tags in
-					_, err := s.Lease(t.Context(), fmt.Sprint("n:leased", i), nil)
+					_, err := s.Lease(t.Context(), fmt.Sprint("n:leased", i))
 					s.must(err)
 				}
 				s.must(s.InvalidateTags(t.Context(), "n:other")) // loads the script
@@ -77,7 +77,7 @@ func (s *started) fill(entries, lanes int) {
 	models := map[string]string{} // an entry of each lane
 	for i := range min(set, entries) {
 		name := strconv.Itoa(i)
-		s.must(s.Set(s.Context(), "n:"+name, []byte("value of n:"+name), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:all"}}))
+		s.must(s.Set(s.Context(), "n:"+name, []byte("value of n:"+name), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:all"}}))
 		models[lane(i)] = lane(i) + name
 	}
 	conn, err := s.server.Dial(s.Context())

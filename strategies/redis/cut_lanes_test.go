@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -83,7 +83,7 @@ func TestCutBetweenLanes(t *testing.T) {
 				switch remain := left(revocation.pattern); {
 				case err == nil:
 					t.Errorf("%s: the reply of lane %d came in part, and it returned nil; %d are left", revocation.name, lane, remain)
-				case !errors.Is(err, cache.ErrUnavailable):
+				case !errors.Is(err, driver.ErrUnavailable):
 					t.Errorf("%s: %v, want ErrUnavailable", revocation.name, err)
 				case remain == 0:
 					applied++

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -24,7 +24,7 @@ type cutting struct {
 	through *redis.Strategy
 	proxy   *redistest.Proxy
 	key     string // without its namespace; its tag has the same name
-	lease   *cache.Lease
+	lease   *driver.Lease
 }
 
 // value is what the key has in round n; it always has the same length.
@@ -49,7 +49,7 @@ func (c *cutting) store(n int) { c.Helper(); c.storeWith(n, "n:shared") }
 
 func (c *cutting) storeWith(n int, tag string) {
 	c.Helper()
-	c.must(c.Set(c.Context(), "n:"+c.key, []byte(c.value(n)), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key, tag}}))
+	c.must(c.Set(c.Context(), "n:"+c.key, []byte(c.value(n)), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key, tag}}))
 }
 
 // unlearned is a tag too long to be remembered: an entry that carries it is read by the script each time.
@@ -83,7 +83,7 @@ var cuts = []cut{
 		return err
 	}},
 	{name: "GetOrLease of an entry", command: "evalsha", prepare: (*cutting).store, do: func(ctx context.Context, c *cutting, n int) error {
-		value, found, lease, err := c.through.GetOrLease(ctx, "n:"+c.key, nil)
+		value, found, lease, err := c.through.GetOrLease(ctx, "n:"+c.key)
 		c.check(n, value, found, err)
 		if lease != nil {
 			c.Errorf("round %d: a lease on an entry", n)
@@ -91,12 +91,12 @@ var cuts = []cut{
 		return err
 	}},
 	{name: "GetOrLease of none", command: "evalsha", prepare: (*cutting).remove, do: func(ctx context.Context, c *cutting, n int) error {
-		value, found, lease, err := c.through.GetOrLease(ctx, "n:"+c.key, nil)
+		value, found, lease, err := c.through.GetOrLease(ctx, "n:"+c.key)
 		if found || value != nil || lease != nil && err != nil {
 			c.Errorf("round %d: %q, %t, %v, %v; there is no entry", n, value, found, lease, err)
 		}
 		if lease != nil { // all of it must have come: or the fill is refused
-			stored, failure := c.Fill(c.Context(), lease, []byte(c.value(n)), cache.SetOptions{TTL: time.Hour})
+			stored, failure := c.Fill(c.Context(), lease, []byte(c.value(n)), driver.SetOptions{TTL: time.Hour})
 			if !stored || failure != nil {
 				c.Errorf("round %d: filling the lease: %t, %v", n, stored, failure)
 			}
@@ -104,7 +104,7 @@ var cuts = []cut{
 		return err
 	}},
 	{name: "Set", command: "evalsha", prepare: (*cutting).remove, do: func(ctx context.Context, c *cutting, n int) error {
-		err := c.through.Set(ctx, "n:"+c.key, []byte(c.value(n)), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key}})
+		err := c.through.Set(ctx, "n:"+c.key, []byte(c.value(n)), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key}})
 		if got := c.raw("n:v:{0}:" + c.key); err == nil && !strings.HasSuffix(got, c.value(n)) {
 			c.Errorf("round %d: Set returned nil, and the server has %q", n, got)
 		}
@@ -113,10 +113,10 @@ var cuts = []cut{
 	{name: "Fill", command: "evalsha", prepare: func(c *cutting, n int) {
 		c.remove(n)
 		var err error
-		c.lease, err = c.Lease(c.Context(), "n:"+c.key, nil)
+		c.lease, err = c.Lease(c.Context(), "n:"+c.key)
 		c.must(err)
 	}, do: func(ctx context.Context, c *cutting, n int) error {
-		stored, err := c.through.Fill(ctx, c.lease, []byte(c.value(n)), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key}})
+		stored, err := c.through.Fill(ctx, c.lease, []byte(c.value(n)), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key}})
 		got := strings.HasSuffix(c.raw("n:v:{0}:"+c.key), c.value(n))
 		if stored && (err != nil || !got) || err == nil && stored != got {
 			c.Errorf("round %d: Fill: %t, %v; in the server: %t", n, stored, err, got)
@@ -159,7 +159,7 @@ func TestCutReplies(t *testing.T) {
 				key:     strings.ReplaceAll(op.name, " ", "-"),
 			}
 			other := "n:next to " + c.key
-			c.must(c.Set(t.Context(), other, []byte(other+shifty), cache.SetOptions{TTL: time.Hour}))
+			c.must(c.Set(t.Context(), other, []byte(other+shifty), driver.SetOptions{TTL: time.Hour}))
 			c.must(c.attempt(op, 0)) // loads the script
 			whole := proxy.HoldReply(op.command)
 			whole.Release()
@@ -229,7 +229,7 @@ func TestCutBetweenReaders(t *testing.T) {
 	}
 	for reader := range readers {
 		tag := []string{unlearned, "n:t"}[reader%2] // scripts and MGETs
-		direct.must(direct.Set(t.Context(), fmt.Sprint("n:", reader), []byte(value(reader)), cache.SetOptions{TTL: time.Hour, Tags: []string{tag}}))
+		direct.must(direct.Set(t.Context(), fmt.Sprint("n:", reader), []byte(value(reader)), driver.SetOptions{TTL: time.Hour, Tags: []string{tag}}))
 	}
 	var found, failed atomic.Int64
 	over := make(chan struct{})

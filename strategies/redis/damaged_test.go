@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -17,7 +17,7 @@ func TestDamagedEntries(t *testing.T) {
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
 	const physical = "n:v:{0}:k"
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t", "n:another"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t", "n:another"}}
 	s.set("n:k", time.Hour, opts.Tags...)
 	whole, _ := s.direct("GET", physical).(string)
 	header := len(whole) - len("value of n:k")
@@ -43,7 +43,7 @@ func TestDamagedEntries(t *testing.T) {
 				t.Errorf("%s: GetMany with the hint %q: %+v", name, hint, r)
 			}
 		}
-		value, found, lease, err := s.GetOrLease(t.Context(), "n:k", opts.Tags)
+		value, found, lease, err := s.GetOrLease(t.Context(), "n:k")
 		if value != nil || found || lease == nil || err != nil {
 			t.Errorf("%s: GetOrLease: %q, %t, %v, %v", name, value, found, lease, err)
 			continue

@@ -6,7 +6,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // An entry, as store.lua writes it; its form is explained in good.lua.
@@ -81,7 +81,7 @@ func (e entry) judge(now func(name []byte) (nonce rueidis.RedisMessage, known bo
 // milliseconds is a TTL rounded up to what Redis knows.
 func milliseconds(ttl time.Duration) (int64, error) {
 	if ttl <= 0 {
-		return 0, cache.ErrInvalidTTL
+		return 0, driver.ErrInvalidTTL
 	}
 	ms := ttl.Milliseconds()
 	if ttl%time.Millisecond != 0 {

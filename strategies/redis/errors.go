@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // ServerError is what Redis answered instead of doing what it was asked to. It holds no more than the
@@ -23,15 +23,15 @@ type ServerError struct {
 // Error implements error.
 func (e *ServerError) Error() string { return "redis answers " + e.Code }
 
-// Unwrap returns cache.ErrUnavailable where the server's state is to blame, and will change, and cache.ErrBadEntry
+// Unwrap returns driver.ErrUnavailable where the server's state is to blame, and will change, and driver.ErrBadEntry
 // where it is what the key holds; what is left is a mistake, such as a missing permission, that somebody has to mend.
 func (e *ServerError) Unwrap() error {
 	switch e.Code {
 	case "OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "CLUSTERDOWN", tryAgain, "MOVED", "ASK",
 		"UNBLOCKED", "MAXCLIENTS":
-		return cache.ErrUnavailable
+		return driver.ErrUnavailable
 	case wrongType:
-		return cache.ErrBadEntry
+		return driver.ErrBadEntry
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (e *LanesError) Unwrap() []error { return e.errs }
 
 // applied reports whether nothing is missing but what replicas have to say.
 func (e *LanesError) applied() bool {
-	return !slices.ContainsFunc(e.errs, func(err error) bool { return !errors.Is(err, cache.ErrNotReplicated) })
+	return !slices.ContainsFunc(e.errs, func(err error) bool { return !errors.Is(err, driver.ErrNotReplicated) })
 }
 
 // typed turns an error of rueidis into one of ours.
@@ -108,7 +108,7 @@ func typed(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", cache.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
 }
 
 // nilIsMiss is typed, but for the absence of a value.

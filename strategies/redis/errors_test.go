@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -25,7 +26,7 @@ func TestWaitReplicas(t *testing.T) {
 	for name, err := range map[string]error{
 		"Delete": s.Delete(t.Context(), "n:a"), "InvalidateTags": s.InvalidateTags(t.Context(), "n:t"),
 	} {
-		if !errors.Is(err, cache.ErrNotReplicated) {
+		if !errors.Is(err, driver.ErrNotReplicated) {
 			t.Errorf("%s: %v, want ErrNotReplicated", name, err)
 		}
 	}
@@ -43,7 +44,7 @@ func TestAllOfItIsAppliedWithoutReplicas(t *testing.T) {
 	direct := start(t, server, redis.Options{})
 	s := on(redis.Options{Addresses: server.Addrs(), WaitReplicas: 1, Lanes: 2})(t).(*redis.Strategy)
 	service := cache.Options{Namespace: "n", Timeout: 200 * time.Millisecond}
-	direct.must(s.Init(t.Context(), cachetest.NewInjector(t, service)))
+	direct.must(s.Init(t.Context(), drivertest.NewInjector(t, service)))
 	t.Cleanup(func() { direct.must(s.Destroy(context.Background())) })
 	const entries = 2500
 	tags, keys := make([]string, entries), make([]string, entries)
@@ -55,9 +56,9 @@ func TestAllOfItIsAppliedWithoutReplicas(t *testing.T) {
 		"InvalidateTags": func() error { return s.InvalidateTags(t.Context(), tags...) },
 	} {
 		for i, key := range keys {
-			direct.must(s.Set(t.Context(), key, []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: tags[i : i+1]}))
+			direct.must(s.Set(t.Context(), key, []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: tags[i : i+1]}))
 		}
-		if err := revoke(); !errors.Is(err, cache.ErrNotReplicated) {
+		if err := revoke(); !errors.Is(err, driver.ErrNotReplicated) {
 			t.Errorf("%s: %v, want ErrNotReplicated", name, err)
 		}
 		left := 0
@@ -86,7 +87,7 @@ func TestConfirmationTooLate(t *testing.T) {
 	defer late.Release()
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if err := slow.Delete(ctx, "n:k"); !errors.Is(err, cache.ErrNotReplicated) || errors.Is(err, context.DeadlineExceeded) {
+	if err := slow.Delete(ctx, "n:k"); !errors.Is(err, driver.ErrNotReplicated) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want ErrNotReplicated", err)
 	}
 	if direct.found("n:k") {
@@ -164,7 +165,7 @@ func TestDemotedWhileWaiting(t *testing.T) {
 			return err
 		})
 		s.direct("REPLICAOF", "127.0.0.1", "1")
-		if err := <-result; !errors.Is(err, cache.ErrUnavailable) {
+		if err := <-result; !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", name, err)
 		}
 		s.direct("REPLICAOF", "NO", "ONE")
@@ -178,7 +179,7 @@ func TestSlotOnTheMove(t *testing.T) {
 	redistest.Require(t)
 	cluster := redistest.StartCluster(t, 2, 0)
 	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: 1})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t", "n:u"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t", "n:u"}}
 	if err := s.Set(t.Context(), "n:k", []byte("v"), opts); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +194,7 @@ func TestSlotOnTheMove(t *testing.T) {
 	for moved := 0; ; moved += migration.MoveKeys(1) {
 		value, found, err := s.Get(t.Context(), "n:k")
 		switch {
-		case err != nil && !errors.Is(err, cache.ErrUnavailable):
+		case err != nil && !errors.Is(err, driver.ErrUnavailable):
 			t.Errorf("%d keys moved: %v", moved, err)
 		case err != nil:
 			refused++
@@ -238,7 +239,7 @@ func TestLanesWaitSideBySide(t *testing.T) {
 	}
 	err := <-done
 	var failed *redis.LanesError
-	if !errors.As(err, &failed) || !slices.Equal(failed.Lanes, []int{0, 1, 2, 3, 4, 5, 6, 7}) || failed.Of != 8 || !errors.Is(err, cache.ErrNotReplicated) {
+	if !errors.As(err, &failed) || !slices.Equal(failed.Lanes, []int{0, 1, 2, 3, 4, 5, 6, 7}) || failed.Of != 8 || !errors.Is(err, driver.ErrNotReplicated) {
 		t.Errorf("%v, want ErrNotReplicated in all lanes", err)
 	}
 }

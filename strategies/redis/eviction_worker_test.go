@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -28,7 +28,7 @@ type worker struct {
 
 type load struct {
 	*row
-	lease   *cache.Lease
+	lease   *driver.Lease
 	version int64
 }
 
@@ -73,15 +73,15 @@ func (w *worker) begin(ctx context.Context, r *row) {
 	if len(w.loads) == leasesAtOnce {
 		w.finish(ctx)
 	}
-	var lease *cache.Lease
+	var lease *driver.Lease
 	var err error
 	if w.random.IntN(4) == 0 {
-		lease, err = w.Lease(ctx, r.key, []string{r.group})
+		lease, err = w.Lease(ctx, r.key)
 	} else {
 		var value []byte
 		var found bool
 		floor := r.floor.Load()
-		if value, found, lease, err = w.GetOrLease(ctx, r.key, []string{r.group}); found {
+		if value, found, lease, err = w.GetOrLease(ctx, r.key); found {
 			w.check("GetOrLease", r, value, floor)
 		}
 	}
@@ -102,7 +102,7 @@ func (w *worker) finish(ctx context.Context) {
 	w.loads = w.loads[:len(w.loads)-1]
 	value := stamped(l.key, l.version, rowBytes)
 	w.written.Add(int64(len(value)))
-	stored, err := w.Fill(ctx, l.lease, value, cache.SetOptions{TTL: time.Minute, Tags: []string{l.group, l.owners[l.version%2]}})
+	stored, err := w.Fill(ctx, l.lease, value, driver.SetOptions{TTL: time.Minute, Tags: []string{l.group, l.owners[l.version%2]}})
 	switch {
 	case !w.wrote("Fill", err):
 	case stored:
@@ -200,7 +200,7 @@ func (w *worker) keep(ctx context.Context, version int64) {
 	case n < 26:
 		w.mine[i] = 0 // a Set that is refused must not leave the old value either
 		w.written.Add(ownBytes)
-		if w.wrote("Set", w.Set(ctx, key, stamped(key, version, ownBytes), cache.SetOptions{TTL: time.Minute, Tags: []string{tag}})) {
+		if w.wrote("Set", w.Set(ctx, key, stamped(key, version, ownBytes), driver.SetOptions{TTL: time.Minute, Tags: []string{tag}})) {
 			w.mine[i] = version
 		}
 	}
@@ -224,7 +224,7 @@ func (w *worker) wrote(what string, err error) bool {
 		return true
 	}
 	var answer *redis.ServerError
-	if !w.full || !errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, cache.ErrUnavailable) {
+	if !w.full || !errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, driver.ErrUnavailable) {
 		w.Errorf("%s: %v", what, err)
 	}
 	w.outOfMemory.Add(1)

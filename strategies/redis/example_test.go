@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
@@ -36,7 +37,7 @@ func ExampleNew() {
 	}
 	fmt.Println(names.GetOrLoad(ctx, "42", func(context.Context) (string, error) { return "Alice", nil }))
 	err = names.Delete(ctx, "42")
-	fmt.Println(errors.Is(err, cache.ErrRevocationPending), errors.Is(err, cache.ErrUnavailable))
+	fmt.Println(errors.Is(err, cache.ErrRevocationPending), errors.Is(err, driver.ErrUnavailable))
 	// Output:
 	// start: <nil>
 	// Alice <nil>

@@ -10,15 +10,16 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
 // lending is the container of an application that has a client of its own.
-func lending(t *testing.T, own rueidis.Client) cache.Injector {
+func lending(t *testing.T, own rueidis.Client) driver.Injector {
 	t.Helper()
-	container := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	container := drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
 	if err := container.Provide(func() rueidis.Client { return own }); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func TestExportedClient(t *testing.T) {
 	if err := s.Init(t.Context(), lending(t, own)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(t.Context(), "n:k", []byte("v"), cache.SetOptions{TTL: time.Minute}); err != nil {
+	if err := s.Set(t.Context(), "n:k", []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
 		t.Error(err)
 	}
 	if err := s.Destroy(t.Context()); err != nil {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // An address may come to lead to another server: a load balancer, a service of Kubernetes or a managed
@@ -31,9 +31,9 @@ const (
 )
 
 var (
-	errWithheld  = fmt.Errorf("%w: it may not be the master, and no write has worked since", cache.ErrUnavailable)
-	errElsewhere = fmt.Errorf("%w: a new connection leads to another server than the older ones", cache.ErrUnavailable)
-	errOutdated  = fmt.Errorf("%w: the connection was dialled before the server turned out not to be the master", cache.ErrUnavailable)
+	errWithheld  = fmt.Errorf("%w: it may not be the master, and no write has worked since", driver.ErrUnavailable)
+	errElsewhere = fmt.Errorf("%w: a new connection leads to another server than the older ones", driver.ErrUnavailable)
+	errOutdated  = fmt.Errorf("%w: the connection was dialled before the server turned out not to be the master", driver.ErrUnavailable)
 )
 
 // failover is what a client knows of the servers that it was led to.

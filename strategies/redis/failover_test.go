@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -29,7 +29,7 @@ func TestSentinelFailover(t *testing.T) {
 	m.deafen(old, every...)
 	old.Kill()
 	took := until(t, func() error {
-		return m.Set(t.Context(), "n:probe", []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:probe"}})
+		return m.Set(t.Context(), "n:probe", []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:probe"}})
 	})
 	t.Logf("writes work again %v after the kill", took)
 	if value, found, err := m.Get(t.Context(), "n:probe"); string(value) != "v" || !found || err != nil {
@@ -73,7 +73,7 @@ func TestClusterFailover(t *testing.T) {
 	old.Kill()
 	failedIn(t, m.InvalidateTags(t.Context(), "n:unused"), lost...)
 	until(t, func() error {
-		return m.Set(t.Context(), probe.name, []byte("0"), cache.SetOptions{TTL: time.Hour, Tags: []string{probe.tag}})
+		return m.Set(t.Context(), probe.name, []byte("0"), driver.SetOptions{TTL: time.Hour, Tags: []string{probe.tag}})
 	})
 	took, deletes, hits := time.Since(began), w.deletes.Load(), w.hits.Load()
 	t.Logf("the lanes %v of the lost master work again %v after the kill; meanwhile, in %v: %d deletions, %d hits", lost, took, others, deletes, hits)
@@ -97,7 +97,7 @@ func TestClusterMasterLost(t *testing.T) {
 	redistest.Require(t)
 	cluster := redistest.StartCluster(t, 3, 0, redistest.Config("cluster-require-full-coverage no"))
 	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 	const keys = 200
 	for i := range keys {
 		if err := s.Set(t.Context(), fmt.Sprint("n:", i), []byte("v"), opts); err != nil {
@@ -143,7 +143,7 @@ func TestClusterMasterLost(t *testing.T) {
 func failedIn(t *testing.T, err error, lanes ...int) {
 	t.Helper()
 	var failed *redis.LanesError
-	if !errors.As(err, &failed) || !errors.Is(err, cache.ErrUnavailable) || !slices.Equal(failed.Lanes, lanes) {
+	if !errors.As(err, &failed) || !errors.Is(err, driver.ErrUnavailable) || !slices.Equal(failed.Lanes, lanes) {
 		t.Errorf("%v, want it unavailable in the lanes %v", err, lanes)
 	}
 }

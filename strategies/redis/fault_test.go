@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -16,7 +17,7 @@ import (
 func startAt(t testing.TB, options redis.Options) *redis.Strategy {
 	t.Helper()
 	strategy := on(options)(t).(*redis.Strategy)
-	in := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	in := drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
 	if err := strategy.Init(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
@@ -36,16 +37,16 @@ func TestLateFillIsRefused(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	slow, other := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}}), start(t, server, redis.Options{})
-	opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}}
+	opts := driver.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}}
 	for name, revoke := range map[string]func() error{
 		"Delete":         func() error { return other.Delete(t.Context(), "n:k") },
 		"InvalidateTags": func() error { return other.InvalidateTags(t.Context(), "n:learned") },
 		"Set":            func() error { return other.Set(t.Context(), "n:k", []byte("value of n:k"), opts) },
 	} {
 		for range 3 { // the first loads the scripts
-			var lease *cache.Lease
+			var lease *driver.Lease
 			until(t, func() (err error) { // the server has just been silent
-				_, _, lease, err = slow.GetOrLease(t.Context(), "n:k", nil)
+				_, _, lease, err = slow.GetOrLease(t.Context(), "n:k")
 				return err
 			})
 			if lease == nil {
@@ -97,7 +98,7 @@ func TestLostLedger(t *testing.T) {
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
 	for _, renewed := range []bool{false, true} {
-		_, _, lease, err := s.GetOrLease(t.Context(), "n:k", nil)
+		_, _, lease, err := s.GetOrLease(t.Context(), "n:k")
 		s.must(err)
 		removed, err := s.server.Do(t.Context(), "DEL", "n:g:{0}:")
 		s.must(err)
@@ -106,10 +107,10 @@ func TestLostLedger(t *testing.T) {
 		}
 		s.must(s.InvalidateTags(t.Context(), "n:learned")) // after the load has read the old row
 		if renewed {
-			_, _, _, err := s.GetOrLease(t.Context(), "n:other", nil)
+			_, _, _, err := s.GetOrLease(t.Context(), "n:other")
 			s.must(err)
 		}
-		stored, err := s.Fill(t.Context(), lease, []byte("old"), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
+		stored, err := s.Fill(t.Context(), lease, []byte("old"), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
 		if stored || err != nil || s.found("n:k") {
 			t.Errorf("a new ledger: %t; stored %t, %v; want it refused", renewed, stored, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // A revocation reaches the keys that its node computes. Nodes that compute other keys, because they have
@@ -47,9 +47,9 @@ const (
 )
 
 var (
-	errUnverified = fmt.Errorf("%w: it is not known whether the nodes agree; the fingerprint was not read of late", cache.ErrUnavailable)
+	errUnverified = fmt.Errorf("%w: it is not known whether the nodes agree; the fingerprint was not read of late", driver.ErrUnavailable)
 	errUnsettled  = fmt.Errorf("%w: the namespace had entries but no fingerprint; it is used when all nodes had time to notice, and is cleared before",
-		cache.ErrUnavailable)
+		driver.ErrUnavailable)
 )
 
 // fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this release does
@@ -94,10 +94,10 @@ type disagreement struct {
 
 func (e *disagreement) Error() string {
 	return fmt.Sprintf("%v: the nodes do not agree: this one has lanes %d (format %d), the others of namespace %q have lanes %d (format %d)",
-		cache.ErrUnavailable, e.here.Lanes, e.here.Format, e.namespace, e.others.Lanes, e.others.Format)
+		driver.ErrUnavailable, e.here.Lanes, e.here.Format, e.namespace, e.others.Lanes, e.others.Format)
 }
 
-func (e *disagreement) Unwrap() error { return cache.ErrUnavailable }
+func (e *disagreement) Unwrap() error { return driver.ErrUnavailable }
 
 // startError is what Init says of it.
 func (e *disagreement) startError() error {
@@ -105,7 +105,7 @@ func (e *disagreement) startError() error {
 		return fmt.Errorf("redis: namespace %q has entries of format %d, and this release makes format %d; give it another namespace",
 			e.namespace, e.others.Format, e.here.Format)
 	}
-	return &cache.OptionError{Name: "lanes", Reason: fmt.Sprintf(
+	return &driver.OptionError{Name: "lanes", Reason: fmt.Sprintf(
 		"is %d here and %d on the nodes that use namespace %q: they would not see each other's revocations; set it to %d, "+
 			"or change it on all nodes as docs/redis.md says under \"Changing lanes\"", e.here.Lanes, e.others.Lanes, e.namespace, e.others.Lanes)}
 }
@@ -251,7 +251,7 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 		if a.asked.IsZero() {
 			a.asked = time.Now()
 		}
-		if !errors.Is(err, cache.ErrUnavailable) && isAnswer(err) {
+		if !errors.Is(err, driver.ErrUnavailable) && isAnswer(err) {
 			a.report(err) // somebody's mistake; that Redis is down is logged elsewhere
 		}
 		a.retry = min(max(firstProbe, 2*a.retry), lastProbe)
@@ -318,7 +318,7 @@ func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 		began = time.Now()
 		raw, err = a.slot.swap(ctx, raw, with, life)
 	}
-	return nil, fmt.Errorf("%w: the fingerprint changes all the time", cache.ErrUnavailable)
+	return nil, fmt.Errorf("%w: the fingerprint changes all the time", driver.ErrUnavailable)
 }
 
 // fresh returns a new fingerprint. It is settled at once where there is nothing in the namespace; but not

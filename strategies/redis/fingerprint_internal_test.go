@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // board is a namespace in memory, as several nodes see it: its fingerprint, and the entries that each layout
@@ -193,7 +193,7 @@ func TestFingerprintDiffers(t *testing.T) {
 		defer second.stop()
 		<-time.After(time.Minute)
 		var different *disagreement
-		if err := second.holds(t.Context(), time.Now()); !errors.As(err, &different) || !errors.Is(err, cache.ErrUnavailable) || second.differs() == nil {
+		if err := second.holds(t.Context(), time.Now()); !errors.As(err, &different) || !errors.Is(err, driver.ErrUnavailable) || second.differs() == nil {
 			t.Errorf("holds = %v", err)
 		}
 		if text := second.log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "lanes=1") || !strings.Contains(text, `"lanes of the others"=4`) {
@@ -269,7 +269,7 @@ func TestFingerprintOfLaterReleases(t *testing.T) {
 	if got := settled(`{"format":1,"lanes":4,"id":"x","settled":false,"lag":"25ms"}`); got != `{"format":1,"id":"x","lag":"25ms","lanes":4,"settled":true}` {
 		t.Errorf("settled: %s", got)
 	}
-	var option *cache.OptionError
+	var option *driver.OptionError
 	if err := (&disagreement{"n", fingerprint{Format: 1, Lanes: 1}, fingerprint{Format: 2, Lanes: 1}}).startError(); errors.As(err, &option) || !strings.Contains(err.Error(), "format 2") {
 		t.Errorf("%v", err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const (
@@ -33,7 +33,7 @@ const (
 	lastProbe  = 250 * time.Millisecond
 )
 
-var errNoAnswer = fmt.Errorf("%w: no answer of late", cache.ErrUnavailable)
+var errNoAnswer = fmt.Errorf("%w: no answer of late", driver.ErrUnavailable)
 
 // gate keeps the operations of one lane from waiting beyond their deadlines, which rueidis does in two
 // cases: when too many commands are outstanding on a connection, and when a connection has to be made
@@ -97,7 +97,7 @@ func (g *gate) enter(ctx context.Context) error {
 				return err
 			}
 			if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < time.Since(came) {
-				return cache.ErrOverloaded // too late for an answer, and a burden for those who have time
+				return driver.ErrOverloaded // too late for an answer, and a burden for those who have time
 			}
 		}
 		if g.take() {
@@ -149,7 +149,7 @@ func (st *store) heard(lane int, err error, sent time.Time) {
 		}
 		return
 	}
-	if st.lent && errors.Is(err, cache.ErrUnavailable) { // nobody tells when its connections are lost
+	if st.lent && errors.Is(err, driver.ErrUnavailable) { // nobody tells when its connections are lost
 		st.agreement.suspect()
 	}
 	silent, hasty, now := g.silent.Load(), g.hasty.Load(), time.Now()
@@ -157,7 +157,7 @@ func (st *store) heard(lane int, err error, sent time.Time) {
 	if others := new(leftOthersError); late && errors.As(err, &others) {
 		return // there is one command for all of them
 	}
-	if late || errors.Is(err, cache.ErrUnavailable) {
+	if late || errors.Is(err, driver.ErrUnavailable) {
 		if silent = g.silent.Add(1); silent == 1 {
 			g.since.Store(now.UnixNano())
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // bare is a store of two lanes without a connection: no probe is ever answered.
@@ -33,7 +33,7 @@ func TestDoubt(t *testing.T) {
 	}
 	silent := end{context.DeadlineExceeded, silence}
 	impatient := end{context.DeadlineExceeded, silence / 2}
-	lost, left := end{cache.ErrUnavailable, 0}, end{context.Canceled, silence}
+	lost, left := end{driver.ErrUnavailable, 0}, end{context.Canceled, silence}
 	refused, answered := end{&ServerError{Code: "OOM"}, silence}, end{nil, silence}
 	for name, test := range map[string]struct {
 		ends  []end

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // oldest is the oldest major version of Redis that this strategy works with.
@@ -51,8 +51,8 @@ func (e *ModeError) Error() string {
 }
 
 // ErrReplica says that a server is a replica where its master was expected. It may be served out of date, so
-// the connection is not used, and made again after a pause. errors.Is(ErrReplica, cache.ErrUnavailable) is true.
-var ErrReplica = fmt.Errorf("%w: the server is a replica, and its master is needed", cache.ErrUnavailable)
+// the connection is not used, and made again after a pause. errors.Is(ErrReplica, driver.ErrUnavailable) is true.
+var ErrReplica = fmt.Errorf("%w: the server is a replica, and its master is needed", driver.ErrUnavailable)
 
 // isMistake reports whether err says that somebody has to change the configuration or the server.
 func isMistake(err error) bool {

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -53,8 +54,8 @@ func TestServersThatCannotBeUsed(t *testing.T) {
 			}
 			s := on(redis.Options{Mode: test.mode, Addresses: []string{address}})(t).(*redis.Strategy)
 			defer func() { _ = s.Destroy(context.Background()) }() // there is nothing to be closed
-			check(s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{})))
-			if err := s.Delete(t.Context(), "n:k"); !errors.Is(err, cache.ErrClosed) {
+			check(s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{})))
+			if err := s.Delete(t.Context(), "n:k"); !errors.Is(err, driver.ErrClosed) {
 				t.Errorf("Delete after a failed Init: %v", err)
 			}
 
@@ -72,7 +73,7 @@ func TestServersThatCannotBeUsed(t *testing.T) {
 				}
 				return fmt.Errorf("not asked yet: %w", err)
 			})
-			if _, found, err := later.Get(t.Context(), "n:k"); found || !errors.Is(err, cache.ErrUnavailable) {
+			if _, found, err := later.Get(t.Context(), "n:k"); found || !errors.Is(err, driver.ErrUnavailable) {
 				t.Errorf("Get: %t, %v", found, err)
 			} else {
 				check(err)
@@ -114,7 +115,7 @@ func TestServersThatCanBeUsed(t *testing.T) {
 			})
 			proxy := redistest.NewProxy(t, address)
 			proxy.Slice(1)
-			s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, ClientName: strings.Repeat("n", 5000), WriteBuffer: cache.KiB})
+			s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, ClientName: strings.Repeat("n", 5000), WriteBuffer: driver.KiB})
 			if err := s.Delete(t.Context(), "n:k"); err != nil {
 				t.Error(err)
 			}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -32,7 +32,7 @@ func TestHotKey(t *testing.T) {
 	s := start(t, redistest.Start(t), redis.Options{})
 	tags := []string{"n:all", "n:own"}
 	value := bytes.Repeat([]byte{'v'}, size)
-	s.must(s.Set(t.Context(), "n:k", value, cache.SetOptions{TTL: time.Hour, Tags: tags}))
+	s.must(s.Set(t.Context(), "n:k", value, driver.SetOptions{TTL: time.Hour, Tags: tags}))
 	other := start(t, s.server, redis.Options{})
 	for _, way := range []struct {
 		name string

@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -36,7 +37,7 @@ func TestHungServer(t *testing.T) {
 	for _, op := range operations {
 		s.set("n:"+op.name, time.Hour, "n:"+op.name)
 	}
-	lease, err := s.Lease(t.Context(), "n:Fill", nil)
+	lease, err := s.Lease(t.Context(), "n:Fill")
 	s.must(err)
 	s.must(s.InvalidateTags(t.Context(), "n:unused")) // loads the script
 	idle := runtime.NumGoroutine()
@@ -131,7 +132,7 @@ func (s *started) hang() {
 }
 
 // callAll makes all operations at once on a server that hangs, and returns how long the slowest took.
-func (s *started) callAll(timeout time.Duration, lease *cache.Lease) time.Duration {
+func (s *started) callAll(timeout time.Duration, lease *driver.Lease) time.Duration {
 	var calls sync.WaitGroup
 	took := make([]time.Duration, len(operations))
 	for i, op := range operations {
@@ -143,7 +144,7 @@ func (s *started) callAll(timeout time.Duration, lease *cache.Lease) time.Durati
 			if took[i] = time.Since(began); took[i] > 2*timeout {
 				s.Logf("%s took %v: %v", op.name, took[i], err)
 			}
-			if result != "" || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, cache.ErrUnavailable) {
+			if result != "" || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, driver.ErrUnavailable) {
 				s.Errorf("%s: %q, %v, want DeadlineExceeded or ErrUnavailable", op.name, result, err)
 			}
 		})
@@ -160,9 +161,9 @@ func TestHungServerWithoutDeadline(t *testing.T) {
 	const timeout, grace = 100 * time.Millisecond, 700 * time.Millisecond
 	server := redistest.Start(t)
 	s := &started{Strategy: on(redis.Options{Addresses: server.Addrs()})(t).(*redis.Strategy), TB: t, server: server}
-	s.must(s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: timeout})))
+	s.must(s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: timeout})))
 	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
-	lease, err := s.Lease(t.Context(), "n:Fill", nil)
+	lease, err := s.Lease(t.Context(), "n:Fill")
 	s.must(err)
 	until(t, func() error { // all connections are there: none has to be made while the server hangs
 		s.found("n:none")
@@ -176,7 +177,7 @@ func TestHungServerWithoutDeadline(t *testing.T) {
 			began := time.Now()
 			_, err := op.do(t.Context(), s, lease)
 			took := time.Since(began)
-			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, cache.ErrUnavailable) {
+			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, driver.ErrUnavailable) {
 				t.Errorf("%s: %v, want DeadlineExceeded or ErrUnavailable", op.name, err)
 			}
 			if took > timeout+grace {
@@ -193,16 +194,16 @@ func TestLateAfterHanging(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 	s.direct("CONFIG", "SET", "slowlog-log-slower-than", "0") // of every command
 	until(t, func() error {                                   // all connections are there, or else what should be late is never sent
 		s.found("n:none")
 		return connections(s, "fxcache", 2)
 	})
 	for round := range 10 {
-		var lease *cache.Lease
+		var lease *driver.Lease
 		until(t, func() (err error) {
-			_, _, lease, err = s.GetOrLease(t.Context(), "n:filled", nil)
+			_, _, lease, err = s.GetOrLease(t.Context(), "n:filled")
 			return err
 		})
 		s.set("n:warm", time.Hour) // loads the script
@@ -257,7 +258,7 @@ func TestDestroyBesideHungServer(t *testing.T) {
 	server := redistest.Start(t)
 	direct := start(t, server, redis.Options{})
 	strategy := on(redis.Options{Addresses: server.Addrs(), ClientName: "destroyed"})(t).(*redis.Strategy)
-	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 100 * time.Millisecond})); err != nil {
+	if err := strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 100 * time.Millisecond})); err != nil {
 		t.Fatal(err)
 	}
 	until(t, func() error {
@@ -334,7 +335,7 @@ func TestSilentRevocationsCloseTheGate(t *testing.T) {
 	}
 	calls.Wait()
 	// The first one waits for the doubt to end; both together would be too few silences to close the gate.
-	for _, want := range []error{context.DeadlineExceeded, cache.ErrUnavailable} {
+	for _, want := range []error{context.DeadlineExceeded, driver.ErrUnavailable} {
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		if _, _, err := s.Get(ctx, "n:k"); !errors.Is(err, want) {
 			t.Errorf("Get: %v, want %v", err, want)

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // V9: different names are different Redis keys, whatever bytes they hold, and a key is never a tag, a
@@ -177,7 +177,7 @@ func TestOptions(t *testing.T) {
 		{Options{TLS: &TLS{MinVersion: "1.1"}}, "tls.min_version"},
 	} {
 		_, err := New(test.options)
-		var option *cache.OptionError
+		var option *driver.OptionError
 		if test.wrong == "" && err != nil || test.wrong != "" && (!errors.As(err, &option) || option.Name != test.wrong) {
 			t.Errorf("%+v: %v, want a problem with %q", test.options, err, test.wrong)
 		}

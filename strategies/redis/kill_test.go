@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -53,7 +53,7 @@ func TestKilledConnections(t *testing.T) {
 				if send("EXISTS", test.key) != int64(0) {
 					t.Errorf("%s returned nil and was not applied", name)
 				}
-			case errors.Is(err, cache.ErrUnavailable):
+			case errors.Is(err, driver.ErrUnavailable):
 				failed++
 			default:
 				t.Errorf("%s: %v, want ErrUnavailable", name, err)
@@ -86,7 +86,7 @@ func TestKilledConnectionsOfReadersAndWriters(t *testing.T) {
 		err := <-result
 		if err != nil {
 			failed[name]++
-			if !errors.Is(err, cache.ErrUnavailable) {
+			if !errors.Is(err, driver.ErrUnavailable) {
 				t.Errorf("%s: %v, want ErrUnavailable", name, err)
 			}
 		}
@@ -95,7 +95,7 @@ func TestKilledConnectionsOfReadersAndWriters(t *testing.T) {
 	for round := range 200 {
 		want := fmt.Sprint("value ", round)
 		set := func() error {
-			return s.Set(t.Context(), "n:k", []byte(want), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}})
+			return s.Set(t.Context(), "n:k", []byte(want), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}})
 		}
 		get := func() error {
 			value, found, err := s.Get(t.Context(), "n:k")
@@ -133,13 +133,13 @@ func TestUnkillableScript(t *testing.T) {
 		"Set": s.Set(t.Context(), "n:k", nil, newOptions),
 	} {
 		var answer *redis.ServerError
-		if !errors.As(err, &answer) || answer.Code != "BUSY" || !errors.Is(err, cache.ErrUnavailable) {
+		if !errors.As(err, &answer) || answer.Code != "BUSY" || !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("%s: %v, want BUSY", name, err)
 		}
 	}
 	s.server.Kill()
 	<-ended
-	if err := s.Delete(t.Context(), "n:k"); !errors.Is(err, cache.ErrUnavailable) {
+	if err := s.Delete(t.Context(), "n:k"); !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("Delete without a server: %v", err)
 	}
 	s.server.Restart()

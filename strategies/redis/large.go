@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const (
@@ -128,11 +128,11 @@ func (b *bodies) join(key, name string, size int64) *flight {
 	f := b.flights[name]
 	if f == nil {
 		wanted, leave := context.WithCancel(context.Background())
-		f = &flight{leave: leave, done: make(chan struct{}), err: cache.ErrUnavailable}
+		f = &flight{leave: leave, done: make(chan struct{}), err: driver.ErrUnavailable}
 		b.flights[name] = f
 		if !b.run(func(life context.Context) { b.fly(life, wanted, f, key, name, size) }) {
 			delete(b.flights, name)
-			f.err = cache.ErrClosed
+			f.err = driver.ErrClosed
 			close(f.done)
 		}
 	}
@@ -173,7 +173,7 @@ func (b *bodies) fly(life, wanted context.Context, f *flight, key, name string, 
 			f.sent = true
 			b.mu.Unlock()
 			f.body, err = conn.Do(ctx, conn.B().Get().Key(key).Build()).AsBytes()
-			if rueidis.IsRedisNil(err) || errors.Is(typed(err), cache.ErrBadEntry) {
+			if rueidis.IsRedisNil(err) || errors.Is(typed(err), driver.ErrBadEntry) {
 				return nil // the next fill replaces what is no body
 			}
 			return err
@@ -186,7 +186,7 @@ func (b *bodies) write(ctx context.Context, key, name string, value []byte) erro
 	body := name + string(value)
 	ended := make(chan error, 1)
 	if !b.run(func(life context.Context) {
-		err := cache.ErrUnavailable // should an application's client end this goroutine
+		err := driver.ErrUnavailable // should an application's client end this goroutine
 		defer func() { ended <- err }()
 		err = protect(func() error {
 			return b.transfer(life, ctx, int64(len(body)), func(ctx context.Context, conn rueidis.Client) error {
@@ -194,7 +194,7 @@ func (b *bodies) write(ctx context.Context, key, name string, value []byte) erro
 			})
 		})
 	}) {
-		return cache.ErrClosed
+		return driver.ErrClosed
 	}
 	select {
 	case err := <-ended:
@@ -283,10 +283,10 @@ func (b *bodies) leave(size int64, took time.Duration, err error) {
 
 // unavailable marks what says nothing about other entries than a large one.
 func unavailable(err error) error {
-	if err == nil || isAnswer(err) || errors.Is(err, cache.ErrEntryUnavailable) {
+	if err == nil || isAnswer(err) || errors.Is(err, driver.ErrEntryUnavailable) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", cache.ErrEntryUnavailable, err)
+	return fmt.Errorf("%w: %w", driver.ErrEntryUnavailable, err)
 }
 
 // errOversized: an entry is longer than any of ours, and was not sent.

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
@@ -19,10 +20,10 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
 	s, err := New(Options{Addresses: []string{proxy.Addr()}})
 	if err == nil {
-		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 10 * time.Second}))
+		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 10 * time.Second}))
 	}
 	if err == nil {
-		err = s.Set(t.Context(), "n:k", make([]byte, inline+1), cache.SetOptions{TTL: time.Minute})
+		err = s.Set(t.Context(), "n:k", make([]byte, inline+1), driver.SetOptions{TTL: time.Minute})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	for name, read := range map[string]func() error{
 		"the script": func() error { _, _, err := s.Get(t.Context(), "n:k"); return err },
 		"MGET":       func() error { _, _, err := s.GetHinted(t.Context(), "n:k", nil); return err },
-		"the lease":  func() error { _, _, _, err := s.GetOrLease(t.Context(), "n:k", nil); return err },
+		"the lease":  func() error { _, _, _, err := s.GetOrLease(t.Context(), "n:k"); return err },
 	} {
 		held, done := proxy.HoldReplyFunc(func(args []string) bool {
 			return args[0] == "GET" && strings.HasPrefix(args[1], "n:b:")

@@ -13,7 +13,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -32,7 +33,7 @@ func ofBody(command string) func(args []string) bool {
 func startWith(t *testing.T, addr string, limits cache.Options) *redis.Strategy {
 	t.Helper()
 	strategy := on(redis.Options{Addresses: []string{addr}})(t).(*redis.Strategy)
-	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, limits)); err != nil {
+	if err := strategy.Init(t.Context(), drivertest.NewInjector(t, limits)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -69,7 +70,7 @@ var readings = []struct {
 		return all[0].Value, all[0].Found, all[0].Err
 	}},
 	{"GetOrLease", func(ctx context.Context, s *redis.Strategy, key string) ([]byte, bool, error) {
-		value, found, lease, err := s.GetOrLease(ctx, key, nil)
+		value, found, lease, err := s.GetOrLease(ctx, key)
 		return value, found, errors.Join(err, s.Release(ctx, lease))
 	}},
 }
@@ -81,16 +82,16 @@ func TestLargeValues(t *testing.T) {
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
 	reader := start(t, s.server, redis.Options{})
-	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
+	ctx, opts := t.Context(), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
 	set := func(value []byte) error { return s.Set(ctx, "n:k", value, opts) }
 	stores := map[string]func(value []byte) error{
 		"Set": set,
 		"SetMany": func(value []byte) error {
-			return errors.Join(s.SetMany(ctx, []cache.Item{{Key: "n:small", Value: []byte("s"), Options: opts}, {Key: "n:k", Value: value, Options: opts}})...)
+			return errors.Join(s.SetMany(ctx, []driver.Item{{Key: "n:small", Value: []byte("s"), Options: opts}, {Key: "n:k", Value: value, Options: opts}})...)
 		},
 		"Fill": func(value []byte) error {
 			s.must(s.Delete(ctx, "n:k"))
-			lease, err := s.Lease(ctx, "n:k", nil)
+			lease, err := s.Lease(ctx, "n:k")
 			s.must(err)
 			stored, err := s.Fill(ctx, lease, value, opts)
 			if !stored {
@@ -138,7 +139,7 @@ func TestLargeValues(t *testing.T) {
 					t.Errorf("%s, after %s, %s: %d bytes, %t, %v", how, what, way.name, len(got), found, err)
 				}
 			}
-			_, _, lease, err := s.GetOrLease(ctx, "n:k", nil)
+			_, _, lease, err := s.GetOrLease(ctx, "n:k")
 			if lease == nil || err != nil {
 				t.Errorf("%s, after %s: no lease, %v", how, what, err)
 			}
@@ -158,7 +159,7 @@ func TestClearOfLargeValues(t *testing.T) {
 	s := startWith(t, server.Addr(), cache.Options{Namespace: "n", Timeout: 2 * time.Second})
 	other := start(t, server, redis.Options{})
 	for _, key := range []string{"n:k", "n:l"} {
-		other.must(s.Set(t.Context(), key, large("n"), cache.SetOptions{TTL: time.Minute}))
+		other.must(s.Set(t.Context(), key, large("n"), driver.SetOptions{TTL: time.Minute}))
 	}
 	other.direct("DEL", "n:v:{0}:k")
 	other.must(s.Clear(t.Context()))
@@ -173,9 +174,9 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t)
-	generous := startWith(t, server.Addr(), cache.Options{MaxValueBytes: 4 * cache.MiB, Timeout: 2 * time.Second})
+	generous := startWith(t, server.Addr(), cache.Options{MaxValueBytes: 4 * driver.MiB, Timeout: 2 * time.Second})
 	strict := start(t, server, redis.Options{}) // 1 MiB
-	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
+	ctx, opts := t.Context(), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
 	const size = 2 << 20
 	for name, store := range map[string]func() error{
 		"another node's": func() error { return generous.Set(ctx, "n:k", make([]byte, size), opts) },
@@ -200,7 +201,7 @@ func TestTooLarge(t *testing.T) {
 			}
 		}
 	}
-	if err := strict.Set(ctx, "n:k", make([]byte, size), opts); !errors.Is(err, cache.ErrValueTooLarge) {
+	if err := strict.Set(ctx, "n:k", make([]byte, size), opts); !errors.Is(err, driver.ErrValueTooLarge) {
 		t.Errorf("Set: %v, want ErrValueTooLarge", err)
 	}
 }
@@ -212,9 +213,9 @@ func TestTooLargeIsReplaced(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	other := start(t, server, redis.Options{})
-	generous := startWith(t, server.Addr(), cache.Options{MaxValueBytes: 4 * cache.MiB, Timeout: 2 * time.Second})
+	generous := startWith(t, server.Addr(), cache.Options{MaxValueBytes: 4 * driver.MiB, Timeout: 2 * time.Second})
 	strict := startWith(t, proxy.Addr(), cache.Options{Timeout: 2 * time.Second})
-	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute}
+	ctx, opts := t.Context(), driver.SetOptions{TTL: time.Minute}
 	for name, replacement := range map[string][]byte{"a small one": []byte("small"), "a large one": large("n")} {
 		other.must(generous.Set(ctx, "n:k", make([]byte, 2<<20), opts))
 		removal := proxy.Hold("EVALSHA")
@@ -289,7 +290,7 @@ func TestLargeValuesHoldNothingUp(t *testing.T) {
 	proxy := redistest.NewProxy(t, server.Addr())
 	other := start(t, server, redis.Options{})
 	s := startWith(t, proxy.Addr(), cache.Options{Timeout: 2 * time.Second})
-	opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
 	other.set("n:small", time.Minute, "n:t")
 	const values = 16
 	value := bytes.Repeat([]byte("m"), 100<<10)
@@ -323,7 +324,7 @@ func TestLargeValuesHoldNothingUp(t *testing.T) {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				if err := do(ctx, i); !errors.Is(err, cache.ErrEntryUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+				if err := do(ctx, i); !errors.Is(err, driver.ErrEntryUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%s: %v, want ErrEntryUnavailable and the deadline", name, err)
 				}
 			})
@@ -345,13 +346,13 @@ func TestLateLargeValue(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	slow, other := startWith(t, proxy.Addr(), cache.Options{Timeout: 2 * time.Second}), start(t, server, redis.Options{})
-	opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}}
 	for _, fill := range []bool{false, true} {
 		for name, revoke := range map[string]func() error{
 			"Delete":         func() error { return other.Delete(t.Context(), "n:k") },
 			"InvalidateTags": func() error { return other.InvalidateTags(t.Context(), "n:t") },
 		} {
-			lease, err := other.Lease(t.Context(), "n:k", nil)
+			lease, err := other.Lease(t.Context(), "n:k")
 			other.must(err)
 			held := proxy.HoldFunc(ofBody("SET"))
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -387,7 +388,7 @@ func TestOvertakenBody(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	slow, other := startWith(t, proxy.Addr(), cache.Options{Timeout: 2 * time.Second}), start(t, server, redis.Options{})
-	opts := cache.SetOptions{TTL: time.Minute}
+	opts := driver.SetOptions{TTL: time.Minute}
 	for name, overtake := range map[string]func() error{
 		"another value": func() error { return other.Set(t.Context(), "n:k", large("other"), opts) },
 		"a lost body":   func() error { _, err := server.Do(t.Context(), "DEL", "n:b:{0}:k"); return err },
@@ -424,7 +425,7 @@ func TestLargeValueOverALentClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	value := large("n")
-	until(t, func() error { return s.Set(t.Context(), "n:k", value, cache.SetOptions{TTL: time.Minute}) })
+	until(t, func() error { return s.Set(t.Context(), "n:k", value, driver.SetOptions{TTL: time.Minute}) })
 	until(t, func() error {
 		got, found, err := s.Get(t.Context(), "n:k")
 		if err == nil && (!found || !bytes.Equal(got, value)) {

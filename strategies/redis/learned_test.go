@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -44,7 +44,7 @@ func TestLearnedTagsAreAGuess(t *testing.T) {
 		writer.must(writer.Delete(t.Context(), "n:k"))
 		read("deleted", false)
 	}
-	writer.must(writer.Set(t.Context(), "n:k", nil, cache.SetOptions{TTL: time.Minute, Tags: []string{"n:a"}}))
+	writer.must(writer.Set(t.Context(), "n:k", nil, driver.SetOptions{TTL: time.Minute, Tags: []string{"n:a"}}))
 	if value, found, err := reader.Get(t.Context(), "n:k"); len(value) != 0 || !found || err != nil {
 		t.Errorf("an empty value: %q, %t, %v", value, found, err)
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -49,9 +49,9 @@ func TestOtherTagsRefuseNoFills(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, redistest.Start(t), redis.Options{})
-			opts := cache.SetOptions{TTL: time.Minute, Tags: []string{"n:static", "n:learned"}}
+			opts := driver.SetOptions{TTL: time.Minute, Tags: []string{"n:static", "n:learned"}}
 			for round := range 2 { // in the second one there is an earlier page already
-				lease, err := s.Lease(t.Context(), "n:k", []string{"n:static"})
+				lease, err := s.Lease(t.Context(), "n:k")
 				s.must(err)
 				s.invalidateOthers(test.before)
 				if test.own != "" {
@@ -84,7 +84,7 @@ func TestLostPage(t *testing.T) {
 	s := start(t, redistest.Start(t), redis.Options{})
 	for _, page := range []string{"n:g:{0}:", "n:h:{0}:"} {
 		for _, again := range []bool{false, true} { // whether there is another such page at the time of the fill
-			lease, err := s.Lease(t.Context(), "n:k", nil)
+			lease, err := s.Lease(t.Context(), "n:k")
 			s.must(err)
 			s.must(s.InvalidateTags(t.Context(), "n:learned"))
 			s.invalidateOthers(40)
@@ -92,12 +92,12 @@ func TestLostPage(t *testing.T) {
 				t.Fatalf("no page %s: the test proves nothing", page)
 			}
 			if again {
-				_, err := s.Lease(t.Context(), "n:another", nil)
+				_, err := s.Lease(t.Context(), "n:another")
 				s.must(err)
 				s.invalidateOthers(40)
 				s.must(s.Delete(t.Context(), "n:another"))
 			}
-			stored, err := s.Fill(t.Context(), lease, []byte("old"), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
+			stored, err := s.Fill(t.Context(), lease, []byte("old"), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
 			if stored || err != nil || s.found("n:k") {
 				t.Errorf("%s lost, and there is another: %t; stored %t, %v; want it refused", page, again, stored, err)
 			}
@@ -111,17 +111,17 @@ func TestLedgerForgetsByTime(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{LeaseTTL: time.Second}) // a page is old after 3 s
-	_, err := s.Lease(t.Context(), "n:first", nil)
+	_, err := s.Lease(t.Context(), "n:first")
 	s.must(err)
 	s.invalidateOthers(2)
 	s.direct("HSET", "n:g:{0}:", "t", "0") // so long ago
-	lease, err := s.Lease(t.Context(), "n:k", nil)
+	lease, err := s.Lease(t.Context(), "n:k")
 	s.must(err)
 	s.invalidateOthers(1)
 	if current, earlier := s.direct("HLEN", "n:g:{0}:"), s.direct("HLEN", "n:h:{0}:"); current != int64(1004) || earlier != int64(2004) {
 		t.Errorf("the pages have %v and %v fields, want the tags of the last invalidation, and those before", current, earlier)
 	}
-	stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
+	stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:learned"}})
 	if !stored || err != nil {
 		t.Errorf("a lease from the page before: stored %t, %v", stored, err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // perPipeline is how many commands, most of them scripts, are sent at once, and perRead how many keys one
@@ -42,7 +42,7 @@ type many struct {
 	keys    []string
 	first   map[string]int // where in keys each one is the first time
 	places  []place
-	results []cache.Result
+	results []driver.Result
 	unsure  []int // which keys the script must read
 	large   []largeHit
 }
@@ -60,7 +60,7 @@ func (m *many) found(i int, e entry, payload []byte) {
 		m.large = append(m.large, largeHit{i, e, payload})
 		return
 	}
-	m.results[i] = cache.Result{Value: payload, Found: true}
+	m.results[i] = driver.Result{Value: payload, Found: true}
 }
 
 // fetch reads the bodies of large values.
@@ -75,10 +75,10 @@ func (m *many) fetch(ctx context.Context) {
 	all.Wait()
 }
 
-// GetMany implements cache.Batcher: one pipeline for each node, with one MGET for each lane. Entries whose
+// GetMany implements driver.Batcher: one pipeline for each node, with one MGET for each lane. Entries whose
 // tags are not known yet are read by the script, and those that have others than was thought in
 // a second pipeline.
-func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Result {
+func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []driver.Result {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 		ctx, cancel := st.bounded(ctx)
 		defer cancel()
 		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
-			return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
+			return slices.Repeat([]driver.Result{{Err: err}}, len(keys))
 		}
 		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
 		if m, ok := inTime(ctx, st.batching, func() *many { return st.getMany(ctx, conn, keys, tags) }); ok {
@@ -99,12 +99,12 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 			st.suspects.note(key)
 		}
 	}
-	return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
+	return slices.Repeat([]driver.Result{{Err: err}}, len(keys))
 }
 
 func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) *many {
 	first := make(map[string]int, len(keys))
-	m := &many{store: st, conn: conn, results: make([]cache.Result, len(keys)), keys: keys, places: make([]place, len(keys)), first: first}
+	m := &many{store: st, conn: conn, results: make([]driver.Result, len(keys)), keys: keys, places: make([]place, len(keys)), first: first}
 	lanes := make(map[int]*laneRead)
 	var reads []*laneRead
 	for i, key := range keys {
@@ -143,7 +143,7 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 }
 
 // all returns the results, also for keys that were asked for twice.
-func (m *many) all() []cache.Result {
+func (m *many) all() []driver.Result {
 	for i, key := range m.keys {
 		if of := m.first[key]; of != i {
 			m.results[i] = m.results[of]
@@ -277,8 +277,8 @@ func (st *store) pipeline(ctx context.Context, conn rueidis.Client, commands []r
 	return replies
 }
 
-// SetMany implements cache.Batcher: one pipeline for each node, with one script for each item.
-func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
+// SetMany implements driver.Batcher: one pipeline for each node, with one script for each item.
+func (s *Strategy) SetMany(ctx context.Context, items []driver.Item) []error {
 	if len(items) == 0 {
 		return nil
 	}
@@ -304,7 +304,7 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 }
 
 // setLarge stores those that are too large for a pipeline.
-func (s *Strategy) setLarge(ctx context.Context, items []cache.Item, failures []error) {
+func (s *Strategy) setLarge(ctx context.Context, items []driver.Item, failures []error) {
 	var all sync.WaitGroup
 	for i, item := range items {
 		if len(item.Value) > inline {
@@ -315,7 +315,7 @@ func (s *Strategy) setLarge(ctx context.Context, items []cache.Item, failures []
 }
 
 // setMany stores all but the large ones.
-func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, items []cache.Item) []error {
+func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, items []driver.Item) []error {
 	failures := make([]error, len(items))
 	var hidden []int // what must not stay readable
 	calls, of := make([]rueidis.LuaExec, 0, len(items)), make([]int, 0, len(items))

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -80,7 +80,7 @@ func TestManyRoundTrips(t *testing.T) {
 		strategy := startAt(t, options)
 		const n = 45 // what a server reads at once holds as many scripts
 		ctx, tags := t.Context(), []string{"n:all"}
-		keys, items := []string(nil), []cache.Item(nil)
+		keys, items := []string(nil), []driver.Item(nil)
 		lanes := map[uint64]bool{}
 		for i := range n {
 			key := fmt.Sprint("n:", i)
@@ -88,7 +88,7 @@ func TestManyRoundTrips(t *testing.T) {
 			_, _ = hash.Write([]byte(key)) // never fails
 			lanes[hash.Sum64()%uint64(options.Lanes)] = true
 			keys = append(keys, key)
-			items = append(items, cache.Item{Key: key, Value: []byte("v"), Options: cache.SetOptions{TTL: time.Hour, Tags: []string{"n:all", "n:own" + strconv.Itoa(i%7)}}})
+			items = append(items, driver.Item{Key: key, Value: []byte("v"), Options: driver.SetOptions{TTL: time.Hour, Tags: []string{"n:all", "n:own" + strconv.Itoa(i%7)}}})
 		}
 		set := func() error { return errors.Join(strategy.SetMany(ctx, items)...) }
 		get := func(tags []string) func() error {
@@ -144,7 +144,7 @@ func TestManyRoundTrips(t *testing.T) {
 		// with another are not remembered.
 		other := startAt(t, options)
 		for i, most := range []int{n, n / 6} {
-			var results []cache.Result
+			var results []driver.Result
 			reads, commands := traffic(t, servers, func() { results = other.GetMany(ctx, keys, []string{}) })
 			t.Logf("%s, wrong hint, time %d: reads by node %v; %v", name, i+1, reads, commands)
 			for node, trips := range reads {
@@ -195,7 +195,7 @@ func TestSetManyOutOfMemory(t *testing.T) {
 	s.direct("CONFIG", "SET", "maxmemory", "1") // full, to the byte
 	for i, err := range s.SetMany(t.Context(), items) {
 		var answer *redis.ServerError
-		if !errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, cache.ErrUnavailable) {
+		if !errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("%s: %v, want OOM", keys[i], err)
 		}
 		if s.found(keys[i]) {
@@ -205,12 +205,12 @@ func TestSetManyOutOfMemory(t *testing.T) {
 }
 
 // existing returns items for keys that have entries already.
-func existing(s *started) (keys []string, items []cache.Item) {
+func existing(s *started) (keys []string, items []driver.Item) {
 	s.Helper()
 	keys = []string{"n:a", "n:b", "n:c"}
 	for _, key := range keys {
 		s.set(key, time.Minute)
-		items = append(items, cache.Item{Key: key, Value: []byte("value of " + key), Options: cache.SetOptions{TTL: time.Minute}})
+		items = append(items, driver.Item{Key: key, Value: []byte("value of " + key), Options: driver.SetOptions{TTL: time.Minute}})
 	}
 	return keys, items
 }
@@ -226,11 +226,11 @@ func TestSetManyCannotHide(t *testing.T) {
 	failures := s.SetMany(t.Context(), items)
 	s.direct("ACL", "SETUSER", "default", "+unlink")
 	var answer *redis.ServerError
-	if !errors.Is(failures[1], cache.ErrInvalidTTL) || !errors.As(failures[1], &answer) || answer.Code != "NOPERM" {
+	if !errors.Is(failures[1], driver.ErrInvalidTTL) || !errors.As(failures[1], &answer) || answer.Code != "NOPERM" {
 		t.Errorf("%v, want ErrInvalidTTL and NOPERM", failures[1])
 	}
 	for _, i := range []int{0, 2} {
-		if errors.Is(failures[i], cache.ErrInvalidTTL) {
+		if errors.Is(failures[i], driver.ErrInvalidTTL) {
 			t.Errorf("item %d: %v", i, failures[i])
 		}
 	}
@@ -243,26 +243,26 @@ func TestManyWithAMasterLost(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, redistest.Config("cluster-require-full-coverage no"))
 	s := startAt(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs()})
 	var keys []string
-	var items []cache.Item
+	var items []driver.Item
 	for i := range 200 {
 		keys = append(keys, fmt.Sprint("n:", i))
-		items = append(items, cache.Item{Key: keys[i], Value: []byte(keys[i]), Options: cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}})
+		items = append(items, driver.Item{Key: keys[i], Value: []byte(keys[i]), Options: driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}})
 	}
 	if err := errors.Join(s.SetMany(t.Context(), items)...); err != nil {
 		t.Fatal(err)
 	}
 	s.GetMany(t.Context(), keys, nil) // learns
 	cluster.Masters()[0].Kill()
-	for name, read := range map[string]func() []cache.Result{
-		"learned": func() []cache.Result { return s.GetMany(t.Context(), keys, nil) },
-		"hinted":  func() []cache.Result { return s.GetMany(t.Context(), keys, []string{"n:t"}) },
+	for name, read := range map[string]func() []driver.Result{
+		"learned": func() []driver.Result { return s.GetMany(t.Context(), keys, nil) },
+		"hinted":  func() []driver.Result { return s.GetMany(t.Context(), keys, []string{"n:t"}) },
 	} {
 		works, fails := 0, 0
 		for i, r := range read() {
 			switch {
 			case r.Err != nil:
 				fails++
-				if !errors.Is(r.Err, cache.ErrUnavailable) {
+				if !errors.Is(r.Err, driver.ErrUnavailable) {
 					t.Errorf("%s, key %d: %v", name, i, r.Err)
 				}
 			case r.Found && string(r.Value) == keys[i]:
@@ -298,10 +298,10 @@ func TestManyKeepTheirDeadline(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	s, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}}), start(t, server, redis.Options{})
-	keys, item := []string{"n:a", "n:b"}, cache.Item{Key: "n:a", Value: []byte("v"), Options: cache.SetOptions{TTL: time.Hour}}
+	keys, item := []string{"n:a", "n:b"}, driver.Item{Key: "n:a", Value: []byte("v"), Options: driver.SetOptions{TTL: time.Hour}}
 	for name, many := range map[string]func(ctx context.Context) error{
 		"GetMany": func(ctx context.Context) error { return s.GetMany(ctx, keys, nil)[0].Err },
-		"SetMany": func(ctx context.Context) error { return s.SetMany(ctx, []cache.Item{item})[0] },
+		"SetMany": func(ctx context.Context) error { return s.SetMany(ctx, []driver.Item{item})[0] },
 	} {
 		until(t, func() error { return many(t.Context()) })
 		direct.hang()

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -88,8 +88,8 @@ func startModel(t *testing.T, options redis.Options) (m *model, stop func()) {
 }
 
 func (m *model) step(ctx context.Context, kind int, own, other *versioned) {
-	opts := func(k *versioned) cache.SetOptions {
-		return cache.SetOptions{TTL: time.Hour, Tags: []string{k.tag}}
+	opts := func(k *versioned) driver.SetOptions {
+		return driver.SetOptions{TTL: time.Hour, Tags: []string{k.tag}}
 	}
 	version := func(k *versioned) []byte { return strconv.AppendInt(nil, k.database.Load(), 10) }
 	switch kind {
@@ -99,7 +99,7 @@ func (m *model) step(ctx context.Context, kind int, own, other *versioned) {
 		m.read(ctx, other, func() ([]byte, bool, error) { return m.GetHinted(ctx, other.name, []string{other.tag}) })
 	case 5, 6:
 		m.read(ctx, other, func() ([]byte, bool, error) {
-			value, found, lease, err := m.GetOrLease(ctx, other.name, nil)
+			value, found, lease, err := m.GetOrLease(ctx, other.name)
 			if lease != nil {
 				stored, err := m.Fill(ctx, lease, version(other), opts(other))
 				m.judge(ctx, "Fill", err)
@@ -156,7 +156,7 @@ func (m *model) count(w *window, k *versioned, of func(*window) *atomic.Int64) {
 func (m *model) judge(ctx context.Context, what string, err error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
-	case errors.Is(err, cache.ErrUnavailable), errors.Is(err, cache.ErrNotReplicated), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, driver.ErrUnavailable), errors.Is(err, driver.ErrNotReplicated), errors.Is(err, context.DeadlineExceeded):
 	default:
 		m.t.Errorf("%s: %v", what, err)
 	}
@@ -222,7 +222,7 @@ func (m *model) works() {
 			"Delete":         func() error { return m.Delete(ctx, k.name) },
 			"InvalidateTags": func() error { return m.InvalidateTags(ctx, k.tag) },
 		} {
-			if err := m.Set(ctx, k.name, []byte(what), cache.SetOptions{TTL: time.Hour, Tags: []string{k.tag}}); err != nil {
+			if err := m.Set(ctx, k.name, []byte(what), driver.SetOptions{TTL: time.Hour, Tags: []string{k.tag}}); err != nil {
 				m.t.Errorf("Set in lane %d: %v", k.lane, err)
 			}
 			if value, ok := found(); !ok || value != what {

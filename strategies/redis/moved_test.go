@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -34,7 +34,7 @@ func startMovable(t *testing.T, options redis.Options, server ...redistest.Optio
 	options.Addresses = []string{m.proxy.Addr()}
 	m.Strategy = startAt(t, options)
 	for i := range movedSessions {
-		m.must(m.Set(t.Context(), fmt.Sprint("n:s", i), []byte("session"), cache.SetOptions{TTL: time.Hour}))
+		m.must(m.Set(t.Context(), fmt.Sprint("n:s", i), []byte("session"), driver.SetOptions{TTL: time.Hour}))
 	}
 	until(t, func() error { // all its connections are made
 		if n := m.connections(m.old); n < cmp.Or(options.Connections, 2) {
@@ -169,7 +169,7 @@ func (m *movable) serves() {
 }
 
 func ignoreUnavailable(err error) error {
-	if errors.Is(err, cache.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
 	return err
@@ -209,11 +209,11 @@ func TestConnectionsFromBeforeAndAfter(t *testing.T) {
 		"default":                {becomes: []string{itsReplica, cutReplica, deaf, writable, stillMaster}},
 		"4 connections, 4 lanes": {options: redis.Options{Connections: 4, Lanes: 4}, becomes: []string{cutReplica, stillMaster}},
 		"least privilege": {
-			options: redis.Options{Username: "shop", Password: cache.NewSecret("password")},
+			options: redis.Options{Username: "shop", Password: driver.NewSecret("password")},
 			becomes: []string{cutReplica, stillMaster}, server: []redistest.Option{leastPrivilege(t)},
 		},
 		"without INFO": {
-			options: redis.Options{Username: "shop", Password: cache.NewSecret("password")},
+			options: redis.Options{Username: "shop", Password: driver.NewSecret("password")},
 			becomes: []string{cutReplica}, server: []redistest.Option{leastPrivilegeWithoutInfo(t)},
 		},
 	} {
@@ -257,7 +257,7 @@ func TestMovedThereAndBack(t *testing.T) {
 		m.move(itsReplica)
 		for i := range movedSessions {
 			until(t, func() error {
-				return m.Set(t.Context(), fmt.Sprint("n:s", i), []byte("session"), cache.SetOptions{TTL: time.Hour})
+				return m.Set(t.Context(), fmt.Sprint("n:s", i), []byte("session"), driver.SetOptions{TTL: time.Hour})
 			})
 		}
 		t.Logf("round %d: stored again", round)

@@ -6,12 +6,12 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
-var _ cache.Notifier = (*Strategy)(nil)
+var _ driver.Notifier = (*Strategy)(nil)
 
-// Notify implements cache.Notifier, by a subscription to the channel that is called like the lease.
+// Notify implements driver.Notifier, by a subscription to the channel that is called like the lease.
 func (s *Strategy) Notify(ctx context.Context, key string) <-chan struct{} {
 	told := make(chan struct{})
 	st, conn, err := s.open(ctx)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -18,26 +18,26 @@ func TestNotify(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	holder, waiter := start(t, server, redis.Options{}), start(t, server, redis.Options{})
-	for name, use := range map[string]func(*cache.Lease) error{
-		"Fill": func(lease *cache.Lease) error {
-			stored, err := holder.Fill(t.Context(), lease, []byte("v"), cache.SetOptions{TTL: time.Minute})
+	for name, use := range map[string]func(*driver.Lease) error{
+		"Fill": func(lease *driver.Lease) error {
+			stored, err := holder.Fill(t.Context(), lease, []byte("v"), driver.SetOptions{TTL: time.Minute})
 			if !stored {
 				t.Error("it was not stored")
 			}
 			return err
 		},
-		"Fill that comes too late": func(lease *cache.Lease) error {
+		"Fill that comes too late": func(lease *driver.Lease) error {
 			holder.must(holder.InvalidateTags(t.Context(), "n:t"))
-			stored, err := holder.Fill(t.Context(), lease, []byte("v"), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}})
+			stored, err := holder.Fill(t.Context(), lease, []byte("v"), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}})
 			if stored {
 				t.Error("it was stored")
 			}
 			return err
 		},
-		"Release": func(lease *cache.Lease) error { return holder.Release(t.Context(), lease) },
+		"Release": func(lease *driver.Lease) error { return holder.Release(t.Context(), lease) },
 	} {
 		key := "n:" + name
-		lease, err := holder.Lease(t.Context(), key, nil)
+		lease, err := holder.Lease(t.Context(), key)
 		holder.must(err)
 		ctx, cancel := context.WithCancel(t.Context())
 		told := waiter.Notify(ctx, key)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // operation is one call under way that concerns one key.
@@ -72,7 +72,7 @@ func (o *operation) answered(err error) error {
 func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, error) {
 	st := s.store.Load()
 	if st == nil {
-		return nil, nil, cache.ErrClosed
+		return nil, nil, driver.ErrClosed
 	}
 	conn, err := st.use()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // The modes.
@@ -23,14 +23,14 @@ type Options struct {
 	// URL says in one what Addresses, Username, Password, DB and TLS say, and excludes them:
 	// redis://user:password@host:port/db, or rediss:// for TLS. url_file reads it from a file. Not where
 	// Mode is sentinel.
-	URL cache.Secret `koanf:"url"`
+	URL driver.Secret `koanf:"url"`
 	// Addresses of the server, of some nodes of the cluster, or of the sentinels, as host:port.
 	// Default 127.0.0.1:6379.
 	Addresses []string `koanf:"addresses,public"`
 	// Username is the ACL user. Default: Redis's own default user.
 	Username string `koanf:"username"`
 	// Password of the user; password_file reads it from a file.
-	Password cache.Secret `koanf:"password"`
+	Password driver.Secret `koanf:"password"`
 	// DB is the number of the logical database; only 0 exists in a Cluster.
 	DB int `koanf:"db"`
 	// ClientName is what CLIENT LIST shows. Default "fxcache".
@@ -38,16 +38,16 @@ type Options struct {
 	// SentinelMaster is the name under which the sentinels know the master. Default "mymaster".
 	SentinelMaster string `koanf:"sentinel_master,public"`
 	// SentinelUsername and SentinelPassword are for the sentinels themselves.
-	SentinelUsername string       `koanf:"sentinel_username"`
-	SentinelPassword cache.Secret `koanf:"sentinel_password"`
+	SentinelUsername string        `koanf:"sentinel_username"`
+	SentinelPassword driver.Secret `koanf:"sentinel_password"`
 	// TLS is used unless this is nil, or its Enabled is false.
 	TLS *TLS `koanf:"tls"`
 	// Connections to each node that commands are pipelined over, a power of two up to 256. Default 2,
 	// in a Cluster 1.
 	Connections int `koanf:"connections"`
 	// ReadBuffer and WriteBuffer are those of each connection. Default 64KiB each.
-	ReadBuffer  cache.Size `koanf:"read_buffer"`
-	WriteBuffer cache.Size `koanf:"write_buffer"`
+	ReadBuffer  driver.Size `koanf:"read_buffer"`
+	WriteBuffer driver.Size `koanf:"write_buffer"`
 	// DialTimeout bounds the making of a connection. Default 1s.
 	DialTimeout time.Duration `koanf:"dial_timeout"`
 	// ConnectionLifetime is after how long a connection is made anew, give or take a tenth, so that all lead
@@ -57,10 +57,10 @@ type Options struct {
 	// InvalidateTags costs one command for each. All clients must agree. Default 1, in a Cluster 64.
 	Lanes int `koanf:"lanes"`
 	// LeaseTTL is how long a key stays blocked when the process that loads it dies. While that lives it extends its
-	// lease, up to cache.MaxLeaseTTL. Default 10s.
+	// lease, up to driver.MaxLeaseTTL. Default 10s.
 	LeaseTTL time.Duration `koanf:"lease_ttl"`
 	// WaitReplicas makes Delete and InvalidateTags wait until that many replicas have it, and fail
-	// with cache.ErrNotReplicated otherwise. Zero does not wait.
+	// with driver.ErrNotReplicated otherwise. Zero does not wait.
 	WaitReplicas int `koanf:"wait_replicas"`
 }
 
@@ -80,10 +80,10 @@ func (o Options) WithDefaults() Options {
 		o.SentinelMaster = "mymaster"
 	}
 	if o.ReadBuffer == 0 {
-		o.ReadBuffer = 64 * cache.KiB
+		o.ReadBuffer = 64 * driver.KiB
 	}
 	if o.WriteBuffer == 0 {
-		o.WriteBuffer = 64 * cache.KiB
+		o.WriteBuffer = 64 * driver.KiB
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = time.Second
@@ -113,11 +113,11 @@ func (o Options) lanes() int {
 	return max(1, o.Lanes)
 }
 
-// Validate reports every unusable value as a cache.OptionError, joined.
+// Validate reports every unusable value as a driver.OptionError, joined.
 func (o Options) Validate() error {
 	var errs []error
 	report := func(name, format string, args ...any) {
-		errs = append(errs, &cache.OptionError{Name: name, Reason: fmt.Sprintf(format, args...)})
+		errs = append(errs, &driver.OptionError{Name: name, Reason: fmt.Sprintf(format, args...)})
 	}
 	if o.Mode != Standalone && o.Mode != Sentinel && o.Mode != Cluster {
 		report("mode", "must be standalone, sentinel or cluster")
@@ -139,8 +139,8 @@ func (o Options) Validate() error {
 	if n := o.connections(); n > 256 || n&(n-1) != 0 || o.Connections < 0 {
 		report("connections", "must be a power of two up to 256, not %d", o.Connections)
 	}
-	for name, size := range map[string]cache.Size{"read_buffer": o.ReadBuffer, "write_buffer": o.WriteBuffer} {
-		if size < cache.KiB || size > cache.GiB {
+	for name, size := range map[string]driver.Size{"read_buffer": o.ReadBuffer, "write_buffer": o.WriteBuffer} {
+		if size < driver.KiB || size > driver.GiB {
 			report(name, "must be between 1KiB and 1GiB, not %v", size)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 const (
@@ -49,7 +49,7 @@ func newOrphans(lanes int) []orphans {
 // mayHaveDone reports whether the server may have done what ended with err: not where it has said that its
 // state does not allow it to begin.
 func mayHaveDone(err error) bool {
-	return !isAnswer(err) || !errors.Is(err, cache.ErrUnavailable)
+	return !isAnswer(err) || !errors.Is(err, driver.ErrUnavailable)
 }
 
 // orphaned sees to it that a lease is released in the background, whether or not it is out.
@@ -182,7 +182,7 @@ func (st *store) releaseAll(ctx context.Context, due []orphan, released []bool) 
 }
 
 // held returns what a lease of this strategy is made of.
-func held(lease *cache.Lease) (granted, bool) {
+func held(lease *driver.Lease) (granted, bool) {
 	if lease == nil {
 		return granted{}, false
 	}
@@ -191,7 +191,7 @@ func held(lease *cache.Lease) (granted, bool) {
 }
 
 // forsake releases a lease in the background that its holder has no use for any more.
-func (s *Strategy) forsake(lease *cache.Lease, g granted) {
+func (s *Strategy) forsake(lease *driver.Lease, g granted) {
 	if st := s.store.Load(); st != nil {
 		st.orphaned(st.names.of(lease.Key), g.token)
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // However many leases may be out, a lane remembers a bounded number of them.
@@ -35,12 +35,12 @@ func TestLeaseIsNotExtendedForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 	extend := func(age time.Duration) (bool, error) {
-		return s.Extend(t.Context(), &cache.Lease{Key: "n:k", State: granted{asked: time.Now().Add(-age)}})
+		return s.Extend(t.Context(), &driver.Lease{Key: "n:k", State: granted{asked: time.Now().Add(-age)}})
 	}
-	if _, err := extend(cache.MaxLeaseTTL - 2*time.Minute); !errors.Is(err, cache.ErrClosed) { // never initialised
+	if _, err := extend(driver.MaxLeaseTTL - 2*time.Minute); !errors.Is(err, driver.ErrClosed) { // never initialised
 		t.Errorf("of a young lease: %v", err)
 	}
-	if held, err := extend(cache.MaxLeaseTTL - time.Minute); held || err != nil {
+	if held, err := extend(driver.MaxLeaseTTL - time.Minute); held || err != nil {
 		t.Errorf("of one that would be too old: %t, %v", held, err)
 	}
 }

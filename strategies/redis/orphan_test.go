@@ -14,7 +14,8 @@ import (
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -58,10 +59,10 @@ func TestUnheardLeaseIsReleased(t *testing.T) {
 	redistest.Require(t)
 	requests := map[string]func(ctx context.Context, s *redis.Strategy) error{
 		"GetOrLease": func(ctx context.Context, s *redis.Strategy) error {
-			_, _, _, err := s.GetOrLease(ctx, "n:k", []string{"n:t"})
+			_, _, _, err := s.GetOrLease(ctx, "n:k")
 			return err
 		},
-		"Lease": func(ctx context.Context, s *redis.Strategy) error { _, err := s.Lease(ctx, "n:k", nil); return err },
+		"Lease": func(ctx context.Context, s *redis.Strategy) error { _, err := s.Lease(ctx, "n:k"); return err },
 	}
 	for _, lanes := range []int{1, 4} {
 		server := redistest.Start(t)
@@ -116,7 +117,7 @@ func TestUnheardLeaseIsReleased(t *testing.T) {
 				end(func(ctx context.Context) error { return request(ctx, s) })
 				// The next reader has it.
 				until(t, func() error {
-					lease, err := s.Lease(t.Context(), "n:k", nil)
+					lease, err := s.Lease(t.Context(), "n:k")
 					if err == nil && lease == nil {
 						t.Fatalf("%s, %s: somebody else holds the lease", name, how)
 					}
@@ -135,7 +136,7 @@ func TestOrphanIsReleasedLater(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, LeaseTTL: time.Hour, Connections: 4})
-	lease, err := s.Lease(t.Context(), "n:k", nil) // loads the scripts
+	lease, err := s.Lease(t.Context(), "n:k") // loads the scripts
 	if err == nil {
 		err = s.Release(t.Context(), lease)
 	}
@@ -146,7 +147,7 @@ func TestOrphanIsReleasedLater(t *testing.T) {
 	tried.Release()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.Lease(ctx, "n:k", nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Lease(ctx, "n:k"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Lease: %v", err)
 	}
 	<-tried.Answered()
@@ -164,17 +165,17 @@ func TestUnansweredFillAndRelease(t *testing.T) {
 	s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}, LeaseTTL: time.Hour, Connections: 4})
 	for name, test := range map[string]struct {
 		least, most int // keys
-		use         func(ctx context.Context, lease *cache.Lease) error
+		use         func(ctx context.Context, lease *driver.Lease) error
 	}{
-		"Fill": {3, 9, func(ctx context.Context, lease *cache.Lease) error {
-			_, err := s.Fill(ctx, lease, []byte("late"), cache.SetOptions{TTL: time.Hour})
+		"Fill": {3, 9, func(ctx context.Context, lease *driver.Lease) error {
+			_, err := s.Fill(ctx, lease, []byte("late"), driver.SetOptions{TTL: time.Hour})
 			return err
 		}},
 		"Release": {1, 1, s.Release},
 	} {
 		for range 3 { // the first loads the scripts
-			var lease *cache.Lease
-			until(t, func() (err error) { lease, err = s.Lease(t.Context(), "n:k", nil); return err })
+			var lease *driver.Lease
+			until(t, func() (err error) { lease, err = s.Lease(t.Context(), "n:k"); return err })
 			if lease == nil {
 				t.Fatal("no lease")
 			}
@@ -201,9 +202,9 @@ func TestLeasesOfAHungServer(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{LeaseTTL: time.Hour})
-	var leases []*cache.Lease
+	var leases []*driver.Lease
 	for i := range 20 {
-		lease, err := s.Lease(t.Context(), fmt.Sprint("n:held", i), nil)
+		lease, err := s.Lease(t.Context(), fmt.Sprint("n:held", i))
 		s.must(err)
 		leases = append(leases, lease)
 	}
@@ -216,7 +217,7 @@ func TestLeasesOfAHungServer(t *testing.T) {
 			if err := s.Release(ctx, lease); err == nil {
 				t.Error("Release returned nil")
 			}
-			if _, err := s.Lease(ctx, fmt.Sprint("n:asked", i), nil); err == nil {
+			if _, err := s.Lease(ctx, fmt.Sprint("n:asked", i)); err == nil {
 				t.Error("Lease returned nil")
 			}
 		})
@@ -267,7 +268,7 @@ func TestAbortedRequestsBlockNothing(t *testing.T) {
 }
 
 // serviceOn starts a Service, with a cache "c" of an hour.
-func serviceOn(t *testing.T, strategy cache.Strategy, options cache.Options) (*cache.Service, *cache.Cache[int]) {
+func serviceOn(t *testing.T, strategy driver.Strategy, options cache.Options) (*cache.Service, *cache.Cache[int]) {
 	t.Helper()
 	options.Logger, options.MeterProvider = slog.New(slog.DiscardHandler), metricnoop.NewMeterProvider()
 	service, err := cache.NewService(strategy, options)
@@ -295,11 +296,11 @@ func TestSlowLoadOnRedis(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	const term = 1500 * time.Millisecond
-	strategy, recorder := cachetest.Record(on(redis.Options{Addresses: server.Addrs(), LeaseTTL: term})(t))
+	strategy, recorder := drivertest.Record(on(redis.Options{Addresses: server.Addrs(), LeaseTTL: term})(t))
 	service, c := serviceOn(t, strategy, cache.Options{Namespace: "shop", Timeout: 5 * time.Second})
 	got, err := c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) {
 		until(t, func() error { // they come three times a term; the ledger lives for two terms and a second
-			if n := recorder.Count(cachetest.OpExtend); n < 10 {
+			if n := recorder.Count(drivertest.OpExtend); n < 10 {
 				return fmt.Errorf("extended %d times", n)
 			}
 			return nil
@@ -319,7 +320,7 @@ func TestExtendOnRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{LeaseTTL: 10 * time.Second})
-	lease, err := s.Lease(t.Context(), "n:k", nil)
+	lease, err := s.Lease(t.Context(), "n:k")
 	s.must(err)
 	const key = "n:l:{0}:k"
 	if _, err := s.server.Do(t.Context(), "PEXPIRE", key, "1000"); err != nil {
@@ -338,7 +339,7 @@ func TestExtendOnRedis(t *testing.T) {
 	if held, err := s.Extend(t.Context(), lease); held || err != nil {
 		t.Errorf("an expired lease: %t, %v", held, err)
 	}
-	other, err := s.Lease(t.Context(), "n:k", nil)
+	other, err := s.Lease(t.Context(), "n:k")
 	s.must(err)
 	if held, err := s.Extend(t.Context(), lease); other == nil || held || err != nil {
 		t.Errorf("somebody else's lease: %t, %v", held, err)

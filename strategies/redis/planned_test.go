@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -25,7 +25,7 @@ func TestSentinelPlannedFailover(t *testing.T) {
 		m.watch(every...).atLeast(t, 20)
 		sentinel.Failover()
 		took := until(t, func() error {
-			return m.Set(t.Context(), "n:probe", []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:probe"}})
+			return m.Set(t.Context(), "n:probe", []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:probe"}})
 		})
 		t.Logf("writes work again after %v", took)
 		sentinel.WaitReady()

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // queue are those who wait for a place of a gate.
@@ -49,7 +49,7 @@ func (g *gate) wait(ctx context.Context) error {
 	default:
 		g.queue.waiting.Add(-1)
 		g.queue.all.Remove(e)
-		return fmt.Errorf("%w: %w", cache.ErrOverloaded, ctx.Err())
+		return fmt.Errorf("%w: %w", driver.ErrOverloaded, ctx.Err())
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // crowded is a gate of one place, which is taken, and so many who wait for it, each a millisecond after
@@ -33,7 +33,7 @@ func crowded(t *testing.T, waiters int, patience time.Duration) (g *gate, order 
 				all = append(all, i)
 				mu.Unlock()
 				g.leave()
-			} else if !errors.Is(err, cache.ErrOverloaded) || !errors.Is(err, context.DeadlineExceeded) {
+			} else if !errors.Is(err, driver.ErrOverloaded) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("who got no place: %v", err)
 			}
 		})
@@ -183,7 +183,7 @@ func TestDoubtEndsTooLate(t *testing.T) {
 	for _, test := range []struct {
 		after time.Duration
 		want  error
-	}{{20 * time.Millisecond, nil}, {30 * time.Millisecond, cache.ErrOverloaded}} {
+	}{{20 * time.Millisecond, nil}, {30 * time.Millisecond, driver.ErrOverloaded}} {
 		synctest.Test(t, func(t *testing.T) {
 			st := bare(t)
 			st.doubt(0)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // maxWaits is how many lanes of one revocation wait for replicas at a time, each on a connection of its
@@ -64,7 +64,7 @@ func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []re
 			errs[i] = ctx.Err()
 		}
 		if errors.Is(errs[i], context.DeadlineExceeded) && runs[i].applied.Load() {
-			errs[i] = fmt.Errorf("%w: no answer in time", cache.ErrNotReplicated) // and no deadline: it is applied
+			errs[i] = fmt.Errorf("%w: no answer in time", driver.ErrNotReplicated) // and no deadline: it is applied
 		}
 	}
 	return errs
@@ -125,10 +125,10 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(r.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
 			if err == nil && acks < int64(r.replicas) && !last {
 				// It must not count as applied, as ErrNotReplicated does.
-				return fmt.Errorf("%w: a part of it is done, and %d of %d replicas have that", cache.ErrUnavailable, acks, r.replicas)
+				return fmt.Errorf("%w: a part of it is done, and %d of %d replicas have that", driver.ErrUnavailable, acks, r.replicas)
 			}
 			if err == nil && acks < int64(r.replicas) {
-				return fmt.Errorf("%w: %d of %d replicas have it", cache.ErrNotReplicated, acks, r.replicas)
+				return fmt.Errorf("%w: %d of %d replicas have it", driver.ErrNotReplicated, acks, r.replicas)
 			}
 			return err
 		})

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/sessioncache/sessiontest"
@@ -35,12 +35,12 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(hasty.Set(t.Context(), "n:hasty", []byte("v"), cache.SetOptions{TTL: time.Hour}))
-	must(hasty.Set(t.Context(), "n:careful", []byte("v"), cache.SetOptions{TTL: time.Hour}))
-	must(hasty.Set(t.Context(), "n:tagged", []byte("v"), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}))
+	must(hasty.Set(t.Context(), "n:hasty", []byte("v"), driver.SetOptions{TTL: time.Hour}))
+	must(hasty.Set(t.Context(), "n:careful", []byte("v"), driver.SetOptions{TTL: time.Hour}))
+	must(hasty.Set(t.Context(), "n:tagged", []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}))
 	for _, sessions := range []sessiontest.Subject{hastySessions, carefulSessions} {
 		must(sessions.Strategy.Set(t.Context(), &sessioncache.CachedSession{
-			ID: "id", Token: cache.NewSecret("token"), Expires: sessions.Clock.Now().Add(time.Hour), User: &sessioncache.User{ID: "42"},
+			ID: "id", Token: driver.NewSecret("token"), Expires: sessions.Clock.Now().Add(time.Hour), User: &sessioncache.User{ID: "42"},
 		}))
 	}
 	until(t, func() error { // the replica has them
@@ -62,7 +62,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		if err := revoke(ctx); !errors.Is(err, cache.ErrNotReplicated) {
+		if err := revoke(ctx); !errors.Is(err, driver.ErrNotReplicated) {
 			t.Errorf("%s: %v, want ErrNotReplicated", what, err)
 		}
 	}

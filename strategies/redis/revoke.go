@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // revocation is what one lane has to forget.
@@ -106,7 +106,7 @@ func (st *store) heeded(ctx context.Context, revoke func() error) error {
 	if err == nil {
 		err = revoke()
 	}
-	if err != nil && !errors.Is(err, cache.ErrNotReplicated) {
+	if err != nil && !errors.Is(err, driver.ErrNotReplicated) {
 		return err
 	}
 	ctx, cancel := st.bounded(ctx)
@@ -130,7 +130,7 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 	began := time.Now()
 	failed := &LanesError{Of: len(lanes)}
 	for i, err := range of(ctx, conn, lanes) {
-		if !errors.Is(err, cache.ErrNotReplicated) {
+		if !errors.Is(err, driver.ErrNotReplicated) {
 			err = st.answered(err)
 			st.heard(lanes[i].begin.lane, err, began)
 		}
@@ -191,7 +191,7 @@ func inTime[T any](ctx context.Context, room chan struct{}, work func() T) (resu
 func protect(run func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = fmt.Errorf("%w: the client panicked with a %T", cache.ErrUnavailable, value)
+			err = fmt.Errorf("%w: the client panicked with a %T", driver.ErrUnavailable, value)
 		}
 	}()
 	return run()

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/cachetest"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -54,7 +55,7 @@ func start(t testing.TB, server *redistest.Server, options redis.Options) *start
 func startLogged(t testing.TB, options redis.Options) *started {
 	t.Helper()
 	s := &started{Strategy: on(options)(t).(*redis.Strategy), TB: t, log: &lines{}}
-	in := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
+	in := drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	s.must(s.Init(t.Context(), in))
 	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
 	return s
@@ -69,7 +70,7 @@ func (s *started) must(err error) {
 
 func (s *started) set(key string, ttl time.Duration, tags ...string) {
 	s.Helper()
-	s.must(s.Set(s.Context(), key, []byte("value of "+key), cache.SetOptions{TTL: ttl, Tags: tags}))
+	s.must(s.Set(s.Context(), key, []byte("value of "+key), driver.SetOptions{TTL: ttl, Tags: tags}))
 }
 
 func (s *started) found(key string) bool {
@@ -113,11 +114,11 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
-	ctx, opts := t.Context(), cache.SetOptions{TTL: time.Minute, Tags: []string{"n:a", "n:b"}}
+	ctx, opts := t.Context(), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:a", "n:b"}}
 	s.set("n:k", time.Minute, "n:a", "n:b")
 	s.set("n:first0", time.Minute, "n:a", "n:b")
 	s.set("n:first1", time.Minute, "n:a", "n:b")
-	var lease *cache.Lease
+	var lease *driver.Lease
 	first := -1
 	for _, step := range []struct {
 		name, command string
@@ -131,7 +132,7 @@ func TestRoundTrips(t *testing.T) {
 		{"Get, again", "mget", func() error { _, _, err := s.Get(ctx, "n:k"); return err }},
 		{"GetHinted", "mget", func() error { _, _, err := s.GetHinted(ctx, "n:k", opts.Tags); return err }},
 		{"Set", "evalsha", func() error { return s.Set(ctx, "n:k", []byte("v"), opts) }},
-		{"GetOrLease", "evalsha", func() (err error) { _, _, lease, err = s.GetOrLease(ctx, "n:l", nil); return err }},
+		{"GetOrLease", "evalsha", func() (err error) { _, _, lease, err = s.GetOrLease(ctx, "n:l"); return err }},
 		{"Fill", "evalsha", func() error { _, err := s.Fill(ctx, lease, []byte("v"), opts); return err }},
 		{"Delete", "unlink", func() error { return s.Delete(ctx, "n:k", "n:l") }},
 		{"InvalidateTags", "evalsha", func() error { return s.InvalidateTags(ctx, "n:a", "n:b") }},
@@ -178,11 +179,11 @@ func TestNothingLeft(t *testing.T) {
 	for i := range 500 {
 		key := fmt.Sprint("n:", i)
 		s.set(key, 300*time.Millisecond, "n:all", fmt.Sprint("n:tag", i))
-		_, _, lease, err := s.GetOrLease(t.Context(), key+"x", nil)
+		_, _, lease, err := s.GetOrLease(t.Context(), key+"x")
 		s.must(err)
 		switch i % 3 {
 		case 0:
-			_, err = s.Fill(t.Context(), lease, nil, cache.SetOptions{TTL: time.Millisecond, Tags: []string{"n:all"}})
+			_, err = s.Fill(t.Context(), lease, nil, driver.SetOptions{TTL: time.Millisecond, Tags: []string{"n:all"}})
 		case 1:
 			err = s.Delete(t.Context(), key)
 		}
@@ -217,9 +218,9 @@ func TestStartsWithoutRedis(t *testing.T) {
 	}
 	for range 10 {
 		_, _, get := s.Get(t.Context(), "n:k")
-		set := s.Set(t.Context(), "n:k", nil, cache.SetOptions{TTL: time.Minute})
+		set := s.Set(t.Context(), "n:k", nil, driver.SetOptions{TTL: time.Minute})
 		for _, err := range []error{get, set, s.Delete(t.Context(), "n:k"), s.InvalidateTags(t.Context(), "n:t")} {
-			if !errors.Is(err, cache.ErrUnavailable) {
+			if !errors.Is(err, driver.ErrUnavailable) {
 				t.Fatalf("%v, want ErrUnavailable", err)
 			}
 		}
@@ -228,7 +229,7 @@ func TestStartsWithoutRedis(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for s.Set(t.Context(), "n:k", []byte("value of n:k"), cache.SetOptions{TTL: time.Minute}) != nil {
+	for s.Set(t.Context(), "n:k", []byte("value of n:k"), driver.SetOptions{TTL: time.Minute}) != nil {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not find Redis when that came")
 		}
@@ -274,9 +275,9 @@ func TestOutOfMemory(t *testing.T) {
 	for _, key := range []string{"n:set", "n:filled", "n:deleted", "n:invalidated"} {
 		s.set(key, time.Minute, "n:tag of "+key)
 	}
-	lease, err := s.Lease(t.Context(), "n:filled", nil)
+	lease, err := s.Lease(t.Context(), "n:filled")
 	s.must(err)
-	opts := cache.SetOptions{TTL: time.Minute}
+	opts := driver.SetOptions{TTL: time.Minute}
 	// Full from now on, to the byte; TestEviction fills a server by and by.
 	s.direct("CONFIG", "SET", "maxmemory", "1")
 	for _, step := range []struct {
@@ -300,7 +301,7 @@ func TestOutOfMemory(t *testing.T) {
 		}
 		err := step.do()
 		var answer *redis.ServerError
-		if step.refuse && (!errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, cache.ErrUnavailable)) || !step.refuse && err != nil {
+		if step.refuse && (!errors.As(err, &answer) || answer.Code != "OOM" || !errors.Is(err, driver.ErrUnavailable)) || !step.refuse && err != nil {
 			t.Errorf("%s in a full Redis: %v, want OOM: %t", step.key, err, step.refuse)
 		}
 		if s.found(step.key) {

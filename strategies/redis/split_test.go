@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -27,7 +27,7 @@ func startOnSlot(t *testing.T, replicas int, options redis.Options) *onSlot {
 	t.Helper()
 	cluster := redistest.StartCluster(t, 3, replicas, leastPrivilege(t))
 	options.Mode, options.Addresses, options.Lanes = redis.Cluster, cluster.Addrs(), 1
-	options.Username, options.Password = "shop", cache.NewSecret("password")
+	options.Username, options.Password = "shop", driver.NewSecret("password")
 	o := &onSlot{Strategy: startAt(t, options), T: t, cluster: cluster, slot: cluster.SlotOf("{0}")}
 	o.from = cluster.NodeForSlot(o.slot)
 	masters := cluster.Masters()
@@ -65,13 +65,13 @@ func TestRevocationsInASplitSlot(t *testing.T) {
 		t.Run(fmt.Sprint("wait_replicas ", replicas), func(t *testing.T) {
 			t.Parallel()
 			s := startOnSlot(t, replicas, redis.Options{WaitReplicas: replicas})
-			ctx, opts := t.Context(), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+			ctx, opts := t.Context(), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 			for _, key := range []string{"n:stays", "n:goes", "n:t1", "n:t2"} {
 				s.must(s.Set(ctx, key, []byte("old"), opts))
 			}
-			_, _, early, err := s.GetOrLease(ctx, "n:deleted", nil)
+			_, _, early, err := s.GetOrLease(ctx, "n:deleted")
 			s.must(err)
-			_, _, learned, err := s.GetOrLease(ctx, "n:learned", nil)
+			_, _, learned, err := s.GetOrLease(ctx, "n:learned")
 			s.must(err)
 			m := s.cluster.BeginMigration(s.slot, s.to)
 			m.Move("n:v:{0}:goes", "n:l:{0}:deleted", "n:v:{0}:t2", "n:g:{0}:")
@@ -91,14 +91,14 @@ func TestRevocationsInASplitSlot(t *testing.T) {
 					t.Errorf("after InvalidateTags %s is still there", key)
 				}
 			}
-			for _, lease := range []*cache.Lease{early, learned} {
+			for _, lease := range []*driver.Lease{early, learned} {
 				stored, err := s.Fill(ctx, lease, []byte("old"), opts)
-				if stored || err != nil && !errors.Is(err, cache.ErrUnavailable) {
+				if stored || err != nil && !errors.Is(err, driver.ErrUnavailable) {
 					t.Errorf("Fill: %t, %v", stored, err)
 				}
 			}
 			// Refused, and then nothing must be readable.
-			if err := s.Set(ctx, "n:t1", []byte("new"), opts); err != nil && !errors.Is(err, cache.ErrUnavailable) {
+			if err := s.Set(ctx, "n:t1", []byte("new"), opts); err != nil && !errors.Is(err, driver.ErrUnavailable) {
 				t.Errorf("Set: %v", err)
 			}
 			for range 2 { // once while the slot is open, once when it is closed
@@ -107,7 +107,7 @@ func TestRevocationsInASplitSlot(t *testing.T) {
 					if string(value) == "old" || found && string(value) != "new" {
 						t.Errorf("%s: %q, %t", key, value, found)
 					}
-					if err != nil && !errors.Is(err, cache.ErrUnavailable) {
+					if err != nil && !errors.Is(err, driver.ErrUnavailable) {
 						t.Errorf("%s: %v, want ErrUnavailable at worst", key, err)
 					}
 				}
@@ -129,15 +129,15 @@ func TestGuardsGoFirst(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := startOnSlot(t, 0, redis.Options{})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 	s.must(s.Set(t.Context(), "n:k", []byte("old"), opts))
-	_, _, lease, err := s.GetOrLease(t.Context(), "n:l", nil)
+	_, _, lease, err := s.GetOrLease(t.Context(), "n:l")
 	s.must(err)
 	s.must(s.Set(t.Context(), "n:l", []byte("old"), opts)) // the lease is gone by that
 	if _, err := s.Fill(t.Context(), lease, nil, opts); err != nil {
 		t.Fatal(err)
 	}
-	lease, err = s.Lease(t.Context(), "n:l", nil)
+	lease, err = s.Lease(t.Context(), "n:l")
 	s.must(err)
 	if lease == nil {
 		t.Fatal("no lease")
@@ -202,17 +202,17 @@ func TestNonceIsNotMadeTwice(t *testing.T) {
 	redistest.Require(t)
 	s := startOnSlot(t, 0, redis.Options{})
 	ctx := t.Context()
-	s.must(s.Set(ctx, "n:k", []byte("old"), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:a", "n:b"}}))
+	s.must(s.Set(ctx, "n:k", []byte("old"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:a", "n:b"}}))
 	s.must(s.InvalidateTags(ctx, "n:a"))
-	_, _, _, err := s.GetOrLease(ctx, "n:k", nil) // makes a lease and a ledger
+	_, _, _, err := s.GetOrLease(ctx, "n:k") // makes a lease and a ledger
 	s.must(err)
 	m := s.cluster.BeginMigration(s.slot, s.to)
 	m.Move("n:v:{0}:k", "n:l:{0}:k", "n:g:{0}:")
 	if !s.has(s.from, "n:t:{0}:b") {
 		t.Fatal("the nonce is not where the test wants it")
 	}
-	err = s.Set(ctx, "n:k", []byte("new"), cache.SetOptions{TTL: time.Hour, Tags: []string{"n:b"}})
-	if err != nil && !errors.Is(err, cache.ErrUnavailable) {
+	err = s.Set(ctx, "n:k", []byte("new"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:b"}})
+	if err != nil && !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("Set: %v", err)
 	}
 	if s.has(s.from, "n:t:{0}:b") && s.has(s.to, "n:t:{0}:b") {
@@ -231,7 +231,7 @@ func TestSplitSlotUnconfirmed(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := startOnSlot(t, 1, redis.Options{WaitReplicas: 1})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 	for _, key := range []string{"n:stays", "n:goes"} {
 		s.must(s.Set(t.Context(), key, []byte("old"), opts))
 	}
@@ -252,7 +252,7 @@ func TestSplitSlotUnconfirmed(t *testing.T) {
 			t.Errorf("%q: nil, although no replica has confirmed it", keys)
 		}
 		there := s.has(s.from, "n:v:{0}:stays") && slices.Contains(keys, "n:stays") || s.has(s.to, "n:v:{0}:goes")
-		if errors.Is(err, cache.ErrNotReplicated) && there {
+		if errors.Is(err, driver.ErrNotReplicated) && there {
 			t.Errorf("%q: %v, and not all of it is gone", keys, err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -19,7 +19,7 @@ import (
 const (
 	works       = ""
 	miss        = "miss"        // it works, and there is nothing
-	unavailable = "unavailable" // cache.ErrUnavailable, without an answer of the server
+	unavailable = "unavailable" // driver.ErrUnavailable, without an answer of the server
 	withheld    = "withheld"    // the same, or the deadline's error where it has waited for better times
 )
 
@@ -34,7 +34,7 @@ type state struct {
 	// revokes; except names the operations that differ from their kind.
 	read, store, revoke string
 	except              map[string]string
-	mistake             bool // of somebody: not cache.ErrUnavailable
+	mistake             bool // of somebody: not driver.ErrUnavailable
 }
 
 // direct sends a command past the strategy.
@@ -232,7 +232,7 @@ func TestStatesOfTheServer(t *testing.T) {
 			for _, op := range operations {
 				s.set("n:"+op.name, time.Hour, "n:"+op.name)
 			}
-			lease, err := s.Lease(t.Context(), "n:Fill", nil)
+			lease, err := s.Lease(t.Context(), "n:Fill")
 			s.must(err)
 			s.must(s.InvalidateTags(t.Context(), "n:unused")) // loads the script
 			leave := test.enter(s)
@@ -283,9 +283,9 @@ func (test state) verify(s *started, op operation, result string, err error) {
 		}
 	case unavailable, withheld:
 		if want == withheld && errors.Is(err, context.DeadlineExceeded) {
-			err = cache.ErrUnavailable
+			err = driver.ErrUnavailable
 		}
-		if !errors.Is(err, cache.ErrUnavailable) || result != "" {
+		if !errors.Is(err, driver.ErrUnavailable) || result != "" {
 			s.Errorf("%s: %q, %v; want ErrUnavailable", op.name, result, err)
 		}
 	default:
@@ -293,7 +293,7 @@ func (test state) verify(s *started, op operation, result string, err error) {
 		if !errors.As(err, &answer) || answer.Code != want || result != "" {
 			s.Errorf("%s: %q, %v; want %s", op.name, result, err, want)
 		}
-		if errors.Is(err, cache.ErrUnavailable) == test.mistake {
+		if errors.Is(err, driver.ErrUnavailable) == test.mistake {
 			s.Errorf("%s: %v: ErrUnavailable: %t", op.name, err, !test.mistake)
 		}
 		if op.name != "Lease" && op.name != "GetOrLease" && op.kind == "store" && test.revoke == works {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // granted is what a lease of this strategy is made of.
@@ -19,17 +19,17 @@ type granted struct {
 	asked                  time.Time // it was granted no earlier
 }
 
-func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bool) ([]byte, bool, *cache.Lease, error) {
+func (s *Strategy) lease(ctx context.Context, key string, read bool) ([]byte, bool, *driver.Lease, error) {
 	o, err := s.begin(ctx, key)
 	if err != nil {
 		return nil, false, nil, err
 	}
 	defer o.end()
-	return o.grant(tags, read)
+	return o.grant(read)
 }
 
 // grant asks for a lease, where read says so only if there is no entry.
-func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease, error) {
+func (o *operation) grant(read bool) ([]byte, bool, *driver.Lease, error) {
 	random, prefix := nonces(2), ""
 	if read {
 		prefix = o.tags()
@@ -49,7 +49,7 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 			return nil, false, nil, typed(err)
 		}
 		if !o.alive(raw) { // by our clock; the server's is behind
-			return o.grant(tags, false)
+			return o.grant(false)
 		}
 		payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
 		if !ok {
@@ -57,7 +57,7 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 		}
 		value, found, err := o.whole(raw, payload)
 		if !found && err == nil { // the body is gone
-			return o.grant(tags, false)
+			return o.grant(false)
 		}
 		return value, found, nil, err
 	case 3:
@@ -66,13 +66,13 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 		if err = errors.Join(err, failure); err != nil {
 			return nil, false, nil, typed(err)
 		}
-		return nil, false, &cache.Lease{Key: o.key, Tags: tags, State: granted{random[:nonceBytes], epoch, sequence, o.began}}, nil
+		return nil, false, &driver.Lease{Key: o.key, State: granted{random[:nonceBytes], epoch, sequence, o.began}}, nil
 	}
 	return nil, false, nil, nil
 }
 
 // put stores an entry, under a lease if there is one.
-func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache.SetOptions, g granted) (stored bool, err error) {
+func (s *Strategy) put(ctx context.Context, key string, value []byte, opts driver.SetOptions, g granted) (stored bool, err error) {
 	if len(value) > inline {
 		defer func() {
 			if errors.Is(err, context.DeadlineExceeded) { // wherever, its body took the time
@@ -126,13 +126,13 @@ const bodyArg = 6
 
 // storing is the call of the script that stores an entry. Where the value is large, the call names a body, which
 // has to be written before.
-func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
+func (st *store) storing(k place, value []byte, opts driver.SetOptions, g granted) (call rueidis.LuaExec, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
-		err = cache.ErrTooManyTags
+		err = driver.ErrTooManyTags
 	}
 	if err == nil && int64(len(value)) > st.largest { // no reader takes it
-		err = cache.ErrValueTooLarge
+		err = driver.ErrValueTooLarge
 	}
 	if err != nil {
 		return call, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // Name selects this strategy in the configuration.
@@ -32,7 +33,7 @@ type store struct {
 	*client
 	names     names
 	prefix    string // of the Service's keys
-	clock     cache.Clock
+	clock     driver.Clock
 	timeout   time.Duration
 	leaseTerm time.Duration
 	leaseTTL  string // leaseTerm in ms
@@ -56,19 +57,19 @@ type store struct {
 }
 
 var (
-	_ cache.Leaser        = (*Strategy)(nil)
-	_ cache.LeaseLimiter  = (*Strategy)(nil)
-	_ cache.LeaseExtender = (*Strategy)(nil)
-	_ cache.Hinted        = (*Strategy)(nil)
-	_ cache.Batcher       = (*Strategy)(nil)
-	_ cache.Initializer   = (*Strategy)(nil)
-	_ cache.Destroyer     = (*Strategy)(nil)
-	_ cache.Shared        = (*Strategy)(nil)
+	_ driver.Leaser        = (*Strategy)(nil)
+	_ driver.LeaseLimiter  = (*Strategy)(nil)
+	_ driver.LeaseExtender = (*Strategy)(nil)
+	_ driver.Hinted        = (*Strategy)(nil)
+	_ driver.Batcher       = (*Strategy)(nil)
+	_ driver.Initializer   = (*Strategy)(nil)
+	_ driver.Destroyer     = (*Strategy)(nil)
+	_ driver.Shared        = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
-func Factory() cache.Factory {
-	return cache.Factory{Name: Name, New: func(cfg cache.Decoder) (cache.Strategy, error) {
+func Factory() driver.Factory {
+	return driver.Factory{Name: Name, New: func(cfg driver.Decoder) (driver.Strategy, error) {
 		options := Options{}.WithDefaults()
 		options.Addresses = nil // which a url excludes
 		err := cfg.Decode(&options)
@@ -101,38 +102,46 @@ func New(options Options) (*Strategy, error) {
 }
 
 // Init starts to connect, and waits a moment for the connection; where Redis does not answer it goes on
-// in the background, and operations return cache.ErrUnavailable until then. A server that answers and is too
+// in the background, and operations return driver.ErrUnavailable until then. A server that answers and is too
 // old, or runs in another mode, is a VersionError or a ModeError. A rueidis.Client that the application exports
 // is used as it is, and the options that describe a connection are not.
 //
-// Where Redis answers and the other nodes of the namespace have another number of lanes, that is a cache.OptionError.
+// Where Redis answers and the other nodes of the namespace have another number of lanes, that is a driver.OptionError.
 // A node that finds it out later serves no hits, and its revocations fail.
-func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
-	service, err := cache.Resolve[cache.Options](in)
+func (s *Strategy) Init(ctx context.Context, in driver.Injector) error {
+	limits, err := driver.Resolve[driver.Limits](in)
+	if err != nil {
+		return err
+	}
+	clock, err := driver.Resolve[driver.Clock](in)
+	if err != nil {
+		return err
+	}
+	logger, err := driver.Resolve[*slog.Logger](in)
 	if err != nil {
 		return err
 	}
 	st := &store{
 		learned: newLearned(), revoking: make(chan struct{}, maxRevoking), batching: make(chan struct{}, maxBatching),
 		dropping: make(chan struct{}, maxDropping),
-		largest:  int64(service.MaxValueBytes) + headroom,
-		clock:    service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
-		prefix:    service.KeyPrefix(),
+		largest:  int64(limits.MaxValueBytes) + headroom,
+		clock:    clock, timeout: limits.Timeout, replicas: s.options.WaitReplicas,
+		prefix:    limits.KeyPrefix,
 		names:     newNames(s.options.lanes()),
 		leaseTerm: s.options.LeaseTTL,
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
 	}
-	st.longestEntry = st.largest + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes)
+	st.longestEntry = st.largest + int64(limits.MaxTags)*(int64(limits.MaxKeyBytes)+2+nonceBytes)
 	st.longest = strconv.FormatInt(st.longestEntry, 10)
 	st.longestLease = strconv.FormatInt((s.LeaseTTL() + time.Second).Milliseconds(), 10)
-	lent, found, err := cache.ResolveOptional[rueidis.Client](in)
+	lent, found, err := driver.ResolveOptional[rueidis.Client](in)
 	if err != nil {
 		return err
 	}
 	var option rueidis.ClientOption
 	if found {
-		st.client = borrow(lent, service.Logger)
+		st.client = borrow(lent, logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
 			st.names = newNames(Options{Mode: Cluster}.lanes())
 		}
@@ -142,7 +151,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 			return err
 		}
 		option = s.options.clientOption(certificates)
-		st.client = newClient(option, service.Logger)
+		st.client = newClient(option, logger)
 		switch s.options.Mode {
 		case Standalone:
 			st.lost, st.dialled = st.suspectAll, func() { st.agreement.suspect() }
@@ -158,7 +167,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	st.gates = newGates(st.names.lanes, s.options.connections())
 	st.failover.prove = st.writes
 	namespace, _ := split(st.prefix)
-	st.agreement = newAgreement(keeping{st, namespace, fingerprintKey(namespace)}, namespace, st.names.lanes, service.Logger)
+	st.agreement = newAgreement(keeping{st, namespace, fingerprintKey(namespace)}, namespace, st.names.lanes, logger)
 	if !st.lent {
 		st.mode = s.options.Mode
 		if err := st.start(ctx); err != nil {
@@ -194,7 +203,7 @@ func (st *store) suspectAll() {
 	st.agreement.suspect()
 }
 
-// StorageID implements cache.Shared: that of the fingerprint that was read last.
+// StorageID implements driver.Shared: that of the fingerprint that was read last.
 func (s *Strategy) StorageID() string {
 	if st := s.store.Load(); st != nil {
 		if id := st.agreement.id.Load(); id != nil {
@@ -212,7 +221,7 @@ func (s *Strategy) Destroy(ctx context.Context) error {
 	return nil
 }
 
-// Get implements cache.Strategy: one read-only script, or where the entry was read before one MGET.
+// Get implements driver.Strategy: one read-only script, or where the entry was read before one MGET.
 func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	o, err := s.begin(ctx, key)
 	if err != nil {
@@ -222,7 +231,7 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return o.get()
 }
 
-// GetHinted implements cache.Hinted: one MGET of the value and the nonces, and Get where the entry has
+// GetHinted implements driver.Hinted: one MGET of the value and the nonces, and Get where the entry has
 // a tag that was not expected.
 func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]byte, bool, error) {
 	o, err := s.begin(ctx, key)
@@ -246,13 +255,13 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 	return value, found, err
 }
 
-// Set implements cache.Strategy: one script.
-func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
+// Set implements driver.Strategy: one script.
+func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
 	_, err := s.put(ctx, key, value, opts, granted{})
 	return err
 }
 
-// Delete implements cache.Strategy: one command for each lane that has any of keys.
+// Delete implements driver.Strategy: one command for each lane that has any of keys.
 func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 {
 		return nil
@@ -267,7 +276,7 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 // tagsPerScript is how many tags one call of invalidate.lua takes: Lua's stack holds some 8,000.
 const tagsPerScript = 1000
 
-// InvalidateTags implements cache.Strategy: one script for each lane, whatever the number of entries.
+// InvalidateTags implements driver.Strategy: one script for each lane, whatever the number of entries.
 func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
@@ -287,14 +296,14 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	})
 }
 
-// LeaseTTL implements cache.LeaseLimiter.
-func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, cache.MaxLeaseTTL) }
+// LeaseTTL implements driver.LeaseLimiter.
+func (s *Strategy) LeaseTTL() time.Duration { return max(s.options.LeaseTTL, driver.MaxLeaseTTL) }
 
-// LeaseTerm implements cache.LeaseExtender.
+// LeaseTerm implements driver.LeaseExtender.
 func (s *Strategy) LeaseTerm() time.Duration { return s.options.LeaseTTL }
 
-// Extend implements cache.LeaseExtender: one script.
-func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error) {
+// Extend implements driver.LeaseExtender: one script.
+func (s *Strategy) Extend(ctx context.Context, lease *driver.Lease) (bool, error) {
 	g, ok := held(lease)
 	if !ok || time.Since(g.asked)+s.options.LeaseTTL > s.LeaseTTL() {
 		return false, nil
@@ -308,19 +317,19 @@ func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error)
 	return n == 1, o.answered(err)
 }
 
-// GetOrLease implements cache.Leaser: one script.
-func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([]byte, bool, *cache.Lease, error) {
-	return s.lease(ctx, key, tags, true)
+// GetOrLease implements driver.Leaser: one script.
+func (s *Strategy) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
+	return s.lease(ctx, key, true)
 }
 
-// Lease implements cache.Leaser: one script.
-func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
-	_, _, lease, err := s.lease(ctx, key, tags, false)
+// Lease implements driver.Leaser: one script.
+func (s *Strategy) Lease(ctx context.Context, key string) (*driver.Lease, error) {
+	_, _, lease, err := s.lease(ctx, key, false)
 	return lease, err
 }
 
-// Fill implements cache.Leaser: one script.
-func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+// Fill implements driver.Leaser: one script.
+func (s *Strategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts driver.SetOptions) (bool, error) {
 	g, ok := held(lease)
 	if !ok {
 		return false, nil // somebody else's
@@ -332,8 +341,8 @@ func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, o
 	return stored, err
 }
 
-// Release implements cache.Leaser: one script. Where it fails, it is tried again in the background.
-func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) (err error) {
+// Release implements driver.Leaser: one script. Where it fails, it is tried again in the background.
+func (s *Strategy) Release(ctx context.Context, lease *driver.Lease) (err error) {
 	g, ok := held(lease)
 	if !ok {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // TLS says how to talk TLS. Where Options has one TLS is used, with a zero value too, unless Enabled says
@@ -80,7 +80,7 @@ func (t *TLS) config() (*tls.Config, error) {
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &cache.OptionError{Name: "tls.ca", Reason: "the file has no certificate in PEM"}
+			return nil, &driver.OptionError{Name: "tls.ca", Reason: "the file has no certificate in PEM"}
 		}
 	}
 	if t.Cert != "" {
@@ -94,7 +94,7 @@ func (t *TLS) config() (*tls.Config, error) {
 		}
 		pair, err := tls.X509KeyPair(certificate, key)
 		if err != nil {
-			return nil, &cache.OptionError{Name: "tls.cert", Reason: "cannot be used with the key: " + err.Error()}
+			return nil, &driver.OptionError{Name: "tls.cert", Reason: "cannot be used with the key: " + err.Error()}
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -110,5 +110,5 @@ func readFile(name, path string) ([]byte, error) {
 	if errors.As(err, &at) {
 		err = at.Err // without the path, which may be a key
 	}
-	return nil, &cache.OptionError{Name: name, Reason: "the file cannot be read: " + err.Error()}
+	return nil, &driver.OptionError{Name: name, Reason: "the file cannot be read: " + err.Error()}
 }

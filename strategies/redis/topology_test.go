@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -19,7 +19,7 @@ func TestCluster(t *testing.T) {
 			t.Parallel()
 			cluster := redistest.StartCluster(t, 3, replicas, leastPrivilege(t))
 			conforms(t, redis.Options{
-				Mode: redis.Cluster, Addresses: cluster.Addrs(), Username: "shop", Password: cache.NewSecret("password"),
+				Mode: redis.Cluster, Addresses: cluster.Addrs(), Username: "shop", Password: driver.NewSecret("password"),
 			})
 		})
 	}
@@ -31,6 +31,6 @@ func TestSentinel(t *testing.T) {
 	s := redistest.StartSentinel(t, 2, 3, leastPrivilege(t))
 	conforms(t, redis.Options{
 		Mode: redis.Sentinel, Addresses: s.SentinelAddrs(), SentinelMaster: redistest.MasterName,
-		Username: "shop", Password: cache.NewSecret("password"),
+		Username: "shop", Password: driver.NewSecret("password"),
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -33,7 +34,7 @@ func TestWrongTypes(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{LeaseTTL: time.Hour})
-	opts := cache.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}
 	for kind, key := range physical {
 		for name, command := range junk {
 			what := name + " in the place of the " + kind
@@ -42,11 +43,11 @@ func TestWrongTypes(t *testing.T) {
 				s.direct("DEL", key)
 				s.direct(append([]any{command[0], key}, command[1:]...)...)
 			}
-			fresh := func() *cache.Lease {
+			fresh := func() *driver.Lease {
 				s.Helper()
 				s.direct("FLUSHALL")
 				s.set("n:k", time.Hour, "n:t")
-				lease, err := s.Lease(t.Context(), "n:k", nil)
+				lease, err := s.Lease(t.Context(), "n:k")
 				if lease == nil || err != nil {
 					t.Fatal(lease, err)
 				}
@@ -74,7 +75,7 @@ func TestWrongTypes(t *testing.T) {
 			_, found, err = stranger.Get(t.Context(), "n:k")
 			read("Get of another node", found, err)
 			s.must(stranger.Destroy(context.Background()))
-			_, found, granted, err := s.GetOrLease(t.Context(), "n:k", nil)
+			_, found, granted, err := s.GetOrLease(t.Context(), "n:k")
 			if found != hits || err != nil || found && granted != nil {
 				t.Errorf("%s: GetOrLease = %t, %v, %v", what, found, granted, err)
 			}
@@ -120,7 +121,7 @@ func TestWrongTypes(t *testing.T) {
 			fresh()
 			s.direct("DEL", physical["lease"])
 			plant()
-			lease, err = s.Lease(t.Context(), "n:k", nil)
+			lease, err = s.Lease(t.Context(), "n:k")
 			if lease == nil || err != nil {
 				t.Errorf("%s: Lease = %v, %v", what, lease, err)
 				continue
@@ -154,13 +155,13 @@ func TestLedgerStartsAnew(t *testing.T) {
 		}
 	}
 	mark(1_000_000)
-	lease, err := s.Lease(t.Context(), "n:k", nil)
+	lease, err := s.Lease(t.Context(), "n:k")
 	s.must(err)
 	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); !stored || err != nil {
 		t.Errorf("Fill = %t, %v", stored, err)
 	}
 	// Where an invalidation cannot be noted, no lease that is out is good.
-	lease, err = s.Lease(t.Context(), "n:k", nil)
+	lease, err = s.Lease(t.Context(), "n:k")
 	s.must(err)
 	s.direct("HSET", physical["ledger"], "s", "junk")
 	s.must(s.InvalidateTags(t.Context(), newOptions.Tags...))
@@ -168,7 +169,7 @@ func TestLedgerStartsAnew(t *testing.T) {
 		t.Errorf("Fill after an invalidation = %t, %v", stored, err)
 	}
 	// Of a tag without a number nobody knows when it was invalidated.
-	lease, err = s.Lease(t.Context(), "n:k", nil)
+	lease, err = s.Lease(t.Context(), "n:k")
 	s.must(err)
 	mark("junk")
 	if stored, err := s.Fill(t.Context(), lease, []byte("value of n:k"), newOptions); stored || err != nil {
@@ -181,9 +182,9 @@ func TestLeaseIsNotHealed(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	s := start(t, redistest.Start(t), redis.Options{})
-	first, err := s.Lease(t.Context(), "n:k", nil)
+	first, err := s.Lease(t.Context(), "n:k")
 	s.must(err)
-	second, err := s.Lease(t.Context(), "n:k", nil)
+	second, err := s.Lease(t.Context(), "n:k")
 	if first == nil || second != nil || err != nil {
 		t.Errorf("%v and %v, %v", first, second, err)
 	}
@@ -196,7 +197,7 @@ func TestWrongTypeIsNoOutage(t *testing.T) {
 		"WRONGTYPE": true, "LOADING": false, "READONLY": false, "CLUSTERDOWN": false, "MASTERDOWN": false, "NOAUTH": false,
 		"OOM": false, "MISCONF": false, "NOPERM": false, "BUSY": false, "ERR": false,
 	} {
-		if err := error(&redis.ServerError{Code: code}); errors.Is(err, cache.ErrBadEntry) != bad || bad && errors.Is(err, cache.ErrUnavailable) {
+		if err := error(&redis.ServerError{Code: code}); errors.Is(err, driver.ErrBadEntry) != bad || bad && errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("%s: %v", code, !bad)
 		}
 	}

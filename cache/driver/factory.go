@@ -1,0 +1,21 @@
+package driver
+
+// Factory makes the strategy of one name. It travels to the module instead of a live Strategy, so
+// that only the selected strategy is built.
+type Factory struct {
+	// Name selects the strategy in `cache.strategy` and names its section, `cache.<name>`. It is a
+	// lower case letter, followed by lower case letters, digits, '_' or '-'.
+	Name string
+	// New reads the strategy's own section from cfg and builds the strategy. It does no I/O and
+	// starts nothing: that is for Init.
+	New func(cfg Decoder) (Strategy, error)
+}
+
+// Decoder gives a strategy its own section of the configuration.
+type Decoder interface {
+	// Decode fills dst, a pointer to a struct with `koanf` tags, from the section. It is strict: an
+	// unknown key, a value of the wrong type, and whatever dst's own `Validate() error` reports are
+	// errors, all of them in one. Keys that the section lacks leave dst as it was, so fill in the
+	// defaults first.
+	Decode(dst any) error
+}

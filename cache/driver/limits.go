@@ -1,0 +1,21 @@
+package driver
+
+import "time"
+
+// Limits are what the Service promises about everything that it hands to a Strategy. A strategy
+// finds them with Resolve[driver.Limits] in Init.
+type Limits struct {
+	// KeyPrefix begins every key and tag. It is the escaped namespace and a ':', which occurs nowhere
+	// before, so a strategy can take the namespace off again.
+	KeyPrefix string
+	// MaxTTL caps every TTL.
+	MaxTTL time.Duration
+	// MaxKeyBytes limits a key or tag, KeyPrefix not counted.
+	MaxKeyBytes Size
+	// MaxValueBytes limits a value. The Service adds a header of less than 1 KiB to it.
+	MaxValueBytes Size
+	// MaxTags limits the tags of one entry.
+	MaxTags int
+	// Timeout is the deadline of a single operation.
+	Timeout time.Duration
+}

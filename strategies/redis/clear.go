@@ -19,7 +19,8 @@ var _ driver.Clearer = (*Strategy)(nil)
 
 // Clear implements driver.Clearer for one namespace, that of the Service. It is the one operation whose
 // cost depends on the number of entries: it looks for them with SCAN. Where ctx ends before, what was
-// found is gone, and repeating goes on from there.
+// found is gone, and repeating goes on from there. No request waits for it, so that each of its steps may take
+// a second, and not only the usual timeout.
 //
 // The ledgers go first: whatever was read before cannot be stored any more. It looks twice, because an
 // entry of a slot that migrates may move from a node that was not asked yet to one that was.
@@ -78,7 +79,7 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	if conn.Mode() != rueidis.ClientModeCluster {
 		return slices.Collect(maps.Values(nodes)), nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, st.timeout)
+	bounded, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	var ranges []rueidis.RedisMessage
 	var asked string
@@ -127,7 +128,7 @@ const scanned = 1000
 func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, namespace string, behind *unconfirmed) error {
 	pattern := globs.Replace(namespace) + ":[" + kindValue + kindBody + kindLease + "]:*"
 	for cursor := uint64(0); ; {
-		bounded, cancel := context.WithTimeout(ctx, st.timeout)
+		bounded, cancel := context.WithTimeout(ctx, replyTimeout)
 		found, err := node.Do(bounded, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
 		cancel()
 		if err = st.answered(err); err != nil {

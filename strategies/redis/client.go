@@ -54,7 +54,7 @@ type client struct {
 	mode      string
 	sentinels []string
 	failover  failover
-	mistake   atomic.Pointer[error] // why there is no connection, if somebody has to mend it
+	refusal   atomic.Pointer[error] // why there is no connection yet
 
 	mu     sync.Mutex
 	life   context.Context //nolint:containedctx // ends with close
@@ -156,7 +156,7 @@ func (c *client) start(ctx context.Context) error {
 	case <-wait.C:
 	case <-ctx.Done():
 	}
-	if err := c.mistake.Load(); err != nil {
+	if err := c.refusal.Load(); err != nil && isMistake(*err) {
 		return *err
 	}
 	return nil
@@ -174,11 +174,7 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 			c.recovered()
 		case life.Err() == nil:
 			c.failed(typed(err))
-			if isMistake(err) {
-				c.mistake.Store(&err)
-			} else {
-				c.mistake.Store(nil)
-			}
+			c.refusal.Store(&err)
 		}
 		if attempt == 1 {
 			close(first)
@@ -201,10 +197,14 @@ func (c *client) use() (rueidis.Client, error) {
 	if made := c.ready.Load(); made != nil {
 		return *made, nil
 	}
-	if err := c.mistake.Load(); err != nil {
-		return nil, typed(*err)
+	switch refusal := c.refusal.Load(); {
+	case refusal == nil:
+		return nil, errNotConnected
+	case isMistake(*refusal):
+		return nil, typed(*refusal)
+	default:
+		return nil, fmt.Errorf("%w: %w", errNotConnected, typed(*refusal))
 	}
-	return nil, errNotConnected
 }
 
 // worked and failed log the beginning and the end of an outage, once each. While a part of a Cluster is

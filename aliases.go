@@ -3,6 +3,7 @@ package fxcache
 import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/refreshing"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -17,7 +18,7 @@ type (
 	// SetCacheKeyOptions is cache.SetOptions.
 	SetCacheKeyOptions = cache.SetOptions
 	// SelfRefreshingCache is cache.Refreshing.
-	SelfRefreshingCache[T any] = cache.Refreshing[T]
+	SelfRefreshingCache[T any] = refreshing.Value[T]
 	// Injector is driver.Injector.
 	Injector = driver.Injector
 	// SessionCacheStrategy is sessiondriver.Strategy.

@@ -18,6 +18,8 @@ import (
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/refreshing"
+	"github.com/fxcache/fxcache/cache/requestscope"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/fxtest"
 	"github.com/fxcache/fxcache/sessioncache"
@@ -146,7 +148,7 @@ func TestNilArguments(t *testing.T) {
 	if err := sessions.Init(t.Context(), container); err != nil {
 		t.Fatal(err)
 	}
-	refreshing, err := cache.NewRefreshing(func(context.Context) (int, error) { return 0, errors.New("x") }, cache.RefreshingOptions{TTL: time.Second, Clock: (*ticking)(nil)})
+	refreshing, err := refreshing.New(func(context.Context) (int, error) { return 0, errors.New("x") }, refreshing.Options{TTL: time.Second, Clock: (*ticking)(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +160,7 @@ func TestNilArguments(t *testing.T) {
 		},
 		"New(nil)": func(context.Context) error { _, err := cache.New(nil, "x", cache.Policy[int]{}); return err },
 		"NewRefreshing(nil)": func(context.Context) error {
-			_, err := cache.NewRefreshing[int](nil, cache.RefreshingOptions{TTL: 1})
+			_, err := refreshing.New[int](nil, refreshing.Options{TTL: 1})
 			return err
 		},
 		"Resolve(nil)":         func(context.Context) error { _, err := driver.Resolve[int](nil); return err },
@@ -171,10 +173,10 @@ func TestNilArguments(t *testing.T) {
 		"GetOrLoad(nil)":       func(ctx context.Context) error { _, err := numbers.GetOrLoad(ctx, "k", nil); return err },
 		"Update(nil)":          func(ctx context.Context) error { _, err := numbers.Update(ctx, "k", nil); return err },
 		"Memo(nil)": func(ctx context.Context) error {
-			_, err := cache.Memo[int](cache.WithRequestScope(ctx), "k", nil)
+			_, err := requestscope.Memo[int](requestscope.With(ctx), "k", nil)
 			return err
 		},
-		"Memo(nil), no scope": func(ctx context.Context) error { _, err := cache.Memo[int](ctx, "k", nil); return err },
+		"Memo(nil), no scope": func(ctx context.Context) error { _, err := requestscope.Memo[int](ctx, "k", nil); return err },
 		"RefreshWith(nil)":    func(ctx context.Context) error { _, err := refreshing.RefreshWith(ctx, nil); return err },
 		"sessions.GetOrLoad":  func(ctx context.Context) error { _, _, err := sessions.GetOrLoad(ctx, "t", nil); return err },
 		"sessions.Update":     func(ctx context.Context) error { _, err := sessions.Update(ctx, "t", nil); return err },
@@ -240,7 +242,7 @@ func (k *kept) Add(_ context.Context, owed []cache.Revocation) error {
 	return nil
 }
 func (*kept) Remove(context.Context, []cache.Revocation) error { return nil }
-func (*kept) Owed(context.Context) ([]cache.Revocation, error) { return nil, nil }
+func (*kept) Pending(context.Context) ([]cache.Revocation, error) { return nil, nil }
 
 // An Outbox that the application provides is used, exported or not.
 func TestOutboxOfTheGraph(t *testing.T) {

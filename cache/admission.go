@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// admissionPatience is how long a load waits for a place at the most: a caller without a deadline would
+// admissionPatience is how long a load waits for a place. Otherwise a caller without a deadline would
 // wait for ever behind loaders that hang.
 const admissionPatience = 10 * time.Second
 
-// admission lets so many in at a time; the others wait in the order in which they came. The zero value
-// lets nobody in.
+// admission has a number of places. Whoever finds none waits; places are given away in the order in
+// which the callers came. The zero value has no places.
 type admission struct {
 	mu      sync.Mutex
 	free    int
@@ -70,30 +70,43 @@ func (a *admission) leave() {
 	a.free++
 }
 
-// loaders are the places of the loaders of one kind: those of caches with Policy.Reserved, or those of the
-// others, which cannot take the places of the former.
+// loaders are the places of the loaders of one kind.
 type loaders struct {
 	outage  admission // because the strategy fails
 	refresh admission // in the background
 }
 
-// loadersOf returns the places that the loaders of a cache may take.
-func (s *Service) loadersOf(reserved bool) *loaders {
-	if reserved {
-		return &s.reserved
-	}
-	return &s.ordinary
+// admissions are the places of all loaders of a Service. The loaders of caches with Policy.Reserved
+// have places that the others cannot take.
+type admissions struct {
+	ordinary, reserved loaders
+	counters           *counters
 }
 
-// placeKey finds in the context of a loader the place that it has in a Service.
-type placeKey struct{ service *Service }
+func newAdmissions(places int, counters *counters) *admissions {
+	a := &admissions{counters: counters}
+	for _, l := range []*loaders{&a.ordinary, &a.reserved} {
+		l.outage.free, l.refresh.free = places, places
+	}
+	return a
+}
+
+func (a *admissions) of(reserved bool) *loaders {
+	if reserved {
+		return &a.reserved
+	}
+	return &a.ordinary
+}
+
+// placeKey finds in the context of a loader the place that it has.
+type placeKey struct{ of *admissions }
 
 type place struct{ left atomic.Bool }
 
-// admit waits until one more loader may run while the strategy fails, with the context that it returns.
-// leave makes room for the next.
-func (s *Service) admit(ctx context.Context, places *admission) (within context.Context, leave func(), err error) {
-	if outer, ok := ctx.Value(placeKey{s}).(*place); ok && !outer.left.Load() {
+// admit waits until one more loader may run while the strategy fails. The loader runs with the context
+// that admit returns. leave makes room for the next one.
+func (a *admissions) admit(ctx context.Context, places *admission) (within context.Context, leave func(), err error) {
+	if outer, ok := ctx.Value(placeKey{a}).(*place); ok && !outer.left.Load() {
 		// Loads within loads would wait for places that only they could give back.
 		return ctx, func() {}, nil
 	}
@@ -101,15 +114,15 @@ func (s *Service) admit(ctx context.Context, places *admission) (within context.
 	defer cancel()
 	waited, err := places.enter(patient)
 	if waited {
-		s.counters.waitedLoads.Add(1)
+		a.counters.waitedLoads.Add(1)
 	}
 	if err == nil {
 		taken := new(place)
-		return context.WithValue(ctx, placeKey{s}, taken), func() { taken.left.Store(true); places.leave() }, nil
+		return context.WithValue(ctx, placeKey{a}, taken), func() { taken.left.Store(true); places.leave() }, nil
 	}
-	s.counters.rejectedLoads.Add(1)
+	a.counters.rejectedLoads.Add(1)
 	if ctx.Err() == nil {
 		err = fmt.Errorf("%w: max_concurrent_loads loaders were running for %v", ErrOverloaded, admissionPatience)
 	}
-	return nil, nil, s.fail("load", err)
+	return nil, nil, err
 }

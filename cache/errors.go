@@ -3,11 +3,11 @@ package cache
 import (
 	"errors"
 	"fmt"
-	"io"
-	"runtime/debug"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/entry"
+	"github.com/fxcache/fxcache/cache/internal/revocation"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
@@ -51,13 +51,13 @@ var (
 	// ErrForeign is what the error of a decoder wraps if an entry is whole, but of a form that it does
 	// not know, such as that of a later release. Such an entry is a miss, and stays until it is
 	// replaced: it belongs to somebody. What a decoder cannot read otherwise is damaged, and deleted.
-	ErrForeign = errors.New("cache: the entry is of another release, type or codec")
+	ErrForeign = entry.ErrForeign
 	// ErrEncoding: a value could not be encoded by the codec. The codec's own error is wrapped, but
 	// its text is left out, because it may quote the value.
-	ErrEncoding = errors.New("cache: value cannot be encoded")
+	ErrEncoding = entry.ErrEncoding
 	// ErrRevocationPending: a Delete, InvalidateTags or Clear could not be applied. It is queued; a
 	// [PendingError] says until when others may still serve what was revoked.
-	ErrRevocationPending = errors.New("cache: the revocation is not applied yet; it is being retried")
+	ErrRevocationPending = revocation.ErrPending
 )
 
 // What applications need of package driver.
@@ -112,27 +112,3 @@ func (e *PendingError) Error() string {
 
 // Unwrap returns ErrRevocationPending and the cause, for errors.Is and errors.As.
 func (e *PendingError) Unwrap() []error { return []error{ErrRevocationPending, e.Err} }
-
-// codecError is an error of a codec, of which only the type is said: its text may quote the value.
-type codecError struct {
-	reason error
-	cause  func() error // and not the error, which fmt would find in here for some verbs
-}
-
-func newCodecError(reason, cause error) error {
-	return &codecError{reason, func() error { return cause }}
-}
-
-// Error implements error.
-func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause()) }
-
-// Format implements fmt.Formatter: every verb and flag prints the message, and none the cause.
-func (e *codecError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
-
-// Unwrap returns both causes, for errors.Is and errors.As.
-func (e *codecError) Unwrap() []error { return []error{e.reason, e.cause()} }
-
-// newPanicError returns the error of a panic with value, at the point of the call.
-func newPanicError(value any) *PanicError {
-	return &PanicError{Value: value, Stack: debug.Stack()}
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/cache/refreshing"
 )
 
 var errCause = errors.New("the browser has gone")
@@ -268,7 +269,7 @@ func TestRefreshWithOfADeadRequest(t *testing.T) {
 	for name, die := range deaths {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript()
-			r := newRefreshing(t, s.load, cache.RefreshingOptions{TTL: time.Hour, MaxBackoff: time.Hour, Backoff: time.Hour})
+			r := newRefreshing(t, s.load, refreshing.Options{TTL: time.Hour, MaxBackoff: time.Hour, Backoff: time.Hour})
 			first := async(func() (int, error) { return r.Get(t.Context()) })
 			s.wantCalls(t, 1)
 			s.result <- outcome[int]{1, nil}
@@ -320,7 +321,7 @@ func TestRefreshingFailsAfterItsCallerLeft(t *testing.T) {
 	for _, failure := range []error{errOutage, context.DeadlineExceeded, context.Canceled} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript()
-			r := newRefreshing(t, s.load, cache.RefreshingOptions{Backoff: time.Hour, MaxBackoff: time.Hour})
+			r := newRefreshing(t, s.load, refreshing.Options{Backoff: time.Hour, MaxBackoff: time.Hour})
 			ctx, leave := context.WithCancel(t.Context())
 			first := async(func() (int, error) { return r.Get(ctx) })
 			s.wantCalls(t, 1)

@@ -54,14 +54,14 @@ func (b *batch) err() error {
 	if len(b.failed) == 0 {
 		return nil
 	}
-	return b.service.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
+	return b.service.store.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
 }
 
 // GetMany is Get for many keys: what was found, by key, in one round trip for each node of the storage
 // where the strategy is a [Batcher]. Where some keys fail, the others are returned beside a [BatchError].
 func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, error) {
 	if err := c.service.ready(); err != nil {
-		return nil, c.service.fail("get", err)
+		return nil, c.fail("get", err)
 	}
 	values := make(map[string]T, len(keys))
 	b := batch{service: c.service, op: "get"}
@@ -86,7 +86,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	b.of = len(asked)
 	var damage error
 	var damaged []string
-	for i, r := range c.service.readMany(ctx, physical, c.tags, c.policy.TagsOf == nil) {
+	for i, r := range c.readMany(ctx, physical) {
 		if r.Err != nil {
 			b.fail(names[i], r.Err)
 			continue
@@ -94,7 +94,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		if !r.Found {
 			continue
 		}
-		value, e, err := c.decode(r.Value)
+		value, e, err := c.values.decode(r.Value)
 		switch {
 		case err == nil && c.counted(e):
 			values[names[i]] = value
@@ -102,7 +102,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 			damage, damaged = err, append(damaged, physical[i])
 		}
 	}
-	c.service.discard(ctx, damage, damaged...)
+	c.service.store.discard(ctx, damage, damaged...)
 	return values, b.err()
 }
 
@@ -111,37 +111,39 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	s := c.service
 	if err := s.ready(); err != nil {
-		return s.fail("set", err)
+		return c.fail("set", err)
 	}
 	b := batch{service: s, op: "set", of: len(values)}
 	items, names := make([]driver.Item, 0, len(values)), make([]string, 0, len(values))
 	through := ReadsThrough(ctx)
-	var refused, hidden []string // keys, and where they are
+	var refused, replaced []string // keys, and where they are
 	for key, value := range values {
 		physical, err := c.key(key)
 		if err != nil {
 			b.fail(key, err)
 			continue
 		}
-		sealed, opts, store, err := c.seal(value, nil, 0)
+		encoded, opts, store, err := c.values.encode(value, nil, 0)
 		if err != nil || !store || through {
 			if err != nil {
 				b.fail(key, err)
 			}
-			refused, hidden = append(refused, key), append(hidden, physical)
+			refused, replaced = append(refused, key), append(replaced, physical)
 			continue
 		}
-		items, names = append(items, driver.Item{Key: physical, Value: sealed, Options: opts}), append(names, key)
+		items, names = append(items, driver.Item{Key: physical, Value: encoded, Options: opts}), append(names, key)
 	}
 	// What they should have replaced goes.
-	if err := c.hide(ctx, hidden...); err != nil {
+	if err := c.loader.deleteReplaced(ctx, replaced...); err != nil {
 		for _, key := range refused {
 			b.fail(key, errors.Join(b.failed[key], err))
 		}
 	}
-	for i, err := range s.writeMany(ctx, items) {
+	for i, err := range s.store.setMany(ctx, items) {
 		if err != nil {
 			b.fail(names[i], err)
+		} else {
+			s.counters.sets.Add(1)
 		}
 	}
 	if n := len(b.failed); n > 0 {
@@ -150,98 +152,16 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	return b.err()
 }
 
-// readMany is read for many keys. The result at i belongs to physical[i].
-func (s *Service) readMany(ctx context.Context, physical, tags []string, known bool) []driver.Result {
-	results := make([]driver.Result, len(physical))
-	if batcher := s.features.Batcher; batcher != nil && len(physical) > 0 {
-		if err := s.fetchMany(ctx, batcher, physical, tags, known, results); err != nil {
-			for i := range results {
-				results[i] = driver.Result{Err: err}
-			}
-		}
-	} else {
-		for i, name := range physical {
-			r := &results[i]
-			r.Value, r.Found, r.Err = s.fetch(ctx, name, tags, known)
-		}
-	}
+// readMany reads many entries, and counts misses and errors. The result at i belongs to physical[i].
+func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
+	results := c.service.store.getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {
 		switch {
 		case r.Err != nil:
-			s.counters.errors.Add(1)
+			c.service.counters.errors.Add(1)
 		case !r.Found:
-			s.counters.misses.Add(1)
+			c.service.counters.misses.Add(1)
 		}
 	}
 	return results
-}
-
-// fetchMany is fetch for many keys. For the circuit breaker it is one operation, which fails where no key
-// succeeds.
-func (s *Service) fetchMany(ctx context.Context, batcher driver.Batcher, physical, tags []string, known bool, results []driver.Result) error {
-	if err := s.mayHit(ctx); err != nil {
-		return err
-	}
-	switch {
-	case !known:
-		tags = nil
-	case tags == nil:
-		tags = []string{} // none are expected
-	}
-	return s.guarded(ctx, "get", func(bounded context.Context) error {
-		if err := whole(results, batcher.GetMany(bounded, physical, tags)); err != nil {
-			return err
-		}
-		failures, failure := 0, error(nil)
-		for i, r := range results {
-			if r.Err == nil {
-				continue
-			}
-			failures++
-			results[i] = driver.Result{Err: s.cause(ctx, s.options.Timeout, r.Err)}
-			if failure == nil || isBadEntry(failure) { // what says something about the strategy goes before
-				failure = results[i].Err
-			}
-		}
-		if failures == len(results) {
-			return failure
-		}
-		return nil
-	})
-}
-
-// writeMany is set for many items. The error at i belongs to items[i].
-func (s *Service) writeMany(ctx context.Context, items []driver.Item) []error {
-	failures := make([]error, len(items))
-	if batcher := s.features.Batcher; batcher != nil && len(items) > 0 {
-		err := s.call(ctx, "set", func(bounded context.Context) error {
-			return whole(failures, batcher.SetMany(bounded, items))
-		})
-		for i := range failures {
-			if failures[i] = s.cause(ctx, s.options.Timeout, failures[i]); err != nil {
-				failures[i] = err
-			}
-		}
-	} else {
-		for i, item := range items {
-			failures[i] = s.call(ctx, "set", func(ctx context.Context) error {
-				return s.leaser.Set(ctx, item.Key, item.Value, item.Options)
-			})
-		}
-	}
-	for _, err := range failures {
-		if err == nil {
-			s.counters.sets.Add(1)
-		}
-	}
-	return failures
-}
-
-// whole copies an answer that must have one part for each of dst.
-func whole[P any](dst, answer []P) error {
-	if len(answer) != len(dst) {
-		return fmt.Errorf("the strategy answered for %d of %d keys", len(answer), len(dst))
-	}
-	copy(dst, answer)
-	return nil
 }

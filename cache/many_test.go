@@ -300,7 +300,7 @@ func TestManyPartialFailureKeepsTheBreakerClosed(t *testing.T) {
 }
 
 // While a revocation is owed GetMany finds nothing, whichever way the strategy is asked.
-func TestManyWhileRevocationsAreOwed(t *testing.T) {
+func TestManyWhileRevocationsArePending(t *testing.T) {
 	t.Parallel()
 	for name, inner := range map[string]driver.Strategy{"batches": &batching{Leaser: newBigcache(t)}, "one by one": newBigcache(t)} {
 		synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/fxcache/fxcache/cache/internal/entry"
 )
 
 // NameError says that a Service has a cache of that name already, whose values or policy are others: each
@@ -25,7 +27,7 @@ func (e *NameError) Error() string {
 	if e.types[0] == e.types[1] {
 		return text + "; give this one another name, or both the same policy"
 	}
-	return fmt.Sprintf("%s (%s and now %s); give this one another name", text, nameOf(e.types[0]), nameOf(e.types[1]))
+	return fmt.Sprintf("%s (%s and now %s); give this one another name", text, entry.NameOf(e.types[0]), entry.NameOf(e.types[1]))
 }
 
 // trait is something that two caches of one name must have in common.

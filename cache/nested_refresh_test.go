@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/refreshing"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
 // A load in the background that reaches itself has the error, which is logged. The last good value is
@@ -87,14 +89,14 @@ func TestRefreshWithinALoad(t *testing.T) {
 }
 
 // reaches are the calls by which a Refreshing is asked for its value.
-var reaches = map[string]func(context.Context, *cache.Refreshing[int]) (int, error){
-	"Get":     func(ctx context.Context, r *cache.Refreshing[int]) (int, error) { return r.Get(ctx) },
-	"Refresh": func(ctx context.Context, r *cache.Refreshing[int]) (int, error) { return r.Refresh(ctx) },
-	"RefreshWith": func(ctx context.Context, r *cache.Refreshing[int]) (int, error) {
+var reaches = map[string]func(context.Context, *refreshing.Value[int]) (int, error){
+	"Get":     func(ctx context.Context, r *refreshing.Value[int]) (int, error) { return r.Get(ctx) },
+	"Refresh": func(ctx context.Context, r *refreshing.Value[int]) (int, error) { return r.Refresh(ctx) },
+	"RefreshWith": func(ctx context.Context, r *refreshing.Value[int]) (int, error) {
 		return r.RefreshWith(ctx, func(context.Context) (int, error) { return 9, nil })
 	},
-	"Derive": func(ctx context.Context, r *cache.Refreshing[int]) (int, error) {
-		return cache.Derive(ctx, r, "k", func(_ context.Context, v int) (int, error) { return v, nil })
+	"Derive": func(ctx context.Context, r *refreshing.Value[int]) (int, error) {
+		return refreshing.Derive(ctx, r, "k", func(_ context.Context, v int) (int, error) { return v, nil })
 	},
 }
 
@@ -111,7 +113,7 @@ func TestRefreshingReachesItself(t *testing.T) {
 				t.Run(outer+"/"+inner, func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						var r *cache.Refreshing[int]
+						var r *refreshing.Value[int]
 						var log logBook
 						began, healthy, seen := time.Now(), warm, error(nil)
 						r = newRefreshing(t, func(ctx context.Context) (int, error) {
@@ -121,7 +123,7 @@ func TestRefreshingReachesItself(t *testing.T) {
 							got, err := reach(ctx, r)
 							seen = err
 							return got, err
-						}, cache.RefreshingOptions{Name: "rates", Logger: log.logger(), TTL: time.Minute})
+						}, refreshing.Options{Name: "rates", Logger: log.logger(), TTL: time.Minute})
 						if warm {
 							want(t, 1)(r.Get(t.Context()))
 							if healthy = false; outer != "Refresh" {
@@ -164,7 +166,7 @@ func TestRefreshWithReachesItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := newRefreshing(t, value(1), cache.RefreshingOptions{})
+				r := newRefreshing(t, value(1), refreshing.Options{})
 				want(t, 1)(r.Get(t.Context()))
 				wantError[int](t, cache.ErrRecursiveLoad)(r.RefreshWith(t.Context(), func(ctx context.Context) (int, error) { return reach(ctx, r) }))
 				want(t, 1)(r.Get(t.Context()))
@@ -183,7 +185,7 @@ func TestRingOfRefreshing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var values [2]*cache.Refreshing[int]
+				var values [2]*refreshing.Value[int]
 				var begun sync.WaitGroup
 				begun.Add(2)
 				for i := range values {
@@ -195,7 +197,7 @@ func TestRingOfRefreshing(t *testing.T) {
 							return 1, nil
 						}
 						return got + 1, err
-					}, cache.RefreshingOptions{})
+					}, refreshing.Options{})
 				}
 				began := time.Now()
 				for _, call := range []<-chan outcome[int]{
@@ -218,9 +220,9 @@ func TestRingOfRefreshing(t *testing.T) {
 func TestRefreshingInvalidatesItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var r *cache.Refreshing[int]
+		var r *refreshing.Value[int]
 		loads := 0
-		r = newRefreshing(t, func(context.Context) (int, error) { loads++; r.Invalidate(); return loads, nil }, cache.RefreshingOptions{})
+		r = newRefreshing(t, func(context.Context) (int, error) { loads++; r.Invalidate(); return loads, nil }, refreshing.Options{})
 		want(t, 4)(r.Get(t.Context()))
 		want(t, 8)(r.Refresh(t.Context()))
 	})
@@ -232,20 +234,20 @@ func TestRingOfMemos(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for name, ctx := range map[string]context.Context{
-			"scope": cache.WithRequestScope(t.Context()), "full": cache.WithRequestScopeLimit(t.Context(), 0), "none": t.Context(),
+			"scope": requestscope.With(t.Context()), "full": requestscope.WithLimit(t.Context(), 0), "none": t.Context(),
 		} {
 			var find func(ctx context.Context) (int, error)
-			find = func(ctx context.Context) (int, error) { return cache.Memo(ctx, "k", find) }
+			find = func(ctx context.Context) (int, error) { return requestscope.Memo(ctx, "k", find) }
 			if _, err := find(ctx); !errors.Is(err, cache.ErrRecursiveLoad) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		ctx, began := cache.WithRequestScope(t.Context()), time.Now()
+		ctx, began := requestscope.With(t.Context()), time.Now()
 		var begun sync.WaitGroup
 		begun.Add(3)
 		var find func(ctx context.Context, key int, first bool) (int, error)
 		find = func(ctx context.Context, key int, first bool) (int, error) {
-			return cache.Memo(ctx, key, func(ctx context.Context) (int, error) {
+			return requestscope.Memo(ctx, key, func(ctx context.Context) (int, error) {
 				if first {
 					begun.Done()
 					begun.Wait()
@@ -281,7 +283,7 @@ func TestHungLoad(t *testing.T) {
 		service := start(t, newBigcache(t), cache.Options{Logger: log.logger()})
 		products, prices := newCache(t, service, "products", cache.Policy[int]{}), newCache(t, service, "prices", stale())
 		rates := newRefreshing(t, func(context.Context) (int, error) { <-time.After(10 * time.Minute); return 1, nil },
-			cache.RefreshingOptions{Name: "rates", Logger: log.logger(), Timeout: time.Hour})
+			refreshing.Options{Name: "rates", Logger: log.logger(), Timeout: time.Hour})
 		mustGet(t, prices, value(1), 1)
 		pass(2 * time.Minute)
 		lasting := func(d time.Duration) loader {

@@ -14,6 +14,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/cache/refreshing"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
 type loader = func(context.Context) (int, error)
@@ -41,14 +43,14 @@ var detours = []struct {
 		return again(t, service).Update(ctx, "other", find)
 	}},
 	{"a Refreshing", func(t testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
-		return newRefreshing(t, find, cache.RefreshingOptions{}).Get(ctx)
+		return newRefreshing(t, find, refreshing.Options{}).Get(ctx)
 	}},
 	{"Derive", func(t testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
-		r := newRefreshing(t, value(1), cache.RefreshingOptions{})
-		return cache.Derive(ctx, r, "k", func(ctx context.Context, _ int) (int, error) { return find(ctx) })
+		r := newRefreshing(t, value(1), refreshing.Options{})
+		return refreshing.Derive(ctx, r, "k", func(ctx context.Context, _ int) (int, error) { return find(ctx) })
 	}},
 	{"a Memo", func(_ testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
-		return cache.Memo(cache.WithRequestScope(ctx), "k", find)
+		return requestscope.Memo(requestscope.With(ctx), "k", find)
 	}},
 	{"a transaction", func(_ testing.TB, ctx context.Context, _ *cache.Service, find loader) (int, error) {
 		return find(cache.ReadThrough(ctx))

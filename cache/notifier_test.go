@@ -38,7 +38,7 @@ func TestWaitersAreTold(t *testing.T) {
 	}{
 		{"told", released + time.Millisecond, false, released + time.Millisecond, 1},
 		{"not told", 0, false, 62 * time.Millisecond, 1},                             // 2+4+8+16+32
-		{"told for nothing", 10 * time.Millisecond, false, 38 * time.Millisecond, 2}, // 10+4+8+16
+		{"told for nothing", 10 * time.Millisecond, false, 40 * time.Millisecond, 2}, // 10+2+4+8+16
 		{"panic", 0, true, 62 * time.Millisecond, 5},
 	} {
 		synctest.Test(t, func(t *testing.T) {

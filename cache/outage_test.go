@@ -18,7 +18,7 @@ import (
 
 // What is refused, or applied but not replicated, is not owed; neither is anything before Start and
 // after Stop, and of no keys.
-func TestNotOwed(t *testing.T) {
+func TestNotPending(t *testing.T) {
 	t.Parallel()
 	behind := fmt.Errorf("%w: 0 of 1 replicas have it", cache.ErrNotReplicated)
 	for _, test := range []struct {

@@ -19,7 +19,7 @@ import (
 )
 
 // What is owed is in the outbox before the caller knows of it, and leaves it when it was applied.
-func TestOutboxKeepsWhatIsOwed(t *testing.T) {
+func TestOutboxKeepsWhatIsPending(t *testing.T) {
 	t.Parallel()
 	rowOf := map[string]cache.Revocation{drivertest.OpDelete: {Key: "c:k"}, drivertest.OpInvalidate: {Tag: "t"}, drivertest.OpClear: {}}
 	for _, test := range revocations {

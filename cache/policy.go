@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/panics"
 )
 
 // Policy says how a [Cache] stores its values. The zero value is usable: default TTL, no tags. The
@@ -103,7 +104,7 @@ func (p Policy[T]) validate(name string, limits Options) error {
 
 // setOptions is what value is stored with. store is false where TTLOf forbids it.
 func (p Policy[T]) setOptions(value T) (opts SetOptions, store bool, err error) {
-	defer asPanicError(&err)
+	defer panics.Catch(&err)
 	opts = SetOptions{TTL: p.TTL, Tags: p.Tags}
 	if p.TTLOf != nil {
 		if ttl := p.TTLOf(value); ttl != 0 {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/cache/refreshing"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
 // A transaction whose snapshot is older than a revocation, or that is rolled back, leaves nothing behind.
@@ -192,26 +194,26 @@ func TestReadThroughErrors(t *testing.T) {
 // opened there is the transaction's own.
 func TestReadThroughAndMemo(t *testing.T) {
 	t.Parallel()
-	ctx := cache.WithRequestScope(t.Context())
-	want(t, 1)(cache.Memo(ctx, "k", value(1)))
+	ctx := requestscope.With(t.Context())
+	want(t, 1)(requestscope.Memo(ctx, "k", value(1)))
 	tx := cache.ReadThrough(ctx)
-	want(t, 2)(cache.Memo(tx, "k", value(2)))
-	want(t, 3)(cache.Memo(tx, "k", value(3)))
-	want(t, 4)(cache.Memo(tx, "other", value(4)))
-	want(t, 5)(cache.Memo(ctx, "other", value(5)))
-	want(t, 1)(cache.Memo(ctx, "k", unexpected[int](t)))
-	scoped := cache.WithRequestScope(tx)
-	want(t, 6)(cache.Memo(scoped, "k", value(6)))
-	want(t, 6)(cache.Memo(scoped, "k", unexpected[int](t)))
+	want(t, 2)(requestscope.Memo(tx, "k", value(2)))
+	want(t, 3)(requestscope.Memo(tx, "k", value(3)))
+	want(t, 4)(requestscope.Memo(tx, "other", value(4)))
+	want(t, 5)(requestscope.Memo(ctx, "other", value(5)))
+	want(t, 1)(requestscope.Memo(ctx, "k", unexpected[int](t)))
+	scoped := requestscope.With(tx)
+	want(t, 6)(requestscope.Memo(scoped, "k", value(6)))
+	want(t, 6)(requestscope.Memo(scoped, "k", unexpected[int](t)))
 }
 
 // Nor is the value of a Refreshing, and what is derived from it.
 func TestReadThroughAndRefreshing(t *testing.T) {
 	t.Parallel()
 	loads := 0
-	r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, nil }, cache.RefreshingOptions{TTL: time.Hour})
+	r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, nil }, refreshing.Options{TTL: time.Hour})
 	derive := func(ctx context.Context) (int, error) {
-		return cache.Derive(ctx, r, "k", func(_ context.Context, v int) (int, error) { return 10 * v, nil })
+		return refreshing.Derive(ctx, r, "k", func(_ context.Context, v int) (int, error) { return 10 * v, nil })
 	}
 	want(t, 1)(r.Get(t.Context()))
 	want(t, 10)(derive(t.Context()))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
 // A refresh that fails, at whichever step, leaves its key alone for a second, and its lease free: hits ask
@@ -239,11 +240,11 @@ func TestRefreshOutsideRequestScope(t *testing.T) {
 		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", stale())
 		mustGet(t, c, value(1), 1)
 		pass(time.Minute)
-		ctx := cache.WithRequestScope(t.Context())
-		if got, err := cache.Memo(ctx, "row", value(1)); got != 1 || err != nil {
+		ctx := requestscope.With(t.Context())
+		if got, err := requestscope.Memo(ctx, "row", value(1)); got != 1 || err != nil {
 			t.Fatal(got, err)
 		}
-		got, err := c.GetOrLoad(ctx, "k", func(ctx context.Context) (int, error) { return cache.Memo(ctx, "row", value(2)) })
+		got, err := c.GetOrLoad(ctx, "k", func(ctx context.Context) (int, error) { return requestscope.Memo(ctx, "row", value(2)) })
 		if got != 1 || err != nil {
 			t.Errorf("GetOrLoad = %v, %v", got, err)
 		}

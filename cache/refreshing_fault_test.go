@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/refreshing"
 )
 
 // script is a load function whose every call waits for the test to say what it returns.
@@ -50,7 +51,7 @@ func TestRefreshingSharesOneLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		r := newRefreshing(t, s.load, refreshing.Options{})
 		for round := range int32(3) {
 			var calls []<-chan outcome[int]
 			for range 1000 {
@@ -87,7 +88,7 @@ func TestRefreshingSeesAnothersLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		loads, clock := 0, &slowClock{release: make(chan struct{})}
-		r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, nil }, cache.RefreshingOptions{Clock: clock})
+		r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, nil }, refreshing.Options{Clock: clock})
 		want(t, 1)(r.Get(t.Context()))
 		elapse(time.Second)
 		clock.hold.Store(true)
@@ -105,7 +106,7 @@ func TestRefreshingCallersLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		r := newRefreshing(t, s.load, refreshing.Options{})
 		first, leave := context.WithCancel(t.Context())
 		a := async(func() (int, error) { return r.Get(first) })
 		s.wantCalls(t, 1)
@@ -153,7 +154,7 @@ func TestRefreshingBacksOff(t *testing.T) {
 				source := errOutage
 				loads := 0
 				var log bytes.Buffer
-				r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, source }, cache.RefreshingOptions{
+				r := newRefreshing(t, func(context.Context) (int, error) { loads++; return loads, source }, refreshing.Options{
 					Name: "zones", MaxBackoff: 500 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 				})
 				good := 0
@@ -214,7 +215,7 @@ func TestRefreshingMaxAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var source error
-		r := newRefreshing(t, func(context.Context) (int, error) { return 5, source }, cache.RefreshingOptions{MaxAge: 3 * time.Second})
+		r := newRefreshing(t, func(context.Context) (int, error) { return 5, source }, refreshing.Options{MaxAge: 3 * time.Second})
 		want(t, 5)(r.Get(t.Context()))
 		source = errOutage
 		elapse(3*time.Second - 1)
@@ -229,7 +230,7 @@ func TestRefreshingTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := newRefreshing(t, s.load, cache.RefreshingOptions{Timeout: 2 * time.Second})
+		r := newRefreshing(t, s.load, refreshing.Options{Timeout: 2 * time.Second})
 		call := async(func() (int, error) { return r.Get(t.Context()) })
 		s.wantCalls(t, 1)
 		s.result <- outcome[int]{1, nil}
@@ -260,7 +261,7 @@ func TestRefreshingPanics(t *testing.T) {
 						kind.end()
 					}
 					return 1, nil
-				}, cache.RefreshingOptions{})
+				}, refreshing.Options{})
 				a := async(func() (int, error) { return r.Get(t.Context()) })
 				b := async(func() (int, error) { return r.Refresh(t.Context()) })
 				for _, call := range []<-chan outcome[int]{a, b} {

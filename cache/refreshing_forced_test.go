@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/refreshing"
 )
 
 // Refresh returns what was read after it was called; all that wait share that load, and a failure of
@@ -20,7 +20,7 @@ func TestRefreshIsForced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := newRefreshing(t, s.load, cache.RefreshingOptions{TTL: time.Hour})
+		r := newRefreshing(t, s.load, refreshing.Options{TTL: time.Hour})
 		get := async(func() (int, error) { return r.Get(t.Context()) })
 		s.wantCalls(t, 1)
 		var refreshes []<-chan outcome[int]
@@ -66,7 +66,7 @@ func TestRefreshLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		r := newRefreshing(t, s.load, refreshing.Options{})
 		get := async(func() (int, error) { return r.Get(t.Context()) })
 		s.wantCalls(t, 1)
 		ctx, leave := context.WithCancel(t.Context())
@@ -92,7 +92,7 @@ func TestInvalidateDropsRunningLoads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		results := make(chan int)
 		var loads atomic.Int32
-		r := newRefreshing(t, func(context.Context) (int, error) { loads.Add(1); return <-results, nil }, cache.RefreshingOptions{TTL: time.Hour})
+		r := newRefreshing(t, func(context.Context) (int, error) { loads.Add(1); return <-results, nil }, refreshing.Options{TTL: time.Hour})
 		early := async(func() (int, error) { return r.Get(t.Context()) })
 		synctest.Wait()
 		r.Invalidate()
@@ -110,9 +110,9 @@ func TestInvalidateDropsRunningLoads(t *testing.T) {
 		if n := loads.Load(); n != 2 {
 			t.Errorf("%d loads, want 2", n)
 		}
-		want(t, 4)(cache.Derive(t.Context(), r, "k", double))
+		want(t, 4)(refreshing.Derive(t.Context(), r, "k", double))
 		r.Invalidate()
-		next := async(func() (int, error) { return cache.Derive(t.Context(), r, "k", double) })
+		next := async(func() (int, error) { return refreshing.Derive(t.Context(), r, "k", double) })
 		results <- 3
 		want(t, 6)(receive(next))
 	})
@@ -125,7 +125,7 @@ func TestInvalidateStartsAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := newRefreshing(t, s.load, cache.RefreshingOptions{})
+		r := newRefreshing(t, s.load, refreshing.Options{})
 		call := async(func() (int, error) { return r.Get(t.Context()) })
 		s.wantCalls(t, 1)
 		r.Invalidate()
@@ -165,7 +165,7 @@ func TestRefreshingRaces(t *testing.T) {
 			return 0, errOutage
 		}
 		return v, nil
-	}, cache.RefreshingOptions{TTL: 50 * time.Microsecond, Backoff: time.Microsecond, MaxBackoff: time.Microsecond})
+	}, refreshing.Options{TTL: 50 * time.Microsecond, Backoff: time.Microsecond, MaxBackoff: time.Microsecond})
 	raise := func(v int64) {
 		for old := floor.Load(); old < v; old = floor.Load() {
 			floor.CompareAndSwap(old, v)
@@ -199,7 +199,7 @@ func TestRefreshingRaces(t *testing.T) {
 					v, err := r.Refresh(ctx)
 					check(least, v, err)
 				case 2, 3, 4:
-					v, err := cache.Derive(ctx, r, "k", func(_ context.Context, v int64) (int64, error) { return v, nil })
+					v, err := refreshing.Derive(ctx, r, "k", func(_ context.Context, v int64) (int64, error) { return v, nil })
 					check(least, v, err)
 				default:
 					v, err := r.Get(ctx)

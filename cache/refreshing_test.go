@@ -11,9 +11,11 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/cache/refreshing"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-func newRefreshing[T any](t testing.TB, load func(context.Context) (T, error), options cache.RefreshingOptions) *cache.Refreshing[T] {
+func newRefreshing[T any](t testing.TB, load func(context.Context) (T, error), options refreshing.Options) *refreshing.Value[T] {
 	t.Helper()
 	if options.TTL == 0 {
 		options.TTL = time.Second
@@ -21,7 +23,7 @@ func newRefreshing[T any](t testing.TB, load func(context.Context) (T, error), o
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	r, err := cache.NewRefreshing(load, options)
+	r, err := refreshing.New(load, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func TestSeedSelfRefreshingCache(t *testing.T) {
 			return len(arg), nil
 		}
 	}
-	r := newRefreshing(t, load("default"), cache.RefreshingOptions{Clock: clock})
+	r := newRefreshing(t, load("default"), refreshing.Options{Clock: clock})
 	loads := func(n int) {
 		t.Helper()
 		if len(loaded) != n {
@@ -75,7 +77,7 @@ func TestSeedSelfRefreshingCache(t *testing.T) {
 	}
 	var derived []args
 	derive := func(a args) (int, error) {
-		return cache.Derive(ctx, r, a, func(_ context.Context, value int) (int, error) {
+		return refreshing.Derive(ctx, r, a, func(_ context.Context, value int) (int, error) {
 			derived = append(derived, a)
 			return value * a.factor, nil
 		})
@@ -161,11 +163,11 @@ func TestSeedSelfRefreshingCache(t *testing.T) {
 func TestRefreshingKeepsZeroValues(t *testing.T) {
 	t.Parallel()
 	loads, derivations := 0, 0
-	r := newRefreshing(t, func(context.Context) (*int, error) { loads++; return nil, nil }, cache.RefreshingOptions{})
+	r := newRefreshing(t, func(context.Context) (*int, error) { loads++; return nil, nil }, refreshing.Options{})
 	for range 3 {
 		want(t, (*int)(nil))(r.Get(t.Context()))
-		want(t, error(nil))(cache.Derive(t.Context(), r, "k", func(context.Context, *int) (error, error) { derivations++; return nil, nil }))
-		want(t, false)(cache.Derive(t.Context(), r, "k", func(context.Context, *int) (bool, error) { derivations++; return false, nil }))
+		want(t, error(nil))(refreshing.Derive(t.Context(), r, "k", func(context.Context, *int) (error, error) { derivations++; return nil, nil }))
+		want(t, false)(refreshing.Derive(t.Context(), r, "k", func(context.Context, *int) (bool, error) { derivations++; return false, nil }))
 	}
 	if loads != 1 || derivations != 2 {
 		t.Errorf("%d loads, %d derivations; want 1 and 2, one for each type", loads, derivations)
@@ -180,7 +182,7 @@ func TestRefreshingAge(t *testing.T) {
 		loads++
 		clock.Advance(900 * time.Millisecond)
 		return loads, nil
-	}, cache.RefreshingOptions{Clock: clock})
+	}, refreshing.Options{Clock: clock})
 	want(t, 1)(r.Get(t.Context()))
 	want(t, 1)(r.Get(t.Context()))
 	clock.Advance(100 * time.Millisecond)
@@ -193,10 +195,10 @@ func TestRefreshingAge(t *testing.T) {
 func TestDeriveIsBounded(t *testing.T) {
 	t.Parallel()
 	derivations := 0
-	r := newRefreshing(t, value(1), cache.RefreshingOptions{MaxDerived: 10})
+	r := newRefreshing(t, value(1), refreshing.Options{MaxDerived: 10})
 	derive := func(k int) {
 		t.Helper()
-		want(t, k+1)(cache.Derive(t.Context(), r, k, func(_ context.Context, v int) (int, error) { derivations++; return k + v, nil }))
+		want(t, k+1)(refreshing.Derive(t.Context(), r, k, func(_ context.Context, v int) (int, error) { derivations++; return k + v, nil }))
 	}
 	for k := range 1000 {
 		derive(k)
@@ -216,9 +218,9 @@ func TestDeriveIsBounded(t *testing.T) {
 // A derivation that fails is not kept.
 func TestDeriveDoesNotKeepErrors(t *testing.T) {
 	t.Parallel()
-	r := newRefreshing(t, value(2), cache.RefreshingOptions{})
+	r := newRefreshing(t, value(2), refreshing.Options{})
 	derive := func(err error) (int, error) {
-		return cache.Derive(t.Context(), r, "k", func(_ context.Context, v int) (int, error) { return 2 * v, err })
+		return refreshing.Derive(t.Context(), r, "k", func(_ context.Context, v int) (int, error) { return 2 * v, err })
 	}
 	wantError[int](t, errOutage)(derive(errOutage))
 	want(t, 4)(derive(nil))
@@ -227,10 +229,10 @@ func TestDeriveDoesNotKeepErrors(t *testing.T) {
 
 func TestRefreshingOptions(t *testing.T) {
 	t.Parallel()
-	if _, err := cache.NewRefreshing[int](nil, cache.RefreshingOptions{TTL: 1}); err == nil {
+	if _, err := refreshing.New[int](nil, refreshing.Options{TTL: 1}); err == nil {
 		t.Error("no load function is accepted")
 	}
-	_, err := cache.NewRefreshing(value(1), cache.RefreshingOptions{MaxAge: -1, Timeout: -1, Backoff: -1, MaxBackoff: -2, MaxDerived: -1})
+	_, err := refreshing.New(value(1), refreshing.Options{MaxAge: -1, Timeout: -1, Backoff: -1, MaxBackoff: -2, MaxDerived: -1})
 	var option *cache.OptionError
 	if !errors.As(err, &option) {
 		t.Fatalf("got %v", err)
@@ -240,10 +242,10 @@ func TestRefreshingOptions(t *testing.T) {
 			t.Errorf("%v does not name %s", err, name)
 		}
 	}
-	if _, err := cache.NewRefreshing(value(1), cache.RefreshingOptions{TTL: 2, MaxAge: 1}); err == nil {
+	if _, err := refreshing.New(value(1), refreshing.Options{TTL: 2, MaxAge: 1}); err == nil {
 		t.Error("a MaxAge below TTL is accepted")
 	}
-	if _, err := cache.NewRefreshing(value(1), cache.RefreshingOptions{TTL: 1, Backoff: time.Hour}); err != nil {
+	if _, err := refreshing.New(value(1), refreshing.Options{TTL: 1, Backoff: time.Hour}); err != nil {
 		t.Errorf("a Backoff above the default of MaxBackoff: %v", err)
 	}
 }
@@ -252,10 +254,10 @@ func TestRefreshingOptions(t *testing.T) {
 func TestSharedLoadsRunOutsideTheRequestScope(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx := context.WithValue(cache.WithRequestScope(t.Context()), callerKey{}, 3)
+		ctx := context.WithValue(requestscope.With(t.Context()), callerKey{}, 3)
 		row := 1
 		read := func(ctx context.Context) (int, error) {
-			return cache.Memo(ctx, "row", func(context.Context) (int, error) { return row, nil })
+			return requestscope.Memo(ctx, "row", func(context.Context) (int, error) { return row, nil })
 		}
 		want(t, 1)(read(ctx))
 		row = 2
@@ -264,11 +266,11 @@ func TestSharedLoadsRunOutsideTheRequestScope(t *testing.T) {
 		r := newRefreshing(t, func(ctx context.Context) (int, error) {
 			row, err := read(ctx)
 			return row * ctx.Value(callerKey{}).(int), err // its other values it does see
-		}, cache.RefreshingOptions{})
+		}, refreshing.Options{})
 		want(t, 6)(r.Get(ctx))
 		want(t, 2)(c.GetOrLoad(ctx, "k", read))
 		want(t, 2)(c.Update(ctx, "l", read))
-		want(t, 2)(cache.Derive(ctx, r, "k", func(ctx context.Context, _ int) (int, error) { return read(ctx) }))
+		want(t, 2)(refreshing.Derive(ctx, r, "k", func(ctx context.Context, _ int) (int, error) { return read(ctx) }))
 		want(t, 1)(read(ctx))
 	})
 }

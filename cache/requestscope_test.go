@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
 // The four tests that the seed has for its RequestContextCacheService, under their names.
@@ -17,80 +18,80 @@ func TestSeedRequestContextCacheService(t *testing.T) {
 	t.Parallel()
 	t.Run("stores and retrieves multiple values", func(t *testing.T) {
 		t.Parallel()
-		ctx := cache.WithRequestScope(t.Context())
-		want(t, 1)(cache.Memo(ctx, "test", value(1)))
-		want(t, 2)(cache.Memo(ctx, "test2", value(2)))
-		want(t, 1)(cache.Memo(ctx, "test", unexpected[int](t)))
-		want(t, 2)(cache.Memo(ctx, "test2", unexpected[int](t)))
+		ctx := requestscope.With(t.Context())
+		want(t, 1)(requestscope.Memo(ctx, "test", value(1)))
+		want(t, 2)(requestscope.Memo(ctx, "test2", value(2)))
+		want(t, 1)(requestscope.Memo(ctx, "test", unexpected[int](t)))
+		want(t, 2)(requestscope.Memo(ctx, "test2", unexpected[int](t)))
 	})
 	t.Run("uses the default function", func(t *testing.T) {
 		t.Parallel()
-		ctx := cache.WithRequestScope(t.Context())
+		ctx := requestscope.With(t.Context())
 		calls := 0
 		load := func(context.Context) (string, error) { calls++; return "default", nil }
-		want(t, "default")(cache.Memo(ctx, "test", load))
-		want(t, "default")(cache.Memo(ctx, "test", load))
+		want(t, "default")(requestscope.Memo(ctx, "test", load))
+		want(t, "default")(requestscope.Memo(ctx, "test", load))
 		if calls != 1 {
 			t.Errorf("%d calls, want 1", calls)
 		}
 	})
 	t.Run("can use objects as keys", func(t *testing.T) {
 		t.Parallel()
-		ctx := cache.WithRequestScope(t.Context())
+		ctx := requestscope.With(t.Context())
 		type object struct{ id int }
 		x, y := &object{1}, &object{1}
-		want(t, 1)(cache.Memo(ctx, x, value(1)))
-		want(t, 2)(cache.Memo(ctx, y, value(2)))
-		want(t, 1)(cache.Memo(ctx, x, unexpected[int](t)))
-		want(t, 3)(cache.Memo(ctx, object{1}, value(3)))
-		want(t, 3)(cache.Memo(ctx, object{1}, unexpected[int](t)))
+		want(t, 1)(requestscope.Memo(ctx, x, value(1)))
+		want(t, 2)(requestscope.Memo(ctx, y, value(2)))
+		want(t, 1)(requestscope.Memo(ctx, x, unexpected[int](t)))
+		want(t, 3)(requestscope.Memo(ctx, object{1}, value(3)))
+		want(t, 3)(requestscope.Memo(ctx, object{1}, unexpected[int](t)))
 	})
 	t.Run("uses separate stores per context", func(t *testing.T) {
 		t.Parallel()
-		one, two := cache.WithRequestScope(t.Context()), cache.WithRequestScope(t.Context())
-		want(t, 1)(cache.Memo(one, "test", value(1)))
-		want(t, 2)(cache.Memo(two, "test", value(2)))
-		want(t, 1)(cache.Memo(one, "test", unexpected[int](t)))
-		want(t, 2)(cache.Memo(two, "test", unexpected[int](t)))
+		one, two := requestscope.With(t.Context()), requestscope.With(t.Context())
+		want(t, 1)(requestscope.Memo(one, "test", value(1)))
+		want(t, 2)(requestscope.Memo(two, "test", value(2)))
+		want(t, 1)(requestscope.Memo(one, "test", unexpected[int](t)))
+		want(t, 2)(requestscope.Memo(two, "test", unexpected[int](t)))
 	})
 }
 
 // The seed's flaw: 0, false, "" and null are loaded again with every call.
 func TestMemoKeepsZeroValues(t *testing.T) {
 	t.Parallel()
-	ctx := cache.WithRequestScope(t.Context())
+	ctx := requestscope.With(t.Context())
 	for _, load := range []func(context.Context) (int, error){value(0), unexpected[int](t)} {
-		want(t, 0)(cache.Memo(ctx, "k", load))
+		want(t, 0)(requestscope.Memo(ctx, "k", load))
 	}
 	for _, load := range []func(context.Context) (*int, error){value[*int](nil), unexpected[*int](t)} {
-		want(t, (*int)(nil))(cache.Memo(ctx, "k", load))
+		want(t, (*int)(nil))(requestscope.Memo(ctx, "k", load))
 	}
 	for _, load := range []func(context.Context) (any, error){value[any](nil), unexpected[any](t)} {
-		want(t, any(nil))(cache.Memo(ctx, "k", load))
+		want(t, any(nil))(requestscope.Memo(ctx, "k", load))
 	}
 }
 
 // The type of the value and that of the key are part of the key.
 func TestMemoKeysAreTyped(t *testing.T) {
 	t.Parallel()
-	ctx := cache.WithRequestScope(t.Context())
+	ctx := requestscope.With(t.Context())
 	type mine string
-	want(t, 1)(cache.Memo(ctx, "k", value(1)))
-	want(t, "1")(cache.Memo(ctx, "k", value("1")))
-	want(t, 2)(cache.Memo(ctx, mine("k"), value(2)))
-	want(t, 3)(cache.Memo(ctx, any("k"), value(3)))
-	want(t, 1)(cache.Memo(ctx, "k", unexpected[int](t)))
-	want(t, "1")(cache.Memo(ctx, "k", unexpected[string](t)))
-	want(t, 2)(cache.Memo(ctx, mine("k"), unexpected[int](t)))
+	want(t, 1)(requestscope.Memo(ctx, "k", value(1)))
+	want(t, "1")(requestscope.Memo(ctx, "k", value("1")))
+	want(t, 2)(requestscope.Memo(ctx, mine("k"), value(2)))
+	want(t, 3)(requestscope.Memo(ctx, any("k"), value(3)))
+	want(t, 1)(requestscope.Memo(ctx, "k", unexpected[int](t)))
+	want(t, "1")(requestscope.Memo(ctx, "k", unexpected[string](t)))
+	want(t, 2)(requestscope.Memo(ctx, mine("k"), unexpected[int](t)))
 }
 
 // Callers get one value, as it is.
 func TestMemoSharesTheValue(t *testing.T) {
 	t.Parallel()
-	ctx := cache.WithRequestScope(t.Context())
-	first, _ := cache.Memo(ctx, "k", value(map[string]int{}))
+	ctx := requestscope.With(t.Context())
+	first, _ := requestscope.Memo(ctx, "k", value(map[string]int{}))
 	first["a"] = 1
-	second, err := cache.Memo(ctx, "k", unexpected[map[string]int](t))
+	second, err := requestscope.Memo(ctx, "k", unexpected[map[string]int](t))
 	if second["a"] != 1 || err != nil {
 		t.Errorf("got %v, %v", second, err)
 	}
@@ -98,10 +99,10 @@ func TestMemoSharesTheValue(t *testing.T) {
 
 func TestMemoWithoutAScope(t *testing.T) {
 	t.Parallel()
-	want(t, 1)(cache.Memo(t.Context(), "k", value(1)))
-	want(t, 2)(cache.Memo(t.Context(), "k", value(2)))
+	want(t, 1)(requestscope.Memo(t.Context(), "k", value(1)))
+	want(t, 2)(requestscope.Memo(t.Context(), "k", value(2)))
 	var panicked *cache.PanicError
-	if _, err := cache.Memo(t.Context(), "k", func(context.Context) (int, error) { panic("boom") }); !errors.As(err, &panicked) {
+	if _, err := requestscope.Memo(t.Context(), "k", func(context.Context) (int, error) { panic("boom") }); !errors.As(err, &panicked) {
 		t.Errorf("a panic: %v", err)
 	}
 }
@@ -109,14 +110,14 @@ func TestMemoWithoutAScope(t *testing.T) {
 // A scope within a scope is empty, and does not write into the outer one.
 func TestMemoNestedScopes(t *testing.T) {
 	t.Parallel()
-	outer := cache.WithRequestScope(t.Context())
-	want(t, 1)(cache.Memo(outer, "k", value(1)))
-	inner := cache.WithRequestScope(outer)
-	want(t, 2)(cache.Memo(inner, "k", value(2)))
-	want(t, 2)(cache.Memo(inner, "k", unexpected[int](t)))
-	want(t, 3)(cache.Memo(inner, "l", value(3)))
-	want(t, 1)(cache.Memo(outer, "k", unexpected[int](t)))
-	want(t, 4)(cache.Memo(outer, "l", value(4)))
+	outer := requestscope.With(t.Context())
+	want(t, 1)(requestscope.Memo(outer, "k", value(1)))
+	inner := requestscope.With(outer)
+	want(t, 2)(requestscope.Memo(inner, "k", value(2)))
+	want(t, 2)(requestscope.Memo(inner, "k", unexpected[int](t)))
+	want(t, 3)(requestscope.Memo(inner, "l", value(3)))
+	want(t, 1)(requestscope.Memo(outer, "k", unexpected[int](t)))
+	want(t, 4)(requestscope.Memo(outer, "l", value(4)))
 }
 
 // The seed's flaw: nothing bounds what one request keeps. Beyond the limit, values are computed.
@@ -126,18 +127,18 @@ func TestMemoIsBounded(t *testing.T) {
 		ctx   context.Context
 		limit int
 	}{
-		"default": {cache.WithRequestScope(t.Context()), cache.MaxRequestEntries},
-		"3":       {cache.WithRequestScopeLimit(t.Context(), 3), 3},
-		"none":    {cache.WithRequestScopeLimit(t.Context(), 0), 0},
-		"less":    {cache.WithRequestScopeLimit(t.Context(), -1), 0},
+		"default": {requestscope.With(t.Context()), requestscope.DefaultLimit},
+		"3":       {requestscope.WithLimit(t.Context(), 3), 3},
+		"none":    {requestscope.WithLimit(t.Context(), 0), 0},
+		"less":    {requestscope.WithLimit(t.Context(), -1), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			loads := 0
 			for range 2 {
-				wantError[int](t, errOutage)(cache.Memo(scope.ctx, "fails", func(context.Context) (int, error) { return 0, errOutage })) // takes no place
+				wantError[int](t, errOutage)(requestscope.Memo(scope.ctx, "fails", func(context.Context) (int, error) { return 0, errOutage })) // takes no place
 				for k := range scope.limit + 10 {
-					want(t, k)(cache.Memo(scope.ctx, k, func(context.Context) (int, error) { loads++; return k, nil }))
+					want(t, k)(requestscope.Memo(scope.ctx, k, func(context.Context) (int, error) { loads++; return k, nil }))
 				}
 			}
 			if expected := scope.limit + 20; loads != expected {
@@ -151,11 +152,11 @@ func TestMemoIsBounded(t *testing.T) {
 func TestMemoSharesOneLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, s := cache.WithRequestScope(t.Context()), newScript()
+		ctx, s := requestscope.With(t.Context()), newScript()
 		for round, result := range []outcome[int]{{0, errOutage}, {7, nil}} {
 			var calls []<-chan outcome[int]
 			for range 1000 {
-				calls = append(calls, async(func() (int, error) { return cache.Memo(ctx, "k", s.load) }))
+				calls = append(calls, async(func() (int, error) { return requestscope.Memo(ctx, "k", s.load) }))
 			}
 			s.wantCalls(t, int32(round)+1)
 			s.result <- result
@@ -165,7 +166,7 @@ func TestMemoSharesOneLoad(t *testing.T) {
 				}
 			}
 		}
-		want(t, 7)(cache.Memo(ctx, "k", s.load))
+		want(t, 7)(requestscope.Memo(ctx, "k", s.load))
 	})
 }
 
@@ -173,10 +174,10 @@ func TestMemoSharesOneLoad(t *testing.T) {
 func TestMemoCallersLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, s := cache.WithRequestScope(t.Context()), newScript()
+		ctx, s := requestscope.With(t.Context()), newScript()
 		call := func() (func(), <-chan outcome[int]) {
 			ctx, leave := context.WithCancel(ctx)
-			done := async(func() (int, error) { return cache.Memo(ctx, "k", s.load) })
+			done := async(func() (int, error) { return requestscope.Memo(ctx, "k", s.load) })
 			s.wantCalls(t, 1)
 			return leave, done
 		}
@@ -193,7 +194,7 @@ func TestMemoCallersLeave(t *testing.T) {
 		want(t, 3)(receive(third))
 		ended, leave := context.WithCancel(ctx)
 		leave()
-		want(t, 3)(cache.Memo(ended, "k", s.load)) // a value that is there takes no time
+		want(t, 3)(requestscope.Memo(ended, "k", s.load)) // a value that is there takes no time
 	})
 }
 
@@ -204,15 +205,15 @@ func TestMemoPanics(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				ctx, release := cache.WithRequestScope(t.Context()), make(chan struct{})
+				ctx, release := requestscope.With(t.Context()), make(chan struct{})
 				ended := make(chan error, 1)
 				go func() {
 					err := errors.New("the load ended the goroutine")
 					defer func() { ended <- err }()
-					_, err = cache.Memo(ctx, "k", func(context.Context) (int, error) { <-release; kind.end(); return 0, nil })
+					_, err = requestscope.Memo(ctx, "k", func(context.Context) (int, error) { <-release; kind.end(); return 0, nil })
 				}()
 				synctest.Wait()
-				second := async(func() (int, error) { return cache.Memo(ctx, "k", unexpected[int](t)) })
+				second := async(func() (int, error) { return requestscope.Memo(ctx, "k", unexpected[int](t)) })
 				synctest.Wait()
 				close(release)
 				var panicked *cache.PanicError
@@ -222,7 +223,7 @@ func TestMemoPanics(t *testing.T) {
 				if err := <-ended; errors.As(err, &panicked) != (kind.value != nil) {
 					t.Errorf("the first caller got %v", err)
 				}
-				want(t, 1)(cache.Memo(ctx, "k", value(1)))
+				want(t, 1)(requestscope.Memo(ctx, "k", value(1)))
 			})
 		})
 	}
@@ -232,14 +233,14 @@ func TestMemoPanics(t *testing.T) {
 func TestMemoRecursion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx := cache.WithRequestScope(t.Context())
+		ctx := requestscope.With(t.Context())
 		var a, b func(ctx context.Context) (int, error)
-		a = func(ctx context.Context) (int, error) { return cache.Memo(ctx, "a", b) }
-		b = func(ctx context.Context) (int, error) { return cache.Memo(ctx, "b", a) }
+		a = func(ctx context.Context) (int, error) { return requestscope.Memo(ctx, "a", b) }
+		b = func(ctx context.Context) (int, error) { return requestscope.Memo(ctx, "b", a) }
 		if _, err := a(ctx); err == nil {
 			t.Error("no error")
 		}
-		want(t, 1)(cache.Memo(ctx, "a", func(ctx context.Context) (int, error) { return cache.Memo(ctx, "b", value(1)) }))
+		want(t, 1)(requestscope.Memo(ctx, "a", func(ctx context.Context) (int, error) { return requestscope.Memo(ctx, "b", value(1)) }))
 	})
 }
 
@@ -247,7 +248,7 @@ func TestMemoRecursion(t *testing.T) {
 func TestMemoRaces(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		ctx := cache.WithRequestScope(context.Background())
+		ctx := requestscope.With(context.Background())
 		const keys = 8
 		var successes [keys]atomic.Int32
 		var busy [keys]atomic.Bool
@@ -257,7 +258,7 @@ func TestMemoRaces(t *testing.T) {
 				for i := range 200 {
 					ctx, leave := context.WithCancel(ctx)
 					k := (w + i) % keys
-					got, err := cache.Memo(ctx, k, func(context.Context) (int32, error) {
+					got, err := requestscope.Memo(ctx, k, func(context.Context) (int32, error) {
 						if !busy[k].CompareAndSwap(false, true) {
 							t.Error("two loads of one key at once")
 						}

@@ -153,7 +153,7 @@ func TestRevocationEndsStale(t *testing.T) {
 }
 
 // While a revocation is owed, nothing is served, stale or not, and no refresh is started.
-func TestNothingStaleWhileRevocationsAreOwed(t *testing.T) {
+func TestNothingStaleWhileRevocationsArePending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})

@@ -95,7 +95,7 @@ func TestDebtsHaveACreditor(t *testing.T) {
 				t.Errorf("%s: Stop = %v", name, err)
 			}
 			outbox.has(t, cache.Revocation{Key: ":k"})
-			if warned := log.count("owed to another storage"); (warned == 0) != test.applied {
+			if warned := log.count("for another storage"); (warned == 0) != test.applied {
 				t.Errorf("%s: warned %d times:\n%s", name, warned, log)
 			}
 			again := startWith(t, first, shop, outbox)

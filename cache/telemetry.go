@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -41,7 +40,7 @@ type Stats struct {
 	DeleteErrors uint64 `json:"delete_errors"`
 
 	ShortCircuited     uint64 `json:"short_circuited"`     // operations that were not tried, because the circuit breaker was open
-	PendingRevocations uint64 `json:"pending_revocations"` // how many are owed now
+	PendingRevocations uint64 `json:"pending_revocations"` // how many are pending now
 }
 
 // counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
@@ -59,7 +58,7 @@ type counters struct {
 
 // Stats returns a snapshot. Safe for concurrent use.
 func (s *Service) Stats() Stats {
-	c := &s.counters
+	c := s.counters
 	return Stats{
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
@@ -70,7 +69,7 @@ func (s *Service) Stats() Stats {
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
 		WaitedLoads: c.waitedLoads.Load(), RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
-		PendingRevocations: uint64(s.owed.pending.Load()), //nolint:gosec // a length
+		PendingRevocations: uint64(s.store.pending.Len()), //nolint:gosec // a length
 	}
 }
 
@@ -130,7 +129,7 @@ func (s *Service) observe() (metric.Registration, error) {
 		for outcome, count := range i.outcomes {
 			attributes := metric.WithAttributeSet(attribute.NewSet(
 				attribute.String("strategy", s.options.StrategyName), attribute.String("outcome", outcome)))
-			value := count(&s.counters)
+			value := count(s.counters)
 			observers = append(observers, func(o metric.Observer) {
 				o.ObserveInt64(counter, int64(value.Load()), attributes) //nolint:gosec // wraps after 2^63 events
 			})
@@ -143,31 +142,11 @@ func (s *Service) observe() (metric.Registration, error) {
 	}
 	strategy := metric.WithAttributeSet(attribute.NewSet(attribute.String("strategy", s.options.StrategyName)))
 	observables = append(observables, pending)
-	observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, s.owed.pending.Load(), strategy) })
+	observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, int64(s.store.pending.Len()), strategy) })
 	return s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, observe := range observers {
 			observe(o)
 		}
 		return nil
 	}, observables...)
-}
-
-// warnEvery is how often each kind of warning may be logged: a storage that is down would otherwise
-// log once per request.
-const warnEvery = 10 * time.Second
-
-// throttle lets one warning through per interval and counts the others.
-type throttle struct {
-	next       atomic.Int64 // Unix nanoseconds
-	suppressed atomic.Uint64
-}
-
-func (s *Service) warn(ctx context.Context, t *throttle, message string, err error, more ...any) {
-	now, next := time.Now(), t.next.Load()
-	if now.UnixNano() < next || !t.next.CompareAndSwap(next, now.Add(warnEvery).UnixNano()) {
-		t.suppressed.Add(1)
-		return
-	}
-	s.options.Logger.WarnContext(ctx, message, append([]any{"strategy", s.options.StrategyName,
-		"error", err, "suppressed", t.suppressed.Swap(0)}, more...)...)
 }

@@ -6,7 +6,9 @@ package chain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // ErrRecursiveLoad: a loader asks for what it loads itself.
@@ -113,6 +115,19 @@ func (l *Link) To(what any) Relation {
 	}
 }
 
+// Patience bounds the wait of code within l for what somebody else loads, because that load may be
+// waiting for this code. over is nil if the code may wait for as long as its context.
+func (l *Link) Patience(wait time.Duration) (over <-chan time.Time, stop func()) {
+	if l == nil {
+		return nil, func() {}
+	}
+	if l.HasWaited() {
+		wait = 0
+	}
+	timer := time.NewTimer(wait)
+	return timer.C, func() { timer.Stop() }
+}
+
 // InTransaction reports whether a database transaction is open.
 func (l *Link) InTransaction() bool { return l.within(Transaction) }
 
@@ -127,3 +142,9 @@ func (l *Link) within(kind Kind) bool {
 	}
 	return false
 }
+
+// HungAfter is the time after which a load is warned about.
+const HungAfter = time.Minute
+
+// ErrHung is what the warning says.
+var ErrHung = fmt.Errorf("it has been running for %v", HungAfter)

@@ -57,8 +57,8 @@ func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
 	})
 }
 
-// Owed implements cache.Outbox.
-func (o outbox) Owed(ctx context.Context) (owed []cache.Revocation, err error) {
+// Pending implements cache.Outbox.
+func (o outbox) Pending(ctx context.Context) (owed []cache.Revocation, err error) {
 	err = o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until)
 			SELECT ?, storage, key, tag, max(until) FROM owed_revocations WHERE owner <> ? GROUP BY storage, key, tag

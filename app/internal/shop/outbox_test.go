@@ -39,7 +39,7 @@ func TestOutboxesAreApart(t *testing.T) {
 	must(there.Add(t.Context(), earlier)) // twice is fine, and shortens nothing
 	must(here.Remove(t.Context(), owed))
 	heir := shop.NewOutbox(store)
-	got, err := heir.Owed(t.Context())
+	got, err := heir.Pending(t.Context())
 	must(err)
 	for _, row := range owed {
 		if !slices.Contains(got, row) {
@@ -50,7 +50,7 @@ func TestOutboxesAreApart(t *testing.T) {
 		t.Errorf("%q are owed, want %q", got, owed)
 	}
 	must(heir.Remove(t.Context(), got))
-	if left, err := shop.NewOutbox(store).Owed(t.Context()); len(left) > 0 || err != nil {
+	if left, err := shop.NewOutbox(store).Pending(t.Context()); len(left) > 0 || err != nil {
 		t.Errorf("%q are left, %v", left, err)
 	}
 }
@@ -73,7 +73,7 @@ func TestOutboxOfAnEarlierRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := shop.NewOutbox(store).Owed(t.Context())
+	got, err := shop.NewOutbox(store).Pending(t.Context())
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}

@@ -1,4 +1,4 @@
-package cache
+package entry
 
 import (
 	"crypto/sha256"
@@ -9,10 +9,10 @@ import (
 	"strconv"
 )
 
-// fingerprint tells entries of one form from those of another: of a struct that has changed since, of another
-// type, or without a tag that every entry carries by now. It is the same in every process and every build
-// of the same source, and stands in each entry, never in its key: whoever deletes a key ends what is there,
-// whichever release wrote it.
+// fingerprint tells entries of one form from those of another: of a struct that has changed since, of
+// another type, or without a tag that every entry carries by now. It is the same in every process and
+// every build of the same source. It is part of the entry and never of its key: whoever deletes a key
+// ends the entry that is there, whichever release wrote it.
 type fingerprint [4]byte
 
 // fingerprintOf returns the fingerprint of values of that form, all of which carry tags.
@@ -37,7 +37,7 @@ func formOf(t reflect.Type, self bool) []byte {
 		if t.Kind() == reflect.Pointer { // the type knows nothing of nil
 			form = append(form, '*')
 		}
-		return append(form, nameOf(t)...)
+		return append(form, NameOf(t)...)
 	}
 	f := form{seen: make(map[reflect.Type]int)}
 	f.add(t)
@@ -64,7 +64,7 @@ func (f *form) add(t reflect.Type) {
 		f.seen[t] = len(f.seen)
 	}
 	if hasOwnEncoding(t) {
-		f.text = append(f.text, nameOf(t)...)
+		f.text = append(f.text, NameOf(t)...)
 	}
 	f.text = append(f.text, t.Kind().String()...)
 	switch t.Kind() {
@@ -108,8 +108,8 @@ func (f *form) fields(t reflect.Type) {
 	}
 }
 
-// nameOf is the name of a type, without pointers to it, as no other package has it.
-func nameOf(t reflect.Type) string {
+// NameOf is the name of a type, without pointers to it, as no other package has it.
+func NameOf(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
 	}

@@ -1,4 +1,4 @@
-package cache
+package refreshing
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/memo"
 	"github.com/fxcache/fxcache/internal/absent"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// RefreshingOptions configure a [Refreshing]. The zero value of each field but TTL means its default.
-type RefreshingOptions struct {
+// Options configure a [Value]. The zero value of each field except TTL means its default.
+type Options struct {
 	// Name is what log messages call the value.
 	Name string
 	// TTL is how old the value may become, counted from the start of the load that read it. Required.
@@ -36,7 +37,7 @@ type RefreshingOptions struct {
 	Logger *slog.Logger
 }
 
-func (o RefreshingOptions) withDefaults() RefreshingOptions {
+func (o Options) withDefaults() Options {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
 	}
@@ -58,11 +59,11 @@ func (o RefreshingOptions) withDefaults() RefreshingOptions {
 	return o
 }
 
-func (o RefreshingOptions) validate() error {
+func (o Options) validate() error {
 	var errs []error
 	report := func(wrong bool, name, reason string) {
 		if wrong {
-			errs = append(errs, &OptionError{Name: name, Reason: reason})
+			errs = append(errs, &driver.OptionError{Name: name, Reason: reason})
 		}
 	}
 	report(o.TTL <= 0, "TTL", "must be positive")
@@ -74,21 +75,22 @@ func (o RefreshingOptions) validate() error {
 	return errors.Join(errs...)
 }
 
-// Refreshing is the SelfRefreshingCache of the seed: one value that everybody needs, kept in the
-// process, loaded when it is first asked for, and again when it is older than its TTL. It needs no
-// Service, and no strategy: other processes do not learn of Refresh and Invalidate here. All methods
-// are safe for concurrent use.
+// Value is one value that everybody needs (Vendure's SelfRefreshingCache). It is kept in the process.
+// It is loaded when it is first asked for, and again when it is older than its TTL. It needs no
+// cache and no storage: other processes do not learn of Refresh and Invalidate. All methods are safe
+// for concurrent use.
 //
-// Never more than one load runs at a time, in a goroutine of its own and with the values of the
-// context of the caller that began it. All callers wait for the same one; who leaves because its
-// context ends does not end it for the others; when nobody is left its context is cancelled. A load
-// must return when its context ends: the next one waits for it. A panic in it is a [PanicError], and one
-// that asks for the value that it loads gets ErrRecursiveLoad. A caller within another load waits for two
-// seconds at most, and one with [ReadThrough] not at all: its load runs beside the others, and is not kept.
+// Never more than one load runs at a time. It runs in a goroutine of its own, with the values of the
+// context of the caller that began it. All callers wait for the same load. A caller that leaves
+// because its context ends does not end the load for the others. If nobody is left, the context of
+// the load is cancelled. A load must return when its context ends, because the next one waits for
+// it. A panic in it is a [driver.PanicError]. A load that asks for the value that it loads gets
+// cache.ErrRecursiveLoad. A caller within another load waits for two seconds at most. With
+// cache.ReadThrough a caller does not wait at all: its load runs beside the others, and is not kept.
 //
 // Everybody gets the same value, not a copy: treat what it points to as read-only.
-type Refreshing[T any] struct {
-	options RefreshingOptions
+type Value[T any] struct {
+	options Options
 	load    func(context.Context) (T, error)
 
 	// latest is the last good value, nil where there is none. It is written under mu.
@@ -108,29 +110,29 @@ type reading[T any] struct {
 	began time.Time
 	// outdated: somebody knew that there is a newer one, and could not load it.
 	outdated bool
-	derived  *memos
+	derived  *memo.Table
 }
 
-// NewRefreshing returns the value that load loads, which it does not call yet. What the seed calls
-// default arguments is what load closes over. Unusable options are an [OptionError].
-func NewRefreshing[T any](load func(context.Context) (T, error), options RefreshingOptions) (*Refreshing[T], error) {
+// New returns the value that load loads, which it does not call yet. What Vendure calls default
+// arguments is what load closes over. Unusable options are a [driver.OptionError].
+func New[T any](load func(context.Context) (T, error), options Options) (*Value[T], error) {
 	if load == nil {
-		return nil, errors.New("cache: NewRefreshing needs a function that loads the value")
+		return nil, errors.New("refreshing: New needs a function that loads the value")
 	}
 	options = options.withDefaults()
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
-	return &Refreshing[T]{options: options, load: load}, nil
+	return &Value[T]{options: options, load: load}, nil
 }
 
-// Get returns the value. Past its TTL it waits for a load, as the seed does: a value that is rarely
-// asked for is not older than that either.
+// Get returns the value. Past its TTL it waits for a load, so that a value that is rarely asked for is
+// not older than that either.
 //
-// A load that fails leaves the last good value, which Get goes on to return, no older than MaxAge.
-// Where there is none, Get returns the error as it is. Either holds for all calls until the back-off
-// is over; the first one after it loads again.
-func (r *Refreshing[T]) Get(ctx context.Context) (T, error) {
+// A load that fails leaves the last good value, which Get goes on to return until it is older than
+// MaxAge. If there is none, Get returns the error as it is. Either holds for all calls until the
+// back-off is over. The first call after that loads again.
+func (r *Value[T]) Get(ctx context.Context) (T, error) {
 	read, err := r.get(ctx)
 	if err != nil {
 		var zero T
@@ -139,31 +141,31 @@ func (r *Refreshing[T]) Get(ctx context.Context) (T, error) {
 	return read.value, nil
 }
 
-// Refresh loads the value now, whatever its age and the back-off: call it after a change of the source
-// has been committed. It never returns what was being loaded when it was called; calls that wait share
-// the load that comes next. Its error is that of the load, and then Get takes the value as past its
-// TTL. Until Refresh has returned, Get may return the old value; where that must not be, call
+// Refresh loads the value now, whatever its age and the back-off. Call it after a change of the source
+// has been committed. It never returns what was being loaded when it was called. Calls that wait
+// share the load that comes next. Its error is that of the load; Get then takes the value as past
+// its TTL. Until Refresh has returned, Get may return the old value. If that must not happen, call
 // Invalidate.
-func (r *Refreshing[T]) Refresh(ctx context.Context) (T, error) {
+func (r *Value[T]) Refresh(ctx context.Context) (T, error) {
 	return r.force(ctx, nil)
 }
 
-// RefreshWith is Refresh with the arguments of the seed: load reads the value once, in place of the
-// function that NewRefreshing got. It may read it in another way, through another connection for
-// example, but must read the same: of the calls that wait, the first one's load serves all. One that fails
-// after ctx has ended is nobody else's failure: those who wait begin the next one's load.
-func (r *Refreshing[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
+// RefreshWith is Refresh with a load of its own, which reads the value once, in place of the function
+// that New got. It may read in another way, for example through another connection, but must read
+// the same value: the load of the first call that waits serves all of them. A load that fails after
+// ctx has ended fails for this call only. The others begin the load of the next one.
+func (r *Value[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	return r.force(ctx, load)
 }
 
 // force is RefreshWith; a nil load is that of r.
-func (r *Refreshing[T]) force(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
+func (r *Value[T]) force(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	within := chain.From(ctx)
 	if within != nil {
 		switch within.To(r) {
 		case chain.Loading:
-			return zero, ErrRecursiveLoad
+			return zero, chain.ErrRecursiveLoad
 		case chain.Writing:
 			return r.forceAlone(ctx, chain.Load, load)
 		case chain.Apart:
@@ -171,9 +173,9 @@ func (r *Refreshing[T]) force(ctx context.Context, load func(context.Context) (T
 	}
 	for voided := 0; ctx.Err() == nil; {
 		r.mu.Lock()
-		f, own := r.board(ctx, load, true)
+		f, own := r.join(ctx, load, true)
 		r.mu.Unlock()
-		switch ended := r.landed(ctx, within, f, own); {
+		switch ended := r.wait(ctx, within, f, own); {
 		case !ended && ctx.Err() == nil:
 			return r.forceAlone(ctx, chain.LoadAfterWait, load)
 		case !ended:
@@ -190,9 +192,10 @@ func (r *Refreshing[T]) force(ctx context.Context, load func(context.Context) (T
 	return zero, ctx.Err()
 }
 
-// Invalidate drops the value, what was derived from it, and the back-off: the next Get loads. A load
-// that runs now is cancelled and serves nobody; who waits for it waits for the next one.
-func (r *Refreshing[T]) Invalidate() {
+// Invalidate drops the value, everything that was derived from it, and the back-off: the next Get
+// loads. A load that is running is cancelled and serves nobody. Callers that wait for it wait for
+// the next one.
+func (r *Value[T]) Invalidate() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.latest.Store(nil)
@@ -203,26 +206,26 @@ func (r *Refreshing[T]) Invalidate() {
 	}
 }
 
-// Derive is memoize of the seed's SelfRefreshingCache: it returns what derive makes of the value of r,
-// computed once for each key and kept as long as that value. It is to be called with one derive for
-// each type of key and result. The rules for derive are those of [Memo]: errors are not kept.
-func Derive[R, T any, K comparable](ctx context.Context, r *Refreshing[T], key K, derive func(context.Context, T) (R, error)) (R, error) {
+// Derive returns what derive makes of the value of r, computed once for each key and kept as long as
+// that value (memoize of Vendure's SelfRefreshingCache). Call it with one derive for each type of key
+// and result. The rules for derive are those of requestscope.Memo: errors are not kept.
+func Derive[R, T any, K comparable](ctx context.Context, r *Value[T], key K, derive func(context.Context, T) (R, error)) (R, error) {
 	read, err := r.get(ctx)
 	if err != nil {
 		var zero R
 		return zero, err
 	}
-	return memoize(outsideScope(ctx), read.derived, key, func(ctx context.Context) (R, error) {
+	return memo.Compute(memo.OutsideScope(ctx), read.derived, key, func(ctx context.Context) (R, error) {
 		return derive(ctx, read.value)
 	})
 }
 
-func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
+func (r *Value[T]) get(ctx context.Context) (*reading[T], error) {
 	within := chain.From(ctx)
 	if within != nil {
 		switch within.To(r) {
 		case chain.Loading:
-			return nil, ErrRecursiveLoad
+			return nil, chain.ErrRecursiveLoad
 		case chain.Writing:
 			return r.alone(ctx, chain.Load, r.load)
 		case chain.Apart:
@@ -245,9 +248,9 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 			r.mu.Unlock()
 			return r.fallback(err)
 		}
-		f, own := r.board(ctx, nil, false)
+		f, own := r.join(ctx, nil, false)
 		r.mu.Unlock()
-		switch ended := r.landed(ctx, within, f, own); {
+		switch ended := r.wait(ctx, within, f, own); {
 		case !ended && ctx.Err() == nil:
 			return r.alone(ctx, chain.LoadAfterWait, r.load)
 		case !ended:
@@ -263,20 +266,20 @@ func (r *Refreshing[T]) get(ctx context.Context) (*reading[T], error) {
 	}
 }
 
-func (r *Refreshing[T]) fresh(read *reading[T]) bool {
+func (r *Value[T]) fresh(read *reading[T]) bool {
 	return read != nil && !read.outdated && r.within(read.began, r.options.TTL)
 }
 
 // within reports whether less than d has passed since then. A clock that was set back ends d at once:
 // otherwise it would last as much longer. The clock is read here, and so after then: a "now" that a
 // slow caller had read before would look like such a clock.
-func (r *Refreshing[T]) within(then time.Time, d time.Duration) bool {
+func (r *Value[T]) within(then time.Time, d time.Duration) bool {
 	passed := r.options.Clock.Now().Sub(then)
 	return passed >= 0 && passed < d
 }
 
 // fallback returns the last good value, or err where there is none that may be served.
-func (r *Refreshing[T]) fallback(err error) (*reading[T], error) {
+func (r *Value[T]) fallback(err error) (*reading[T], error) {
 	read := r.latest.Load()
 	if read == nil || r.options.MaxAge > 0 && !r.within(read.began, r.options.MaxAge) {
 		return nil, err
@@ -285,7 +288,7 @@ func (r *Refreshing[T]) fallback(err error) (*reading[T], error) {
 }
 
 // backoff returns the pause after the failures so far. Callers hold mu.
-func (r *Refreshing[T]) backoff() time.Duration {
+func (r *Value[T]) backoff() time.Duration {
 	pause := r.options.Backoff
 	for i := 1; i < r.failures && pause < r.options.MaxBackoff; i++ {
 		pause *= 2

@@ -154,7 +154,7 @@ func (r *rows) Remove(ctx context.Context, applied []cache.Revocation) error {
 	})
 }
 
-func (r *rows) Owed(context.Context) (owed []cache.Revocation, err error) {
+func (r *rows) Pending(context.Context) (owed []cache.Revocation, err error) {
 	err = r.do(func() { owed = slices.Collect(maps.Keys(r.kept)) })
 	return owed, err
 }

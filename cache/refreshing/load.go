@@ -1,4 +1,4 @@
-package cache
+package refreshing
 
 import (
 	"context"
@@ -6,13 +6,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fxcache/fxcache/cache/internal/memo"
 	"github.com/fxcache/fxcache/internal/chain"
+	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// refresh is one load. Its fields are guarded by mu of Refreshing until done is closed.
+// refresh is one load. Its fields are guarded by mu of Value until done is closed.
 type refresh[T any] struct {
 	ctx     context.Context                  // of the caller who began it, whose values it has
-	load    func(context.Context) (T, error) // that caller's own; nil: that of the Refreshing
+	load    func(context.Context) (T, error) // that caller's own; nil: that of the Value
 	cancel  context.CancelFunc
 	waiting int
 	// void: nobody may be given its result, because Invalidate came since it began, or everybody left, or it
@@ -23,16 +25,16 @@ type refresh[T any] struct {
 	err  error
 }
 
-// board returns the load that a caller is to wait for, and begins it where none runs. With forced, it
+// join returns the load that a caller is to wait for, and begins it where none runs. With forced, it
 // is one that has not begun yet. It may be void: then the caller comes back when it has ended. own says that
 // it is with the caller's context. Callers hold mu.
-func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T, error), forced bool) (f *refresh[T], own bool) {
+func (r *Value[T]) join(ctx context.Context, load func(context.Context) (T, error), forced bool) (f *refresh[T], own bool) {
 	f = r.running
 	if f == nil || forced {
 		if f = r.next; f == nil {
 			f, own = &refresh[T]{ctx: ctx, load: load, done: make(chan struct{})}, true
 			if r.running == nil {
-				r.begin(f)
+				r.start(f)
 			} else {
 				r.next = f
 			}
@@ -42,45 +44,45 @@ func (r *Refreshing[T]) board(ctx context.Context, load func(context.Context) (T
 	return f, own
 }
 
-// begin starts a load. Callers hold mu.
-func (r *Refreshing[T]) begin(f *refresh[T]) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(outsideScope(f.ctx)), r.options.Timeout)
+// start starts a load. Callers hold mu.
+func (r *Value[T]) start(f *refresh[T]) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(memo.OutsideScope(f.ctx)), r.options.Timeout)
 	f.cancel, r.running = cancel, f
 	go func() {
 		defer cancel()
-		hung := time.AfterFunc(hungLoad, func() {
+		hung := time.AfterFunc(chain.HungAfter, func() {
 			r.options.Logger.WarnContext(ctx, "cache: the load of a refreshing value does not end, and who needs the value waits for it",
-				slog.String("name", r.options.Name), slog.Any("error", errHungLoad))
+				slog.String("name", r.options.Name), slog.Any("error", chain.ErrHung))
 		})
 		defer hung.Stop()
 		read := r.reading()
-		err := error(&PanicError{}) // stands where load ends the goroutine
-		defer func() { r.land(ctx, f, read, err) }()
+		err := panics.Ended // stands where load ends the goroutine
+		defer func() { r.finish(ctx, f, read, err) }()
 		read.value, err = r.run(ctx, chain.Load, f.load)
 	}()
 }
 
 // reading is what a load that begins now will have read.
-func (r *Refreshing[T]) reading() *reading[T] {
+func (r *Value[T]) reading() *reading[T] {
 	return &reading[T]{
 		began:   r.options.Clock.Now(),
-		derived: &memos{limit: r.options.MaxDerived, evict: true},
+		derived: &memo.Table{Limit: r.options.MaxDerived, Evict: true},
 	}
 }
 
 // run runs load; nil is that of r.
-func (r *Refreshing[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
+func (r *Value[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
 	if load == nil {
 		load = r.load
 	}
 	ctx, link := chain.Enter(ctx, kind, r)
 	defer link.End()
-	return protect(ctx, load)
+	return panics.Run(ctx, load)
 }
 
 // alone loads for one caller, within that one's context, and keeps nothing.
-func (r *Refreshing[T]) alone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (*reading[T], error) {
-	ctx, cancel := context.WithTimeout(outsideScope(ctx), r.options.Timeout)
+func (r *Value[T]) alone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (*reading[T], error) {
+	ctx, cancel := context.WithTimeout(memo.OutsideScope(ctx), r.options.Timeout)
 	defer cancel()
 	read := r.reading()
 	var err error
@@ -90,7 +92,7 @@ func (r *Refreshing[T]) alone(ctx context.Context, kind chain.Kind, load func(co
 
 // forceAlone is alone for RefreshWith. What it returns is newer than what r has, and than what r may be
 // loading.
-func (r *Refreshing[T]) forceAlone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
+func (r *Value[T]) forceAlone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
 	read, err := r.alone(ctx, kind, load)
 	if err != nil {
 		r.mu.Lock()
@@ -104,7 +106,7 @@ func (r *Refreshing[T]) forceAlone(ctx context.Context, kind chain.Kind, load fu
 }
 
 // outdate has the next Get load again. Callers hold mu.
-func (r *Refreshing[T]) outdate() {
+func (r *Value[T]) outdate() {
 	if last := r.latest.Load(); last != nil {
 		known := *last
 		known.outdated = true
@@ -112,17 +114,17 @@ func (r *Refreshing[T]) outdate() {
 	}
 }
 
-// left reports whether a load failed because the context of the caller who began it has ended, which
-// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Refreshing
+// abandoned reports whether a load failed because the context of the caller who began it has ended, which
+// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Value
 // only by what it has from the context's values.
-func (f *refresh[T]) left(ctx context.Context, err error) bool {
+func (f *refresh[T]) abandoned(ctx context.Context, err error) bool {
 	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
 }
 
-// land ends a load, and begins the next one where somebody waits for it.
-func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T], err error) {
+// finish ends a load, and begins the next one where somebody waits for it.
+func (r *Value[T]) finish(ctx context.Context, f *refresh[T], read *reading[T], err error) {
 	r.mu.Lock()
-	f.void = f.void || f.left(ctx, err)
+	f.void = f.void || f.abandoned(ctx, err)
 	void := f.void
 	f.read, f.err = read, err
 	switch {
@@ -140,7 +142,7 @@ func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T
 	r.running = nil
 	if next := r.next; next != nil {
 		r.next = nil
-		r.begin(next)
+		r.start(next)
 	}
 	close(f.done)
 	r.mu.Unlock()
@@ -154,10 +156,10 @@ func (r *Refreshing[T]) land(ctx context.Context, f *refresh[T], read *reading[T
 // what one of them has read: that is as new as its call.
 const maxVoided = 3
 
-// landed waits until f has ended, and reports false where the caller's context ended first, or its patience
+// wait waits until f has ended, and reports false where the caller's context ended first, or its patience
 // with what is not its own load. The last caller who leaves takes the load along.
-func (r *Refreshing[T]) landed(ctx context.Context, within *chain.Link, f *refresh[T], own bool) bool {
-	over, stop := patience(within, nestedWait)
+func (r *Value[T]) wait(ctx context.Context, within *chain.Link, f *refresh[T], own bool) bool {
+	over, stop := within.Patience(memo.Patience)
 	defer stop()
 	gaveUp := false
 	select {
@@ -170,7 +172,7 @@ func (r *Refreshing[T]) landed(ctx context.Context, within *chain.Link, f *refre
 	r.mu.Lock()
 	if gaveUp && own && r.running == f { // it has waited for another one to end
 		r.mu.Unlock()
-		return r.landed(ctx, nil, f, own)
+		return r.wait(ctx, nil, f, own)
 	}
 	defer r.mu.Unlock()
 	if f.waiting--; f.waiting > 0 {

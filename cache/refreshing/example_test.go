@@ -1,4 +1,4 @@
-package cache_test
+package refreshing_test
 
 import (
 	"context"
@@ -6,17 +6,18 @@ import (
 	"log"
 	"time"
 
-	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/refreshing"
+	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
 // The tax rates are few, and every price needs them.
-func ExampleRefreshing() {
+func ExampleValue() {
 	ctx := context.Background()
 	table := map[string]int{"AT": 20, "DE": 19}
-	rates, err := cache.NewRefreshing(func(context.Context) (map[string]int, error) {
+	rates, err := refreshing.New(func(context.Context) (map[string]int, error) {
 		fmt.Println("SELECT * FROM tax_rates")
 		return table, nil
-	}, cache.RefreshingOptions{Name: "tax rates", TTL: 5 * time.Minute})
+	}, refreshing.Options{Name: "tax rates", TTL: 5 * time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -38,14 +39,14 @@ func ExampleRefreshing() {
 // What is derived lives as long as the value that it was derived from.
 func ExampleDerive() {
 	ctx := context.Background()
-	rates, err := cache.NewRefreshing(func(context.Context) (map[string]int, error) {
+	rates, err := refreshing.New(func(context.Context) (map[string]int, error) {
 		return map[string]int{"AT": 20, "DE": 19}, nil
-	}, cache.RefreshingOptions{Name: "tax rates", TTL: 5 * time.Minute})
+	}, refreshing.Options{Name: "tax rates", TTL: 5 * time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}
 	factor := func(country string) (float64, error) {
-		return cache.Derive(ctx, rates, country, func(_ context.Context, rates map[string]int) (float64, error) {
+		return refreshing.Derive(ctx, rates, country, func(_ context.Context, rates map[string]int) (float64, error) {
 			fmt.Println("computing for", country)
 			return 1 + float64(rates[country])/100, nil
 		})
@@ -66,12 +67,12 @@ func ExampleDerive() {
 func ExampleMemo() {
 	type customerID int // a key of one's own type meets nobody else's
 	customer := func(ctx context.Context, id customerID) (string, error) {
-		return cache.Memo(ctx, id, func(context.Context) (string, error) {
+		return requestscope.Memo(ctx, id, func(context.Context) (string, error) {
 			fmt.Println("SELECT name FROM customers WHERE id =", int(id))
 			return "Ada", nil
 		})
 	}
-	ctx := cache.WithRequestScope(context.Background())
+	ctx := requestscope.With(context.Background())
 	for range 2 {
 		name, err := customer(ctx, 7)
 		fmt.Println(name, err)

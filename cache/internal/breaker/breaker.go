@@ -1,0 +1,206 @@
+// Package breaker is the circuit breaker in front of a storage.
+package breaker
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/failure"
+)
+
+const (
+	// successShare: a storage of whose operations one in so many succeeds is worth asking.
+	successShare = 10
+	// failureShare: of the operations under way, one in so many must have failed. It counts if there
+	// are more of them than Options.Failures.
+	failureShare = 4
+	// minRun is for how many timeouts a run of failures must have gone on.
+	minRun = 10
+	// firstPauseShare: the first pause is that part of Options.Pause. Each one that follows without a
+	// success is twice as long. If the breaker was opened for no good reason, that is soon over.
+	firstPauseShare = 16
+	// maxLate is how many operations after a pause may be ended by this process and not by the storage.
+	maxLate = 3
+)
+
+// ErrAbandoned is the outcome of an operation that ended because its caller left. It says nothing
+// about the storage.
+var ErrAbandoned = errors.New("cache: the caller left")
+
+// Options say when a Breaker opens. All fields are required.
+type Options struct {
+	// Failures is how many operations must have failed, at least.
+	Failures int
+	// Pause is how long the storage is left alone, at most, before one operation tries it again.
+	Pause time.Duration
+	// Timeout is the deadline of each operation.
+	Timeout time.Duration
+}
+
+// Breaker leaves a storage that fails alone for a while, so that requests do not wait for one timeout
+// after the other. Reads, leases and fills ask it; revocations never do.
+//
+// A run of failures opens it. Many failures at once prove nothing: if 2,000 operations are under way
+// and the process does not run for a moment, hundreds fail together. So a run has to last for some
+// timeouts, only operations count that began within it, and the more are under way, the more have to
+// fail. Successes end a run as soon as they are one in ten.
+//
+// After the pause one operation is let in, and each success makes room for one more. If all came at
+// once, they would fail because there are so many. The others wait for a while. If they were refused
+// and tried again at once, they would take the time that the operation inside needs.
+//
+// It is safe for concurrent use.
+type Breaker struct {
+	options Options
+
+	mu sync.Mutex
+	// inside counts the operations that were let in since the breaker opened last. generation tells
+	// them from those that are under way from before.
+	inside, generation int
+
+	// The run of failures.
+	since             time.Time // zero: there is none
+	failed, succeeded int
+
+	isOpen    bool
+	worked    bool          // an operation has succeeded since it opened
+	late      int           // operations since then that learned too late of their end to say much
+	pause     time.Duration // the one in force
+	until     time.Time     // nobody is let in until then
+	room      int           // for operations inside after that
+	fullSince time.Time     // when there was no room last
+	waiting   list.List     // for room: of chan int, which receives the generation to be let in with, or refused
+}
+
+// New returns a closed Breaker: it lets everybody in.
+func New(options Options) *Breaker { return &Breaker{options: options} }
+
+// refused is no generation.
+const refused = -1
+
+// Pass is what an operation gets that is let in.
+type Pass struct {
+	generation int
+	began      time.Time
+}
+
+// Enter lets an operation in, or refuses. waited is how much of its time has passed.
+func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok bool) {
+	now := time.Now()
+	b.mu.Lock()
+	if !b.isOpen || now.After(b.until) && b.inside < b.room {
+		b.inside++
+		p = Pass{b.generation, now}
+		b.mu.Unlock()
+		return p, 0, true
+	}
+	b.fullSince = now
+	if !now.After(b.until) {
+		b.mu.Unlock()
+		return p, 0, false
+	}
+	decided := make(chan int, 1)
+	e := b.waiting.PushBack(decided)
+	b.mu.Unlock()
+	patience := time.NewTimer(b.options.Timeout / 2) // or too little is left for the operation itself
+	defer patience.Stop()
+	select {
+	case p.generation = <-decided:
+	case <-patience.C:
+		p.generation = b.giveUp(e)
+	case <-ctx.Done():
+		p.generation = b.giveUp(e)
+	}
+	p.began = time.Now()
+	if waited = p.began.Sub(now); waited > b.options.Timeout*3/4 && p.generation != refused { // this process was not run
+		b.Leave(p, ErrAbandoned)
+		p.generation = refused
+	}
+	return p, waited, p.generation != refused
+}
+
+// giveUp takes an operation out that waits, unless it was decided on meanwhile.
+func (b *Breaker) giveUp(e *list.Element) (generation int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting.Remove(e)
+	select {
+	case generation = <-e.Value.(chan int):
+		return generation
+	default:
+		return refused
+	}
+}
+
+// Leave takes note of how an operation ended. ErrAbandoned and driver.ErrOverloaded say nothing.
+func (b *Breaker) Leave(p Pass, err error) {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.generation != b.generation {
+		return
+	}
+	b.inside--
+	switch {
+	case errors.Is(err, ErrAbandoned) || errors.Is(err, driver.ErrOverloaded):
+	case err == nil || failure.IsRefusal(err) || failure.IsBadEntry(err):
+		b.success(now)
+	default:
+		b.failure(p.began, now)
+	}
+	for b.waiting.Len() > 0 && (!b.isOpen || b.inside < b.room) {
+		b.inside++
+		// The last one: it has the most time left, and there are more than can be served.
+		b.waiting.Remove(b.waiting.Back()).(chan int) <- b.generation
+	}
+}
+
+func (b *Breaker) success(now time.Time) {
+	if b.succeeded++; b.succeeded*successShare >= b.succeeded+b.failed {
+		b.endRun()
+	}
+	if !b.isOpen {
+		return
+	}
+	b.worked = true
+	if b.room++; now.Sub(b.fullSince) >= b.options.Timeout {
+		b.isOpen = false
+	}
+}
+
+func (b *Breaker) failure(began, now time.Time) {
+	if b.since.IsZero() {
+		b.since, b.failed, b.succeeded = now, 1, 0
+	} else if !began.Before(b.since) {
+		b.failed++
+	}
+	enough := b.failed >= max(b.options.Failures, b.inside/failureShare) && now.Sub(b.since) >= minRun*b.options.Timeout
+	switch {
+	case !b.isOpen && enough:
+		b.pause = b.options.Pause / firstPauseShare
+		b.open(now)
+	case b.isOpen && !b.worked && now.Sub(began) > b.options.Timeout*3/2 && b.late < maxLate:
+		// This process did not run: everybody was waking up to wait. Now they do, and the next one has time.
+		b.late++
+	case b.isOpen && (enough || !b.worked):
+		b.pause = min(2*b.pause, b.options.Pause)
+		b.open(now)
+	}
+}
+
+// open lets nobody in for a while.
+func (b *Breaker) open(now time.Time) {
+	b.isOpen, b.worked, b.late, b.until, b.room = true, false, 0, now.Add(b.pause), 1
+	b.generation++
+	b.inside = 0
+	b.endRun()
+	for b.waiting.Len() > 0 {
+		b.waiting.Remove(b.waiting.Front()).(chan int) <- refused
+	}
+}
+
+func (b *Breaker) endRun() { b.since, b.failed, b.succeeded = time.Time{}, 0, 0 }

@@ -1,0 +1,152 @@
+package entry
+
+import (
+	"encoding"
+	"fmt"
+	"io"
+	"reflect"
+	"sync"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/panics"
+)
+
+// ValueCodec is cache.Codec.
+type ValueCodec interface {
+	Name() string
+	Append(dst []byte, value any) ([]byte, error)
+	Unmarshal(data []byte, target any) error
+}
+
+// ownedUnmarshaler is cache.OwnedUnmarshaler.
+type ownedUnmarshaler interface {
+	UnmarshalOwned(data []byte) error
+}
+
+// Codec makes entries of values, and values of entries. It is safe for concurrent use.
+type Codec struct {
+	values ValueCodec
+	limit  driver.Size // of an encoded value
+	tag    byte        // of values
+
+	untyped sync.Map // reflect.Type → *Type: of values whose type is known at run time only
+}
+
+// NewCodec returns a Codec for values of at most limit bytes. Types that do not encode themselves are
+// encoded by values.
+func NewCodec(values ValueCodec, limit driver.Size) *Codec {
+	return &Codec{values: values, limit: limit, tag: codecTag(values.Name())}
+}
+
+// Encode returns the entry of value, with a stamp if that has an expiry.
+func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
+	defer panics.Catch(&err)
+	encoded = t.appendHeader(make([]byte, 0, 256), formatPlain)
+	if stamp.Expiry != 0 {
+		encoded[0] = formatTimed
+		encoded = stamp.append(encoded)
+	}
+	header := len(encoded)
+	if t.self {
+		if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() {
+			if encoded[0] = formatNil; stamp.Expiry != 0 {
+				encoded[0] = formatTimedNil
+			}
+			return encoded, nil
+		}
+		self, ok := value.(encoding.BinaryAppender)
+		if !ok { // only the pointer has the method
+			p := reflect.New(reflect.TypeOf(value))
+			p.Elem().Set(reflect.ValueOf(value))
+			self = p.Interface().(encoding.BinaryAppender)
+		}
+		encoded, err = self.AppendBinary(encoded)
+	} else {
+		encoded, err = t.codec.values.Append(encoded, value)
+	}
+	if err != nil {
+		return nil, newCodecError(ErrEncoding, err)
+	}
+	if driver.Size(len(encoded)-header) > t.codec.limit {
+		return nil, driver.ErrValueTooLarge
+	}
+	return encoded, nil
+}
+
+// Decode fills target, a pointer to a value of the type, from what Encode made. It leaves target alone
+// if the entry says that there is no value. It may keep a reference to encoded.
+func (t *Type) Decode(encoded []byte, target any) (e Entry, err error) {
+	defer panics.Catch(&err)
+	if e, err = t.Parse(encoded); err != nil || e.Absent {
+		return e, err
+	}
+	switch {
+	case e.null:
+		reflect.ValueOf(target).Elem().SetZero()
+		return e, nil
+	case !t.self:
+		if err := t.codec.values.Unmarshal(e.payload, target); err != nil {
+			return e, newCodecError(ErrDamaged, err)
+		}
+		return e, nil
+	case t.pointed != nil:
+		p := reflect.New(t.pointed)
+		if err := t.decodeSelf(e.payload, p.Interface()); err != nil {
+			return e, err
+		}
+		reflect.ValueOf(target).Elem().Set(p)
+		return e, nil
+	default:
+		return e, t.decodeSelf(e.payload, target)
+	}
+}
+
+// DecodeAs is Decode for a T. It takes one allocation less if T is a pointer to a type that decodes
+// itself, such as a session.
+func DecodeAs[T any](t *Type, encoded []byte) (value T, e Entry, err error) {
+	if !t.self || t.pointed == nil {
+		e, err = t.Decode(encoded, &value)
+		return value, e, err
+	}
+	defer panics.Catch(&err)
+	e, err = t.Parse(encoded)
+	if err != nil || e.null || e.Absent {
+		return value, e, err
+	}
+	target := reflect.New(t.pointed).Interface()
+	if err := t.decodeSelf(e.payload, target); err != nil {
+		return value, e, err
+	}
+	return target.(T), e, nil
+}
+
+func (t *Type) decodeSelf(payload []byte, target any) (err error) {
+	if t.owned {
+		err = target.(ownedUnmarshaler).UnmarshalOwned(payload)
+	} else {
+		err = target.(encoding.BinaryUnmarshaler).UnmarshalBinary(payload)
+	}
+	if err != nil {
+		return newCodecError(ErrDamaged, err)
+	}
+	return nil
+}
+
+// codecError is an error of a codec. Only its type is told, because its text may quote the value.
+type codecError struct {
+	reason error
+	cause  func() error // not the error itself, which fmt would find in here for some verbs
+}
+
+func newCodecError(reason, cause error) error {
+	return &codecError{reason, func() error { return cause }}
+}
+
+// Error implements error.
+func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause()) }
+
+// Format implements fmt.Formatter: every verb and flag prints the message, and none the cause.
+func (e *codecError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// Unwrap returns both causes, for errors.Is and errors.As.
+func (e *codecError) Unwrap() []error { return []error{e.reason, e.cause()} }

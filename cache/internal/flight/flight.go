@@ -1,0 +1,308 @@
+// Package flight shares loads: all callers that want the same key at the same time wait for one load,
+// the flight.
+//
+// One rule makes that safe beside invalidations. A caller may be given what was read after it came.
+// It may also be given what was stored under a lease after it came, because nothing was invalidated
+// until then. Any other caller is carried over to a next flight. So nobody who comes after an
+// invalidation sees what was read before it.
+//
+// The package knows no policy, no lease and no storage: Options.Run loads, and says who may have the
+// result.
+package flight
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/internal/memo"
+	"github.com/fxcache/fxcache/cache/internal/task"
+	"github.com/fxcache/fxcache/internal/chain"
+	"github.com/fxcache/fxcache/internal/panics"
+)
+
+// Sharing says who may have the result of a flight.
+type Sharing int
+
+const (
+	// Admitted: the callers that were admitted, see Group.Admit.
+	Admitted Sharing = iota
+	// Everybody: those who came later too.
+	Everybody
+)
+
+var (
+	// ErrLoadAlone goes to callers that cannot be given a copy, because the value does not encode.
+	ErrLoadAlone = errors.New("cache: load alone")
+	// ErrPatience goes to a caller that has waited long enough for the load of somebody else.
+	ErrPatience = errors.New("cache: waited long enough")
+)
+
+// Options say what a Group works with. All fields are required.
+type Options[T any] struct {
+	// Start runs a flight in the background, as task.Group.Start does.
+	Start func(parent context.Context, work func(context.Context)) (life context.Context, cancel context.CancelFunc, ok bool)
+	// Stopped goes to callers if Start starts nothing.
+	Stopped error
+	// Joined is told of a caller that waits for a flight which was there already.
+	Joined func()
+	// Run loads the value of a flight. It calls Admit before each read, and Begin before the load.
+	Run func(ctx context.Context, f *Flight[T]) (T, Sharing, error)
+	// Encode and Decode make the copies that all callers but one receive.
+	Encode func(value T) ([]byte, error)
+	Decode func(encoded []byte) (T, error)
+	// NotFound is the error of a load that found that there is nothing, which is as good as a value.
+	NotFound error
+}
+
+// Group holds the flights of one cache. It is safe for concurrent use.
+type Group[T any] struct {
+	options Options[T]
+
+	mu    sync.Mutex
+	byKey map[string]*Flight[T]
+}
+
+// New returns a Group without flights.
+func New[T any](options Options[T]) *Group[T] {
+	return &Group[T]{options: options, byKey: make(map[string]*Flight[T])}
+}
+
+// Flight loads one key for everybody who waits for it.
+type Flight[T any] struct {
+	Key string
+	// Unleased: the storage has failed, so that nothing will be stored. The next flight inherits it.
+	// It belongs to Run.
+	Unleased bool
+
+	// owner is the caller whose loader runs: the first one, or one who is there when the load begins.
+	owner  *caller[T]
+	life   context.Context // of the process
+	cancel context.CancelFunc
+
+	// Guarded by Group.mu.
+	admitted []*caller[T] // came before the latest read of the flight began
+	late     []*caller[T] // came after
+	waiting  int          // how many of both have not left
+}
+
+type caller[T any] struct {
+	ctx    context.Context
+	load   func(context.Context) (T, error)
+	result chan result[T] // buffered: delivering never blocks
+	// nested: it came within another load or write, and there was a flight to wait for.
+	nested bool
+
+	// Guarded by Group.mu.
+	flight *Flight[T]
+	left   bool
+}
+
+// result is what a caller gets. All but one receive the value encoded, to make a copy of their own.
+type result[T any] struct {
+	value   T
+	encoded []byte
+	err     error
+}
+
+// Load runs the loader of the owner.
+func (f *Flight[T]) Load(ctx context.Context) (T, error) { return f.owner.load(ctx) }
+
+// Nested reports whether the owner is within another load or write, and has waited.
+func (f *Flight[T]) Nested() bool { return f.owner.nested }
+
+// Do waits for the flight of key, and starts one if there is none, with load. A caller within another load or write waits no longer than patience for the load of
+// somebody else, which may be waiting for this caller; then the error is ErrPatience. If ctx ends
+// first, the error is ctx's.
+func (g *Group[T]) Do(ctx context.Context, key string, load func(context.Context) (T, error), unleased bool, patience time.Duration) (value T, err error) {
+	c := &caller[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
+	within := chain.From(ctx)
+	if g.join(c, key, unleased, within != nil) {
+		g.options.Joined()
+	} else {
+		within = nil // its own load runs
+	}
+	over, stop := within.Patience(patience)
+	defer stop()
+	for {
+		select {
+		case r := <-c.result:
+			if r.encoded == nil {
+				return r.value, r.err
+			}
+			value, err := g.options.Decode(r.encoded)
+			if err != nil { // it does not survive its own codec
+				err = ErrLoadAlone
+			}
+			return value, err
+		case <-over:
+			if g.leave(c, true) {
+				return value, ErrPatience
+			}
+			over = nil // its own load runs
+		case <-ctx.Done():
+			g.leave(c, false)
+			return value, ctx.Err()
+		}
+	}
+}
+
+// join adds a caller to the flight of key, or starts one. It reports whether there was one.
+func (g *Group[T]) join(c *caller[T], key string, unleased, nested bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.byKey[key]
+	if f == nil || f.life.Err() != nil { // or Stop has left it behind
+		g.start(key, unleased, []*caller[T]{c})
+		return false
+	}
+	f.late = append(f.late, c)
+	f.waiting++
+	c.flight, c.nested = f, nested
+	return true
+}
+
+// start starts a flight for callers, of whom at least one is there. Callers of start hold mu.
+func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
+	f := &Flight[T]{Key: key, owner: callers[0], Unleased: unleased, admitted: callers, waiting: len(callers)}
+	for _, c := range callers {
+		c.flight = f
+	}
+	life, cancel, ok := g.options.Start(memo.OutsideScope(f.owner.ctx), func(ctx context.Context) { g.run(ctx, f) })
+	if !ok {
+		for _, c := range callers {
+			c.result <- result[T]{err: g.options.Stopped}
+		}
+		return
+	}
+	f.life, f.cancel = life, cancel
+	g.byKey[key] = f
+}
+
+// leave takes a caller out. The last one cancels the load, and makes room for a new flight: whoever
+// comes now must not join one that is cancelled. With impatient, leave does nothing and reports false
+// if the load is the caller's own.
+func (g *Group[T]) leave(c *caller[T], impatient bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := c.flight
+	if impatient && f.owner == c {
+		return false
+	}
+	c.left = true
+	if f.waiting--; f.waiting == 0 && f.cancel != nil {
+		f.cancel()
+		g.detach(f)
+	}
+	return true
+}
+
+// Detach lets nobody else join a flight: whoever comes from now on starts another.
+func (g *Group[T]) Detach(f *Flight[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.detach(f)
+}
+
+func (g *Group[T]) detach(f *Flight[T]) {
+	if g.byKey[f.Key] == f {
+		delete(g.byKey, f.Key)
+	}
+}
+
+// Admit lets everybody who has come by now have a part in what the flight reads next.
+func (g *Group[T]) Admit(f *Flight[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.admitted, f.late = append(f.admitted, f.late...), nil
+}
+
+// Begin is Admit for the load itself, and returns its context. If the owner has left, another caller
+// becomes the owner: the loader of one who has left may know no more than that its request has ended.
+func (g *Group[T]) Begin(ctx context.Context, f *Flight[T]) (context.Context, context.CancelFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.admitted, f.late = append(f.admitted, f.late...), nil
+	first := f.owner
+	for _, c := range f.admitted {
+		if f.owner.ctx.Err() == nil {
+			break
+		}
+		if !c.left && c.ctx.Err() == nil {
+			f.owner = c
+		}
+	}
+	if f.owner == first {
+		return ctx, func() {}
+	}
+	return task.ValuesOf(memo.OutsideScope(f.owner.ctx), ctx)
+}
+
+// run runs a flight and finishes it, whatever happens on the way.
+func (g *Group[T]) run(ctx context.Context, f *Flight[T]) {
+	var value T
+	var sharing Sharing
+	err := panics.Ended // if the loader ends the goroutine
+	defer func() { g.finish(ctx, f, value, sharing, err) }()
+	value, sharing, err = g.options.Run(ctx, f)
+}
+
+// concernsOwner reports whether an error says nothing to the other callers. The context of the owner
+// may have ended, while that of the load has not: if it has, nobody waits any more. A recursive load
+// is that of the owner's loader. Each time there is one caller less.
+func (g *Group[T]) concernsOwner(ctx context.Context, f *Flight[T], err error) bool {
+	abandoned := err != nil && !errors.Is(err, g.options.NotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil
+	return abandoned || errors.Is(err, chain.ErrRecursiveLoad)
+}
+
+// finish ends a flight. It hands the result to those who may have it, and starts the next flight for
+// the others.
+func (g *Group[T]) finish(ctx context.Context, f *Flight[T], value T, sharing Sharing, err error) {
+	g.mu.Lock()
+	g.detach(f)
+	receivers, others := present(f.admitted), present(f.late)
+	switch {
+	case sharing == Everybody:
+		receivers, others = append(receivers, others...), nil
+	case g.concernsOwner(ctx, f, err):
+		others = slices.DeleteFunc(append(receivers, others...), func(c *caller[T]) bool { return c == f.owner })
+		receivers = present([]*caller[T]{f.owner})
+	}
+	if len(others) > 0 {
+		g.start(f.Key, f.Unleased, others)
+	}
+	g.mu.Unlock()
+
+	var encoded []byte
+	if err == nil && len(receivers) > 1 {
+		// Before anybody has the value, and may change it.
+		var failure error
+		if encoded, failure = g.options.Encode(value); failure != nil {
+			err = ErrLoadAlone
+		}
+	}
+	for i, c := range receivers {
+		switch {
+		case i == 0 && (err == nil || err == ErrLoadAlone): //nolint:errorlint // never wrapped
+			c.result <- result[T]{value: value}
+		case err != nil:
+			c.result <- result[T]{err: err}
+		default:
+			c.result <- result[T]{encoded: bytes.Clone(encoded)}
+		}
+	}
+}
+
+// present returns those of callers who still wait.
+func present[T any](callers []*caller[T]) []*caller[T] {
+	var here []*caller[T]
+	for _, c := range callers {
+		if !c.left {
+			here = append(here, c)
+		}
+	}
+	return here
+}

@@ -1,0 +1,187 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/flight"
+	"github.com/fxcache/fxcache/internal/backoff"
+)
+
+// The pauses between two looks at a key whose lease somebody else holds. notifiedPause is the longest
+// one with a Notifier, and lastPause without one.
+const (
+	firstPause    = 2 * time.Millisecond
+	lastPause     = 50 * time.Millisecond
+	notifiedPause = 250 * time.Millisecond
+)
+
+// found is what a flight finds before it loads.
+type found[T any] struct {
+	value T
+	found bool
+	lease *driver.Lease // nil: what is loaded is not stored
+	// stale: there is an entry, but the policy says that it must be loaded again.
+	stale bool
+	// vacant: there was no entry when the lease was granted, so there is none until the lease ends.
+	vacant bool
+}
+
+// await returns the lease of a flight's key, or the entry that somebody else has stored meanwhile. It
+// returns neither if the strategy fails, or lock_wait has passed.
+func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], error) {
+	over := time.NewTimer(l.service.options.LockWait)
+	defer over.Stop()
+	waiting, cancel := context.WithCancel(ctx) // ends the notification
+	defer cancel()
+	var told <-chan struct{}
+	for pauses := (backoff.Backoff{First: firstPause, Last: lastPause}); ; {
+		l.flights.Admit(f)
+		held, err := l.getOrLease(ctx, f)
+		if held.found || held.lease != nil || err != nil || f.Unleased {
+			return held, err
+		}
+		if told == nil && l.store.features.Notifier != nil {
+			told, pauses.Last = l.store.notify(waiting, f.Key), notifiedPause
+		}
+		next := time.NewTimer(pauses.Next())
+		select {
+		case <-next.C:
+		case <-told:
+			next.Stop()
+			told = nil
+			pauses.Reset()
+		case <-over.C:
+			next.Stop()
+			l.service.counters.leaseTimeouts.Add(1)
+			return held, nil
+		case <-ctx.Done():
+			next.Stop()
+			return held, ctx.Err()
+		}
+	}
+}
+
+// getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
+func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held found[T], err error) {
+	encoded, exists, lease, err := l.store.getOrLease(ctx, f.Key)
+	if err != nil && ctx.Err() != nil { // everybody has left
+		return held, ctx.Err()
+	}
+	if err != nil {
+		l.store.logger.warn(ctx, ofReads, "cache: reads fail; loading instead", err)
+		f.Unleased = true
+		return held, nil
+	}
+	if !exists {
+		held.vacant, held.lease = true, lease
+		return held, nil
+	}
+	value, e, err := l.values.decode(encoded)
+	if err != nil {
+		l.service.undecoded(ctx, f.Key, err)
+	} else {
+		verdict, err := l.values.judge(value, e)
+		switch {
+		case err != nil:
+			return held, err
+		case verdict == serveNothing:
+			return held, ErrNotFound
+		case verdict != reload:
+			held.value, held.found = value, true
+			return held, nil
+		}
+		held.stale = true
+	}
+	held.lease, err = l.lease(ctx, f.Key)
+	f.Unleased = err != nil
+	return held, nil
+}
+
+// lease asks for a lease. It is nil if somebody else has it.
+func (l *loader[T]) lease(ctx context.Context, physical string) (*driver.Lease, error) {
+	lease, err := l.store.lease(ctx, physical)
+	if err != nil {
+		l.store.logger.warn(ctx, ofFills, "cache: no leases; values are not stored", err)
+	}
+	return lease, err
+}
+
+// outcome says what became of a loaded value.
+type outcome int
+
+const (
+	failed  outcome = iota // the strategy failed, or the value cannot be stored
+	refused                // something was invalidated since the lease was granted, or the lease has expired
+	stored
+)
+
+// fill stores value under lease, and gives the lease up. If the value cannot be stored, the entry that
+// it should have replaced goes too, unless vacant says that there was none under this lease: a
+// deletion that fails is pending, and would cost this process its hits. took is for encode.
+func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, source *source, took time.Duration, vacant bool) outcome {
+	encoded, opts, store, err := l.values.encode(value, source, took)
+	if err == nil && store {
+		return l.put(ctx, lease, encoded, opts, source)
+	}
+	if vacant {
+		l.store.release(ctx, lease)
+	} else if failure := l.deleteReplaced(ctx, lease.Key); failure != nil { // deleting ends the lease, if it succeeds
+		err = errors.Join(err, failure)
+		l.store.release(ctx, lease)
+	}
+	if err != nil {
+		l.unstorable(ctx, source, err)
+	}
+	return failed
+}
+
+// fillAbsent stores under lease that there is nothing, and gives the lease up.
+func (l *loader[T]) fillAbsent(ctx context.Context, lease *driver.Lease, source *source) outcome {
+	encoded, opts, err := l.values.encodeAbsent(source)
+	if err != nil {
+		l.store.release(ctx, lease)
+		l.unstorable(ctx, source, err)
+		return failed
+	}
+	return l.put(ctx, lease, encoded, opts, source)
+}
+
+func (l *loader[T]) unstorable(ctx context.Context, source *source, err error) {
+	l.service.counters.unfilled.Add(1)
+	l.store.logger.warn(ctx, ofFills, "cache: a loaded value cannot be stored", err, "cache", l.name, "took", source.took)
+}
+
+// put stores an entry under lease, and gives the lease up.
+func (l *loader[T]) put(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions, source *source) outcome {
+	ok, err := l.store.fill(ctx, lease, encoded, opts)
+	switch {
+	case err != nil:
+		l.service.counters.unfilled.Add(1)
+		l.store.logger.warn(ctx, ofFills, "cache: a loaded value could not be stored", err)
+		l.store.release(ctx, lease) // it may not have been used up
+		return failed
+	case !ok:
+		l.refused(ctx, source)
+		return refused
+	default:
+		l.service.counters.filled.Add(1)
+		return stored
+	}
+}
+
+var errLeaseExpired = errors.New("the lease expired: let loads be quicker, or raise lease_ttl")
+
+// refused counts a value that was not stored. Either something was invalidated meanwhile, or its lease
+// had expired, about which something can be done.
+func (l *loader[T]) refused(ctx context.Context, source *source) {
+	if source.revoked || !source.leaseExpired() {
+		l.service.counters.refused.Add(1)
+		return
+	}
+	l.service.counters.leaseExpired.Add(1)
+	l.store.logger.warnOnce(ctx, &l.slow, "cache: a load outlived its lease; the value is not stored", errLeaseExpired,
+		"cache", l.name, "took", source.took, "lease_ttl", l.store.leaseTerm)
+}

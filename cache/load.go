@@ -1,0 +1,209 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/flight"
+	"github.com/fxcache/fxcache/cache/internal/memo"
+	"github.com/fxcache/fxcache/internal/chain"
+	"github.com/fxcache/fxcache/internal/panics"
+)
+
+// loader runs the loads and writes of one cache. It decides who may store what was read. Leases are in
+// lease.go, refreshes in the background in refresh.go.
+type loader[T any] struct {
+	name    string // of the cache
+	service *Service
+	store   *store
+	values  *values[T]
+	flights *flight.Group[T]
+	// refreshing are the keys for which no refresh may be started now.
+	refreshing keySet
+	// hung and slow are of this cache alone, because the warnings name it.
+	hung, slow throttle
+}
+
+func newLoader[T any](service *Service, name string, values *values[T]) *loader[T] {
+	l := &loader[T]{name: name, service: service, store: service.store, values: values}
+	l.flights = flight.New(flight.Options[T]{
+		Start:   service.tasks.Start,
+		Stopped: l.store.fail("load", ErrClosed),
+		Joined:  func() { service.counters.sharedLoads.Add(1) },
+		Run: func(ctx context.Context, f *flight.Flight[T]) (T, flight.Sharing, error) {
+			defer l.watch()()
+			return l.produce(ctx, f)
+		},
+		Encode: func(value T) ([]byte, error) { return values.typ.Encode(value, noStamp) },
+		Decode: func(encoded []byte) (T, error) {
+			value, _, err := values.decode(encoded)
+			return value, err
+		},
+		NotFound: ErrNotFound,
+	})
+	return l
+}
+
+// load waits for the load of a key, and starts one if there is none.
+func (l *loader[T]) load(ctx context.Context, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
+	value, err := l.flights.Do(ctx, physical, load, unleased, l.service.options.LockWait)
+	switch {
+	case err == flight.ErrLoadAlone: //nolint:errorlint // never wrapped
+		return l.alone(ctx, chain.Load, physical, load)
+	case err == flight.ErrPatience: //nolint:errorlint // never wrapped
+		l.service.counters.leaseTimeouts.Add(1)
+		return l.alone(ctx, chain.LoadAfterWait, physical, load)
+	case err != nil && err == ctx.Err(): //nolint:errorlint // ctx's own
+		return value, l.store.fail("load", err)
+	}
+	return value, err
+}
+
+// produce finds the value of a flight: in the cache after all, or by loading it.
+func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, sharing flight.Sharing, err error) {
+	var held found[T]
+	loading := false
+	defer func() { // also if the loader ends the goroutine
+		if held.lease != nil { // not used
+			l.store.release(context.WithoutCancel(ctx), held.lease)
+		}
+		if loading {
+			l.service.counters.loadErrors.Add(1)
+		}
+	}()
+	if !f.Unleased {
+		if held, err = l.await(ctx, f); held.found || err != nil {
+			return held.value, flight.Admitted, err
+		}
+	}
+	if f.Unleased {
+		within, leave, err := l.service.admissions.admit(ctx, &l.admissions().outage)
+		if err != nil {
+			return value, flight.Admitted, l.store.fail("load", err)
+		}
+		defer leave()
+		ctx = within
+	}
+	generation := l.store.pending.Generation()
+	working, end := l.flights.Begin(ctx, f)
+	defer end()
+	l.service.counters.loads.Add(1)
+	loading = true
+	source := newSource(ctx, l.store, l.service.options.Clock, held.lease)
+	defer source.end() // also if the loader ends the goroutine
+	kind := chain.Load
+	if f.Nested() {
+		kind = chain.LoadAfterWait
+	}
+	value, err = l.run(working, kind, f.Key, f.Load)
+	source.end()
+	loading = err != nil
+	absent := errors.Is(err, ErrNotFound)
+	how := failed
+	if held.lease != nil && (err == nil || absent && l.values.policy.NegativeTTL > 0) {
+		// Whoever comes from now on may come after an invalidation that follows the storing.
+		l.flights.Detach(f)
+		if l.store.pending.Generation() != generation {
+			// The storage does not know yet that something was revoked while the loader ran, and would
+			// take the value. Callers that came after that must not get it.
+			l.service.counters.refused.Add(1)
+			return value, flight.Admitted, err
+		}
+		if absent {
+			how = l.fillAbsent(context.WithoutCancel(ctx), held.lease, source)
+		} else {
+			how = l.fill(context.WithoutCancel(ctx), held.lease, value, source, source.took, held.vacant)
+		}
+		held.lease = nil
+		if how == stored && l.values.current(value, absent, source) {
+			sharing = flight.Everybody
+		}
+	}
+	if held.stale && absent && how != stored {
+		if failure := l.delete(context.WithoutCancel(ctx), f.Key); failure != nil {
+			err = errors.Join(err, failure)
+		}
+	}
+	return value, sharing, err
+}
+
+// run runs a load or a write of an entry.
+func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, function func(context.Context) (T, error)) (T, error) {
+	ctx, link := chain.Enter(ctx, kind, entryID{l.service, physical})
+	defer link.End()
+	return panics.Run(ctx, function)
+}
+
+// alone runs load for its caller alone, and stores nothing.
+func (l *loader[T]) alone(ctx context.Context, kind chain.Kind, physical string, load func(context.Context) (T, error)) (value T, err error) {
+	l.service.counters.loads.Add(1)
+	err = panics.Ended // if load ends the goroutine
+	defer func() {
+		if err != nil {
+			l.service.counters.loadErrors.Add(1)
+		}
+	}()
+	return l.run(memo.OutsideScope(ctx), kind, physical, load)
+}
+
+// write runs write and stores what it returns. Unless that is stored, the entry is deleted.
+func (l *loader[T]) write(ctx context.Context, physical string, write func(context.Context) (T, error)) (value T, err error) {
+	var lease *driver.Lease // without one, the entry is deleted
+	if !ReadsThrough(ctx) {
+		lease, _ = l.lease(ctx, physical)
+	}
+	settled := false
+	defer func() {
+		if settled {
+			return
+		}
+		// Also if write ended the goroutine.
+		if failure := l.delete(context.WithoutCancel(ctx), physical); failure != nil {
+			err = errors.Join(err, failure)
+		}
+	}()
+	source := newSource(ctx, l.store, l.service.options.Clock, lease)
+	defer source.end() // also if write ended the goroutine
+	value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write)
+	source.end()
+	if errors.Is(err, ErrUnchanged) {
+		if settled = true; lease != nil {
+			l.store.release(context.WithoutCancel(ctx), lease)
+		}
+		return value, err
+	}
+	if err == nil && lease != nil {
+		// The database has changed, so this must not depend on the caller staying.
+		settled = l.fill(context.WithoutCancel(ctx), lease, value, source, 0, false) == stored
+	}
+	return value, err
+}
+
+// delete removes entries of this cache.
+func (l *loader[T]) delete(ctx context.Context, physical ...string) error {
+	return l.service.delete(ctx, l.values.bound(), physical...)
+}
+
+// deleteReplaced removes the entries that values which cannot be stored should have replaced.
+func (l *loader[T]) deleteReplaced(ctx context.Context, physical ...string) error {
+	if len(physical) == 0 {
+		return nil
+	}
+	return l.delete(ctx, physical...)
+}
+
+// admissions are the places that the loads of this cache may take.
+func (l *loader[T]) admissions() *loaders {
+	return l.service.admissions.of(l.values.policy.Reserved)
+}
+
+// watch warns of a load that has not ended after a minute, until stop is called.
+func (l *loader[T]) watch() (stop func()) {
+	timer := time.AfterFunc(chain.HungAfter, func() {
+		l.store.logger.warnOnce(context.Background(), &l.hung, "cache: a load does not end, and who asks for its key waits for it",
+			chain.ErrHung, "cache", l.name)
+	})
+	return func() { timer.Stop() }
+}

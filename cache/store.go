@@ -1,0 +1,279 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/breaker"
+	"github.com/fxcache/fxcache/cache/internal/failure"
+	"github.com/fxcache/fxcache/cache/internal/revocation"
+	"github.com/fxcache/fxcache/cache/internal/task"
+	"github.com/fxcache/fxcache/internal/panics"
+)
+
+// store is the door to one storage. Every call of a strategy is made here, within a deadline, and
+// with a panic as an error. The errors are Errors. Which operation asks whom:
+//
+//	                                    circuit breaker    pending revocations
+//	get, getMany, getOrLease            may refuse         must be applied before
+//	lease, fill                         may refuse         -
+//	set, setMany, release, extend       is not asked       -
+//	delete, invalidateTags, clear       is not asked       added if they fail
+//	discard                             is not asked       never added
+//
+// Nothing here assumes that there is a single store.
+type store struct {
+	name     string          // of the strategy, as in the configuration
+	prefix   string          // of every physical key and tag
+	features driver.Features // with a fence of this process around a strategy without leases
+	leaser   driver.Leaser   // features.Leaser
+	timeout  time.Duration
+	breaker  *breaker.Breaker
+	pending  *revocation.Queue
+	logger   *throttledLogger
+	counters *counters
+	// leaseTTL is how long a lease is good at most, and leaseTerm how long if nobody extends it.
+	leaseTTL, leaseTerm time.Duration
+	pause               time.Duration // Options.BreakerPause
+	// noDiscard is until when no damaged entry is discarded, in Unix nanoseconds.
+	noDiscard atomic.Int64
+}
+
+// assumedLeaseTTL is how long a lease is taken to be good if the strategy is no LeaseLimiter.
+const assumedLeaseTTL = time.Minute
+
+// clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the entries.
+const clearTimeout = 10 * time.Second
+
+func newStore(features driver.Features, strategy driver.Strategy, options Options, tasks *task.Group, counters *counters) *store {
+	identity := revocation.StorageOf(features, options.StrategyName, options.KeyPrefix())
+	if features.Leaser == nil {
+		features = newFenced(strategy, features, options.Clock).Features()
+	}
+	s := &store{
+		name:     options.StrategyName,
+		prefix:   options.KeyPrefix(),
+		features: features,
+		leaser:   features.Leaser,
+		timeout:  options.Timeout,
+		breaker: breaker.New(breaker.Options{
+			Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout,
+		}),
+		logger:   &throttledLogger{logger: options.Logger, strategy: options.StrategyName},
+		counters: counters,
+		pause:    options.BreakerPause,
+		leaseTTL: assumedLeaseTTL,
+	}
+	if limiter := features.LeaseLimiter; limiter != nil {
+		s.leaseTTL = limiter.LeaseTTL()
+	}
+	s.leaseTerm = s.leaseTTL
+	if extender := features.LeaseExtender; extender != nil {
+		s.leaseTerm = extender.LeaseTerm()
+	}
+	s.pending = revocation.New(revocation.Options{
+		Limit:    options.MaxPendingRevocations,
+		Longest:  options.MaxTTL + s.leaseTTL,
+		Patience: options.Timeout,
+		Clock:    options.Clock,
+		Storage:  identity,
+		Apply:    s.apply,
+		Refused:  failure.IsRefusal,
+		Start: func(work func(context.Context)) bool {
+			_, _, ok := tasks.Start(context.Background(), work)
+			return ok
+		},
+		Warn: func(ctx context.Context, message string, err error) { s.logger.warn(ctx, ofRevocations, message, err) },
+	})
+	return s
+}
+
+// errNoHits is what reads get until every pending revocation is applied.
+var errNoHits = fmt.Errorf("%w for reads: %w", ErrUnavailable, ErrRevocationPending)
+
+// mayHit reports whether an entry may be served.
+func (s *store) mayHit(ctx context.Context) error {
+	if s.pending.Drain(ctx) != nil {
+		return errNoHits
+	}
+	return nil
+}
+
+// get reads an entry. If known, its tags are expected to be tags.
+func (s *store) get(ctx context.Context, key string, tags []string, known bool) (encoded []byte, found bool, err error) {
+	defer s.recovered("get", &err)
+	if err = s.mayHit(ctx); err != nil {
+		return nil, false, err
+	}
+	err = s.withBreaker(ctx, "get", func(ctx context.Context) (err error) {
+		if known && s.features.Hinted != nil {
+			encoded, found, err = s.features.Hinted.GetHinted(ctx, key, tags)
+		} else {
+			encoded, found, err = s.leaser.Get(ctx, key)
+		}
+		return err
+	})
+	return encoded, found, err
+}
+
+// getOrLease reads an entry, or asks for a lease on it.
+func (s *store) getOrLease(ctx context.Context, key string) (encoded []byte, found bool, lease *driver.Lease, err error) {
+	if err = s.mayHit(ctx); err != nil {
+		return nil, false, nil, err
+	}
+	err = s.withBreaker(ctx, "lease", func(ctx context.Context) (err error) {
+		encoded, found, lease, err = s.leaser.GetOrLease(ctx, key)
+		return err
+	})
+	return encoded, found, lease, err
+}
+
+// lease asks for a lease. It is nil if somebody else has it.
+func (s *store) lease(ctx context.Context, key string) (lease *driver.Lease, err error) {
+	err = s.withBreaker(ctx, "lease", func(ctx context.Context) (err error) {
+		lease, err = s.leaser.Lease(ctx, key)
+		return err
+	})
+	return lease, err
+}
+
+// fill stores an entry under a lease.
+func (s *store) fill(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions) (stored bool, err error) {
+	err = s.withBreaker(ctx, "fill", func(ctx context.Context) (err error) {
+		stored, err = s.leaser.Fill(ctx, lease, encoded, opts)
+		return err
+	})
+	return stored, err
+}
+
+// extend makes a lease good for another term.
+func (s *store) extend(ctx context.Context, lease *driver.Lease) (held bool, err error) {
+	err = s.call(ctx, "extend", func(ctx context.Context) (err error) {
+		held, err = s.features.LeaseExtender.Extend(ctx, lease)
+		return err
+	})
+	return held, err
+}
+
+// release gives a lease up unused. A failure costs no more than the wait until the lease expires.
+func (s *store) release(ctx context.Context, lease *driver.Lease) {
+	err := s.call(ctx, "release", func(ctx context.Context) error { return s.leaser.Release(ctx, lease) })
+	if err != nil {
+		s.logger.warn(ctx, ofFills, "cache: a lease could not be released", err)
+	}
+}
+
+// notify returns a channel that is closed when the lease on key ends, or nil. A panic of the strategy
+// costs no more than a notice that does not come.
+func (s *store) notify(ctx context.Context, key string) (notice <-chan struct{}) {
+	var err error
+	defer panics.Catch(&err)
+	return s.features.Notifier.Notify(ctx, key)
+}
+
+// set stores an entry.
+func (s *store) set(ctx context.Context, key string, encoded []byte, opts SetOptions) error {
+	return s.call(ctx, "set", func(ctx context.Context) error { return s.leaser.Set(ctx, key, encoded, opts) })
+}
+
+// delete removes the entries of keys, none of which lives longer than bound.
+func (s *store) delete(ctx context.Context, bound time.Duration, keys []string) error {
+	return s.revoke(ctx, "delete", s.timeout, bound, func() []revocation.Revocation {
+		return s.revocations(keys, func(name string) revocation.Revocation { return revocation.Revocation{Key: name} })
+	}, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
+}
+
+// invalidateTags revokes the entries with any of tags, none of which lives longer than bound.
+func (s *store) invalidateTags(ctx context.Context, bound time.Duration, tags []string) error {
+	return s.revoke(ctx, "invalidate", s.timeout, bound, func() []revocation.Revocation {
+		return s.revocations(tags, func(name string) revocation.Revocation { return revocation.Revocation{Tag: name} })
+	}, func(ctx context.Context) error { return s.leaser.InvalidateTags(ctx, tags...) })
+}
+
+// clear revokes everything.
+func (s *store) clear(ctx context.Context, bound time.Duration) error {
+	return s.revoke(ctx, "clear", clearTimeout, bound, func() []revocation.Revocation {
+		return []revocation.Revocation{{}}
+	}, s.clearStrategy)
+}
+
+func (s *store) clearStrategy(ctx context.Context) error {
+	if s.features.Clearer == nil {
+		return ErrUnsupported
+	}
+	return s.features.Clearer.Clear(ctx)
+}
+
+// revocations are those of physical keys or tags.
+func (s *store) revocations(physical []string, of func(name string) revocation.Revocation) []revocation.Revocation {
+	revocations := make([]revocation.Revocation, len(physical))
+	for i, name := range physical {
+		revocations[i] = of(strings.TrimPrefix(name, s.prefix))
+	}
+	return revocations
+}
+
+// revoke runs a revocation. One that fails is pending from then on, and its error is a PendingError.
+func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
+	call := s.pending.Begin()
+	err := s.callWithin(ctx, op, timeout, apply)
+	if err == nil {
+		s.pending.Applied(call, all)
+		return nil
+	}
+	if failure.IsRefusal(err) || failure.IsApplied(err) {
+		return err
+	}
+	revocations := all()
+	if len(revocations) == 0 {
+		return err
+	}
+	until, failed := s.pending.Add(ctx, call, revocations, bound+s.leaseTTL)
+	if failed != nil {
+		err = errors.Join(err, failed)
+	}
+	return &PendingError{Until: until, Err: err}
+}
+
+// apply revokes what is pending: everything, or keys, or tags. That a replica is behind is a failure
+// here. Nobody is told of it, and a replica that is promoted would bring back what this process has
+// said it will not serve.
+func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) (err error) {
+	defer s.recovered("delete", &err)
+	names := make([]string, len(revocations))
+	for i, r := range revocations {
+		names[i] = s.prefix + r.Key + r.Tag // one of them is empty
+	}
+	first := revocations[0]
+	if first.Key == "" && first.Tag == "" {
+		return s.clearStrategy(ctx)
+	}
+	bounded, cancel := s.withTimeout(ctx, s.timeout)
+	defer cancel()
+	if first.Tag != "" {
+		return timeoutError(ctx, s.timeout, s.leaser.InvalidateTags(bounded, names...))
+	}
+	return timeoutError(ctx, s.timeout, s.leaser.Delete(bounded, names...))
+}
+
+// discard deletes damaged entries, as far as that is possible at once. Nobody is promised that it is
+// done: they are no hits in any case, so a failure costs no more than meeting them again. It is never
+// pending. It is not tried for a caller who has left, nor for breaker_pause after it has failed.
+func (s *store) discard(ctx context.Context, cause error, keys ...string) {
+	if len(keys) == 0 {
+		return
+	}
+	if ctx.Err() == nil && time.Now().UnixNano() >= s.noDiscard.Load() {
+		err := s.call(ctx, "delete", func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
+		if err != nil && ctx.Err() == nil {
+			s.noDiscard.Store(time.Now().Add(s.pause).UnixNano())
+		}
+		cause = errors.Join(cause, err)
+	}
+	s.logger.warn(ctx, ofDamage, "cache: an entry could not be decoded; it is deleted where that is possible", cause)
+}

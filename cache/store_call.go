@@ -1,0 +1,166 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/breaker"
+	"github.com/fxcache/fxcache/cache/internal/failure"
+	"github.com/fxcache/fxcache/internal/panics"
+)
+
+// call runs one operation on the strategy within the deadline.
+func (s *store) call(ctx context.Context, op string, operation func(context.Context) error) error {
+	return s.callWithin(ctx, op, s.timeout, operation)
+}
+
+func (s *store) callWithin(ctx context.Context, op string, timeout time.Duration, operation func(context.Context) error) (err error) {
+	defer s.recovered(op, &err)
+	bounded, cancel := s.withTimeout(ctx, timeout)
+	defer cancel()
+	return timeoutError(ctx, timeout, operation(bounded))
+}
+
+// withTimeout gives ctx the deadline of one operation.
+func (s *store) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if s.features.Immediate {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// timeoutError says ErrUnavailable if it was the operation's deadline that ended it, and not the
+// caller's.
+func timeoutError(ctx context.Context, timeout time.Duration, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%w: no answer within %v: %w", ErrUnavailable, timeout, err)
+	}
+	return err
+}
+
+// errEnded is the outcome of an operation in which the strategy ended the goroutine.
+var errEnded = errors.New("cache: the strategy ended the goroutine")
+
+// withBreaker runs one operation within the deadline, unless the strategy has been failing.
+func (s *store) withBreaker(ctx context.Context, op string, operation func(context.Context) error) error {
+	if s.features.Immediate {
+		return s.call(ctx, op, operation)
+	}
+	pass, waited, ok := s.breaker.Enter(ctx)
+	if !ok {
+		s.counters.shortCircuited.Add(1)
+		if waited > 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: it has been failing, and is left alone for a moment", ErrUnavailable)
+	}
+	outcome := errEnded
+	defer func() { s.breaker.Leave(pass, outcome) }()
+	err := s.callWithin(ctx, op, s.timeout-waited, operation)
+	// None of these says anything about the strategy, least of all that it had less time than it should have.
+	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, driver.ErrEntryUnavailable) || waited > s.timeout/4) {
+		outcome = breaker.ErrAbandoned
+	}
+	return err
+}
+
+// fail wraps err in an Error, once.
+func (s *store) fail(op string, err error) error {
+	if _, wrapped := err.(*Error); wrapped { //nolint:errorlint // only an Error on the outside counts
+		return err
+	}
+	return &Error{Op: op, Strategy: s.name, Err: err}
+}
+
+// recovered turns a panic of the strategy into an error. Deferred.
+func (s *store) recovered(op string, err *error) {
+	if value := recover(); value != nil {
+		*err = s.fail(op, panics.New(value))
+	}
+}
+
+// getMany is get for many keys.
+func (s *store) getMany(ctx context.Context, keys, tags []string, known bool) []driver.Result {
+	results := make([]driver.Result, len(keys))
+	if s.features.Batcher == nil || len(keys) == 0 {
+		for i, key := range keys {
+			r := &results[i]
+			r.Value, r.Found, r.Err = s.get(ctx, key, tags, known)
+		}
+		return results
+	}
+	if err := s.getBatch(ctx, keys, tags, known, results); err != nil {
+		for i := range results {
+			results[i] = driver.Result{Err: err}
+		}
+	}
+	return results
+}
+
+// getBatch is getMany by a Batcher. For the circuit breaker it is one operation, which fails if no key
+// succeeds.
+func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, results []driver.Result) error {
+	if err := s.mayHit(ctx); err != nil {
+		return err
+	}
+	switch {
+	case !known:
+		tags = nil
+	case tags == nil:
+		tags = []string{} // none are expected
+	}
+	return s.withBreaker(ctx, "get", func(bounded context.Context) error {
+		if err := copyAll(results, s.features.Batcher.GetMany(bounded, keys, tags)); err != nil {
+			return err
+		}
+		failures, worst := 0, error(nil)
+		for i, r := range results {
+			if r.Err == nil {
+				continue
+			}
+			failures++
+			results[i] = driver.Result{Err: timeoutError(ctx, s.timeout, r.Err)}
+			if worst == nil || failure.IsBadEntry(worst) { // what says something about the strategy goes before
+				worst = results[i].Err
+			}
+		}
+		if failures == len(results) {
+			return worst
+		}
+		return nil
+	})
+}
+
+// setMany is set for many items. The error at i belongs to items[i].
+func (s *store) setMany(ctx context.Context, items []driver.Item) []error {
+	failures := make([]error, len(items))
+	if s.features.Batcher == nil || len(items) == 0 {
+		for i, item := range items {
+			failures[i] = s.set(ctx, item.Key, item.Value, item.Options)
+		}
+		return failures
+	}
+	err := s.call(ctx, "set", func(bounded context.Context) error {
+		return copyAll(failures, s.features.Batcher.SetMany(bounded, items))
+	})
+	if err != nil {
+		return slices.Repeat([]error{err}, len(items))
+	}
+	for i := range failures {
+		failures[i] = timeoutError(ctx, s.timeout, failures[i])
+	}
+	return failures
+}
+
+// copyAll copies an answer, which must have one part for each of dst.
+func copyAll[P any](dst, answer []P) error {
+	if len(answer) != len(dst) {
+		return fmt.Errorf("the strategy answered for %d of %d keys", len(answer), len(dst))
+	}
+	copy(dst, answer)
+	return nil
+}

@@ -1,0 +1,149 @@
+package cache
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/internal/entry"
+	"github.com/fxcache/fxcache/internal/panics"
+)
+
+// values turns the values of one cache into entries and back, as its policy says.
+type values[T any] struct {
+	policy  Policy[T]
+	options Options
+	tags    []string // physical: those that every entry carries
+	typ     *entry.Type
+	limit   func(SetOptions) (SetOptions, error)
+	random  func() float64 // in [0, 1)
+}
+
+func newValues[T any](service *Service, policy Policy[T], tags []string, typ *entry.Type) *values[T] {
+	return &values[T]{
+		policy: policy, options: service.options, tags: tags, typ: typ, limit: service.limit, random: rand.Float64,
+	}
+}
+
+// bound is how long an entry lives at most.
+func (v *values[T]) bound() time.Duration { return v.policy.longest(v.options.MaxTTL) }
+
+// tagsKnown reports whether every entry carries exactly v.tags.
+func (v *values[T]) tagsKnown() bool { return v.policy.TagsOf == nil }
+
+// encode makes the entry of value, which took so long to load (0: unknown). Its TTL counts from the
+// start of source; nil: from now. store is false if the policy forbids to store it.
+func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded []byte, opts SetOptions, store bool, err error) {
+	opts, store, err = v.policy.setOptions(value)
+	if err != nil || !store {
+		return nil, opts, store, err
+	}
+	if opts, err = v.limit(opts); err != nil {
+		return nil, opts, true, err
+	}
+	opts.TTL = v.jittered(opts.TTL)
+	age := time.Duration(0)
+	if source != nil {
+		age = source.age()
+	}
+	var stamp entry.Stamp
+	if v.policy.refreshes() {
+		// Rounded up to a millisecond, as storages do.
+		ms := int64((opts.TTL - age + time.Millisecond - 1) / time.Millisecond)
+		stamp = entry.Stamp{Expiry: v.options.Clock.Now().UnixMilli() + ms, Took: took}
+		opts.TTL = stretch(opts.TTL, v.policy.StaleFor, v.options.MaxTTL)
+	}
+	if source != nil {
+		if opts.TTL, err = source.remaining(opts.TTL); err != nil {
+			return nil, opts, true, err
+		}
+	}
+	encoded, err = v.typ.Encode(value, stamp)
+	return encoded, opts, true, err
+}
+
+// encodeAbsent makes the entry that says that there is nothing.
+func (v *values[T]) encodeAbsent(source *source) (encoded []byte, opts SetOptions, err error) {
+	ttl, err := source.remaining(v.jittered(min(v.policy.NegativeTTL, v.options.MaxTTL)))
+	return v.typ.EncodeAbsent(), SetOptions{TTL: ttl, Tags: v.tags}, err
+}
+
+// jittered shortens a TTL.
+func (v *values[T]) jittered(ttl time.Duration) time.Duration {
+	if v.policy.Jitter == 0 {
+		return ttl
+	}
+	return max(time.Millisecond, ttl-time.Duration(v.policy.Jitter*v.random()*float64(ttl)))
+}
+
+func (v *values[T]) decode(encoded []byte) (T, entry.Entry, error) {
+	return entry.DecodeAs[T](v.typ, encoded)
+}
+
+// verdict says what to do with an entry that was found.
+type verdict int
+
+const (
+	reload       verdict = iota // it must not be served
+	serve                       // it is good
+	serveStale                  // it is past its TTL; serve it, and refresh it
+	serveNothing                // it says that there is nothing
+)
+
+// judge decides about an entry.
+func (v *values[T]) judge(value T, e entry.Entry) (verdict, error) {
+	if e.Absent {
+		if v.policy.NegativeTTL > 0 {
+			return serveNothing, nil
+		}
+		return reload, nil
+	}
+	if e.Expiry != 0 {
+		switch late := v.options.Clock.Now().UnixMilli() - e.Expiry; {
+		case late >= v.policy.StaleFor.Milliseconds() && late >= 0:
+			return reload, nil
+		case late >= 0:
+			return serveStale, nil
+		}
+	}
+	fresh, err := v.fresh(value)
+	if err != nil || !fresh {
+		return reload, err
+	}
+	return serve, nil
+}
+
+func (v *values[T]) fresh(value T) (fresh bool, err error) {
+	if v.policy.Fresh == nil {
+		return true, nil
+	}
+	defer panics.Catch(&err)
+	return v.policy.Fresh(value), nil
+}
+
+// current reports whether what was just stored may be given to a caller that came after its load had
+// begun, and might have found it in the storage.
+func (v *values[T]) current(value T, absent bool, source *source) bool {
+	if source.outlived() {
+		return false
+	}
+	if absent {
+		return true
+	}
+	fresh, err := v.fresh(value)
+	return fresh && err == nil
+}
+
+// maxSurprise is above -ln of the smallest number that 1-Float64 returns, 2^-53.
+const maxSurprise = 37
+
+// early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named in
+// Policy. Far from the end the answer needs no random number.
+func (v *values[T]) early(s entry.Stamp) bool {
+	if v.policy.EarlyRefresh == 0 || s.Took == 0 {
+		return false
+	}
+	left := float64(time.UnixMilli(s.Expiry).Sub(v.options.Clock.Now()))
+	scale := float64(s.Took) * v.policy.EarlyRefresh
+	return left < scale*maxSurprise && left <= scale*-math.Log(1-v.random())
+}

@@ -148,7 +148,7 @@ func TestNilArguments(t *testing.T) {
 	if err := sessions.Init(t.Context(), container); err != nil {
 		t.Fatal(err)
 	}
-	refreshing, err := refreshing.New(func(context.Context) (int, error) { return 0, errors.New("x") }, refreshing.Options{TTL: time.Second, Clock: (*ticking)(nil)})
+	hot, err := refreshing.New(func(context.Context) (int, error) { return 0, errors.New("x") }, refreshing.Options{TTL: time.Second, Clock: (*ticking)(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestNilArguments(t *testing.T) {
 			return err
 		},
 		"Memo(nil), no scope": func(ctx context.Context) error { _, err := requestscope.Memo[int](ctx, "k", nil); return err },
-		"RefreshWith(nil)":    func(ctx context.Context) error { _, err := refreshing.RefreshWith(ctx, nil); return err },
+		"RefreshWith(nil)":    func(ctx context.Context) error { _, err := hot.RefreshWith(ctx, nil); return err },
 		"sessions.GetOrLoad":  func(ctx context.Context) error { _, _, err := sessions.GetOrLoad(ctx, "t", nil); return err },
 		"sessions.Update":     func(ctx context.Context) error { _, err := sessions.Update(ctx, "t", nil); return err },
 		"sessions.Set":        func(ctx context.Context) error { return sessions.Set(ctx, nil) },

@@ -68,10 +68,13 @@ func (s *store) withBreaker(ctx context.Context, op string, operation func(conte
 	return err
 }
 
-// fail wraps err in an Error, once.
+// fail wraps err in an Error, once. A Service that NewService has not made has no store.
 func (s *store) fail(op string, err error) error {
 	if _, wrapped := err.(*Error); wrapped { //nolint:errorlint // only an Error on the outside counts
 		return err
+	}
+	if s == nil {
+		return &Error{Op: op, Err: err}
 	}
 	return &Error{Op: op, Strategy: s.name, Err: err}
 }

@@ -88,23 +88,23 @@ var redis = []Mutant{
 // core are the guards of package cache, and the one of bigcache that stands for the same.
 var core = []Mutant{
 	{
-		Guard: "flight-boarding", What: "who comes after a load began waits for another",
-		File: "cache/flight.go", Text: "f.late = append(f.late, w)", Replacement: "f.early = append(f.early, w)",
+		Guard: "flight-admission", What: "who comes after a load began waits for another",
+		File: "cache/internal/flight/flight.go", Text: "f.late = append(f.late, c)", Replacement: "f.admitted = append(f.admitted, c)",
 		By: schedule("TestStaleFill"),
 	},
 	{
-		Guard: "flight-closing", What: "who comes while a value is being stored starts another flight",
-		File: "cache/flight.go", Text: "\tc.close(f)\n",
+		Guard: "flight-detached", What: "who comes while a value is being stored starts another flight",
+		File: "cache/load.go", Text: "\t\tl.flights.Detach(f)\n", Replacement: "",
 		By: schedule("TestStaleFill"),
 	},
 	{
 		Guard: "update-deletes", What: "an Update that cannot store deletes",
-		File: "cache/cache.go", Text: "\t\tif settled {\n", Replacement: "\t\tif settled || true {\n",
+		File: "cache/load.go", Text: "\t\tif settled {\n", Replacement: "\t\tif settled || true {\n",
 		By: schedule("TestUpdateRacingRevoke"),
 	},
 	{
 		Guard: "hide-refused-set", What: "a refused Set or Fill removes the previous value",
-		File: "cache/service.go", Text: "if len(physical) == 0 {", Replacement: "if len(physical) >= 0 {",
+		File: "cache/service.go", Text: "errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))", Replacement: "refusal",
 		By: schedule("TestRefusedSet"),
 	},
 	{
@@ -114,35 +114,27 @@ var core = []Mutant{
 	},
 	{
 		Guard: "deadline-cancellation", What: "an operation ends at its deadline, and does not go on in the background",
-		File: "cache/service.go", Text: "return s.cause(ctx, timeout, operation(bounded))",
-		Replacement: `done := make(chan error, 1)
-	go func() { done <- operation(context.WithoutCancel(bounded)) }()
-	select {
-	case err := <-done:
-		return s.cause(ctx, timeout, err)
-	case <-bounded.Done():
-		return s.cause(ctx, timeout, bounded.Err())
-	}`,
+		File: "cache/store_call.go", Text: "return timeoutError(ctx, timeout, operation(bounded))", Replacement: "done := make(chan error, 1)\n\tgo func() { done <- operation(context.WithoutCancel(bounded)) }()\n\tselect {\n\tcase err := <-done:\n\t\treturn timeoutError(ctx, timeout, err)\n\tcase <-bounded.Done():\n\t\treturn timeoutError(ctx, timeout, bounded.Err())\n\t}",
 		By: schedule("TestLateSet"),
 	},
 	{
 		Guard: "revocation-error", What: "a revocation that failed returns an error",
-		File: "cache/service.go", Text: "if err != nil {\n\t\ts.counters.deleteErrors.Add(1)", Replacement: "if false {\n\t\ts.counters.deleteErrors.Add(1)",
+		File: "cache/store.go", Text: "\treturn &PendingError{Until: until, Err: err}", Replacement: "\t_ = until\n\treturn nil",
 		By: schedule("TestOutage"),
 	},
 	{
-		Guard: "owed-retry", What: "a revocation that failed is tried again",
-		File: "cache/owed.go", Text: "o.items[revocation] = old.and(debt{call: call, until: until})", Replacement: "_ = old",
+		Guard: "pending-retry", What: "a revocation that failed is tried again",
+		File: "cache/internal/revocation/queue.go", Text: "q.items[r] = q.items[r].merge(item{call: call, until: end})", Replacement: "_ = r",
 		By: schedule("TestOutage"),
 	},
 	{
 		Guard: "drain-before-serve", What: "no hit is served while a revocation is pending",
-		File: "cache/owed.go", Text: "if s.owed.pending.Load() == 0 {", Replacement: "if s.owed.pending.Load() >= 0 {",
+		File: "cache/internal/revocation/drain.go", Text: "if q.Len() == 0 {\n\t\treturn nil", Replacement: "if q.Len() >= 0 {\n\t\treturn nil",
 		By: schedule("TestOutage"),
 	},
 	{
 		Guard: "breaker-bypass", What: "revocations do not ask the circuit breaker",
-		File: "cache/service.go", Text: "err = s.call(ctx, op, apply)\n\t\t}\n", Replacement: "err = s.guarded(ctx, op, apply)\n\t\t}\n",
+		File: "cache/store.go", Text: "err := s.callWithin(ctx, op, timeout, apply)", Replacement: "err := s.withBreaker(ctx, op, apply)",
 		By: schedule("TestOutage"),
 	},
 }

@@ -58,19 +58,18 @@ var agreement = []Mutant{
 		By: []Search{{Folder: "cache", Run: "^TestSharedStorageNeedsANamespace$"}},
 	},
 	{
-		Guard: "debt-creditor", What: "what is owed to one storage is not forgotten when another one has it",
-		File: "cache/storage.go", Text: "return id == s.id()", Replacement: "return id != \"\"",
+		Guard: "pending-storage", What: "what is owed to one storage is not forgotten when another one has it",
+		File: "cache/internal/revocation/storage.go", Text: "return id == s.id()", Replacement: "return id != \"\"",
 		By: []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
 	},
 	{
-		Guard: "debt-place", What: "what is owed to a storage in another place is not applied here, and is told of",
-		File: "cache/storage.go", Text: `return row.Storage == "" || place == s.place || s.owns(row)`,
-		Replacement: `return row.Storage == "" || place != "" || s.owns(row)`,
-		By:          []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
+		Guard: "pending-place", What: "what is owed to a storage in another place is not applied here, and is told of",
+		File: "cache/internal/revocation/storage.go", Text: "return row.Storage == \"\" || place == s.place || s.owns(row)", Replacement: "return row.Storage == \"\" || place != \"\" || s.owns(row)",
+		By: []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
 	},
 	{
-		Guard: "debt-until", What: "what is owed leaves the outbox when its time is over, whomever it is owed to",
-		File: "cache/outbox.go", Text: "case !now.Before(until) || s.storage.died(row):", Replacement: "case s.storage.died(row):",
+		Guard: "pending-until", What: "what is owed leaves the outbox when its time is over, whomever it is owed to",
+		File: "cache/internal/revocation/outbox.go", Text: "case !now.Before(until) || q.options.Storage.died(row):", Replacement: "case q.options.Storage.died(row):",
 		By: []Search{{Folder: "cache", Run: "^TestOutboxIsBounded$"}},
 	},
 }

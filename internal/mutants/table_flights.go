@@ -9,37 +9,33 @@ func in(folder, test string) []Search {
 var flights = []Mutant{
 	{
 		Guard: "chain-load", What: "a loader's context tells what it loads",
-		File: "cache/flight.go", Text: "value, err = c.run(working, kind, f.key, f.owner.load)",
-		Replacement: "_ = kind\n\tvalue, err = protect(working, f.owner.load)",
-		By:          []Search{{Folder: "cache", Run: "^TestLoaderReachesItself$", Crash: true}},
+		File: "cache/load.go", Text: "value, err = l.run(working, kind, f.Key, f.Load)", Replacement: "_ = kind\n\tvalue, err = panics.Run(working, f.Load)",
+		By: []Search{{Folder: "cache", Run: "^TestLoaderReachesItself$", Crash: true}},
 	},
 	{
 		Guard: "chain-write", What: "a write's context tells what it writes",
-		File: "cache/cache.go", Text: "value, err = c.run(outsideScope(ctx), chain.Write, physical, write)",
-		Replacement: "value, err = protect(outsideScope(ctx), write)",
-		By:          in("cache", "TestWriteReadsBack"),
+		File: "cache/load.go", Text: "value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write)", Replacement: "value, err = panics.Run(memo.OutsideScope(ctx), write)",
+		By: in("cache", "TestWriteReadsBack"),
 	},
 	{
 		Guard: "chain-refresh", What: "so does the context of a load in the background",
-		File: "cache/refresh.go", Text: "value, err := c.run(ctx, chain.Load, physical, load)",
-		Replacement: "value, err := protect(ctx, load)",
-		By:          in("cache", "TestRefreshReachesItself"),
+		File: "cache/refresh.go", Text: "value, err := l.run(ctx, chain.Load, physical, load)", Replacement: "value, err := load(ctx)",
+		By: in("cache", "TestRefreshReachesItself"),
 	},
 	{
 		Guard: "chain-refresh-leaves", What: "a load in the background is not within the load that it was begun in",
-		File: "cache/refresh.go", Text: "chain.Leave(outsideScope(ctx))", Replacement: "outsideScope(ctx)",
+		File: "cache/refresh.go", Text: "chain.Leave(memo.OutsideScope(ctx))", Replacement: "memo.OutsideScope(ctx)",
 		By: in("cache", "TestRefreshWithinALoad"),
 	},
 	{
 		Guard: "chain-refreshing", What: "so does the context of a load of a Refreshing",
-		File: "cache/refreshing_load.go", Text: "ctx, link := chain.Enter(ctx, kind, r)", Replacement: "_, link := chain.Enter(ctx, kind, r)",
+		File: "cache/refreshing/load.go", Text: "ctx, link := chain.Enter(ctx, kind, r)", Replacement: "_, link := chain.Enter(ctx, kind, r)",
 		By: in("cache", "TestRefreshWithReachesItself"),
 	},
 	{
 		Guard: "chain-memo", What: "so does the context of what computes a memo",
-		File: "cache/memo.go", Text: "ctx, link := chain.Enter(ctx, kind, memoID{m, key})",
-		Replacement: "_, link := chain.Enter(ctx, kind, memoID{m, key})",
-		By:          []Search{{Folder: "cache", Run: "^TestMemoRecursion$", Crash: true}},
+		File: "cache/internal/memo/memo.go", Text: "ctx, link := chain.Enter(ctx, kind, id{t, key})", Replacement: "_, link := chain.Enter(ctx, kind, id{t, key})",
+		By: []Search{{Folder: "cache", Run: "^TestMemoRecursion$", Crash: true}},
 	},
 	{
 		Guard: "chain-ends", What: "a context that is kept when its load has ended is as good as any other",
@@ -53,32 +49,32 @@ var flights = []Mutant{
 	},
 	{
 		Guard: "nested-get", What: "Get does not find what its caller is writing",
-		File: "cache/nested.go", Text: "if within == nil || within", Replacement: "if within == nil || true || within",
+		File: "cache/service.go", Text: "if within == nil || within", Replacement: "if within == nil || true || within",
 		By: in("cache", "TestWriteReadsBack"),
 	},
 	{
 		Guard: "nested-wait", What: "who is within a load waits for another one no longer than lock_wait",
-		File: "cache/nested.go", Text: "if within == nil {\n\t\treturn nil", Replacement: "if true {\n\t\treturn nil",
+		File: "internal/chain/chain.go", Text: "if l == nil {\n\t\treturn nil", Replacement: "if true {\n\t\treturn nil",
 		By: []Search{{Folder: "cache", Run: "^TestRingOfLoads$", Crash: true}},
 	},
 	{
 		Guard: "nested-wait-once", What: "and no one within that one waits again",
-		File: "cache/nested.go", Text: "if within.HasWaited() {", Replacement: "if within.HasWaited() && false {",
+		File: "internal/chain/chain.go", Text: "if l.HasWaited() {", Replacement: "if l.HasWaited() && false {",
 		By: in("cache", "TestRingOfLoads"),
 	},
 	{
 		Guard: "nested-own-load", What: "a caller whose own load runs does not run it a second time",
-		File: "cache/flight.go", Text: "if w.flight.owner == w {", Replacement: "if w.flight.owner == w && false {",
+		File: "cache/internal/flight/flight.go", Text: "if impatient && f.owner == c {", Replacement: "if impatient && f.owner == c && false {",
 		By: in("cache", "TestNestedWaitForALateFlight"),
 	},
 	{
 		Guard: "recursion-is-ones-own", What: "a caller that reaches itself does not fail the others who wait",
-		File: "cache/flight.go", Text: "case left || errors.Is(err, ErrRecursiveLoad):", Replacement: "case left:",
+		File: "cache/internal/flight/flight.go", Text: "return abandoned || errors.Is(err, chain.ErrRecursiveLoad)", Replacement: "return abandoned",
 		By: in("cache", "TestRecursionIsNobodyElsesFailure"),
 	},
 	{
 		Guard: "read-through-lease", What: "an Update within a transaction stores nothing",
-		File: "cache/cache.go", Text: "if !ReadsThrough(ctx) {", Replacement: "if true {",
+		File: "cache/load.go", Text: "if !ReadsThrough(ctx) {", Replacement: "if true {",
 		By: in("cache", "TestReadThroughWritesDelete"),
 	},
 	{
@@ -98,7 +94,7 @@ var flights = []Mutant{
 	},
 	{
 		Guard: "read-through-memo", What: "what a request has memoised is not used within a transaction",
-		File: "cache/nested.go", Text: "chain.Enter(outsideScope(ctx), chain.Transaction, nil)", Replacement: "chain.Enter(ctx, chain.Transaction, nil)",
+		File: "cache/readthrough.go", Text: "chain.Enter(memo.OutsideScope(ctx), chain.Transaction, nil)", Replacement: "chain.Enter(ctx, chain.Transaction, nil)",
 		By: in("cache", "TestReadThroughAndMemo"),
 	},
 	{
@@ -108,7 +104,7 @@ var flights = []Mutant{
 	},
 	{
 		Guard: "hung-load", What: "a load that does not end is warned about",
-		File: "cache/nested.go", Text: "timer := time.AfterFunc(hungLoad, func() {", Replacement: "timer := time.AfterFunc(hungLoad*1000, func() {",
+		File: "cache/load.go", Text: "timer := time.AfterFunc(chain.HungAfter, func() {", Replacement: "timer := time.AfterFunc(chain.HungAfter*1000, func() {",
 		By: in("cache", "TestHungLoad"),
 	},
 }

@@ -5,47 +5,47 @@ package mutants
 var lease = []Mutant{
 	{
 		Guard: "dead-request", What: "a load that fails after its caller left fails for that caller alone",
-		File: "cache/flight.go", Text: "return err != nil && !errors.Is(err, ErrNotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil", Replacement: "return false",
+		File: "cache/internal/flight/flight.go", Text: "abandoned := err != nil", Replacement: "abandoned := false && err != nil",
 		By: []Search{{Folder: "cache", Run: "^TestDeadRequestFailsNobodyElse$"}},
 	},
 	{
 		Guard: "living-owner", What: "a load that begins after its caller left is another caller's",
-		File: "cache/flight.go", Text: "if !w.gone && w.ctx.Err() == nil {", Replacement: "if false {",
+		File: "cache/internal/flight/flight.go", Text: "if !c.left && c.ctx.Err() == nil {", Replacement: "if false {",
 		By: []Search{{Folder: "cache", Run: "^TestOwnerLeavesBeforeTheLoad$"}},
 	},
 	{
 		Guard: "dead-refresh", What: "a RefreshWith that fails after its caller left starts no back-off",
-		File: "cache/refreshing_load.go", Text: "f.void = f.void || f.left(ctx, err)",
+		File: "cache/refreshing/load.go", Text: "f.void = f.void || f.abandoned(ctx, err)", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestRefreshWithOfADeadRequest$"}},
 	},
 	{
 		Guard: "own-refresh", What: "the load of a Refreshing itself fails for all, whoever began it",
-		File: "cache/refreshing_load.go", Text: "errors.Is(err, context.Canceled)", Replacement: "(errors.Is(err, context.Canceled) || true)",
+		File: "cache/refreshing/load.go", Text: "errors.Is(err, context.Canceled)", Replacement: "(errors.Is(err, context.Canceled) || true)",
 		By: []Search{{Folder: "cache", Run: "^TestRefreshingFailsAfterItsCallerLeft$", Crash: true}},
 	},
 	{
 		Guard: "ttl-from-read", What: "a TTL counts from the start of the load",
-		File: "cache/origin.go", Text: "left := ttl - o.age()", Replacement: "left := ttl",
+		File: "cache/source.go", Text: "left := ttl - o.age()", Replacement: "left := ttl",
 		By: []Search{{Folder: "cache", Run: "^TestTTLCountsFromTheRead$"}},
 	},
 	{
 		Guard: "stamp-from-read", What: "the TTL of an entry with StaleFor counts from the start of the load",
-		File: "cache/fill.go", Text: "(opts.TTL - age + time.Millisecond - 1)", Replacement: "(opts.TTL - 0*age + time.Millisecond - 1)",
+		File: "cache/values.go", Text: "(opts.TTL - age + time.Millisecond - 1)", Replacement: "(opts.TTL - 0*age + time.Millisecond - 1)",
 		By: []Search{{Folder: "cache", Run: "^TestTTLCountsFromTheRead$"}},
 	},
 	{
 		Guard: "latecomers-ttl", What: "who came after a read gets nothing of it that is past its TTL",
-		File: "cache/origin.go", Text: "if o.age() >= o.ttl {", Replacement: "if false {",
+		File: "cache/values.go", Text: "if source.outlived() {", Replacement: "if false {",
 		By: []Search{{Folder: "cache", Run: "^TestLatecomersAreJudged$"}},
 	},
 	{
 		Guard: "latecomers-fresh", What: "who came after a read gets nothing of it that the policy would not serve",
-		File: "cache/origin.go", Text: "return fresh && err == nil", Replacement: "return fresh || !fresh || err == nil",
+		File: "cache/values.go", Text: "return fresh && err == nil", Replacement: "return fresh || !fresh || err == nil",
 		By: []Search{{Folder: "cache", Run: "^TestLatecomersAreJudged$"}},
 	},
 	{
 		Guard: "lease-extended", What: "a lease is extended while its loader runs",
-		File: "cache/origin.go", Text: "if lease != nil && s.features.LeaseExtender != nil {", Replacement: "if lease != nil && s.features.LeaseExtender == nil {",
+		File: "cache/source.go", Text: "if lease != nil && s.features.LeaseExtender != nil {", Replacement: "if lease != nil && s.features.LeaseExtender == nil {",
 		By: []Search{{Folder: "cache", Run: "^TestSlowLoadIsStored$"}},
 	},
 	{

@@ -4,37 +4,37 @@ package mutants
 var overload = []Mutant{
 	{
 		Guard: "breaker-lasting", What: "failures open the circuit breaker only when they have gone on for ten timeouts",
-		File: "cache/breaker.go", Text: " && now.Sub(b.since) >= lasting*b.timeout", Replacement: "",
+		File: "cache/internal/breaker/breaker.go", Text: " && now.Sub(b.since) >= minRun*b.options.Timeout", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestPauseIsNoOutage$"}},
 	},
 	{
 		Guard: "breaker-burst", What: "operations that began before the first failure count as one",
-		File: "cache/breaker.go", Text: "} else if !began.Before(b.since) {", Replacement: "} else {",
+		File: "cache/internal/breaker/breaker.go", Text: "} else if !began.Before(b.since) {", Replacement: "} else {",
 		By: []Search{{Folder: "cache", Run: "^TestBurstIsOneFailure$"}},
 	},
 	{
 		Guard: "breaker-scale", What: "the more operations are under way, the more have to fail",
-		File: "cache/breaker.go", Text: "max(b.failures, b.inside/evidence)", Replacement: "b.failures",
+		File: "cache/internal/breaker/breaker.go", Text: "max(b.options.Failures, b.inside/failureShare)", Replacement: "b.options.Failures",
 		By: []Search{{Folder: "cache", Run: "^TestBreakerScales$"}},
 	},
 	{
 		Guard: "breaker-ratio", What: "a success among many failures does not end the run of them",
-		File: "cache/breaker.go", Text: "b.succeeded*tolerated >= b.succeeded+b.failed", Replacement: "b.succeeded > 0",
+		File: "cache/internal/breaker/breaker.go", Text: "b.succeeded*successShare >= b.succeeded+b.failed", Replacement: "b.succeeded > 0",
 		By: []Search{{Folder: "cache", Run: "^TestBreakerRatio$"}},
 	},
 	{
 		Guard: "breaker-gradual", What: "after the pause, operations are let in as others succeed",
-		File: "cache/breaker.go", Text: "if b.room++; now.Sub(b.short) >= b.timeout {", Replacement: "if b.room++; true {",
+		File: "cache/internal/breaker/breaker.go", Text: "if b.room++; now.Sub(b.fullSince) >= b.options.Timeout {", Replacement: "if b.room++; true {",
 		By: []Search{{Folder: "cache", Run: "^TestHangIsAnOutage$"}},
 	},
 	{
 		Guard: "breaker-busy", What: "a process that did not run for a while does not take that for a failed try",
-		File: "cache/breaker.go", Text: "now.Sub(began) > b.timeout*3/2 &&", Replacement: "false &&",
+		File: "cache/internal/breaker/breaker.go", Text: "now.Sub(began) > b.options.Timeout*3/2 &&", Replacement: "false &&",
 		By: []Search{{Folder: "cache", Run: "^TestBusyProcessIsNoOutage$"}},
 	},
 	{
 		Guard: "breaker-not-begun", What: "an operation that was not begun says nothing about the storage",
-		File: "cache/breaker.go", Text: " || errors.Is(err, ErrOverloaded)", Replacement: "",
+		File: "cache/internal/breaker/breaker.go", Text: " || errors.Is(err, driver.ErrOverloaded)", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestBreakerScales$"}},
 	},
 	{

@@ -29,43 +29,42 @@ var values = []Mutant{
 	},
 	{
 		Guard: "fingerprint", What: "an entry of another form is a miss",
-		File: "cache/envelope.go", Text: " || !sh.every && fingerprint(sealed[2:envelopeBytes]) != sh.fingerprint", Replacement: "",
+		File: "cache/internal/entry/entry.go", Text: " || !t.every && fingerprint(encoded[2:headerBytes]) != t.fingerprint", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
 	},
 	{
 		Guard: "fingerprint-tags", What: "an entry without a tag that every entry carries by now is a miss",
-		File: "cache/fingerprint.go", Text: "form = strconv.AppendQuote(append(form, ' '), tag)", Replacement: "_ = tag",
+		File: "cache/internal/entry/fingerprint.go", Text: "form = strconv.AppendQuote(append(form, ' '), tag)", Replacement: "_ = tag",
 		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
 	},
 	{
 		Guard: "foreign-stays", What: "an entry of another form is left alone",
-		File: "cache/discard.go", Text: "s.counters.foreign.Add(1)\n\t\treturn false", Replacement: "s.counters.foreign.Add(1)\n\t\treturn true",
+		File: "cache/service.go", Text: "s.counters.foreign.Add(1)\n\t\treturn false", Replacement: "s.counters.foreign.Add(1)\n\t\treturn true",
 		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
 	},
 	{
-		Guard: "discard-not-owed", What: "a damaged entry that cannot be deleted is not owed",
-		File: "cache/discard.go", Text: "s.call(ctx, \"delete\", func(ctx context.Context) error { return s.leaser.Delete(ctx, physical...) })",
-		Replacement: "s.delete(ctx, s.options.MaxTTL, physical...)",
-		By:          []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
+		Guard: "discard-not-pending", What: "a damaged entry that cannot be deleted is not owed",
+		File: "cache/store.go", Text: "s.call(ctx, \"delete\", func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })", Replacement: "s.delete(ctx, time.Hour, keys)",
+		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},
 	{
 		Guard: "discard-pause", What: "nothing is discarded on a storage that has just refused to",
-		File: "cache/discard.go", Text: " && time.Now().UnixNano() >= s.discards.Load()", Replacement: "",
+		File: "cache/store.go", Text: " && time.Now().UnixNano() >= s.noDiscard.Load()", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},
 	{
 		Guard: "discard-present", What: "nothing is discarded for a caller who has left",
-		File: "cache/discard.go", Text: "if ctx.Err() == nil && time", Replacement: "if time",
+		File: "cache/store.go", Text: "if ctx.Err() == nil && time", Replacement: "if time",
 		By: []Search{{Folder: "cache", Run: "^TestNoDiscardAfterTheEnd$"}},
 	},
 	{
 		Guard: "vacant-fill", What: "a fill that cannot store deletes nothing where there was nothing",
-		File: "cache/await.go", Text: "f.vacant = !found; !found", Replacement: "!found",
+		File: "cache/lease.go", Text: "held.vacant, held.lease = true, lease", Replacement: "held.lease = lease",
 		By: []Search{{Folder: "cache", Run: "^TestUnstorableFill$"}},
 	},
 	{
 		Guard: "bad-entry", What: "a key that holds no entry is no failure of the storage",
-		File: "cache/breaker.go", Text: " || isBadEntry(err):", Replacement: ":",
+		File: "cache/internal/breaker/breaker.go", Text: " || failure.IsBadEntry(err):", Replacement: ":",
 		By: []Search{{Folder: "cache", Run: "^TestBadEntryIsNoOutage$"}},
 	},
 	{

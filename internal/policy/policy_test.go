@@ -55,26 +55,32 @@ func parse(t *testing.T, texts map[string]string) []*source {
 	return sources
 }
 
-// repository reads every Go and Markdown file, nested modules included.
-func repository(t *testing.T) []*source {
-	t.Helper()
-	texts := map[string]string{}
-	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+// walk calls visit for every file of the repository, nested modules included.
+func walk(visit func(name string) error) error {
+	return fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch base := path.Base(name); {
 		case err != nil:
 			return err
-		case entry.IsDir():
-			if name != "." && (strings.HasPrefix(base, ".") || base == "testdata") {
-				return fs.SkipDir
-			}
-		case strings.HasSuffix(base, ".go"), strings.HasSuffix(base, ".md"):
-			text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
-			if err != nil {
-				return err
-			}
-			texts[name] = string(text)
+		case !entry.IsDir():
+			return visit(name)
+		case name != "." && (strings.HasPrefix(base, ".") || base == "testdata"):
+			return fs.SkipDir
 		}
 		return nil
+	})
+}
+
+// repository reads every Go and Markdown file.
+func repository(t *testing.T) []*source {
+	t.Helper()
+	texts := map[string]string{}
+	err := walk(func(name string) error {
+		if !strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, ".md") {
+			return nil
+		}
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		texts[name] = string(text)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

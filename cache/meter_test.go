@@ -10,10 +10,10 @@ import (
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 )
 
-// meter is a MeterProvider and its only Meter, of which a test can ask what the instruments measure.
-// The SDK of OpenTelemetry, with which the tests of app run, would be a requirement of every user of
-// this module. Like the SDK, a meter measures what a registered callback observes of the instruments
-// that it was registered with, and nothing else.
+// meter is a MeterProvider and its only Meter, of which a test can ask what the instruments
+// measure. The SDK of OpenTelemetry, with which the tests of app run, would be a requirement of
+// every user of this module. Like the SDK, a meter measures what a registered callback observes of
+// the instruments that it was registered with, and nothing else.
 type meter struct {
 	metricnoop.Meter
 

@@ -1,6 +1,6 @@
-// Package fxtest starts applications with the cache module in tests: on a clock that the test moves,
-// and on a storage strategy that the test watches, fails and delays. Nothing here belongs in a
-// production binary.
+// Package fxtest starts applications with the cache module in tests: on a clock that the test
+// moves, and on a storage strategy that the test watches, fails and delays. Nothing here belongs in
+// a production binary.
 package fxtest
 
 import (
@@ -41,8 +41,8 @@ const (
 )
 
 // defaults differ from those of production: the timeout of single operations would strike on a busy
-// machine now and then. They are the lowest level of config.Source, so that whatever the application
-// configures wins, if it is the same as the default of production too.
+// machine now and then. They are the lowest level of config.Source, so that whatever the
+// application configures wins, even where that is the default of production.
 var defaults = map[string]any{"cache.timeout": 10 * time.Second}
 
 // App is a started application.
@@ -101,8 +101,8 @@ func New(t testing.TB, options ...fx.Option) *App {
 }
 
 // eventLog notes whether the constructors of a module "fxcache" clash with others: then it is given
-// twice. Nobody but fx can look into an fx.Option, and these events are how fx tells. When constructors
-// clash, fx runs none of them, but those of loggers, and no fx.Invoke.
+// twice. Nobody but fx can look into an fx.Option, and these events are how fx tells. When
+// constructors clash, fx runs none of them, but those of loggers, and no fx.Invoke.
 type eventLog struct {
 	fxevent.Logger
 	moduleClashes bool

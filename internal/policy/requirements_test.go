@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// testsOnly are the modules that only tests of the root module import. Whoever imports fxcache has them
-// in the build list all the same: docs/decisions.md says of each why it is worth that.
+// testsOnly are the modules that only tests of the root module import. Whoever imports fxcache has
+// them in the build list all the same: docs/decisions.md says of each why it is worth that.
 var testsOnly = []string{"go.uber.org/goleak"}
 
-// checkRequirements compares the modules behind the packages of the library with those behind them and
-// their tests.
+// checkRequirements compares the modules behind the packages of the library with those behind them
+// and their tests.
 func checkRequirements(library, withTests []pkg) (findings []string) {
 	needed := map[string]bool{}
 	for _, p := range library {

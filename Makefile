@@ -21,8 +21,12 @@ GOLANGCI_LINT         := $(CURDIR)/.bin/$(GOLANGCI_LINT_VERSION)/golangci-lint
 export GOTOOLCHAIN ?= local
 # A clone that git distrusts (another owner, no git at all) must not break a build.
 export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=false)
+# A module is checked as its users build it, by its own go.mod. In go.work the greatest version that
+# any of the modules asks for holds for all; IN_WORKSPACE is for what needs several of them.
+export GOWORK := off
+IN_WORKSPACE  := GOWORK='$(CURDIR)/go.work'
 
-.PHONY: help fmt format fmt-fix vet tidy-check lint redis test fuzz bench bench-once nemesis soak overload mutants cover ci run clean
+.PHONY: help fmt format fmt-fix vet workspace tidy-check lint redis test fuzz bench bench-once nemesis soak overload mutants cover ci run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,8 +39,11 @@ format: fmt ## the same as fmt
 fmt-fix: ## format every Go file
 	gofmt -w .
 
-vet: ## go vet, in every module
+vet: workspace ## go vet, in every module by itself, and in the workspace
 	.ci/each-module go vet ./...
+
+workspace: # go.work names every module, and they build together
+	$(IN_WORKSPACE) .ci/each-module go vet ./...
 
 tidy-check: ## go.mod and go.sum are tidy, in every module
 	.ci/each-module go mod tidy -diff
@@ -76,14 +83,14 @@ mutants: redis ## take each guard out in turn; fails if no test notices one
 	go run ./internal/mutants/hunt $(ARGS)
 
 cover: redis ## test coverage by function, in coverage.out
-	go test -coverpkg ./... -coverprofile coverage.out -timeout $(TIMEOUT) ./...
-	go tool cover -func coverage.out
+	$(IN_WORKSPACE) go test -coverpkg ./...,./app/... -coverprofile coverage.out -timeout $(TIMEOUT) ./... ./app/...
+	$(IN_WORKSPACE) go tool cover -func coverage.out
 
 ci: ## everything that CI checks
 	bash .ci/run
 
 run: ## start the example shop: make run ARGS='-config app/configs/redis.yaml'
-	go run ./app $(ARGS)
+	$(IN_WORKSPACE) go run ./app $(ARGS)
 
 clean: ## remove what the targets made
 	rm -rf .bin coverage.out

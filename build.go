@@ -97,7 +97,7 @@ func load(in runtimeIn) (*config.Source, error) {
 	}
 	switch {
 	case len(isolated) > 1 || len(process) > 1:
-		return nil, errors.New("fxcache: Environment is given more than once")
+		return nil, errors.New("fxcache: Environment or WithoutEnvironment is given more than once")
 	case len(isolated) == 1:
 		inputs = isolated
 	case len(process) == 1:

@@ -2,11 +2,13 @@ package fxcache_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
@@ -129,6 +131,7 @@ func TestRegistrationErrors(t *testing.T) {
 		"Config and ConfigFile are given together":               fx.Options(fxcache.ConfigFile("a.yaml"), fxcache.Config(koanf.New("."), "")),
 		"Override and Override are given together":               fx.Options(fxcache.Override(nil), fxcache.Override(nil)),
 		"Environment is given more than once":                    fx.Options(fxcache.Environment("A_", nil), fxcache.Environment("B_", nil)),
+		"Environment or WithoutEnvironment is given more":        fxcache.WithoutEnvironment(nil), // newApp has a list of variables
 		"panicked with a string":                                 fx.Options(fxcache.Register(driver.Factory{Name: "x", New: boom}), fxcache.Override(map[string]any{"cache.strategy": "x"})),
 		"the factory returned no strategy":                       fx.Options(fxcache.Register(driver.Factory{Name: "x", New: null}), fxcache.Override(map[string]any{"cache.strategy": "x"})),
 		"missing.yaml":                                           fxcache.ConfigFile("missing.yaml"),
@@ -157,6 +160,32 @@ func TestPrecedence(t *testing.T) {
 	o := service.Options()
 	if o.Namespace != "file" || o.MaxTags != 2 || o.MaxTTL.Hours() != 3 || o.LockWait.Seconds() != 4 || o.Timeout.Milliseconds() != 50 {
 		t.Errorf("namespace %q, max_tags %d, max_ttl %v, lock_wait %v, timeout %v", o.Namespace, o.MaxTags, o.MaxTTL, o.LockWait, o.Timeout)
+	}
+}
+
+// Without the environment, everything that is configured wins over the defaults that are given.
+func TestWithoutEnvironment(t *testing.T) {
+	t.Setenv("FXCACHE_CACHE__NAMESPACE", "environment")
+	t.Setenv("SHOP_CACHE__NAMESPACE", "environment")
+	defaults := map[string]any{"cache": map[string]any{"timeout": 2 * time.Second, "namespace": "default"}, "cache.max_tags": 1, "cache.lock_wait": "1s"}
+	for name, test := range map[string]struct {
+		defaults map[string]any
+		want     string
+	}{
+		"none":  {nil, "namespace app, max_tags 2, lock_wait 4s, timeout 50ms"},
+		"three": {defaults, "namespace default, max_tags 2, lock_wait 4s, timeout 2s"},
+	} {
+		var service *cache.Service
+		app := fx.New(fxcache.Module, fx.NopLogger, fxcache.WithoutEnvironment(test.defaults), fxcache.Environment("SHOP_", nil),
+			fxcache.ConfigFile(file(t, "a.yaml", "cache: {max_tags: 2}")), fxcache.Override(map[string]any{"cache.lock_wait": "4s"}),
+			fx.Populate(&service))
+		if err := app.Err(); err != nil {
+			t.Fatal(err)
+		}
+		o := service.Options()
+		if got := fmt.Sprintf("namespace %s, max_tags %d, lock_wait %v, timeout %v", o.Namespace, o.MaxTags, o.LockWait, o.Timeout); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/dig"
 	"go.uber.org/fx"
-	_ "modernc.org/sqlite"
 
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
@@ -47,7 +46,7 @@ func TestStrategyResolvesTheDatabase(t *testing.T) {
 		return nil
 	}
 	app := newApp(s.register(), fxcache.Export[*sql.DB](), fxcache.Export[*sql.DB](),
-		fx.Provide(func() (*sql.DB, error) { return sql.Open("sqlite", ":memory:") }),
+		fx.Provide(openDatabase),
 		fx.Invoke(func(lc fx.Lifecycle, db *sql.DB) { lc.Append(fx.StopHook(db.Close)) }))
 	start(t, app)
 	stop(t, app)
@@ -69,7 +68,7 @@ func TestResolveNamesWhatIsMissing(t *testing.T) {
 		_, err := driver.Resolve[*sql.DB](in)
 		return err
 	}
-	err := newApp(s.register(), fx.Provide(func() (*sql.DB, error) { return sql.Open("sqlite", ":memory:") })).Start(t.Context())
+	err := newApp(s.register(), fx.Provide(openDatabase)).Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "*sql.DB is not known") || !strings.Contains(err.Error(), "fxcache.Export[*sql.DB]()") {
 		t.Errorf("the error must name the type and the fix: %v", err)
 	}

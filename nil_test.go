@@ -11,7 +11,6 @@ import (
 
 	"github.com/knadh/koanf/v2"
 	"go.opentelemetry.io/otel/metric"
-	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 
@@ -28,11 +27,12 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// ticking, quiet and outbox are implementations that may be nil pointers.
+// These are implementations that may be nil pointers.
 type (
-	ticking struct{ now time.Time }
-	plain   struct{ cache.Codec }
-	outbox  struct{ cache.Outbox }
+	ticking  struct{ now time.Time }
+	plain    struct{ cache.Codec }
+	outbox   struct{ cache.Outbox }
+	metering struct{ metric.MeterProvider }
 )
 
 func (t *ticking) Now() time.Time { return t.now }
@@ -42,11 +42,11 @@ func (t *ticking) Now() time.Time { return t.now }
 func TestTypedNilsAreAbsent(t *testing.T) {
 	t.Parallel()
 	for name, option := range map[string]fx.Option{
-		"MeterProvider":    fx.Provide(fx.Annotate(func() *sdk.MeterProvider { return nil }, fx.As(new(metric.MeterProvider)))),
+		"MeterProvider":    fx.Provide(fx.Annotate(func() *metering { return nil }, fx.As(new(metric.MeterProvider)))),
 		"no MeterProvider": fx.Provide(func() metric.MeterProvider { return nil }),
 		"Logger":           fx.Provide(func() *slog.Logger { return nil }),
 		"in options": fxcache.CacheOptions(func(o *cache.Options) {
-			o.Clock, o.Codec, o.MeterProvider, o.Logger = (*ticking)(nil), (*plain)(nil), (*sdk.MeterProvider)(nil), nil
+			o.Clock, o.Codec, o.MeterProvider, o.Logger = (*ticking)(nil), (*plain)(nil), (*metering)(nil), nil
 		}),
 		"Outbox":      fx.Options(fx.Provide(func() cache.Outbox { return (*outbox)(nil) }), fxcache.Export[cache.Outbox]()),
 		"no Outbox":   fx.Options(fx.Provide(func() cache.Outbox { return nil }), fxcache.Export[cache.Outbox]()),
@@ -241,7 +241,7 @@ func (k *kept) Add(_ context.Context, owed []cache.Revocation) error {
 	k.n.Add(int32(len(owed)))
 	return nil
 }
-func (*kept) Remove(context.Context, []cache.Revocation) error { return nil }
+func (*kept) Remove(context.Context, []cache.Revocation) error    { return nil }
 func (*kept) Pending(context.Context) ([]cache.Revocation, error) { return nil, nil }
 
 // An Outbox that the application provides is used, exported or not.

@@ -33,9 +33,10 @@ func Override(values map[string]any) fx.Option {
 	return supply("inputs", input{option: "Override", Input: config.Values(values)})
 }
 
-// Environment chooses which environment variables configure the cache: those that start with prefix.
-// Without it the prefix is FXCACHE_. A nil environ means os.Environ. A test gives a list of its own,
-// which replaces the process's whatever else is given.
+// Environment chooses which environment variables configure the cache: those that start with
+// prefix. Without it the prefix is FXCACHE_. A nil environ means os.Environ. A test gives a list of
+// its own, which replaces the process's whatever else is given; WithoutEnvironment is for one that
+// needs none.
 func Environment(prefix string, environ func() []string) fx.Option {
 	e := environment{isolated: environ != nil}
 	if environ == nil {
@@ -43,6 +44,14 @@ func Environment(prefix string, environ func() []string) fx.Option {
 	}
 	e.Input = config.Environ(prefix, environ)
 	return supply("environments", e)
+}
+
+// WithoutEnvironment reads no environment variables, whatever else is given: for tests, which must
+// not depend on those of a machine. defaults are values for what is configured nowhere, with keys
+// as those of Override; nil leaves the usual defaults. Give it once, and no Environment with a list
+// of its own.
+func WithoutEnvironment(defaults map[string]any) fx.Option {
+	return supply("environments", environment{Input: config.Defaults(defaults), isolated: true})
 }
 
 // Register adds the factory of a storage strategy. `cache.strategy: <name>` selects it, and its

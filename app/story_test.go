@@ -164,8 +164,11 @@ func (s story) lookAfter(t *testing.T) {
 		t.Errorf("%v hits in a shop whose sessions come from the %s", hits, s.cached)
 	}
 	metrics := operator.get(t, s.here+"/metrics").is(t, http.StatusOK).text
-	for _, name := range []string{"fxcache_reads_total", "fxcache_fills_total", "fxcache_revocations_total"} {
-		if !strings.Contains(metrics, name) {
+	for _, name := range []string{
+		"fxcache_reads_total", "fxcache_loads_total", "fxcache_short_circuits_total", "fxcache_fills_total",
+		"fxcache_sets_total", "fxcache_revocations_total", "fxcache_pending_revocations",
+	} {
+		if !strings.Contains(metrics, "\n"+name+"{") {
 			t.Errorf("/metrics has no %s", name)
 		}
 	}

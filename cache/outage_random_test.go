@@ -12,9 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/drivertest"
@@ -120,18 +117,12 @@ func TestPendingRevocationBesideForeignLease(t *testing.T) {
 func TestPendingMetric(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		reader := metric.NewManualReader()
-		service, recorder, _ := record(t, newBigcache(t), cache.Options{MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
-		gauge := func() (value int64) {
-			var collected metricdata.ResourceMetrics
-			if err := reader.Collect(t.Context(), &collected); err != nil {
-				t.Fatal(err)
-			}
-			for _, scope := range collected.ScopeMetrics {
-				for _, m := range scope.Metrics {
-					if m.Name == "fxcache.pending_revocations" {
-						return m.Data.(metricdata.Gauge[int64]).DataPoints[0].Value
-					}
+		meter := new(meter)
+		service, recorder, _ := record(t, newBigcache(t), cache.Options{MeterProvider: meter.provider()})
+		gauge := func() int64 {
+			for _, one := range meter.collect(t) {
+				if one.instrument == "fxcache.pending_revocations" {
+					return one.value
 				}
 			}
 			t.Fatal("no such metric")

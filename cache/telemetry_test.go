@@ -11,9 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/drivertest"
@@ -250,9 +247,9 @@ func TestWarningsAreThrottled(t *testing.T) {
 // Stats and the instruments of OpenTelemetry say the same, also after a restart.
 func TestMetricsAgreeWithStats(t *testing.T) {
 	t.Parallel()
-	reader := metric.NewManualReader()
+	meter := new(meter)
 	recorded, recorder := drivertest.Record(newBigcache(t))
-	service := newService(t, recorded, cache.Options{StrategyName: "big", MeterProvider: metric.NewMeterProvider(metric.WithReader(reader))})
+	service := newService(t, recorded, cache.Options{StrategyName: "big", MeterProvider: meter.provider()})
 	c := newCache(t, service, "c", cache.Policy[int]{})
 	for range 2 {
 		if err := service.Start(t.Context(), nil); err != nil {
@@ -284,7 +281,7 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 			"fxcache.sets/ok":             stats.Sets, "fxcache.sets/error": stats.SetErrors,
 			"fxcache.revocations/ok": stats.Deletes, "fxcache.revocations/error": stats.DeleteErrors,
 		}
-		if got := collect(t, reader); !maps.Equal(got, want) {
+		if got := counts(t, meter); !maps.Equal(got, want) {
 			t.Errorf("metrics %v\nstats %v", got, want)
 		}
 		if stats.Hits == 0 || stats.Errors == 0 || stats.Unfilled == 0 || stats.Refused == 0 || stats.LoadErrors == 0 || stats.SetErrors == 0 {
@@ -293,36 +290,22 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 		if err := service.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := collect(t, reader); len(got) != 0 {
+		if got := counts(t, meter); len(got) != 0 {
 			t.Errorf("a stopped service still measures: %v", got)
 		}
 	}
 }
 
-func collect(t *testing.T, reader metric.Reader) map[string]uint64 {
+// counts is what a meter measures, by instrument and outcome.
+func counts(t *testing.T, meter *meter) map[string]uint64 {
 	t.Helper()
-	var all metricdata.ResourceMetrics
-	if err := reader.Collect(t.Context(), &all); err != nil {
-		t.Fatal(err)
-	}
 	counts := map[string]uint64{}
-	for _, scope := range all.ScopeMetrics {
-		for _, instrument := range scope.Metrics {
-			points := []metricdata.DataPoint[int64]{}
-			switch data := instrument.Data.(type) {
-			case metricdata.Sum[int64]:
-				points = data.DataPoints
-			case metricdata.Gauge[int64]:
-				points = data.DataPoints
-			}
-			for _, point := range points {
-				outcome, _ := point.Attributes.Value("outcome")
-				if strategy, _ := point.Attributes.Value("strategy"); strategy.AsString() != "big" {
-					t.Errorf("strategy = %q", strategy.AsString())
-				}
-				counts[instrument.Name+"/"+outcome.AsString()] += uint64(point.Value)
-			}
+	for _, one := range meter.collect(t) {
+		outcome, _ := one.attributes.Value("outcome")
+		if strategy, _ := one.attributes.Value("strategy"); strategy.AsString() != "big" {
+			t.Errorf("strategy = %q", strategy.AsString())
 		}
+		counts[one.instrument+"/"+outcome.AsString()] += uint64(one.value)
 	}
 	return counts
 }

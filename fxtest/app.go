@@ -1,12 +1,10 @@
-// Package fxtest starts applications with the cache module in tests: on a clock that the test moves,
-// and on a storage strategy that the test watches, fails and delays. Nothing here belongs in a
-// production binary.
+// Package fxtest starts applications with the cache module in tests: on a clock that the test
+// moves, and on a storage strategy that the test watches, fails and delays. Nothing here belongs in
+// a production binary.
 package fxtest
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -43,9 +41,10 @@ const (
 	OpClear      = drivertest.OpClear
 )
 
-// timeout is that of single operations, unless the configuration has one: the default of production
-// would strike on a busy machine now and then.
-const timeout = 10 * time.Second
+// defaults differ from those of production: the timeout of single operations would strike on a busy
+// machine now and then. They are the lowest level of config.Source, so that whatever the
+// application configures wins, even where that is the default of production.
+var defaults = map[string]any{"cache.timeout": 10 * time.Second}
 
 // App is a started application.
 type App struct {
@@ -61,31 +60,29 @@ type App struct {
 
 // New builds and starts an application of options, with fxcache.Module among them or not, and stops
 // it when the test ends. It runs on bigcache and the default session strategy unless Config says
-// otherwise, and reads no environment variables. A failure to build, start or stop fails the test.
+// otherwise, and reads no environment variables. An operation on the storage may take ten seconds,
+// unless `cache.timeout` is configured. A failure to build, start or stop fails the test.
 //
 // Take parts of the application out with fx.Populate.
 func New(t testing.TB, options ...fx.Option) *App {
 	t.Helper()
 	app := &App{Clock: drivertest.NewClock(time.Now().Truncate(time.Millisecond))}
-	if !strings.Contains(fmt.Sprint(options), `fx.Module("fxcache"`) {
-		options = append(options, fxcache.Module)
-	}
-	built := fx.New(
+	log := &eventLog{Logger: upstream.NewTestLogger(t)}
+	application := fx.Options(
 		fx.Options(options...),
-		fxcache.Environment("FXCACHE_", func() []string { return nil }),
-		fxcache.CacheOptions(func(o *cache.Options) {
-			o.Clock = app.Clock
-			if o.Timeout == (cache.Options{}).WithDefaults().Timeout {
-				o.Timeout = timeout
-			}
-		}),
+		fxcache.WithoutEnvironment(defaults),
+		fxcache.CacheOptions(func(o *cache.Options) { o.Clock = app.Clock }),
 		fxcache.Wrap(func(strategy driver.Strategy) driver.Strategy {
 			strategy, app.Strategy = drivertest.Record(strategy)
 			return strategy
 		}),
-		fx.WithLogger(func() fxevent.Logger { return upstream.NewTestLogger(t) }),
+		fx.WithLogger(func() fxevent.Logger { return log }),
 		fx.Populate(&app.Cache, &app.Sessions),
 	)
+	built := fx.New(application, fxcache.Module)
+	if log.moduleClashes {
+		built = fx.New(application) // which has the module
+	}
 	if err := built.Err(); err != nil {
 		t.Fatalf("fxtest: the application cannot be built: %v", err)
 	}
@@ -102,4 +99,21 @@ func New(t testing.TB, options ...fx.Option) *App {
 		}
 	})
 	return app
+}
+
+// eventLog notes whether the constructors of a module "fxcache" clash with others: then it is given
+// twice. Nobody but fx can look into an fx.Option, and these events are how fx tells. When
+// constructors clash, fx runs none of them, but those of loggers, and no fx.Invoke.
+type eventLog struct {
+	fxevent.Logger
+	moduleClashes bool
+}
+
+// LogEvent implements fxevent.Logger.
+func (l *eventLog) LogEvent(event fxevent.Event) {
+	if provided, ok := event.(*fxevent.Provided); ok && provided.ModuleName == "fxcache" && provided.Err != nil {
+		l.moduleClashes = true
+		return // New builds again, which either works or fails with the same error
+	}
+	l.Logger.LogEvent(event)
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/knadh/koanf/v2"
 	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
 	"go.uber.org/goleak"
 
 	"github.com/fxcache/fxcache"
@@ -115,11 +118,71 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// Without a configured timeout, none is short enough to strike on a slow machine.
-func TestGenerousTimeout(t *testing.T) {
+// Without a configured timeout, none is short enough to strike on a slow machine. One that is
+// configured holds, the default of production as well.
+func TestTimeout(t *testing.T) {
 	t.Parallel()
-	if timeout := fxtest.New(t).Cache.Options().Timeout; timeout < 5*time.Second {
-		t.Errorf("timeout %v", timeout)
+	production := cache.Options{}.WithDefaults().Timeout
+	inCode := func(timeout time.Duration) fx.Option {
+		return fxcache.CacheOptions(func(o *cache.Options) { o.Timeout = timeout })
+	}
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	if err := os.WriteFile(file, []byte("cache: {timeout: "+production.String()+"}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own := koanf.New(".")
+	if err := own.Set("shop.cache.timeout", production.String()); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		option fx.Option
+		want   time.Duration
+	}{
+		"not configured":           {fx.Options(), 10 * time.Second},
+		"other keys":               {fxtest.Config("cache: {lock_wait: 1s}"), 10 * time.Second},
+		"configured":               {fxtest.Config("cache: {timeout: 1s}"), time.Second},
+		"the default":              {fxtest.Config("cache: {timeout: " + production.String() + "}"), production},
+		"the default, in a file":   {fxcache.ConfigFile(file), production},
+		"the default, in a koanf":  {fxcache.Config(own, "shop"), production},
+		"the default, in code":     {inCode(production), production},
+		"in code, over Config":     {fx.Options(fxtest.Config("cache: {timeout: 1s}"), inCode(2*time.Second)), 2 * time.Second},
+		"an empty section of file": {fxtest.Config("cache: {}"), 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if timeout := fxtest.New(t, test.option).Cache.Options().Timeout; timeout != test.want {
+				t.Errorf("timeout %v, want %v", timeout, test.want)
+			}
+		})
+	}
+}
+
+// Wherever the application has the module, or not, its constructors and invocations run once.
+func TestBuiltOnce(t *testing.T) {
+	t.Parallel()
+	quiet := fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger })
+	for name, module := range map[string]fx.Option{
+		"nowhere":                        fx.Options(),
+		"among the options":              fxcache.Module,
+		"in options":                     fx.Options(fx.Options(fxcache.Module)),
+		"in a module":                    fx.Module("shop", fxcache.Module),
+		"in a module that logs nothing":  fx.Module("shop", quiet, fxcache.Module),
+		"nowhere, but one is named so":   fx.Module("fxcache", fx.Supply("text")),
+		"nowhere, but text says it is":   fx.Supply(`fx.Module("fxcache"`),
+		"in a module, with another name": fx.Module("shop", fx.Module("fxcache", fx.Supply("text")), fxcache.Module),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			constructed, invoked := 0, 0
+			app := fxtest.New(t, fx.Provide(func(*cache.Service) *int { constructed++; return &constructed }),
+				module, fx.Invoke(func(*int) { invoked++ }))
+			if constructed != 1 || invoked != 1 {
+				t.Errorf("constructed %d times, invoked %d times", constructed, invoked)
+			}
+			if app.Cache == nil || app.Sessions == nil || app.Strategy == nil {
+				t.Errorf("%+v", app)
+			}
+		})
 	}
 }
 
@@ -142,7 +205,7 @@ func TestConfigThatIsNoYAML(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"build": `there is no such strategy`, "start": "no start today", "stop": "no stop today",
+		"build": `there is no such strategy`, "start": "no start today", "stop": "no stop today", "twice": "already provided",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,6 +224,8 @@ func TestFailing(t *testing.T) {
 	switch os.Getenv("FXTEST_FAIL") {
 	case "build":
 		fxtest.New(t, fxtest.Config("cache: {strategy: nosuch}"))
+	case "twice":
+		fxtest.New(t, fxcache.Module, fxcache.Module)
 	case "start":
 		fxtest.New(t, fx.Invoke(func(lc fx.Lifecycle) {
 			lc.Append(fx.StartHook(func() error { return errors.New("no start today") }))

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +29,7 @@ const (
 type pkg struct {
 	ImportPath string
 	Deps       []string
+	Module     *struct{ Path string } // nil for the standard library
 }
 
 // layer says what the packages of one folder may reach, themselves included.
@@ -111,29 +115,56 @@ func checkLayers(pkgs []pkg) (findings []string) {
 
 func TestLayers(t *testing.T) {
 	t.Parallel()
-	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Deps", "./...")
-	list.Dir = root
-	var stderr bytes.Buffer
-	list.Stderr = &stderr
-	out, err := list.Output()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, &stderr)
-	}
 	var pkgs []pkg
+	for _, dir := range modules(t) {
+		pkgs = append(pkgs, list(t, dir)...)
+	}
+	for _, known := range []string{module + "/cache", module + "/app", module + "/internal/checker"} {
+		if !slices.ContainsFunc(pkgs, func(p pkg) bool { return p.ImportPath == known && len(p.Deps) > 0 }) {
+			t.Fatalf("go list does not show %s and its dependencies", known)
+		}
+	}
+	for _, finding := range checkLayers(pkgs) {
+		t.Error(finding)
+	}
+}
+
+// modules returns the folders of the modules in the repository.
+func modules(t *testing.T) (dirs []string) {
+	t.Helper()
+	err := walk(func(name string) error {
+		if path.Base(name) == "go.mod" {
+			dirs = append(dirs, path.Dir(name))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
+// list returns the packages of the module in a folder, or what flags of go list add to them.
+func list(t *testing.T, dir string, flags ...string) (pkgs []pkg) {
+	t.Helper()
+	args := slices.Concat([]string{"list", "-json=ImportPath,Deps,Module"}, flags, []string{"./..."})
+	command := exec.CommandContext(t.Context(), "go", args...)
+	command.Dir = filepath.Join(root, filepath.FromSlash(dir))
+	command.Env = append(os.Environ(), "GOWORK=off")
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list in %s: %v\n%s", dir, err, &stderr)
+	}
 	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
 		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			break
+			return pkgs
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		pkgs = append(pkgs, p)
-	}
-	if !slices.ContainsFunc(pkgs, func(p pkg) bool { return p.ImportPath == module+"/cache" && len(p.Deps) > 0 }) {
-		t.Fatal("go list does not show the cache package and its dependencies")
-	}
-	for _, finding := range checkLayers(pkgs) {
-		t.Error(finding)
 	}
 }
 

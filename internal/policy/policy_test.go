@@ -1,6 +1,7 @@
-// Package policy holds the rules of this repository that no compiler and no linter checks, as tests:
-// which layer may reach which (imports_test.go) and how sources look (rules_test.go). It holds no
-// other code. Each rule brings a fixture that breaks it, so that a rule which stopped biting fails.
+// Package policy holds the rules of this repository that no compiler and no linter checks, as
+// tests: which layer may reach which (imports_test.go), what users have to require
+// (requirements_test.go) and how sources look (rules_test.go). It holds no other code. Each rule
+// brings a fixture that breaks it, so that a rule which stopped biting fails.
 package policy_test
 
 import (
@@ -55,26 +56,32 @@ func parse(t *testing.T, texts map[string]string) []*source {
 	return sources
 }
 
-// repository reads every Go and Markdown file, nested modules included.
-func repository(t *testing.T) []*source {
-	t.Helper()
-	texts := map[string]string{}
-	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+// walk calls visit for every file of the repository, nested modules included.
+func walk(visit func(name string) error) error {
+	return fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch base := path.Base(name); {
 		case err != nil:
 			return err
-		case entry.IsDir():
-			if name != "." && (strings.HasPrefix(base, ".") || base == "testdata") {
-				return fs.SkipDir
-			}
-		case strings.HasSuffix(base, ".go"), strings.HasSuffix(base, ".md"):
-			text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
-			if err != nil {
-				return err
-			}
-			texts[name] = string(text)
+		case !entry.IsDir():
+			return visit(name)
+		case name != "." && (strings.HasPrefix(base, ".") || base == "testdata"):
+			return fs.SkipDir
 		}
 		return nil
+	})
+}
+
+// repository reads every Go and Markdown file.
+func repository(t *testing.T) []*source {
+	t.Helper()
+	texts := map[string]string{}
+	err := walk(func(name string) error {
+		if !strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, ".md") {
+			return nil
+		}
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		texts[name] = string(text)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -90,10 +90,10 @@ func (c *combined) write(folder string) (string, error) {
 	put := func(file, text string) error {
 		path := filepath.Join(folder, fmt.Sprintf("combined-%d.go", len(replace)))
 		replace[filepath.Join(c.root, file)] = path
-		return os.WriteFile(path, []byte(text), 0o600)
+		return os.WriteFile(path, []byte(text), 0o600) //nolint:gosec // in a folder of our own
 	}
 	for _, file := range slices.Sorted(maps.Keys(c.edits)) {
-		original, err := os.ReadFile(filepath.Join(c.root, file))
+		original, err := os.ReadFile(filepath.Join(c.root, file)) //nolint:gosec // of the table
 		if err != nil {
 			return "", err
 		}

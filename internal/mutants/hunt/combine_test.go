@@ -54,14 +54,14 @@ func main() {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(t.TempDir(), "program")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-overlay", overlay, ".") //nolint:gosec // of the test
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "-overlay", overlay, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	const all = "guard 1!guard 2 guard 3guard 4guard 5guard 6"
 	for _, guard := range []string{"", "1", "2", "3", "4"} {
-		run := exec.CommandContext(t.Context(), binary) //nolint:gosec // built above
+		run := exec.CommandContext(t.Context(), binary)
 		run.Env = append(os.Environ(), chosen+"=no-"+guard)
 		want := all
 		if guard != "" {

@@ -55,7 +55,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "delete-ends-lease", What: "Delete revokes the lease (Redis)",
-		File: "strategies/redis/revoke.go", Text: "all[i].guards = append(all[i].guards, k.lease())",
+		File: "strategies/redis/revoke.go", Text: "all[i].guards = append(all[i].guards, ref.lease())",
 		By: schedule("TestLateFrame"),
 	},
 	{

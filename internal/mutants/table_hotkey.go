@@ -39,7 +39,7 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "body-deleted", What: "Delete removes the body of a large value",
-		File: "strategies/redis/revoke.go", Text: "k.value(), k.body())", Replacement: "k.value())",
+		File: "strategies/redis/revoke.go", Text: "ref.value(), ref.body())", Replacement: "ref.value())",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValues$"}},
 	},
 	{

@@ -75,7 +75,7 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "orphaned-request", What: "a lease whose request was not answered is released",
-		File: "strategies/redis/store.go", Text: "o.orphaned(o.place, random[:nonceBytes])",
+		File: "strategies/redis/store.go", Text: "o.orphaned(o.keyRef, random[:nonceBytes])",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestAbortedRequestsBlockNothing$"}},
 	},
 	{

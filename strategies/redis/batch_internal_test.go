@@ -216,7 +216,7 @@ func TestReadOvertakenByALoss(t *testing.T) {
 	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
 	s, err := New(Options{Addresses: []string{proxy.Addr()}, Connections: 1})
 	if err == nil {
-		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second}))
+		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second}))
 	}
 	if err == nil {
 		err = s.Set(t.Context(), "n:k", nil, cache.SetOptions{TTL: time.Hour})

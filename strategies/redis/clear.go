@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
 
@@ -32,10 +31,10 @@ func (s *Strategy) Clear(ctx context.Context) error {
 }
 
 func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
-	namespace, _ := split(st.prefix)
-	ledgers := make([]revocation, st.names.lanes)
-	for lane, begin := range st.names.in(namespace).lanes {
-		ledgers[lane] = revocation{begin: begin, read: []string{begin.ledger}}
+	ledgers := make([]revocation, len(st.keys.lanes))
+	for i := range ledgers {
+		lane := &st.keys.lanes[i]
+		ledgers[i] = revocation{lane: lane, read: []string{lane.ledger}}
 	}
 	var behind unconfirmed
 	if err := behind.note(st.revoke(ctx, conn, ledgers)); err != nil {
@@ -47,7 +46,7 @@ func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
 	}
 	for range 2 {
 		for _, node := range masters {
-			if err := st.clearNode(ctx, conn, node, namespace, &behind); err != nil {
+			if err := st.clearNode(ctx, conn, node, &behind); err != nil {
 				return err
 			}
 		}
@@ -120,35 +119,17 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	return masters, nil
 }
 
-// scanned is how many keys SCAN looks at in one step.
-const scanned = 1000
-
 // clearNode deletes the entries and leases that one node has.
-func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, namespace string, behind *unconfirmed) error {
-	pattern := globs.Replace(namespace) + ":[" + kindValue + kindBody + kindLease + "]:*"
-	for cursor := uint64(0); ; {
+func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, behind *unconfirmed) error {
+	do := func(step func(context.Context) error) error {
 		bounded, cancel := context.WithTimeout(ctx, st.timeout)
-		found, err := node.Do(bounded, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
-		cancel()
-		if err = st.answered(err); err != nil {
-			return err
-		}
-		keys := make([]string, 0, len(found.Elements))
-		for _, key := range found.Elements {
-			if _, name, ok := strings.Cut(key[len(namespace):], "}:"); ok {
-				keys = append(keys, st.prefix+name)
-			}
-		}
-		if len(keys) > 0 {
-			if err := behind.note(st.revoke(ctx, conn, st.names.deletions(keys))); err != nil {
-				return err
-			}
-		}
-		if cursor = found.Cursor; cursor == 0 {
-			return nil
-		}
+		defer cancel()
+		return st.answered(step(bounded))
 	}
+	return scan(node, st.keys.clearable(), do, func() bool { return true }, func(found []string) error {
+		if keys := st.keys.keysOf(found); len(keys) > 0 {
+			return behind.note(st.revoke(ctx, conn, st.keys.deletions(keys)))
+		}
+		return nil
+	})
 }
-
-// globs escapes what SCAN would take for a pattern.
-var globs = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)

@@ -47,7 +47,7 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.NewTextHandler(&log, nil))), names: newNames(2), gates: newGates(2, 1)}
+		st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.NewTextHandler(&log, nil))), keys: newKeyspace("n:", 2), gates: newGates(2, 1)}
 		end := func(lane int, err error) { st.heard(lane, st.answered(err), time.Now().Add(-silence)) }
 		for range silences {
 			end(1, context.DeadlineExceeded)

@@ -258,15 +258,10 @@ func (st *store) writes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	used := st.names.latest.Load()
-	if used == nil {
-		namespace, _ := split(st.prefix)
-		used = st.names.in(namespace)
-	}
 	errs := make(chan error, writesPerProof)
 	for range writesPerProof {
 		go func() {
-			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(used.lanes[0].mark).Build()).Error() }))
+			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(st.keys.lanes[0].mark).Build()).Error() }))
 		}()
 	}
 	var worst error

@@ -16,7 +16,7 @@ import (
 func startAt(t testing.TB, options redis.Options) *redis.Strategy {
 	t.Helper()
 	strategy := on(options)(t).(*redis.Strategy)
-	in := cachetest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	in := cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second})
 	if err := strategy.Init(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}

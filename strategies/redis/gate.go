@@ -239,8 +239,5 @@ func (st *store) ask(ctx context.Context, lane int) error {
 	if err != nil {
 		return err
 	}
-	if used := st.names.latest.Load(); used != nil {
-		return conn.Do(ctx, conn.B().Exists().Key(used.lanes[lane].ledger).Build()).Error()
-	}
-	return conn.Do(ctx, conn.B().Ping().Build()).Error() // no lane has been used yet
+	return conn.Do(ctx, conn.B().Exists().Key(st.keys.lanes[lane].ledger).Build()).Error()
 }

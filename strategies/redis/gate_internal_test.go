@@ -15,7 +15,7 @@ import (
 // bare is a store of two lanes without a connection: no probe is ever answered.
 func bare(t *testing.T) *store {
 	t.Helper()
-	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), names: newNames(2), gates: newGates(2, 1)}
+	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), keys: newKeyspace("n:", 2), gates: newGates(2, 1)}
 	t.Cleanup(func() {
 		if err := st.close(context.Background()); err != nil {
 			t.Error(err)

@@ -160,7 +160,7 @@ func TestHungServerWithoutDeadline(t *testing.T) {
 	const timeout, grace = 100 * time.Millisecond, 700 * time.Millisecond
 	server := redistest.Start(t)
 	s := &started{Strategy: on(redis.Options{Addresses: server.Addrs()})(t).(*redis.Strategy), TB: t, server: server}
-	s.must(s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: timeout})))
+	s.must(s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: timeout})))
 	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
 	lease, err := s.Lease(t.Context(), "n:Fill", nil)
 	s.must(err)
@@ -257,7 +257,7 @@ func TestDestroyBesideHungServer(t *testing.T) {
 	server := redistest.Start(t)
 	direct := start(t, server, redis.Options{})
 	strategy := on(redis.Options{Addresses: server.Addrs(), ClientName: "destroyed"})(t).(*redis.Strategy)
-	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 100 * time.Millisecond})); err != nil {
+	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 100 * time.Millisecond})); err != nil {
 		t.Fatal(err)
 	}
 	until(t, func() error {

@@ -293,7 +293,7 @@ func unavailable(err error) error {
 var errOversized = errors.New("redis: an entry is too long")
 
 // whole returns the value of an entry that is good, whose payload that is.
-func (st *store) whole(ctx context.Context, k place, e entry, payload []byte) (value []byte, found bool, err error) {
+func (st *store) whole(ctx context.Context, k keyRef, e entry, payload []byte) (value []byte, found bool, err error) {
 	if e[0] != largeFormat {
 		return payload, true, nil
 	}
@@ -309,7 +309,7 @@ func (st *store) whole(ctx context.Context, k place, e entry, payload []byte) (v
 }
 
 // fits reports whether an entry is one that may be that long; one that is not is dropped.
-func (st *store) fits(k place, e entry) bool {
+func (st *store) fits(k keyRef, e entry) bool {
 	if int64(len(e)) <= st.longestEntry {
 		return true
 	}
@@ -320,7 +320,7 @@ func (st *store) fits(k place, e entry) bool {
 // drop removes an entry that is larger than this node takes, so that it is not met again and again: the one that
 // has that body, or where it is empty what is too long itself. Nobody is promised that it is done: it is a
 // miss in any case.
-func (st *store) drop(k place, body string) {
+func (st *store) drop(k keyRef, body string) {
 	select {
 	case st.dropping <- struct{}{}:
 	default:

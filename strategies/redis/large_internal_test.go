@@ -19,7 +19,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
 	s, err := New(Options{Addresses: []string{proxy.Addr()}})
 	if err == nil {
-		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Timeout: 10 * time.Second}))
+		err = s.Init(t.Context(), cachetest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 10 * time.Second}))
 	}
 	if err == nil {
 		err = s.Set(t.Context(), "n:k", make([]byte, inline+1), cache.SetOptions{TTL: time.Minute})

@@ -31,6 +31,7 @@ func ofBody(command string) func(args []string) bool {
 // startWith starts a strategy with limits.
 func startWith(t *testing.T, addr string, limits cache.Options) *redis.Strategy {
 	t.Helper()
+	limits.Namespace = "n"
 	strategy := on(redis.Options{Addresses: []string{addr}})(t).(*redis.Strategy)
 	if err := strategy.Init(t.Context(), cachetest.NewInjector(t, limits)); err != nil {
 		t.Fatal(err)
@@ -155,14 +156,14 @@ func TestClearOfLargeValues(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t)
-	s := startWith(t, server.Addr(), cache.Options{Namespace: "n", Timeout: 2 * time.Second})
+	s := startWith(t, server.Addr(), cache.Options{Timeout: 2 * time.Second})
 	other := start(t, server, redis.Options{})
 	for _, key := range []string{"n:k", "n:l"} {
 		other.must(s.Set(t.Context(), key, large("n"), cache.SetOptions{TTL: time.Minute}))
 	}
 	other.direct("DEL", "n:v:{0}:k")
 	other.must(s.Clear(t.Context()))
-	if left := other.size() - other.direct("EXISTS", "n:f:{0}:").(int64); left != 0 {
+	if left := other.size(); left != 0 {
 		t.Errorf("%d keys are left beside the fingerprint", left)
 	}
 }

@@ -42,12 +42,12 @@ func (l *learned) recall(key string) []string {
 }
 
 // note remembers the tags of an entry that was found under key.
-func (l *learned) note(key string, p place, e entry) {
+func (l *learned) note(key string, r keyRef, e entry) {
 	size := len(key)
-	keys := []string{p.value()}
+	keys := []string{r.value()}
 	_, ok := e.tags(func(name, _ []byte) bool {
 		size += len(name)
-		keys = append(keys, p.tags()+string(name))
+		keys = append(keys, r.lane.nonceOf(string(name)))
 		return size <= learnedBytes
 	})
 	if ok {

@@ -22,10 +22,10 @@ const (
 
 // laneRead is one MGET for many entries of a lane.
 type laneRead struct {
-	begin beginning
-	keys  []string       // of Redis: entries and nonces, each once
-	at    map[string]int // where in keys
-	of    []int          // which of the caller's keys
+	lane *laneKeys
+	keys []string       // of Redis: entries and nonces, each once
+	at   map[string]int // where in keys
+	of   []int          // which of the caller's keys
 }
 
 func (r *laneRead) add(key string) {
@@ -41,7 +41,7 @@ type many struct {
 	conn    rueidis.Client
 	keys    []string
 	first   map[string]int // where in keys each one is the first time
-	places  []place
+	refs    []keyRef
 	results []cache.Result
 	unsure  []int // which keys the script must read
 	large   []largeHit
@@ -69,7 +69,7 @@ func (m *many) fetch(ctx context.Context) {
 	for _, h := range m.large {
 		all.Go(func() {
 			r := &m.results[h.i]
-			r.Value, r.Found, r.Err = m.whole(ctx, m.places[h.i], h.entry, h.payload)
+			r.Value, r.Found, r.Err = m.whole(ctx, m.refs[h.i], h.entry, h.payload)
 		})
 	}
 	all.Wait()
@@ -104,7 +104,7 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 
 func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) *many {
 	first := make(map[string]int, len(keys))
-	m := &many{store: st, conn: conn, results: make([]cache.Result, len(keys)), keys: keys, places: make([]place, len(keys)), first: first}
+	m := &many{store: st, conn: conn, results: make([]cache.Result, len(keys)), keys: keys, refs: make([]keyRef, len(keys)), first: first}
 	lanes := make(map[int]*laneRead)
 	var reads []*laneRead
 	for i, key := range keys {
@@ -112,17 +112,17 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 			continue
 		}
 		first[key] = i
-		k := st.names.of(key)
-		m.places[i] = k
+		k := st.keys.of(key)
+		m.refs[i] = k
 		learned := st.learned.recall(key)
 		if tags == nil && learned == nil || st.suspects.has(key) {
 			m.unsure = append(m.unsure, i)
 			continue
 		}
-		lane := k.begin.lane
+		lane := k.lane.number
 		r := lanes[lane]
 		if r == nil || len(r.keys) >= perRead {
-			r = &laneRead{begin: k.begin, at: make(map[string]int)}
+			r = &laneRead{lane: k.lane, at: make(map[string]int)}
 			lanes[lane] = r
 			reads = append(reads, r)
 		}
@@ -133,9 +133,8 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 				r.add(name)
 			}
 		}
-		for _, tag := range tags {
-			_, name := split(tag)
-			r.add(k.tags() + name)
+		for _, nonce := range st.keys.nonces(nil, k.lane, tags) {
+			r.add(nonce)
 		}
 	}
 	m.read(ctx, reads)
@@ -192,17 +191,17 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 		return
 	}
 	for _, i := range r.of {
-		raw, err := values[r.at[m.places[i].value()]].AsBytes()
+		raw, err := values[r.at[m.refs[i].value()]].AsBytes()
 		if err != nil {
 			m.results[i].Err = nilIsMiss(err)
 			continue
 		}
 		e := entry(raw)
-		if !m.fits(m.places[i], e) || !m.alive(e) {
+		if !m.fits(m.refs[i], e) || !m.alive(e) {
 			continue
 		}
 		payload, ok, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
-			at, known := r.at[r.begin.tag+string(name)]
+			at, known := r.at[r.lane.nonceOf(string(name))]
 			if !known {
 				return rueidis.RedisMessage{}, false
 			}
@@ -218,7 +217,7 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 
 // script is the command that reads one entry.
 func (m *many) script(i int, whole bool) rueidis.Completed {
-	k := m.places[i]
+	k := m.refs[i]
 	if whole {
 		return m.conn.B().EvalRo().Script(getText).Numkeys(1).Key(k.value()).Arg(m.scriptArgs(k)...).Build()
 	}
@@ -230,12 +229,12 @@ func (m *many) script(i int, whole bool) rueidis.Completed {
 func (m *many) unknown(ctx context.Context, of []int, replies []rueidis.RedisResult) {
 	var again []int
 	var commands []rueidis.Completed
-	loaded := make(map[beginning]bool)
+	loaded := make(map[*laneKeys]bool)
 	for n, i := range of {
 		if isNoScript(replies[n].Error()) {
-			begin := m.places[i].begin
-			again, commands = append(again, i), append(commands, m.script(i, !loaded[begin]))
-			loaded[begin] = true
+			lane := m.refs[i].lane
+			again, commands = append(again, i), append(commands, m.script(i, !loaded[lane]))
+			loaded[lane] = true
 			continue
 		}
 		m.take(i, replies[n])
@@ -252,7 +251,7 @@ func (m *many) take(i int, result rueidis.RedisResult) {
 	if err == nil {
 		raw, err = entryOf(reply)
 	}
-	e, payload, err := m.scripted(m.keys[i], m.places[i], raw, err)
+	e, payload, err := m.scripted(m.keys[i], m.refs[i], raw, err)
 	if e == nil {
 		m.results[i].Err = err
 		return
@@ -323,7 +322,7 @@ func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, 
 		if len(item.Value) > inline { // see setLarge
 			continue
 		}
-		call, err := st.storing(st.names.of(item.Key), item.Value, item.Options, granted{})
+		call, err := st.storing(st.keys.of(item.Key), item.Value, item.Options, granted{})
 		if err != nil {
 			failures[i] = err
 			hidden = append(hidden, i)

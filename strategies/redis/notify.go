@@ -18,7 +18,7 @@ func (s *Strategy) Notify(ctx context.Context, key string) <-chan struct{} {
 	if err != nil {
 		return told
 	}
-	channel := st.names.of(key).lease()
+	channel := st.keys.of(key).lease()
 	st.work(func(life context.Context) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

@@ -12,7 +12,7 @@ import (
 // operation is one call under way that concerns one key.
 type operation struct {
 	*store
-	place
+	keyRef
 
 	key    string
 	conn   rueidis.Client
@@ -29,9 +29,9 @@ func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
 	if err != nil {
 		return operation{}, err
 	}
-	o := operation{store: st, place: st.names.of(key), key: key, conn: conn, ctx: ctx, began: time.Now()}
+	o := operation{store: st, keyRef: st.keys.of(key), key: key, conn: conn, ctx: ctx, began: time.Now()}
 	o.ctx, o.cancel = st.bounded(ctx)
-	o.gate = &st.gates[o.begin.lane]
+	o.gate = &st.gates[o.lane.number]
 	err = st.agreement.holds(o.ctx, o.began)
 	if err == nil {
 		err = o.gate.enter(o.ctx)
@@ -64,7 +64,7 @@ func (o *operation) leave() {
 // answered takes note of how the operation went, and returns its error as one of ours.
 func (o *operation) answered(err error) error {
 	err = o.store.answered(err)
-	o.heard(o.begin.lane, err, o.sent)
+	o.heard(o.lane.number, err, o.sent)
 	return err
 }
 

@@ -53,8 +53,8 @@ func mayHaveDone(err error) bool {
 }
 
 // orphaned sees to it that a lease is released in the background, whether or not it is out.
-func (st *store) orphaned(k place, token string) {
-	lane, now := k.begin.lane, time.Now()
+func (st *store) orphaned(k keyRef, token string) {
+	lane, now := k.lane.number, time.Now()
 	o := &st.orphans[lane]
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -193,6 +193,6 @@ func held(lease *cache.Lease) (granted, bool) {
 // forsake releases a lease in the background that its holder has no use for any more.
 func (s *Strategy) forsake(lease *cache.Lease, g granted) {
 	if st := s.store.Load(); st != nil {
-		st.orphaned(st.names.of(lease.Key), g.token)
+		st.orphaned(st.keys.of(lease.Key), g.token)
 	}
 }

@@ -15,11 +15,11 @@ func TestOrphansAreBounded(t *testing.T) {
 	st := bare(t) // nothing can be released
 	st.leaseTerm, st.timeout = time.Hour, time.Second
 	st.orphans, st.adopting = newOrphans(2), make(chan struct{}, 2)
-	k := st.names.of("n:k")
+	k := st.keys.of("n:k")
 	for i := range 3 * maxOrphans {
 		st.orphaned(k, fmt.Sprint(i))
 	}
-	o := &st.orphans[k.begin.lane]
+	o := &st.orphans[k.lane.number]
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.waiting); n > maxOrphans+perPipeline { // those that are being tried come on top

@@ -111,7 +111,7 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 				r.applied.Store(true)
 			}
 			if err == nil && changes == 0 { // see mark.lua
-				mark := own.B().Eval().Script(markText).Numkeys(1).Key(r.begin.mark).Build()
+				mark := own.B().Eval().Script(markText).Numkeys(1).Key(r.lane.mark).Build()
 				err = ask(ctx, own, asking, mark).Error()
 			}
 			if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // revocation is what one lane has to forget.
 type revocation struct {
-	begin beginning
+	lane *laneKeys
 	// guards are what a fill needs, and read what a reader needs: leases and values for Delete, the
 	// ledger and nonces for InvalidateTags.
 	guards, read []string
@@ -23,40 +23,34 @@ type revocation struct {
 }
 
 // deletions returns what Delete does: one UNLINK for each lane that has any of keys.
-func (n names) deletions(keys []string) []revocation {
+func (k *keyspace) deletions(keys []string) []revocation {
 	at := make(map[int]int)
 	var all []revocation
 	for _, key := range keys {
-		k := n.of(key)
-		i, ok := at[k.begin.lane]
+		ref := k.of(key)
+		i, ok := at[ref.lane.number]
 		if !ok {
 			i = len(all)
-			at[k.begin.lane] = i
-			all = append(all, revocation{begin: k.begin})
+			at[ref.lane.number] = i
+			all = append(all, revocation{lane: ref.lane})
 		}
-		all[i].guards = append(all[i].guards, k.lease())
-		all[i].read = append(all[i].read, k.value(), k.body())
+		all[i].guards = append(all[i].guards, ref.lease())
+		all[i].read = append(all[i].read, ref.value(), ref.body())
 	}
 	return all
 }
 
 // invalidations returns what InvalidateTags does: invalidate.lua in every lane.
-func (n names) invalidations(tags []string, longestLease string) []revocation {
-	rests, args := make([]string, len(tags)), make([]string, 1+len(tags))
+func (k *keyspace) invalidations(tags []string, longestLease string) []revocation {
+	args := make([]string, 1, 1+len(tags))
 	args[0] = longestLease
-	namespace := ""
-	for i, tag := range tags {
-		namespace, rests[i] = split(tag)
-		args[1+i] = noted(tag)
+	for _, tag := range tags {
+		args = append(args, ledgerField(tag))
 	}
-	all := make([]revocation, n.lanes)
-	for lane := range all {
-		begin := n.in(namespace).lanes[lane]
-		nonces := make([]string, len(rests))
-		for i, name := range rests {
-			nonces[i] = begin.tag + name
-		}
-		all[lane] = revocation{begin, []string{begin.ledger, begin.earlier}, nonces, args}
+	all := make([]revocation, len(k.lanes))
+	for i := range all {
+		lane := &k.lanes[i]
+		all[i] = revocation{lane, []string{lane.ledger, lane.earlier}, k.nonces(make([]string, 0, len(tags)), lane, tags), args}
 	}
 	return all
 }
@@ -132,10 +126,10 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 	for i, err := range of(ctx, conn, lanes) {
 		if !errors.Is(err, cache.ErrNotReplicated) {
 			err = st.answered(err)
-			st.heard(lanes[i].begin.lane, err, began)
+			st.heard(lanes[i].lane.number, err, began)
 		}
 		if err != nil {
-			failed.Lanes = append(failed.Lanes, lanes[i].begin.lane)
+			failed.Lanes = append(failed.Lanes, lanes[i].lane.number)
 			failed.errs = append(failed.errs, err)
 		}
 	}

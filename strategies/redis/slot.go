@@ -19,8 +19,6 @@ const (
 // keeping is the slot of a namespace in Redis.
 type keeping struct {
 	*store
-
-	namespace, key string
 }
 
 func (k keeping) do(ctx context.Context, run func(context.Context, rueidis.Client) error) error {
@@ -35,7 +33,7 @@ func (k keeping) do(ctx context.Context, run func(context.Context, rueidis.Clien
 
 func (k keeping) read(ctx context.Context) (raw string, err error) {
 	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
-		raw, err = text(conn.Do(ctx, conn.B().Get().Key(k.key).Build()))
+		raw, err = text(conn.Do(ctx, conn.B().Get().Key(k.keys.fingerprint).Build()))
 		if answer, ok := rueidis.IsRedisErr(err); ok && code(answer.Error()) == "WRONGTYPE" {
 			return nil // swap replaces it
 		}
@@ -47,7 +45,7 @@ func (k keeping) read(ctx context.Context) (raw string, err error) {
 func (k keeping) swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error) {
 	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
 		ttl := strconv.FormatInt(life.Milliseconds(), 10)
-		raw, err = text(swapScript.Exec(ctx, conn, []string{k.key}, []string{old, with, ttl}))
+		raw, err = text(swapScript.Exec(ctx, conn, []string{k.keys.fingerprint}, []string{old, with, ttl}))
 		return err
 	})
 	return raw, err
@@ -111,23 +109,12 @@ func (k keeping) each(ctx context.Context, found func(keys []string) error, more
 	if err != nil {
 		return err
 	}
-	pattern := globs.Replace(k.namespace) + ":[^" + kindFingerprint + "]:{*"
 	for _, node := range masters {
-		for cursor := uint64(0); more(); {
-			var page rueidis.ScanEntry
-			err := k.do(ctx, func(ctx context.Context, _ rueidis.Client) (err error) {
-				page, err = node.Do(ctx, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
-				return err
-			})
-			if err == nil {
-				err = found(page.Elements)
-			}
-			if err != nil {
-				return err
-			}
-			if cursor = page.Cursor; cursor == 0 {
-				break
-			}
+		err := scan(node, k.keys.everything(), func(step func(context.Context) error) error {
+			return k.do(ctx, func(ctx context.Context, _ rueidis.Client) error { return step(ctx) })
+		}, more, found)
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -32,13 +32,13 @@ func (s *Strategy) lease(ctx context.Context, key string, tags []string, read bo
 func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease, error) {
 	random, prefix := nonces(2), ""
 	if read {
-		prefix = o.tags()
+		prefix = o.lane.nonce
 	}
-	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.ledger()},
+	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.lane.ledger},
 		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL, o.longest}).ToArray()
 	if err = o.answered(err); err != nil {
 		if mayHaveDone(err) {
-			o.orphaned(o.place, random[:nonceBytes])
+			o.orphaned(o.keyRef, random[:nonceBytes])
 		}
 		return nil, false, nil, err
 	}
@@ -86,7 +86,7 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	}
 	ctx, cancel := st.bounded(ctx)
 	defer cancel()
-	k := st.names.of(key)
+	k := st.keys.of(key)
 	call, err := st.storing(k, value, opts, g)
 	if err != nil {
 		return false, errors.Join(err, s.hide(ctx, key))
@@ -126,7 +126,7 @@ const bodyArg = 6
 
 // storing is the call of the script that stores an entry. Where the value is large, the call names a body, which
 // has to be written before.
-func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
+func (st *store) storing(k keyRef, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = cache.ErrTooManyTags
@@ -145,14 +145,14 @@ func (st *store) storing(k place, value []byte, opts cache.SetOptions, g granted
 	fixed := appendFixed(make([]byte, 0, 9), format, st.clock.Now().UnixMilli()+ttl)
 	tags := distinct(opts.Tags)
 	random := nonces(len(tags))
-	keys := append(make([]string, 0, 5+len(tags)), k.value(), k.lease(), k.ledger(), k.begin.earlier, k.body())
+	keys := append(make([]string, 0, 5+len(tags)), k.value(), k.lease(), k.lane.ledger, k.lane.earlier, k.body())
 	args := append(make([]string, 0, 7+4*len(tags)), g.token, g.epoch, g.sequence,
 		strconv.FormatInt(ttl, 10), string(fixed), payload, body)
 	for i, tag := range tags {
-		_, name := split(tag)
+		name := st.keys.nameOf(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
-		keys = append(keys, k.tags()+name)
-		args = append(args, name, string(length), noted(tag), random[i*nonceBytes:(i+1)*nonceBytes])
+		keys = append(keys, k.lane.nonceOf(name))
+		args = append(args, name, string(length), ledgerField(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
 	return rueidis.LuaExec{Keys: keys, Args: args}, nil
 }
@@ -166,9 +166,9 @@ func (o *operation) get() ([]byte, bool, error) {
 		}
 		o.learned.forget(o.key)
 	}
-	raw, err := o.reads[o.begin.lane].script(o.ctx, o.conn, o.gate, o.value(), o.scriptArgs(o.place)).entry()
-	e, payload, err := o.scripted(o.key, o.place, raw, err)
-	o.heard(o.begin.lane, err, o.sent)
+	raw, err := o.reads[o.lane.number].script(o.ctx, o.conn, o.gate, o.value(), o.scriptArgs(o.keyRef)).entry()
+	e, payload, err := o.scripted(o.key, o.keyRef, raw, err)
+	o.heard(o.lane.number, err, o.sent)
 	if e == nil {
 		return nil, false, err
 	}
@@ -176,10 +176,10 @@ func (o *operation) get() ([]byte, bool, error) {
 }
 
 // scriptArgs are those of the script that reads an entry.
-func (st *store) scriptArgs(k place) []string { return []string{k.tags(), st.longest} }
+func (st *store) scriptArgs(k keyRef) []string { return []string{k.lane.nonce, st.longest} }
 
 // scripted judges what the script answered, and learns the entry's tags. The entry is nil where none was found.
-func (st *store) scripted(key string, k place, raw entry, err error) (e entry, payload []byte, _ error) {
+func (st *store) scripted(key string, k keyRef, raw entry, err error) (e entry, payload []byte, _ error) {
 	switch {
 	case rueidis.IsRedisNil(err):
 		st.worked()
@@ -209,7 +209,7 @@ func (st *store) scripted(key string, k place, raw entry, err error) (e entry, p
 // mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
 func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	a := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
+	a := o.reads[o.lane.number].mget(o.ctx, o.conn, o.gate, wanted)
 	if err = o.answered(a.err); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			o.suspects.note(o.key)
@@ -220,13 +220,12 @@ func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, e
 	if err != nil {
 		return nil, false, false, nilIsMiss(err)
 	}
-	below := len(o.tags())
-	if !o.fits(o.place, e) || !o.alive(e) {
+	if !o.fits(o.keyRef, e) || !o.alive(e) {
 		return nil, false, false, nil
 	}
 	payload, found, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
 		for i, key := range wanted[1:] {
-			if key[below:] == string(name) {
+			if o.lane.isNonceOf(key, name) {
 				return a.reply(1 + i), true
 			}
 		}
@@ -245,7 +244,7 @@ func (o *operation) whole(e entry, payload []byte) ([]byte, bool, error) {
 	if e[0] == largeFormat {
 		o.leave()
 	}
-	return o.store.whole(o.ctx, o.place, e, payload)
+	return o.store.whole(o.ctx, o.keyRef, e, payload)
 }
 
 // alive reports whether an entry is of our format, and not over by our own clock: Redis ends entries by

@@ -30,8 +30,7 @@ type Strategy struct {
 // store is what one Init opened.
 type store struct {
 	*client
-	names     names
-	prefix    string // of the Service's keys
+	keys      *keyspace
 	clock     cache.Clock
 	timeout   time.Duration
 	leaseTerm time.Duration
@@ -117,8 +116,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		dropping: make(chan struct{}, maxDropping),
 		largest:  int64(service.MaxValueBytes) + headroom,
 		clock:    service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
-		prefix:    service.KeyPrefix(),
-		names:     newNames(s.options.lanes()),
+		keys:      newKeyspace(service.KeyPrefix(), s.options.lanes()),
 		leaseTerm: s.options.LeaseTTL,
 		leaseTTL:  strconv.FormatInt(s.options.LeaseTTL.Milliseconds(), 10),
 		ledgerTTL: strconv.FormatInt(2*s.options.LeaseTTL.Milliseconds()+1000, 10),
@@ -134,7 +132,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	if found {
 		st.client = borrow(lent, service.Logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
-			st.names = newNames(Options{Mode: Cluster}.lanes())
+			st.keys = newKeyspace(service.KeyPrefix(), Options{Mode: Cluster}.lanes())
 		}
 	} else {
 		certificates, err := s.options.TLS.config()
@@ -153,12 +151,12 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		}
 	}
 	st.bodies = newBodies(st, option, s.options.Mode)
-	st.reads = make([]reads, st.names.lanes)
-	st.orphans, st.adopting = newOrphans(st.names.lanes), make(chan struct{}, st.names.lanes)
-	st.gates = newGates(st.names.lanes, s.options.connections())
+	lanes := len(st.keys.lanes)
+	st.reads = make([]reads, lanes)
+	st.orphans, st.adopting = newOrphans(lanes), make(chan struct{}, lanes)
+	st.gates = newGates(lanes, s.options.connections())
 	st.failover.prove = st.writes
-	namespace, _ := split(st.prefix)
-	st.agreement = newAgreement(keeping{st, namespace, fingerprintKey(namespace)}, namespace, st.names.lanes, service.Logger)
+	st.agreement = newAgreement(keeping{st}, st.keys.namespace, lanes, service.Logger)
 	if !st.lent {
 		st.mode = s.options.Mode
 		if err := st.start(ctx); err != nil {
@@ -235,11 +233,7 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 	}
 	wanted := make([]string, 1, 1+len(tags))
 	wanted[0] = o.value()
-	for _, tag := range tags {
-		_, name := split(tag)
-		wanted = append(wanted, o.tags()+name)
-	}
-	value, found, stranger, err := o.mget(wanted)
+	value, found, stranger, err := o.mget(o.keys.nonces(wanted, o.lane, tags))
 	if stranger {
 		return o.get()
 	}
@@ -261,7 +255,7 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	if err != nil {
 		return err
 	}
-	return st.heeded(ctx, func() error { return st.revoke(ctx, conn, st.names.deletions(keys)) })
+	return st.heeded(ctx, func() error { return st.revoke(ctx, conn, st.keys.deletions(keys)) })
 }
 
 // tagsPerScript is how many tags one call of invalidate.lua takes: Lua's stack holds some 8,000.
@@ -279,7 +273,7 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	return st.heeded(ctx, func() error {
 		var behind unconfirmed
 		for part := range slices.Chunk(tags, tagsPerScript) {
-			if err := behind.note(st.revoke(ctx, conn, st.names.invalidations(part, st.longestLease))); err != nil {
+			if err := behind.note(st.revoke(ctx, conn, st.keys.invalidations(part, st.longestLease))); err != nil {
 				return err
 			}
 		}
@@ -304,7 +298,7 @@ func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error)
 		return false, err
 	}
 	defer o.end()
-	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.ledger(), o.begin.earlier}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
+	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.lane.ledger, o.lane.earlier}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
 	return n == 1, o.answered(err)
 }
 

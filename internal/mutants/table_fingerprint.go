@@ -43,7 +43,7 @@ var agreement = []Mutant{
 	},
 	{
 		Guard: "fingerprint-suspicion", What: "what was read before a connection was lost or made does not count after it",
-		File: "strategies/redis/fingerprint.go", Text: "case suspicions == a.suspicions:", Replacement: "case suspicions >= 0:",
+		File: "strategies/redis/fingerprint.go", Text: "case suspicions == a.rechecks:", Replacement: "case suspicions >= 0:",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintOfANewConnection$"}},
 	},
 	{

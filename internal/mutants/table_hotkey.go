@@ -14,17 +14,17 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "batch-seal", What: "a read that has been sent takes no one in",
-		File: "strategies/redis/batch.go", Text: "r.open = nil",
+		File: "strategies/redis/coalesce.go", Text: "r.pending = nil",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestBatch$"}},
 	},
 	{
 		Guard: "script-seal", What: "a read by the script that has been sent takes no one in",
-		File: "strategies/redis/batch.go", Text: "delete(r.scripts, b.keys[0])",
+		File: "strategies/redis/coalesce.go", Text: "delete(r.scripts, b.keys[0])",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestBatchOfTheScript$"}},
 	},
 	{
 		Guard: "shared-bytes", What: "readers of one reply have bytes of their own",
-		File: "strategies/redis/batch.go", Text: "raw = bytes.Clone(raw)", Replacement: "_ = bytes.Clone(raw)",
+		File: "strategies/redis/coalesce.go", Text: "raw = bytes.Clone(raw)", Replacement: "_ = bytes.Clone(raw)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestHotKey$", Args: []string{"-test.count=10"}}},
 	},
 	{
@@ -44,12 +44,12 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "large-place", What: "who waits for a large value takes up no place of the gate",
-		File: "strategies/redis/store.go", Text: "		o.leave()\n	}\n	return o.store.whole", Replacement: "	}\n	return o.store.whole",
+		File: "strategies/redis/store.go", Text: "		o.leave()\n	}\n	return o.store.valueOf", Replacement: "	}\n	return o.store.valueOf",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValuesTakeNoPlaces$"}},
 	},
 	{
 		Guard: "large-connection", What: "large values have a connection of their own",
-		File: "strategies/redis/large.go", Text: "	if !st.lent {", Replacement: "	if false {",
+		File: "strategies/redis/large.go", Text: "	if !st.external {", Replacement: "	if false {",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValuesHoldNothingUp$"}},
 	},
 	{
@@ -69,7 +69,7 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "suspects", What: "an entry whose MGET ran into its deadline is read by the script",
-		File: "strategies/redis/store.go", Text: "			o.suspects.note(o.key)",
+		File: "strategies/redis/store.go", Text: "			o.slow.add(o.key)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestTooLargeToArrive$"}},
 	},
 }

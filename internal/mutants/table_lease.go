@@ -75,17 +75,17 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "orphaned-request", What: "a lease whose request was not answered is released",
-		File: "strategies/redis/store.go", Text: "o.orphaned(o.keyRef, random[:nonceBytes])",
+		File: "strategies/redis/store.go", Text: "o.releaseLater(o.keyRef, random[:nonceBytes])",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestAbortedRequestsBlockNothing$"}},
 	},
 	{
 		Guard: "orphaned-fill", What: "a lease whose fill was not answered is released",
-		File: "strategies/redis/strategy.go", Text: "s.forsake(lease, g) // it may not have been used up",
+		File: "strategies/redis/strategy.go", Text: "s.releaseLater(lease, g) // it may not have been used up",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestUnansweredFillAndRelease$"}},
 	},
 	{
 		Guard: "orphaned-release", What: "a lease whose release was not answered is released again",
-		File: "strategies/redis/strategy.go", Text: "\t\tif err != nil {\n\t\t\ts.forsake(lease, g)\n\t\t}\n",
+		File: "strategies/redis/strategy.go", Text: "\t\tif err != nil {\n\t\t\ts.releaseLater(lease, g)\n\t\t}\n",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLeasesOfAHungServer$"}},
 	},
 	{

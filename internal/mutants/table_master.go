@@ -49,7 +49,7 @@ var master = []Mutant{
 	},
 	{
 		Guard: "demotion-noted", What: "an answer that only a replica gives is noticed",
-		File: "strategies/redis/client.go", Text: "\tc.noteDemotion(err)\n", Replacement: "",
+		File: "strategies/redis/client.go", Text: "\tc.observeDemotion(err)\n", Replacement: "",
 		By: inRedis("^(TestPausesBetweenPurges|TestLentClientOnAReplica)$"),
 	},
 	{
@@ -64,7 +64,7 @@ var master = []Mutant{
 	},
 	{
 		Guard: "withheld-batches", What: "no hit of GetMany is served until writes have worked",
-		File: "strategies/redis/many.go", Text: "st.serving(ctx)); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
+		File: "strategies/redis/batcher.go", Text: "st.serving(ctx)); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
 		Replacement: "ctx.Err()); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
 		By:          inRedis("^TestLentClientOnAReplica$"),
 	},

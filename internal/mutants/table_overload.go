@@ -64,27 +64,27 @@ var overload = []Mutant{
 	},
 	{
 		Guard: "gate-halve", What: "operations that get no answer leave fewer places",
-		File: "strategies/redis/gate.go", Text: "g.room.Load()/2", Replacement: "g.room.Load()",
+		File: "strategies/redis/bulkhead.go", Text: "g.room.Load()/2", Replacement: "g.room.Load()",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
 	},
 	{
 		Guard: "gate-gradual", What: "at the start and after a doubt not all are let in at once",
-		File: "strategies/redis/gate.go", Text: "g.room.Store(max(min(fewestPlaces, g.places), g.places/8))", Replacement: "g.room.Store(g.places)",
+		File: "strategies/redis/bulkhead.go", Text: "g.room.Store(max(min(minPlaces, g.places), g.places/8))", Replacement: "g.room.Store(g.places)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
 	},
 	{
 		Guard: "gate-lasting", What: "operations of which many end together make no doubt at once",
-		File: "strategies/redis/gate.go", Text: "silent >= silences && lasting ||", Replacement: "silent >= silences && (lasting || true) ||",
+		File: "strategies/redis/bulkhead.go", Text: "silent >= maxUnanswered && lasting ||", Replacement: "silent >= maxUnanswered && (lasting || true) ||",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtScales$"}},
 	},
 	{
 		Guard: "gate-too-late", What: "who has waited for a doubt to end for half of its time does not burden the server",
-		File: "strategies/redis/gate.go", Text: "bounded && time.Until(deadline) < time.Since(came)", Replacement: "bounded && time.Until(deadline) < 0 && came.IsZero()",
+		File: "strategies/redis/bulkhead.go", Text: "bounded && time.Until(deadline) < time.Since(came)", Replacement: "bounded && time.Until(deadline) < 0 && came.IsZero()",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtEndsTooLate$"}},
 	},
 	{
 		Guard: "gate-commands", What: "places are for commands, not for reads that share one",
-		File: "strategies/redis/batch.go", Text: "g.leave()\n\t\tdefer g.inside.Add(1)", Replacement: "_ = g.places",
+		File: "strategies/redis/coalesce.go", Text: "g.leave()\n\t\tdefer g.inside.Add(1)", Replacement: "_ = g.places",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestNoPlaceForAReadWithoutCommand$"}},
 	},
 }

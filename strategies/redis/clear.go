@@ -23,11 +23,11 @@ var _ cache.Clearer = (*Strategy)(nil)
 // The ledgers go first: whatever was read before cannot be stored any more. It looks twice, because an
 // entry of a slot that migrates may move from a node that was not asked yet to one that was.
 func (s *Strategy) Clear(ctx context.Context) error {
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err != nil {
 		return err
 	}
-	return st.heeded(ctx, func() error { return st.clear(ctx, conn) })
+	return st.agreed(ctx, func() error { return st.clear(ctx, conn) })
 }
 
 func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
@@ -37,7 +37,7 @@ func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
 		ledgers[i] = revocation{lane: lane, read: []string{lane.ledger}}
 	}
 	var behind unconfirmed
-	if err := behind.note(st.revoke(ctx, conn, ledgers)); err != nil {
+	if err := behind.add(st.revoke(ctx, conn, ledgers)); err != nil {
 		return err
 	}
 	masters, err := st.masters(ctx, conn)
@@ -59,7 +59,7 @@ func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
 type unconfirmed struct{ err error }
 
 // note returns err, unless it says no more than that.
-func (u *unconfirmed) note(err error) error {
+func (u *unconfirmed) add(err error) error {
 	var lanes *LanesError
 	if !errors.As(err, &lanes) || !lanes.applied() {
 		return err
@@ -87,7 +87,7 @@ func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 			break
 		}
 	}
-	if err = st.answered(err); err != nil {
+	if err = st.observe(err); err != nil {
 		return nil, err
 	}
 	seen := make(map[string]bool)
@@ -124,11 +124,11 @@ func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, behin
 	do := func(step func(context.Context) error) error {
 		bounded, cancel := context.WithTimeout(ctx, st.timeout)
 		defer cancel()
-		return st.answered(step(bounded))
+		return st.observe(step(bounded))
 	}
 	return scan(node, st.keys.clearable(), do, func() bool { return true }, func(found []string) error {
 		if keys := st.keys.keysOf(found); len(keys) > 0 {
-			return behind.note(st.revoke(ctx, conn, st.keys.deletions(keys)))
+			return behind.add(st.revoke(ctx, conn, st.keys.deletions(keys)))
 		}
 		return nil
 	})

@@ -31,7 +31,7 @@ const (
 	// after three at most; every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
 	// calm is how long nothing must have failed until an outage is over: longer than between two probes.
-	calm = 2 * time.Second
+	recoveryAfter = 2 * time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
 )
@@ -44,7 +44,7 @@ type client struct {
 	options rueidis.ClientOption
 	logger  *slog.Logger
 	ready   atomic.Pointer[rueidis.Client]
-	lent    bool // by the application, which closes it
+	external    bool // by the application, which closes it
 	down    atomic.Bool
 	// lastFailure is when an operation failed last, in Unix nanoseconds.
 	lastFailure atomic.Int64
@@ -124,7 +124,7 @@ func multiplex(connections int) int {
 
 // dial makes a connection of rueidis, until the client is closed.
 func (c *client) dial(ctx context.Context, address string, config *tls.Config) (conn net.Conn, err error) {
-	number, err := c.number(address)
+	number, err := c.countDial(address)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func (c *client) use() (rueidis.Client, error) {
 // worked and failed log the beginning and the end of an outage, once each. While a part of a Cluster is
 // down one follows the other all the time; the outage is over when nothing has failed for a while.
 func (c *client) worked() {
-	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(calm) {
+	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(recoveryAfter) {
 		c.recovered()
 	}
 }
@@ -229,13 +229,13 @@ func (c *client) failed(err error) {
 }
 
 // answered takes note of how an operation ended, and returns its error as one of ours.
-func (c *client) answered(err error) error {
+func (c *client) observe(err error) error {
 	if err == nil {
 		c.worked()
 		return nil
 	}
 	err = typed(err)
-	c.noteDemotion(err)
+	c.observeDemotion(err)
 	if errors.Is(err, cache.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		c.failed(err)
 	}
@@ -258,7 +258,7 @@ func (c *client) close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if made := c.ready.Swap(nil); made != nil && !c.lent {
+	if made := c.ready.Swap(nil); made != nil && !c.external {
 		closed := make(chan struct{})
 		go func() { // beside a server that hangs it takes a second for each connection
 			(*made).Close()
@@ -274,9 +274,9 @@ func (c *client) close(ctx context.Context) error {
 }
 
 // borrow uses a connection that belongs to the application.
-func borrow(lent rueidis.Client, logger *slog.Logger) *client {
+func useExternal(lent rueidis.Client, logger *slog.Logger) *client {
 	c := newClient(rueidis.ClientOption{}, logger)
-	c.lent, c.mode = true, Standalone
+	c.external, c.mode = true, Standalone
 	if lent.Mode() == rueidis.ClientModeCluster {
 		c.mode = Cluster
 	}

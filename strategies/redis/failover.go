@@ -41,7 +41,7 @@ type failover struct {
 	// prove writes something, several times. Set before start.
 	prove func(context.Context) error
 	// withheld is not nil while no hits may be served.
-	withheld   atomic.Pointer[doubt]
+	withheld   atomic.Pointer[suspicion]
 	suspicions atomic.Uint64
 
 	mu      sync.Mutex
@@ -92,7 +92,7 @@ func (c *client) backOff(address string, err error) error {
 }
 
 // number counts a connection that is about to be dialled, unless its address is to be left alone.
-func (c *client) number(address string) (uint64, error) {
+func (c *client) countDial(address string) (uint64, error) {
 	c.failover.mu.Lock()
 	defer c.failover.mu.Unlock()
 	if b := c.failover.refused[address]; b != nil && time.Now().Before(b.until) {
@@ -183,7 +183,7 @@ func isDemotion(err error) bool {
 
 // noteDemotion ends all connections if err is such an answer. While hits are withheld it does not: the answer
 // may be to what was asked before, and settle finds out by itself.
-func (c *client) noteDemotion(err error) {
+func (c *client) observeDemotion(err error) {
 	if !c.oneMaster() || !isDemotion(err) {
 		return
 	}
@@ -198,7 +198,7 @@ func (c *client) noteDemotion(err error) {
 // withhold keeps hits from being served until writes have worked. It returns false when they were already.
 func (c *client) withhold() bool {
 	c.failover.suspicions.Add(1)
-	if !c.failover.withheld.CompareAndSwap(nil, &doubt{time.Now(), make(chan struct{})}) {
+	if !c.failover.withheld.CompareAndSwap(nil, &suspicion{time.Now(), make(chan struct{})}) {
 		return false
 	}
 	if !c.work(c.settle) {
@@ -232,7 +232,7 @@ func (c *client) settle(life context.Context) {
 		err := f.prove(ctx)
 		cancel()
 		f.mu.Lock()
-		f.due = f.due || isDemotion(err) && !c.lent
+		f.due = f.due || isDemotion(err) && !c.external
 		settled := err == nil && !f.due && f.suspicions.Load() == seen
 		f.purge(nil)
 		f.mu.Unlock()

@@ -137,7 +137,7 @@ type agreement struct {
 	mu sync.Mutex
 	// suspicions counts reasons to read the fingerprint anew. A reading that began before the last one
 	// counts for nothing.
-	suspicions int
+	rechecks int
 	asked      time.Time     // since when somebody has wanted it to be read; zero: nobody
 	failing    error         // of the last attempt
 	read       chan struct{} // closed when it was tried to read it
@@ -174,7 +174,7 @@ func (a *agreement) holds(ctx context.Context, now time.Time) error {
 		if refusal != nil {
 			return refusal
 		}
-		if failing != nil && now.Sub(asked) > benefit {
+		if failing != nil && now.Sub(asked) > suspicionGrace {
 			return fmt.Errorf("%w: %w", errUnverified, failing)
 		}
 		select {
@@ -199,10 +199,10 @@ func (a *agreement) differs() error {
 }
 
 // suspect has the fingerprint read before this node is active again: it may talk to another server.
-func (a *agreement) suspect() {
+func (a *agreement) recheck() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.suspicions++
+	a.rechecks++
 	a.until.Store(0)
 	if a.asked.IsZero() {
 		a.asked = time.Now()
@@ -239,7 +239,7 @@ func (a *agreement) watch(life context.Context, after time.Duration) {
 // check reads the fingerprint once, makes one where there is none, and returns when to check again.
 func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	a.mu.Lock()
-	suspicions := a.suspicions
+	suspicions := a.rechecks
 	a.mu.Unlock()
 	refusal, err := a.compare(ctx)
 	a.mu.Lock()
@@ -263,11 +263,11 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	switch {
 	case refusal != nil:
 		a.until.Store(0)
-	case suspicions == a.suspicions:
+	case suspicions == a.rechecks:
 		a.until.Store(int64(a.confirmed.Add(lapse).Sub(a.base)))
 		after = checkEvery
 	}
-	if suspicions == a.suspicions {
+	if suspicions == a.rechecks {
 		a.asked = time.Time{}
 	}
 	return after

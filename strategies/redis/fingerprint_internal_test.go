@@ -312,12 +312,12 @@ func TestFingerprintOfANewConnection(t *testing.T) {
 		defer n.stop()
 		synctest.Wait()
 		slow.Store(int64(100 * time.Millisecond))
-		n.suspect()
+		n.recheck()
 		if n.active() {
 			t.Error("active on a connection that nobody has looked at")
 		}
 		<-time.After(150 * time.Millisecond) // the answer is on its way
-		n.suspect()
+		n.recheck()
 		<-time.After(60 * time.Millisecond)
 		if n.active() {
 			t.Error("what was read on the old connection counts on the new one")
@@ -363,7 +363,7 @@ func TestFingerprintSchedules(t *testing.T) {
 				case 2, 3, 4:
 					nodes[i].view.set(false)
 				case 5:
-					nodes[i].suspect()
+					nodes[i].recheck()
 				case 6:
 					nodes[i].stop()
 					nodes[i] = newNode(b, lanes[i], delay)

@@ -128,31 +128,31 @@ func TestEntryCutAtEveryByte(t *testing.T) {
 // What is remembered is bounded, and belongs to its key.
 func TestLearnedIsBounded(t *testing.T) {
 	t.Parallel()
-	l, n := newLearned(), newKeyspace("n:", 1)
+	l, n := newTagHints(), newKeyspace("n:", 1)
 	for _, test := range []struct {
 		key, tag string
 		kept     bool
 	}{
 		{"n:k", "t", true},
-		{"n:k2", strings.Repeat("t", learnedBytes), false},
-		{"n:" + strings.Repeat("k", learnedBytes), "t", false},
+		{"n:k2", strings.Repeat("t", hintBytes), false},
+		{"n:" + strings.Repeat("k", hintBytes), "t", false},
 	} {
-		l.note(test.key, n.of(test.key), sample("", test.tag))
+		l.remember(test.key, n.of(test.key), sample("", test.tag))
 		want := []string{n.of(test.key).value(), n.of(test.key).lane.nonceOf(test.tag)}
-		if got := l.recall(test.key); test.kept != slices.Equal(got, want) || test.kept == (got == nil) {
+		if got := l.lookup(test.key); test.kept != slices.Equal(got, want) || test.kept == (got == nil) {
 			t.Errorf("a key of %d bytes, a tag of %d: %q", len(test.key), len(test.tag), got)
 		}
 	}
-	for i := range 3 * learnedSlots {
+	for i := range 3 * hintSlots {
 		key := fmt.Sprint("n:", i)
-		l.note(key, n.of(key), sample("", "t"))
-		if got := l.recall(key); len(got) != 2 || got[0] != n.of(key).value() {
+		l.remember(key, n.of(key), sample("", "t"))
+		if got := l.lookup(key); len(got) != 2 || got[0] != n.of(key).value() {
 			t.Fatalf("%s: %q", key, got)
 		}
 	}
-	l.note("n:k", n.of("n:k"), sample("", "t"))
+	l.remember("n:k", n.of("n:k"), sample("", "t"))
 	l.forget("n:k")
-	if l.recall("n:k") != nil {
+	if l.lookup("n:k") != nil {
 		t.Error("not forgotten")
 	}
 }

@@ -72,7 +72,7 @@ type flight struct {
 // newBodies returns bodies with a connection of its own, or over the one that the application has lent.
 func newBodies(st *store, options rueidis.ClientOption, mode string) *bodies {
 	b := &bodies{client: st.client, run: st.work, timeout: st.timeout, flights: make(map[string]*flight), room: 1 << 20}
-	if !st.lent {
+	if !st.external {
 		options.PipelineMultiplex = multiplex(1)
 		// An outage is told by the others.
 		b.client = newClient(options, slog.New(slog.DiscardHandler))
@@ -85,7 +85,7 @@ func newBodies(st *store, options rueidis.ClientOption, mode string) *bodies {
 
 // close ends the connection.
 func (b *bodies) close(ctx context.Context) error {
-	if b.client.lent {
+	if b.client.external {
 		return nil
 	}
 	return b.client.close(ctx)
@@ -93,7 +93,7 @@ func (b *bodies) close(ctx context.Context) error {
 
 // conn returns the connection, and starts to make it when it is wanted first.
 func (b *bodies) conn(ctx context.Context) (rueidis.Client, error) {
-	if !b.client.lent {
+	if !b.client.external {
 		b.starting.Do(func() { _ = b.client.start(ctx) }) // use says it
 	}
 	return b.client.use()
@@ -105,7 +105,7 @@ func (b *bodies) read(ctx context.Context, key, name string, size int64) (value 
 	select {
 	case <-f.done:
 	case <-ctx.Done():
-		b.part(name, f)
+		b.detach(name, f)
 		return nil, false, unavailable(ctx.Err())
 	}
 	if f.err != nil {
@@ -130,7 +130,7 @@ func (b *bodies) join(key, name string, size int64) *flight {
 		wanted, leave := context.WithCancel(context.Background())
 		f = &flight{leave: leave, done: make(chan struct{}), err: cache.ErrUnavailable}
 		b.flights[name] = f
-		if !b.run(func(life context.Context) { b.fly(life, wanted, f, key, name, size) }) {
+		if !b.run(func(life context.Context) { b.load(life, wanted, f, key, name, size) }) {
 			delete(b.flights, name)
 			f.err = cache.ErrClosed
 			close(f.done)
@@ -142,29 +142,29 @@ func (b *bodies) join(key, name string, size int64) *flight {
 }
 
 // part takes note of one that has left.
-func (b *bodies) part(name string, f *flight) {
+func (b *bodies) detach(name string, f *flight) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if f.waiting--; f.waiting == 0 && !f.sent {
 		f.leave()
-		b.land(name, f)
+		b.finish(name, f)
 	}
 }
 
 // land keeps further readers out of a flight.
-func (b *bodies) land(name string, f *flight) {
+func (b *bodies) finish(name string, f *flight) {
 	if b.flights[name] == f {
 		delete(b.flights, name)
 	}
 }
 
 // fly reads a body.
-func (b *bodies) fly(life, wanted context.Context, f *flight, key, name string, size int64) {
+func (b *bodies) load(life, wanted context.Context, f *flight, key, name string, size int64) {
 	defer close(f.done)
 	defer f.leave()
 	defer func() {
 		b.mu.Lock()
-		b.land(name, f)
+		b.finish(name, f)
 		b.mu.Unlock()
 	}()
 	f.err = protect(func() error {
@@ -219,7 +219,7 @@ func (b *bodies) transfer(life, wanted context.Context, size int64, do func(cont
 		return err
 	}
 	began = time.Now()
-	err = b.client.answered(do(ctx, conn))
+	err = b.client.observe(do(ctx, conn))
 	return err
 }
 
@@ -293,7 +293,7 @@ func unavailable(err error) error {
 var errOversized = errors.New("redis: an entry is too long")
 
 // whole returns the value of an entry that is good, whose payload that is.
-func (st *store) whole(ctx context.Context, k keyRef, e entry, payload []byte) (value []byte, found bool, err error) {
+func (st *store) valueOf(ctx context.Context, k keyRef, e entry, payload []byte) (value []byte, found bool, err error) {
 	if e[0] != largeFormat {
 		return payload, true, nil
 	}
@@ -309,7 +309,7 @@ func (st *store) whole(ctx context.Context, k keyRef, e entry, payload []byte) (
 }
 
 // fits reports whether an entry is one that may be that long; one that is not is dropped.
-func (st *store) fits(k keyRef, e entry) bool {
+func (st *store) withinLimit(k keyRef, e entry) bool {
 	if int64(len(e)) <= st.longestEntry {
 		return true
 	}

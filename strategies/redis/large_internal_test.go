@@ -42,7 +42,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 		}), make(chan error, 1)
 		go func() { done <- read() }()
 		<-held.Arrived()
-		if n := s.store.Load().gates[0].inside.Load(); n != 0 {
+		if n := s.store.Load().bulkheads[0].inside.Load(); n != 0 {
 			t.Errorf("%s: %d places are taken", name, n)
 		}
 		held.Release()

@@ -14,7 +14,7 @@ var _ cache.Notifier = (*Strategy)(nil)
 // Notify implements cache.Notifier, by a subscription to the channel that is called like the lease.
 func (s *Strategy) Notify(ctx context.Context, key string) <-chan struct{} {
 	told := make(chan struct{})
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err != nil {
 		return told
 	}

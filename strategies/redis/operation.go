@@ -18,23 +18,23 @@ type operation struct {
 	conn   rueidis.Client
 	ctx    context.Context //nolint:containedctx // an operation is no longer than a call
 	cancel context.CancelFunc
-	gate   *gate
+	bulkhead   *bulkhead
 	began  time.Time
 	sent   time.Time // when it had got its place
 }
 
 // begin returns an operation with a deadline. Its end must be called.
 func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err != nil {
 		return operation{}, err
 	}
 	o := operation{store: st, keyRef: st.keys.of(key), key: key, conn: conn, ctx: ctx, began: time.Now()}
-	o.ctx, o.cancel = st.bounded(ctx)
-	o.gate = &st.gates[o.lane.number]
+	o.ctx, o.cancel = st.withDeadline(ctx)
+	o.bulkhead = &st.bulkheads[o.lane.number]
 	err = st.agreement.holds(o.ctx, o.began)
 	if err == nil {
-		err = o.gate.enter(o.ctx)
+		err = o.bulkhead.enter(o.ctx)
 	}
 	if err != nil {
 		o.cancel()
@@ -55,21 +55,21 @@ func (o *operation) end() {
 
 // leave gives the place of the operation up, if it still has one.
 func (o *operation) leave() {
-	if o.gate != nil {
-		o.gate.leave()
-		o.gate = nil
+	if o.bulkhead != nil {
+		o.bulkhead.leave()
+		o.bulkhead = nil
 	}
 }
 
 // answered takes note of how the operation went, and returns its error as one of ours.
-func (o *operation) answered(err error) error {
-	err = o.store.answered(err)
-	o.heard(o.lane.number, err, o.sent)
+func (o *operation) observe(err error) error {
+	err = o.store.observe(err)
+	o.record(o.lane.number, err, o.sent)
 	return err
 }
 
 // open returns the store and its connection.
-func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, error) {
+func (s *Strategy) connected(ctx context.Context) (*store, rueidis.Client, error) {
 	st := s.store.Load()
 	if st == nil {
 		return nil, nil, cache.ErrClosed
@@ -82,7 +82,7 @@ func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, error) {
 }
 
 // bounded gives ctx a deadline where it has none.
-func (st *store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (st *store) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, bounded := ctx.Deadline(); bounded {
 		return ctx, func() {}
 	}

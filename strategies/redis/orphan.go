@@ -16,8 +16,8 @@ const (
 	maxOrphans = 4096
 	// firstAdoption is the pause after the first attempt to release an orphan; each further one is orphanFactor
 	// times as long. With a lease_ttl of 10 s there are six attempts.
-	firstAdoption = 50 * time.Millisecond
-	orphanFactor  = 3
+	firstOrphanRetry = 50 * time.Millisecond
+	orphanBackoff  = 3
 )
 
 // orphan is a lease that may be out although nobody holds it: its request was answered too late, or its
@@ -53,7 +53,7 @@ func mayHaveDone(err error) bool {
 }
 
 // orphaned sees to it that a lease is released in the background, whether or not it is out.
-func (st *store) orphaned(k keyRef, token string) {
+func (st *store) releaseLater(k keyRef, token string) {
 	lane, now := k.lane.number, time.Now()
 	o := &st.orphans[lane]
 	o.mu.Lock()
@@ -61,7 +61,7 @@ func (st *store) orphaned(k keyRef, token string) {
 	if len(o.waiting) >= maxOrphans {
 		return
 	}
-	o.waiting = append(o.waiting, orphan{k.lease(), token, now, now.Add(st.leaseTerm), firstAdoption})
+	o.waiting = append(o.waiting, orphan{k.lease(), token, now, now.Add(st.leaseTerm), firstOrphanRetry})
 	if o.working {
 		select {
 		case o.more <- struct{}{}:
@@ -69,7 +69,7 @@ func (st *store) orphaned(k keyRef, token string) {
 		}
 		return
 	}
-	o.working = st.work(func(life context.Context) { st.adopt(life, lane) })
+	o.working = st.work(func(life context.Context) { st.releaseOrphans(life, lane) })
 }
 
 // take takes out what is due. Where nothing is, it returns the pause until something is, and none where
@@ -103,7 +103,7 @@ func (o *orphans) again(tried []orphan) {
 	now := time.Now()
 	for _, orphan := range tried {
 		orphan.due = now.Add(orphan.pause)
-		orphan.pause *= orphanFactor
+		orphan.pause *= orphanBackoff
 		if orphan.due.Before(orphan.until) {
 			o.waiting = append(o.waiting, orphan)
 		}
@@ -112,7 +112,7 @@ func (o *orphans) again(tried []orphan) {
 
 // adopt releases the orphans of a lane until none is left, or life ends; what is due then gets a last
 // attempt. It does not pass the gate: a lease that is out costs every reader more than this does.
-func (st *store) adopt(life context.Context, lane int) {
+func (st *store) releaseOrphans(life context.Context, lane int) {
 	o := &st.orphans[lane]
 	for last := false; ; {
 		due, pause, left := o.take()
@@ -138,7 +138,7 @@ func (st *store) adopt(life context.Context, lane int) {
 func (st *store) release(due []orphan) []orphan {
 	ctx, cancel := context.WithTimeout(context.Background(), st.timeout)
 	defer cancel()
-	released, ok := inTime(ctx, st.adopting, func() []bool {
+	released, ok := inTime(ctx, st.releasing, func() []bool {
 		released := make([]bool, len(due))
 		_ = protect(func() error { return st.releaseAll(ctx, due, released) }) // they are tried again
 		return released
@@ -182,17 +182,17 @@ func (st *store) releaseAll(ctx context.Context, due []orphan, released []bool) 
 }
 
 // held returns what a lease of this strategy is made of.
-func held(lease *cache.Lease) (granted, bool) {
+func stateOf(lease *cache.Lease) (leaseState, bool) {
 	if lease == nil {
-		return granted{}, false
+		return leaseState{}, false
 	}
-	g, ok := lease.State.(granted)
+	g, ok := lease.State.(leaseState)
 	return g, ok
 }
 
 // forsake releases a lease in the background that its holder has no use for any more.
-func (s *Strategy) forsake(lease *cache.Lease, g granted) {
+func (s *Strategy) releaseLater(lease *cache.Lease, g leaseState) {
 	if st := s.store.Load(); st != nil {
-		st.orphaned(st.keys.of(lease.Key), g.token)
+		st.releaseLater(st.keys.of(lease.Key), g.token)
 	}
 }

@@ -14,10 +14,10 @@ func TestOrphansAreBounded(t *testing.T) {
 	t.Parallel()
 	st := bare(t) // nothing can be released
 	st.leaseTerm, st.timeout = time.Hour, time.Second
-	st.orphans, st.adopting = newOrphans(2), make(chan struct{}, 2)
+	st.orphans, st.releasing = newOrphans(2), make(chan struct{}, 2)
 	k := st.keys.of("n:k")
 	for i := range 3 * maxOrphans {
-		st.orphaned(k, fmt.Sprint(i))
+		st.releaseLater(k, fmt.Sprint(i))
 	}
 	o := &st.orphans[k.lane.number]
 	o.mu.Lock()
@@ -35,7 +35,7 @@ func TestLeaseIsNotExtendedForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 	extend := func(age time.Duration) (bool, error) {
-		return s.Extend(t.Context(), &cache.Lease{Key: "n:k", State: granted{asked: time.Now().Add(-age)}})
+		return s.Extend(t.Context(), &cache.Lease{Key: "n:k", State: leaseState{asked: time.Now().Add(-age)}})
 	}
 	if _, err := extend(cache.MaxLeaseTTL - 2*time.Minute); !errors.Is(err, cache.ErrClosed) { // never initialised
 		t.Errorf("of a young lease: %v", err)

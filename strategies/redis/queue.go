@@ -24,7 +24,7 @@ type waiter struct {
 }
 
 // wait returns nil with a place.
-func (g *gate) wait(ctx context.Context) error {
+func (g *bulkhead) wait(ctx context.Context) error {
 	w := &waiter{came: time.Now(), admitted: make(chan struct{})}
 	w.deadline, _ = ctx.Deadline()
 	g.queue.mu.Lock()
@@ -56,7 +56,7 @@ func (g *gate) wait(ctx context.Context) error {
 // pass gives places to those who wait: to the one who came first, unless half of its time is over, or places
 // were taken away because there were no answers in time. Then there are more than can be served, and
 // whoever came first has no time left to be answered in: the last one is better off.
-func (g *gate) pass() {
+func (g *bulkhead) pass() {
 	g.queue.mu.Lock()
 	defer g.queue.mu.Unlock()
 	for g.queue.all.Len() > 0 && g.take() {

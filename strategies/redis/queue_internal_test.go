@@ -14,8 +14,8 @@ import (
 
 // crowded is a gate of one place, which is taken, and so many who wait for it, each a millisecond after
 // the other, with so much time. order is that in which they get it; each gives it back at once.
-func crowded(t *testing.T, waiters int, patience time.Duration) (g *gate, order func() []int) {
-	g = &gate{places: 1}
+func crowded(t *testing.T, waiters int, patience time.Duration) (g *bulkhead, order func() []int) {
+	g = &bulkhead{places: 1}
 	g.room.Store(1)
 	if err := g.enter(t.Context()); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestQueueOrder(t *testing.T) {
 // A place that is given back while one who waits gives up is lost to nobody.
 func TestQueueLosesNoPlace(t *testing.T) {
 	t.Parallel()
-	g := &gate{places: 3}
+	g := &bulkhead{places: 3}
 	g.room.Store(3)
 	var all sync.WaitGroup
 	for i := range 16 {
@@ -109,7 +109,7 @@ func TestRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		st := bare(t)
-		g := &st.gates[0]
+		g := &st.bulkheads[0]
 		full := g.places
 		g.room.Store(full)
 		want := func(what string, room int64) {
@@ -119,27 +119,27 @@ func TestRoom(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		<-time.After(silence)
+		<-time.After(minSilence)
 		for range 2 {
-			st.heard(0, context.DeadlineExceeded, began)
-			st.heard(0, nil, began)
+			st.record(0, context.DeadlineExceeded, began)
+			st.record(0, nil, began)
 			<-time.After(time.Millisecond)
 		}
 		want("after operations that began together", full/2+2)
 		began = time.Now()
-		<-time.After(silence)
-		st.heard(0, context.DeadlineExceeded, began)
+		<-time.After(minSilence)
+		st.record(0, context.DeadlineExceeded, began)
 		want("after one that began later", (full/2+2)/2)
 		for range full {
-			st.heard(0, nil, began)
+			st.record(0, nil, began)
 		}
 		want("after answers", full)
 		for range 100 {
 			began := time.Now()
-			<-time.After(silence)
-			st.heard(0, context.DeadlineExceeded, began)
+			<-time.After(minSilence)
+			st.record(0, context.DeadlineExceeded, began)
 		}
-		want("at the least", fewestPlaces)
+		want("at the least", minPlaces)
 		g.trust()
 		want("after a doubt", full/8)
 	})
@@ -154,23 +154,23 @@ func TestDoubtScales(t *testing.T) {
 		spread  time.Duration // between two silences
 		silence int64         // so many make a doubt
 	}{
-		{1, 0, silences}, {12, 0, silences}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
+		{1, 0, maxUnanswered}, {12, 0, maxUnanswered}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			st := bare(t)
 			st.timeout = 50 * time.Millisecond
-			g := &st.gates[0]
+			g := &st.bulkheads[0]
 			g.inside.Store(test.inside)
 			for n := int64(1); n <= test.silence; n++ {
-				if g.doubt.Load() != nil {
+				if g.suspect.Load() != nil {
 					t.Fatalf("%+v: doubted after %d", test, n-1)
 				}
 				if n > 1 {
 					<-time.After(test.spread)
 				}
-				st.heard(0, context.DeadlineExceeded, time.Now().Add(-st.timeout))
+				st.record(0, context.DeadlineExceeded, time.Now().Add(-st.timeout))
 			}
-			if g.doubt.Load() == nil {
+			if g.suspect.Load() == nil {
 				t.Errorf("%+v: not doubted", test)
 			}
 		})
@@ -186,11 +186,11 @@ func TestDoubtEndsTooLate(t *testing.T) {
 	}{{20 * time.Millisecond, nil}, {30 * time.Millisecond, cache.ErrOverloaded}} {
 		synctest.Test(t, func(t *testing.T) {
 			st := bare(t)
-			st.doubt(0)
-			time.AfterFunc(test.after, st.gates[0].trust)
+			st.suspect(0)
+			time.AfterFunc(test.after, st.bulkheads[0].trust)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if err := st.gates[0].enter(ctx); !errors.Is(err, test.want) {
+			if err := st.bulkheads[0].enter(ctx); !errors.Is(err, test.want) {
 				t.Errorf("after %v: %v", test.after, err)
 			}
 		})
@@ -202,10 +202,10 @@ func TestOthersTell(t *testing.T) {
 	t.Parallel()
 	st := bare(t)
 	for range 1000 {
-		st.heard(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-silence))
+		st.record(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-minSilence))
 	}
-	if g, before := &st.gates[0], bare(t).gates[0].room.Load(); g.doubt.Load() != nil || g.room.Load() != before {
-		t.Errorf("doubted %t, room for %d, and %d before", g.doubt.Load() != nil, g.room.Load(), before)
+	if g, before := &st.bulkheads[0], bare(t).bulkheads[0].room.Load(); g.suspect.Load() != nil || g.room.Load() != before {
+		t.Errorf("doubted %t, room for %d, and %d before", g.suspect.Load() != nil, g.room.Load(), before)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		r, g := new(reads), &gate{places: 2}
+		r, g := new(coalescer), &bulkhead{places: 2}
 		g.room.Store(2)
 		first := r.join(ctx, []string{"a"})
 		g.inside.Store(2) // the first one, and the one that follows
@@ -235,6 +235,6 @@ func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 		if n := g.inside.Load(); n != 2 {
 			t.Errorf("%d are inside when both end", n)
 		}
-		r.seal(first.batch)
+		r.seal(first.sharedRead)
 	})
 }

@@ -87,7 +87,7 @@ func (r *laneRun) run(ctx context.Context) error {
 		return err
 	}
 	left := len(r.guards) + len(r.read)
-	return r.apart(func(keys []string) error {
+	return r.keyByKey(func(keys []string) error {
 		for _, key := range keys {
 			left--
 			err := r.confirmed(ctx, left == 0, func() rueidis.Completed { return r.conn.B().Unlink().Key(key).Build() })

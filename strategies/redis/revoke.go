@@ -78,7 +78,7 @@ func (r revocation) command(b rueidis.Builder, loaded bool) rueidis.Completed {
 //     is committed. At worst its fill is unlinked too, which is a miss.
 //
 // A lost ledger refuses every lease of its lane that is out, not only those of these tags.
-func (r revocation) apart(unlink func(keys []string) error) error {
+func (r revocation) keyByKey(unlink func(keys []string) error) error {
 	if err := unlink(r.guards); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ const (
 
 // heeded runs a revocation, and says that it is not applied where other nodes may not heed it. Where they
 // are known to make other keys it does nothing.
-func (st *store) heeded(ctx context.Context, revoke func() error) error {
+func (st *store) agreed(ctx context.Context, revoke func() error) error {
 	err := st.agreement.differs()
 	if err == nil {
 		err = revoke()
@@ -103,7 +103,7 @@ func (st *store) heeded(ctx context.Context, revoke func() error) error {
 	if err != nil && !errors.Is(err, cache.ErrNotReplicated) {
 		return err
 	}
-	ctx, cancel := st.bounded(ctx)
+	ctx, cancel := st.withDeadline(ctx)
 	defer cancel()
 	if unheeded := st.agreement.holds(ctx, time.Now()); unheeded != nil {
 		return errors.Join(unheeded, err)
@@ -119,14 +119,14 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 	if st.replicas > 0 {
 		of = st.replicated
 	}
-	ctx, cancel := st.bounded(ctx)
+	ctx, cancel := st.withDeadline(ctx)
 	defer cancel()
 	began := time.Now()
 	failed := &LanesError{Of: len(lanes)}
 	for i, err := range of(ctx, conn, lanes) {
 		if !errors.Is(err, cache.ErrNotReplicated) {
-			err = st.answered(err)
-			st.heard(lanes[i].lane.number, err, began)
+			err = st.observe(err)
+			st.record(lanes[i].lane.number, err, began)
 		}
 		if err != nil {
 			failed.Lanes = append(failed.Lanes, lanes[i].lane.number)
@@ -220,7 +220,7 @@ func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []rev
 	send(false, unknown)
 	for i, err := range errs {
 		if isSplit(err) {
-			errs[i] = lanes[i].apart(func(keys []string) error {
+			errs[i] = lanes[i].keyByKey(func(keys []string) error {
 				commands := make([]rueidis.Completed, len(keys))
 				for k, key := range keys {
 					commands[k] = conn.B().Unlink().Key(key).Build()

@@ -11,27 +11,27 @@ import (
 const (
 	// looking is how long it is looked for keys of the namespace; one that nothing was found in by then
 	// counts as used.
-	looking = time.Second
+	scanBudget = time.Second
 	// wiping bounds one attempt to delete what is left of other nodes; the next one goes on from there.
-	wiping = 45 * time.Second
+	wipeTimeout = 45 * time.Second
 )
 
 // keeping is the slot of a namespace in Redis.
-type keeping struct {
+type redisSlot struct {
 	*store
 }
 
-func (k keeping) do(ctx context.Context, run func(context.Context, rueidis.Client) error) error {
+func (k redisSlot) do(ctx context.Context, run func(context.Context, rueidis.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	conn, err := k.use()
 	if err == nil {
-		err = k.answered(protect(func() error { return run(ctx, conn) }))
+		err = k.observe(protect(func() error { return run(ctx, conn) }))
 	}
 	return err
 }
 
-func (k keeping) read(ctx context.Context) (raw string, err error) {
+func (k redisSlot) read(ctx context.Context) (raw string, err error) {
 	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
 		raw, err = text(conn.Do(ctx, conn.B().Get().Key(k.keys.fingerprint).Build()))
 		if answer, ok := rueidis.IsRedisErr(err); ok && code(answer.Error()) == "WRONGTYPE" {
@@ -42,7 +42,7 @@ func (k keeping) read(ctx context.Context) (raw string, err error) {
 	return raw, err
 }
 
-func (k keeping) swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error) {
+func (k redisSlot) swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error) {
 	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
 		ttl := strconv.FormatInt(life.Milliseconds(), 10)
 		raw, err = text(swapScript.Exec(ctx, conn, []string{k.keys.fingerprint}, []string{old, with, ttl}))
@@ -62,8 +62,8 @@ func text(reply rueidis.RedisResult) (string, error) {
 
 // empty costs a SCAN of the whole storage where it has nothing of ours, or else what it takes until it
 // comes upon something.
-func (k keeping) empty(ctx context.Context) (empty bool, err error) {
-	deadline := time.Now().Add(looking)
+func (k redisSlot) empty(ctx context.Context) (empty bool, err error) {
+	deadline := time.Now().Add(scanBudget)
 	empty = true
 	err = k.each(ctx, func(keys []string) error {
 		empty = empty && len(keys) == 0
@@ -73,8 +73,8 @@ func (k keeping) empty(ctx context.Context) (empty bool, err error) {
 }
 
 // wipe looks twice, as Clear does.
-func (k keeping) wipe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, wiping)
+func (k redisSlot) wipe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wipeTimeout)
 	defer cancel()
 	for range 2 {
 		err := k.each(ctx, func(keys []string) error {
@@ -100,7 +100,7 @@ func (k keeping) wipe(ctx context.Context) error {
 
 // each hands the keys of the namespace, of whatever lane but not the fingerprint, to found, while more is
 // wanted.
-func (k keeping) each(ctx context.Context, found func(keys []string) error, more func() bool) error {
+func (k redisSlot) each(ctx context.Context, found func(keys []string) error, more func() bool) error {
 	conn, err := k.use()
 	if err != nil {
 		return err

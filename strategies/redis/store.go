@@ -14,7 +14,7 @@ import (
 )
 
 // granted is what a lease of this strategy is made of.
-type granted struct {
+type leaseState struct {
 	token, epoch, sequence string
 	asked                  time.Time // it was granted no earlier
 }
@@ -36,9 +36,9 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 	}
 	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.lane.ledger},
 		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL, o.longest}).ToArray()
-	if err = o.answered(err); err != nil {
+	if err = o.observe(err); err != nil {
 		if mayHaveDone(err) {
-			o.orphaned(o.keyRef, random[:nonceBytes])
+			o.releaseLater(o.keyRef, random[:nonceBytes])
 		}
 		return nil, false, nil, err
 	}
@@ -55,7 +55,7 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 		if !ok {
 			return nil, false, nil, nil
 		}
-		value, found, err := o.whole(raw, payload)
+		value, found, err := o.valueOf(raw, payload)
 		if !found && err == nil { // the body is gone
 			return o.grant(tags, false)
 		}
@@ -66,13 +66,13 @@ func (o *operation) grant(tags []string, read bool) ([]byte, bool, *cache.Lease,
 		if err = errors.Join(err, failure); err != nil {
 			return nil, false, nil, typed(err)
 		}
-		return nil, false, &cache.Lease{Key: o.key, Tags: tags, State: granted{random[:nonceBytes], epoch, sequence, o.began}}, nil
+		return nil, false, &cache.Lease{Key: o.key, Tags: tags, State: leaseState{random[:nonceBytes], epoch, sequence, o.began}}, nil
 	}
 	return nil, false, nil, nil
 }
 
 // put stores an entry, under a lease if there is one.
-func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache.SetOptions, g granted) (stored bool, err error) {
+func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache.SetOptions, g leaseState) (stored bool, err error) {
 	if len(value) > inline {
 		defer func() {
 			if errors.Is(err, context.DeadlineExceeded) { // wherever, its body took the time
@@ -80,14 +80,14 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 			}
 		}()
 	}
-	st, _, err := s.open(ctx)
+	st, _, err := s.connected(ctx)
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := st.bounded(ctx)
+	ctx, cancel := st.withDeadline(ctx)
 	defer cancel()
 	k := st.keys.of(key)
-	call, err := st.storing(k, value, opts, g)
+	call, err := st.storeCall(k, value, opts, g)
 	if err != nil {
 		return false, errors.Join(err, s.hide(ctx, key))
 	}
@@ -105,7 +105,7 @@ func (s *Strategy) put(ctx context.Context, key string, value []byte, opts cache
 	}
 	defer o.end()
 	n, err := storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args).AsInt64()
-	if err = o.answered(err); err != nil {
+	if err = o.observe(err); err != nil {
 		var answer *ServerError
 		if errors.As(err, &answer) {
 			// Refused before it began, for want of memory for example: the old value must go.
@@ -126,7 +126,7 @@ const bodyArg = 6
 
 // storing is the call of the script that stores an entry. Where the value is large, the call names a body, which
 // has to be written before.
-func (st *store) storing(k keyRef, value []byte, opts cache.SetOptions, g granted) (call rueidis.LuaExec, err error) {
+func (st *store) storeCall(k keyRef, value []byte, opts cache.SetOptions, g leaseState) (call rueidis.LuaExec, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = cache.ErrTooManyTags
@@ -159,20 +159,20 @@ func (st *store) storing(k keyRef, value []byte, opts cache.SetOptions, g grante
 
 // get reads the entry: with the script, which teaches its tags, unless they are known.
 func (o *operation) get() ([]byte, bool, error) {
-	if wanted := o.learned.recall(o.key); wanted != nil && !o.suspects.has(o.key) {
+	if wanted := o.hints.lookup(o.key); wanted != nil && !o.slow.has(o.key) {
 		value, found, stranger, err := o.mget(wanted)
 		if !stranger {
 			return value, found, err
 		}
-		o.learned.forget(o.key)
+		o.hints.forget(o.key)
 	}
-	raw, err := o.reads[o.lane.number].script(o.ctx, o.conn, o.gate, o.value(), o.scriptArgs(o.keyRef)).entry()
+	raw, err := o.coalescers[o.lane.number].script(o.ctx, o.conn, o.bulkhead, o.value(), o.scriptArgs(o.keyRef)).entry()
 	e, payload, err := o.scripted(o.key, o.keyRef, raw, err)
-	o.heard(o.lane.number, err, o.sent)
+	o.record(o.lane.number, err, o.sent)
 	if e == nil {
 		return nil, false, err
 	}
-	return o.whole(e, payload)
+	return o.valueOf(e, payload)
 }
 
 // scriptArgs are those of the script that reads an entry.
@@ -183,18 +183,18 @@ func (st *store) scripted(key string, k keyRef, raw entry, err error) (e entry, 
 	switch {
 	case rueidis.IsRedisNil(err):
 		st.worked()
-		st.suspects.clear(key)
+		st.slow.remove(key)
 		return nil, nil, nil
 	case errors.Is(err, errOversized):
 		st.worked()
-		st.suspects.clear(key)
+		st.slow.remove(key)
 		st.drop(k, "")
 		return nil, nil, nil
 	}
-	if err = st.answered(err); err != nil {
+	if err = st.observe(err); err != nil {
 		return nil, nil, err
 	}
-	st.suspects.clear(key)
+	st.slow.remove(key)
 	if !st.alive(raw) {
 		return nil, nil, nil
 	}
@@ -202,17 +202,17 @@ func (st *store) scripted(key string, k keyRef, raw entry, err error) (e entry, 
 	if !ok {
 		return nil, nil, nil
 	}
-	st.learned.note(key, k, raw)
+	st.hints.remember(key, k, raw)
 	return raw, payload, nil
 }
 
 // mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
 // entry by them. It is a stranger where it has another tag.
 func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	a := o.reads[o.lane.number].mget(o.ctx, o.conn, o.gate, wanted)
-	if err = o.answered(a.err); err != nil {
+	a := o.coalescers[o.lane.number].mget(o.ctx, o.conn, o.bulkhead, wanted)
+	if err = o.observe(a.err); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			o.suspects.note(o.key)
+			o.slow.add(o.key)
 		}
 		return nil, false, false, err
 	}
@@ -220,7 +220,7 @@ func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, e
 	if err != nil {
 		return nil, false, false, nilIsMiss(err)
 	}
-	if !o.fits(o.keyRef, e) || !o.alive(e) {
+	if !o.withinLimit(o.keyRef, e) || !o.alive(e) {
 		return nil, false, false, nil
 	}
 	payload, found, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
@@ -234,17 +234,17 @@ func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, e
 	if !found {
 		return nil, false, stranger, nil
 	}
-	value, found, err = o.whole(e, payload)
+	value, found, err = o.valueOf(e, payload)
 	return value, found, false, err
 }
 
 // whole returns the value of an entry that is good. Where that is a large one, the operation no longer takes up a
 // place that others wait for.
-func (o *operation) whole(e entry, payload []byte) ([]byte, bool, error) {
+func (o *operation) valueOf(e entry, payload []byte) ([]byte, bool, error) {
 	if e[0] == largeFormat {
 		o.leave()
 	}
-	return o.store.whole(o.ctx, o.keyRef, e, payload)
+	return o.store.valueOf(o.ctx, o.keyRef, e, payload)
 }
 
 // alive reports whether an entry is of our format, and not over by our own clock: Redis ends entries by

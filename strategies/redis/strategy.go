@@ -38,15 +38,15 @@ type store struct {
 	// ledgerTTL outlives every lease, so that a ledger is not lost before the leases that need it.
 	ledgerTTL string // ms
 	replicas  int
-	learned   *learned
+	hints   *tagHints
 	agreement *agreement // with the other nodes
-	gates     []gate     // by lane
-	reads     []reads    // by lane
+	bulkheads     []bulkhead     // by lane
+	coalescers     []coalescer    // by lane
 	orphans   []orphans  // by lane
 	// revoking, batching, adopting and dropping have room for what is under way.
-	revoking, batching, adopting, dropping chan struct{}
+	revoking, batching, releasing, dropping chan struct{}
 	bodies                                 *bodies
-	suspects                               suspects
+	slow                               slowEntries
 	// largest is how large a value may be, and longestEntry how long an entry, whose tags and header are what
 	// others may have stored with the same limits: nobody's is longer.
 	largest, longestEntry int64
@@ -112,7 +112,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		return err
 	}
 	st := &store{
-		learned: newLearned(), revoking: make(chan struct{}, maxRevoking), batching: make(chan struct{}, maxBatching),
+		hints: newTagHints(), revoking: make(chan struct{}, maxRevoking), batching: make(chan struct{}, maxBatching),
 		dropping: make(chan struct{}, maxDropping),
 		largest:  int64(service.MaxValueBytes) + headroom,
 		clock:    service.Clock, timeout: service.Timeout, replicas: s.options.WaitReplicas,
@@ -130,7 +130,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	}
 	var option rueidis.ClientOption
 	if found {
-		st.client = borrow(lent, service.Logger)
+		st.client = useExternal(lent, service.Logger)
 		if lent.Mode() == rueidis.ClientModeCluster && s.options.Lanes == 0 {
 			st.keys = newKeyspace(service.KeyPrefix(), Options{Mode: Cluster}.lanes())
 		}
@@ -143,21 +143,21 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 		st.client = newClient(option, service.Logger)
 		switch s.options.Mode {
 		case Standalone:
-			st.lost, st.dialled = st.suspectAll, func() { st.agreement.suspect() }
+			st.lost, st.dialled = st.connectionLost, func() { st.agreement.recheck() }
 		case Sentinel:
-			st.lost, st.dialled, st.sentinels = st.suspectAll, func() { st.agreement.suspect() }, s.options.Addresses
+			st.lost, st.dialled, st.sentinels = st.connectionLost, func() { st.agreement.recheck() }, s.options.Addresses
 		case Cluster: // nodes come and go, and a lost one concerns few lanes
 			st.dialled = func() { st.agreement.wake() }
 		}
 	}
 	st.bodies = newBodies(st, option, s.options.Mode)
 	lanes := len(st.keys.lanes)
-	st.reads = make([]reads, lanes)
-	st.orphans, st.adopting = newOrphans(lanes), make(chan struct{}, lanes)
-	st.gates = newGates(lanes, s.options.connections())
+	st.coalescers = make([]coalescer, lanes)
+	st.orphans, st.releasing = newOrphans(lanes), make(chan struct{}, lanes)
+	st.bulkheads = newBulkheads(lanes, s.options.connections())
 	st.failover.prove = st.writes
-	st.agreement = newAgreement(keeping{st}, st.keys.namespace, lanes, service.Logger)
-	if !st.lent {
+	st.agreement = newAgreement(redisSlot{st}, st.keys.namespace, lanes, service.Logger)
+	if !st.external {
 		st.mode = s.options.Mode
 		if err := st.start(ctx); err != nil {
 			return errors.Join(fmt.Errorf("redis: %w", err), st.close(ctx))
@@ -174,7 +174,7 @@ func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 func (st *store) agree(ctx context.Context) error {
 	var after time.Duration
 	if _, err := st.use(); err == nil {
-		ctx, cancel := context.WithTimeout(ctx, replyTimeout+looking)
+		ctx, cancel := context.WithTimeout(ctx, replyTimeout+scanBudget)
 		after = st.agreement.check(ctx)
 		cancel()
 	}
@@ -187,9 +187,9 @@ func (st *store) agree(ctx context.Context) error {
 }
 
 // suspectAll is for a connection that was lost: the next one may lead to another server, or to none.
-func (st *store) suspectAll() {
-	st.doubtAll()
-	st.agreement.suspect()
+func (st *store) connectionLost() {
+	st.suspectAll()
+	st.agreement.recheck()
 }
 
 // StorageID implements cache.Shared: that of the fingerprint that was read last.
@@ -228,7 +228,7 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 		return nil, false, err
 	}
 	defer o.end()
-	if o.suspects.has(key) {
+	if o.slow.has(key) {
 		return o.get()
 	}
 	wanted := make([]string, 1, 1+len(tags))
@@ -242,7 +242,7 @@ func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]
 
 // Set implements cache.Strategy: one script.
 func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
-	_, err := s.put(ctx, key, value, opts, granted{})
+	_, err := s.put(ctx, key, value, opts, leaseState{})
 	return err
 }
 
@@ -251,11 +251,11 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err != nil {
 		return err
 	}
-	return st.heeded(ctx, func() error { return st.revoke(ctx, conn, st.keys.deletions(keys)) })
+	return st.agreed(ctx, func() error { return st.revoke(ctx, conn, st.keys.deletions(keys)) })
 }
 
 // tagsPerScript is how many tags one call of invalidate.lua takes: Lua's stack holds some 8,000.
@@ -266,14 +266,14 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err != nil {
 		return err
 	}
-	return st.heeded(ctx, func() error {
+	return st.agreed(ctx, func() error {
 		var behind unconfirmed
 		for part := range slices.Chunk(tags, tagsPerScript) {
-			if err := behind.note(st.revoke(ctx, conn, st.keys.invalidations(part, st.longestLease))); err != nil {
+			if err := behind.add(st.revoke(ctx, conn, st.keys.invalidations(part, st.longestLease))); err != nil {
 				return err
 			}
 		}
@@ -289,7 +289,7 @@ func (s *Strategy) LeaseTerm() time.Duration { return s.options.LeaseTTL }
 
 // Extend implements cache.LeaseExtender: one script.
 func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error) {
-	g, ok := held(lease)
+	g, ok := stateOf(lease)
 	if !ok || time.Since(g.asked)+s.options.LeaseTTL > s.LeaseTTL() {
 		return false, nil
 	}
@@ -299,7 +299,7 @@ func (s *Strategy) Extend(ctx context.Context, lease *cache.Lease) (bool, error)
 	}
 	defer o.end()
 	n, err := extendScript.Exec(o.ctx, o.conn, []string{o.lease(), o.lane.ledger, o.lane.earlier}, []string{g.token, o.leaseTTL, o.ledgerTTL}).AsInt64()
-	return n == 1, o.answered(err)
+	return n == 1, o.observe(err)
 }
 
 // GetOrLease implements cache.Leaser: one script.
@@ -315,26 +315,26 @@ func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache
 
 // Fill implements cache.Leaser: one script.
 func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
-	g, ok := held(lease)
+	g, ok := stateOf(lease)
 	if !ok {
 		return false, nil // somebody else's
 	}
 	stored, err := s.put(ctx, lease.Key, value, opts, g)
 	if err != nil && mayHaveDone(err) {
-		s.forsake(lease, g) // it may not have been used up
+		s.releaseLater(lease, g) // it may not have been used up
 	}
 	return stored, err
 }
 
 // Release implements cache.Leaser: one script. Where it fails, it is tried again in the background.
 func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) (err error) {
-	g, ok := held(lease)
+	g, ok := stateOf(lease)
 	if !ok {
 		return nil
 	}
 	defer func() {
 		if err != nil {
-			s.forsake(lease, g)
+			s.releaseLater(lease, g)
 		}
 	}()
 	o, err := s.begin(ctx, lease.Key)
@@ -342,5 +342,5 @@ func (s *Strategy) Release(ctx context.Context, lease *cache.Lease) (err error) 
 		return err
 	}
 	defer o.end()
-	return o.answered(releaseScript.Exec(o.ctx, o.conn, []string{o.lease()}, []string{g.token}).Error())
+	return o.observe(releaseScript.Exec(o.ctx, o.conn, []string{o.lease()}, []string{g.token}).Error())
 }

@@ -15,7 +15,7 @@ import (
 // bare is a store of two lanes without a connection: no probe is ever answered.
 func bare(t *testing.T) *store {
 	t.Helper()
-	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), keys: newKeyspace("n:", 2), gates: newGates(2, 1)}
+	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), keys: newKeyspace("n:", 2), bulkheads: newBulkheads(2, 1)}
 	t.Cleanup(func() {
 		if err := st.close(context.Background()); err != nil {
 			t.Error(err)
@@ -31,10 +31,10 @@ func TestDoubt(t *testing.T) {
 		err    error
 		waited time.Duration
 	}
-	silent := end{context.DeadlineExceeded, silence}
-	impatient := end{context.DeadlineExceeded, silence / 2}
-	lost, left := end{cache.ErrUnavailable, 0}, end{context.Canceled, silence}
-	refused, answered := end{&ServerError{Code: "OOM"}, silence}, end{nil, silence}
+	silent := end{context.DeadlineExceeded, minSilence}
+	impatient := end{context.DeadlineExceeded, minSilence / 2}
+	lost, left := end{cache.ErrUnavailable, 0}, end{context.Canceled, minSilence}
+	refused, answered := end{&ServerError{Code: "OOM"}, minSilence}, end{nil, minSilence}
 	for name, test := range map[string]struct {
 		ends  []end
 		doubt bool
@@ -50,12 +50,12 @@ func TestDoubt(t *testing.T) {
 	} {
 		st := bare(t)
 		for _, e := range test.ends {
-			st.heard(1, e.err, time.Now().Add(-e.waited))
+			st.record(1, e.err, time.Now().Add(-e.waited))
 		}
-		if doubted := st.gates[1].doubt.Load() != nil; doubted != test.doubt {
+		if doubted := st.bulkheads[1].suspect.Load() != nil; doubted != test.doubt {
 			t.Errorf("%s: doubted %t", name, doubted)
 		}
-		if st.gates[0].doubt.Load() != nil {
+		if st.bulkheads[0].suspect.Load() != nil {
 			t.Errorf("%s: the other lane is doubted", name)
 		}
 	}
@@ -65,11 +65,11 @@ func TestDoubt(t *testing.T) {
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	st := bare(t)
-	g := &st.gates[0]
-	for range silences {
-		st.heard(0, context.DeadlineExceeded, time.Now().Add(-silence))
+	g := &st.bulkheads[0]
+	for range maxUnanswered {
+		st.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
 	}
-	d := g.doubt.Load()
+	d := g.suspect.Load()
 	if d == nil {
 		t.Fatal("no doubt")
 	}
@@ -79,8 +79,8 @@ func TestTrust(t *testing.T) {
 	default:
 		t.Error("who waits is not told that the doubt is over")
 	}
-	st.heard(0, context.DeadlineExceeded, time.Now().Add(-silence))
-	if g.doubt.Load() != nil {
+	st.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
+	if g.suspect.Load() != nil {
 		t.Error("doubted again after one silence")
 	}
 }
@@ -90,19 +90,19 @@ func TestTrust(t *testing.T) {
 func TestEnterInDoubt(t *testing.T) {
 	t.Parallel()
 	st := bare(t)
-	st.doubtAll()
+	st.suspectAll()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	for lane := range st.gates {
-		g := &st.gates[lane]
-		d := g.doubt.Load()
+	for lane := range st.bulkheads {
+		g := &st.bulkheads[lane]
+		d := g.suspect.Load()
 		if d == nil {
 			t.Fatalf("lane %d is not doubted", lane)
 		}
 		if err := g.enter(over); !errors.Is(err, context.Canceled) {
 			t.Errorf("at first: %v", err)
 		}
-		g.doubt.Store(&doubt{d.since.Add(-2 * benefit), d.over})
+		g.suspect.Store(&suspicion{d.since.Add(-2 * suspicionGrace), d.over})
 		if err := g.enter(over); err != errNoAnswer { //nolint:errorlint // itself
 			t.Errorf("later: %v", err)
 		}
@@ -115,7 +115,7 @@ func TestEnterInDoubt(t *testing.T) {
 // Nobody enters beyond the places, and who gives up leaves none taken.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
-	g := &gate{places: 2}
+	g := &bulkhead{places: 2}
 	g.room.Store(2)
 	over, cancel := context.WithCancel(context.Background())
 	cancel()

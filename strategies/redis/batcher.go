@@ -21,14 +21,14 @@ const (
 )
 
 // laneRead is one MGET for many entries of a lane.
-type laneRead struct {
+type mgetCall struct {
 	lane *laneKeys
 	keys []string       // of Redis: entries and nonces, each once
 	at   map[string]int // where in keys
 	of   []int          // which of the caller's keys
 }
 
-func (r *laneRead) add(key string) {
+func (r *mgetCall) add(key string) {
 	if _, there := r.at[key]; !there {
 		r.at[key] = len(r.keys)
 		r.keys = append(r.keys, key)
@@ -36,14 +36,14 @@ func (r *laneRead) add(key string) {
 }
 
 // many is one GetMany under way.
-type many struct {
+type batchRead struct {
 	*store
 	conn    rueidis.Client
 	keys    []string
 	first   map[string]int // where in keys each one is the first time
 	refs    []keyRef
 	results []cache.Result
-	unsure  []int // which keys the script must read
+	needScript  []int // which keys the script must read
 	large   []largeHit
 }
 
@@ -55,7 +55,7 @@ type largeHit struct {
 }
 
 // found notes a hit.
-func (m *many) found(i int, e entry, payload []byte) {
+func (m *batchRead) found(i int, e entry, payload []byte) {
 	if e[0] == largeFormat {
 		m.large = append(m.large, largeHit{i, e, payload})
 		return
@@ -64,12 +64,12 @@ func (m *many) found(i int, e entry, payload []byte) {
 }
 
 // fetch reads the bodies of large values.
-func (m *many) fetch(ctx context.Context) {
+func (m *batchRead) fetch(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, h := range m.large {
 		all.Go(func() {
 			r := &m.results[h.i]
-			r.Value, r.Found, r.Err = m.whole(ctx, m.refs[h.i], h.entry, h.payload)
+			r.Value, r.Found, r.Err = m.valueOf(ctx, m.refs[h.i], h.entry, h.payload)
 		})
 	}
 	all.Wait()
@@ -82,31 +82,31 @@ func (s *Strategy) GetMany(ctx context.Context, keys, tags []string) []cache.Res
 	if len(keys) == 0 {
 		return nil
 	}
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err == nil {
-		ctx, cancel := st.bounded(ctx)
+		ctx, cancel := st.withDeadline(ctx)
 		defer cancel()
 		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
 			return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
 		}
 		keys, tags := slices.Clone(keys), slices.Clone(tags) // it may go on when we have returned
-		if m, ok := inTime(ctx, st.batching, func() *many { return st.getMany(ctx, conn, keys, tags) }); ok {
+		if m, ok := inTime(ctx, st.batching, func() *batchRead { return st.getMany(ctx, conn, keys, tags) }); ok {
 			m.fetch(ctx)
 			return m.all()
 		}
 		err = ctx.Err()
 		for _, key := range keys {
-			st.suspects.note(key)
+			st.slow.add(key)
 		}
 	}
 	return slices.Repeat([]cache.Result{{Err: err}}, len(keys))
 }
 
-func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) *many {
+func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []string) *batchRead {
 	first := make(map[string]int, len(keys))
-	m := &many{store: st, conn: conn, results: make([]cache.Result, len(keys)), keys: keys, refs: make([]keyRef, len(keys)), first: first}
-	lanes := make(map[int]*laneRead)
-	var reads []*laneRead
+	m := &batchRead{store: st, conn: conn, results: make([]cache.Result, len(keys)), keys: keys, refs: make([]keyRef, len(keys)), first: first}
+	lanes := make(map[int]*mgetCall)
+	var reads []*mgetCall
 	for i, key := range keys {
 		if _, twice := first[key]; twice {
 			continue
@@ -114,15 +114,15 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 		first[key] = i
 		k := st.keys.of(key)
 		m.refs[i] = k
-		learned := st.learned.recall(key)
-		if tags == nil && learned == nil || st.suspects.has(key) {
-			m.unsure = append(m.unsure, i)
+		learned := st.hints.lookup(key)
+		if tags == nil && learned == nil || st.slow.has(key) {
+			m.needScript = append(m.needScript, i)
 			continue
 		}
 		lane := k.lane.number
 		r := lanes[lane]
 		if r == nil || len(r.keys) >= perRead {
-			r = &laneRead{lane: k.lane, at: make(map[string]int)}
+			r = &mgetCall{lane: k.lane, at: make(map[string]int)}
 			lanes[lane] = r
 			reads = append(reads, r)
 		}
@@ -142,7 +142,7 @@ func (st *store) getMany(ctx context.Context, conn rueidis.Client, keys, tags []
 }
 
 // all returns the results, also for keys that were asked for twice.
-func (m *many) all() []cache.Result {
+func (m *batchRead) all() []cache.Result {
 	for i, key := range m.keys {
 		if of := m.first[key]; of != i {
 			m.results[i] = m.results[of]
@@ -153,9 +153,9 @@ func (m *many) all() []cache.Result {
 }
 
 // read answers for all keys.
-func (m *many) read(ctx context.Context, reads []*laneRead) {
-	scripted := m.unsure
-	m.unsure = nil
+func (m *batchRead) read(ctx context.Context, reads []*mgetCall) {
+	scripted := m.needScript
+	m.needScript = nil
 	commands := make([]rueidis.Completed, 0, len(reads)+len(scripted))
 	for _, r := range reads {
 		commands = append(commands, m.conn.B().Mget().Key(r.keys...).Build())
@@ -165,26 +165,26 @@ func (m *many) read(ctx context.Context, reads []*laneRead) {
 	}
 	replies := m.pipeline(ctx, m.conn, commands)
 	for n, r := range reads {
-		m.judge(r, replies[n])
+		m.readLane(r, replies[n])
 	}
-	m.unknown(ctx, scripted, replies[len(reads):])
-	if strangers := m.unsure; len(strangers) > 0 {
+	m.takeAll(ctx, scripted, replies[len(reads):])
+	if strangers := m.needScript; len(strangers) > 0 {
 		commands = commands[:0]
 		for _, i := range strangers {
-			m.learned.forget(m.keys[i])
+			m.hints.forget(m.keys[i])
 			commands = append(commands, m.script(i, false))
 		}
-		m.unknown(ctx, strangers, m.pipeline(ctx, m.conn, commands))
+		m.takeAll(ctx, strangers, m.pipeline(ctx, m.conn, commands))
 	}
 }
 
 // judge answers for the entries of one MGET, or notes that their tags are not among what was read.
-func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
+func (m *batchRead) readLane(r *mgetCall, reply rueidis.RedisResult) {
 	values, err := reply.ToArray()
-	if err = m.answered(err); err != nil {
+	if err = m.observe(err); err != nil {
 		for _, i := range r.of {
 			if errors.Is(err, context.DeadlineExceeded) {
-				m.suspects.note(m.keys[i])
+				m.slow.add(m.keys[i])
 			}
 			m.results[i].Err = err
 		}
@@ -197,7 +197,7 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 			continue
 		}
 		e := entry(raw)
-		if !m.fits(m.refs[i], e) || !m.alive(e) {
+		if !m.withinLimit(m.refs[i], e) || !m.alive(e) {
 			continue
 		}
 		payload, ok, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
@@ -208,7 +208,7 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 			return values[at], true
 		})
 		if stranger {
-			m.unsure = append(m.unsure, i)
+			m.needScript = append(m.needScript, i)
 		} else if ok {
 			m.found(i, e, payload)
 		}
@@ -216,7 +216,7 @@ func (m *many) judge(r *laneRead, reply rueidis.RedisResult) {
 }
 
 // script is the command that reads one entry.
-func (m *many) script(i int, whole bool) rueidis.Completed {
+func (m *batchRead) script(i int, whole bool) rueidis.Completed {
 	k := m.refs[i]
 	if whole {
 		return m.conn.B().EvalRo().Script(getText).Numkeys(1).Key(k.value()).Arg(m.scriptArgs(k)...).Build()
@@ -226,7 +226,7 @@ func (m *many) script(i int, whole bool) rueidis.Completed {
 
 // unknown answers for what the script has read. Where a server does not know the script, the first command
 // in each lane brings it.
-func (m *many) unknown(ctx context.Context, of []int, replies []rueidis.RedisResult) {
+func (m *batchRead) takeAll(ctx context.Context, of []int, replies []rueidis.RedisResult) {
 	var again []int
 	var commands []rueidis.Completed
 	loaded := make(map[*laneKeys]bool)
@@ -245,7 +245,7 @@ func (m *many) unknown(ctx context.Context, of []int, replies []rueidis.RedisRes
 }
 
 // take answers for what the script has said of one entry.
-func (m *many) take(i int, result rueidis.RedisResult) {
+func (m *batchRead) take(i int, result rueidis.RedisResult) {
 	var raw entry
 	reply, err := result.ToMessage()
 	if err == nil {
@@ -281,9 +281,9 @@ func (s *Strategy) SetMany(ctx context.Context, items []cache.Item) []error {
 	if len(items) == 0 {
 		return nil
 	}
-	st, conn, err := s.open(ctx)
+	st, conn, err := s.connected(ctx)
 	if err == nil {
-		ctx, cancel := st.bounded(ctx)
+		ctx, cancel := st.withDeadline(ctx)
 		defer cancel()
 		if err := errors.Join(st.agreement.holds(ctx, time.Now()), st.serving(ctx)); err != nil {
 			return slices.Repeat([]error{err}, len(items))
@@ -322,7 +322,7 @@ func (s *Strategy) setMany(ctx context.Context, st *store, conn rueidis.Client, 
 		if len(item.Value) > inline { // see setLarge
 			continue
 		}
-		call, err := st.storing(st.keys.of(item.Key), item.Value, item.Options, granted{})
+		call, err := st.storeCall(st.keys.of(item.Key), item.Value, item.Options, leaseState{})
 		if err != nil {
 			failures[i] = err
 			hidden = append(hidden, i)
@@ -365,7 +365,7 @@ func (st *store) storeAll(ctx context.Context, conn rueidis.Client, calls []ruei
 		if err := reply.Error(); isNoScript(err) {
 			again = append(again, i)
 		} else {
-			failures[i] = st.answered(err)
+			failures[i] = st.observe(err)
 		}
 	}
 	commands = commands[:0]
@@ -379,7 +379,7 @@ func (st *store) storeAll(ctx context.Context, conn rueidis.Client, calls []ruei
 		}
 	}
 	for n, reply := range st.pipeline(ctx, conn, commands) {
-		failures[again[n]] = st.answered(reply.Error())
+		failures[again[n]] = st.observe(reply.Error())
 	}
 	return failures
 }

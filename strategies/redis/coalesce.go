@@ -30,14 +30,14 @@ var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values
 // done before it began.
 //
 // Where the script has to read an entry, those who want the same one share it by the same rule.
-type reads struct {
+type coalescer struct {
 	mu      sync.Mutex
-	open    *batch
-	scripts map[string]*batch // by entry
+	pending    *sharedRead
+	scripts map[string]*sharedRead // by entry
 }
 
 // batch is one MGET, or one run of the script, for several reads.
-type batch struct {
+type sharedRead struct {
 	keys     []string // those of the first member, then what each other one adds
 	at       *index   // of keys; nil while there is one member
 	shared   uint64   // which of keys are the entries of several members
@@ -52,15 +52,15 @@ type batch struct {
 }
 
 // member is one read in a batch.
-type member struct {
-	*batch
+type participant struct {
+	*sharedRead
 
 	first bool
 }
 
 // answer is what a read has asked for.
 type answer struct {
-	*batch // nil: replies are in the order of wanted
+	*sharedRead // nil: replies are in the order of wanted
 
 	wanted  []string
 	replies []rueidis.RedisMessage
@@ -69,7 +69,7 @@ type answer struct {
 
 // reply is that to wanted[i].
 func (a answer) reply(i int) rueidis.RedisMessage {
-	if a.batch == nil || a.at == nil {
+	if a.sharedRead == nil || a.at == nil {
 		return a.replies[i]
 	}
 	place, _ := a.at.find(a.keys, a.wanted[i])
@@ -82,7 +82,7 @@ func (a answer) entry() (entry, error) {
 		return nil, a.err
 	}
 	raw, err := entryOf(a.reply(0))
-	if err == nil && a.batch != nil && a.at != nil {
+	if err == nil && a.sharedRead != nil && a.at != nil {
 		if place, _ := a.at.find(a.keys, a.wanted[0]); a.shared&(1<<place) != 0 {
 			raw = bytes.Clone(raw)
 		}
@@ -91,24 +91,24 @@ func (a answer) entry() (entry, error) {
 }
 
 // mget reads an entry, wanted[0], and the nonces wanted[1:]. ctx has a deadline, and has passed g.
-func (r *reads) mget(ctx context.Context, conn rueidis.Client, g *gate, wanted []string) answer {
+func (r *coalescer) mget(ctx context.Context, conn rueidis.Client, g *bulkhead, wanted []string) answer {
 	return r.read(ctx, conn, g, r.join(ctx, wanted), wanted)
 }
 
 // script reads an entry by the script. The rest is as with mget.
-func (r *reads) script(ctx context.Context, conn rueidis.Client, g *gate, key string, args []string) answer {
+func (r *coalescer) script(ctx context.Context, conn rueidis.Client, g *bulkhead, key string, args []string) answer {
 	wanted := []string{key}
 	return r.read(ctx, conn, g, r.joinScript(ctx, wanted, args), wanted)
 }
 
 // read sends what a first member has opened, and returns what the member has asked for.
-func (r *reads) read(ctx context.Context, conn rueidis.Client, g *gate, m member, wanted []string) answer {
+func (r *coalescer) read(ctx context.Context, conn rueidis.Client, g *bulkhead, m participant, wanted []string) answer {
 	if m.first {
 		if g.inside.Load() > 1 {
 			runtime.Gosched()
 		}
-		if r.seal(m.batch); m.members == 1 {
-			if g.doubt.Load() == nil {
+		if r.seal(m.sharedRead); m.members == 1 {
+			if g.suspect.Load() == nil {
 				return m.alone(ctx, conn, wanted)
 			}
 			m.done = make(chan struct{}) // the connection was lost meanwhile, and making it anew knows no deadline
@@ -122,42 +122,42 @@ func (r *reads) read(ctx context.Context, conn rueidis.Client, g *gate, m member
 }
 
 // join adds a read to the open batch, or opens one.
-func (r *reads) join(ctx context.Context, wanted []string) member {
+func (r *coalescer) join(ctx context.Context, wanted []string) participant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m, joined := r.open.join(ctx, wanted); joined { // or else whoever has opened it sends it
+	if m, joined := r.pending.join(ctx, wanted); joined { // or else whoever has opened it sends it
 		return m
 	}
-	r.open = open(ctx, wanted)
-	return member{r.open, true}
+	r.pending = newSharedRead(ctx, wanted)
+	return participant{r.pending, true}
 }
 
 // joinScript adds a read to the batch that the script is going to read the entry for, or opens one.
-func (r *reads) joinScript(ctx context.Context, wanted, args []string) member {
+func (r *coalescer) joinScript(ctx context.Context, wanted, args []string) participant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m, joined := r.scripts[wanted[0]].join(ctx, wanted); joined {
 		return m
 	}
 	if r.scripts == nil {
-		r.scripts = make(map[string]*batch)
+		r.scripts = make(map[string]*sharedRead)
 	}
-	b := open(ctx, wanted)
+	b := newSharedRead(ctx, wanted)
 	b.script = args
 	r.scripts[wanted[0]] = b
-	return member{b, true}
+	return participant{b, true}
 }
 
 // open returns a batch with its first member.
-func open(ctx context.Context, wanted []string) *batch {
-	b := &batch{keys: slices.Clip(wanted), members: 1}
+func newSharedRead(ctx context.Context, wanted []string) *sharedRead {
+	b := &sharedRead{keys: slices.Clip(wanted), members: 1}
 	b.deadline, _ = ctx.Deadline()
 	b.waiting.Store(1)
 	return b
 }
 
 // join adds a read to b, if there is such a batch, and room.
-func (b *batch) join(ctx context.Context, wanted []string) (m member, joined bool) {
+func (b *sharedRead) join(ctx context.Context, wanted []string) (m participant, joined bool) {
 	if b == nil || !b.fits(wanted) {
 		return m, false
 	}
@@ -183,11 +183,11 @@ func (b *batch) join(ctx context.Context, wanted []string) (m member, joined boo
 	if deadline, _ := ctx.Deadline(); deadline.After(b.deadline) {
 		b.deadline = deadline
 	}
-	return member{b, false}, true
+	return participant{b, false}, true
 }
 
 // fits reports whether there is room for wanted, of which some may be there already.
-func (b *batch) fits(wanted []string) bool {
+func (b *sharedRead) fits(wanted []string) bool {
 	total := len(b.keys) + len(wanted)
 	if total <= maxBatch || len(b.keys) > maxBatch {
 		return total <= maxBatch
@@ -226,10 +226,10 @@ func (x *index) add(key string, place int) {
 }
 
 // seal keeps further reads out of b.
-func (r *reads) seal(b *batch) {
+func (r *coalescer) seal(b *sharedRead) {
 	r.mu.Lock()
-	if r.open == b {
-		r.open = nil
+	if r.pending == b {
+		r.pending = nil
 	} else if r.scripts[b.keys[0]] == b {
 		delete(r.scripts, b.keys[0])
 	}
@@ -238,13 +238,13 @@ func (r *reads) seal(b *batch) {
 
 // start returns the context of a sealed batch, which goes on for as long as one of its members. It has the
 // values of the first one's.
-func (b *batch) start(ctx context.Context) context.Context {
+func (b *sharedRead) start(ctx context.Context) context.Context {
 	ctx, b.cancel = context.WithDeadline(context.WithoutCancel(ctx), b.deadline)
 	return ctx
 }
 
 // send sends the batch.
-func (b *batch) send(ctx context.Context, conn rueidis.Client) {
+func (b *sharedRead) send(ctx context.Context, conn rueidis.Client) {
 	defer b.cancel()
 	b.err = cache.ErrUnavailable // should an application's client end this goroutine
 	defer close(b.done)
@@ -255,7 +255,7 @@ func (b *batch) send(ctx context.Context, conn rueidis.Client) {
 }
 
 // wait returns what the member has asked for.
-func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) answer {
+func (m participant) wait(ctx context.Context, conn rueidis.Client, wanted []string) answer {
 	select {
 	case <-m.done:
 	case <-ctx.Done():
@@ -269,7 +269,7 @@ func (m member) wait(ctx context.Context, conn rueidis.Client, wanted []string) 
 		// Perhaps because of other members' keys: TRYAGAIN, while a slot is on the move.
 		return m.alone(ctx, conn, wanted)
 	}
-	return answer{m.batch, wanted, m.replies, m.err}
+	return answer{m.sharedRead, wanted, m.replies, m.err}
 }
 
 // leftOthersError is the end of a read whose reply others still wait for: they will tell whether it came.
@@ -279,13 +279,13 @@ type leftOthersError struct{ error }
 func (e *leftOthersError) Unwrap() error { return e.error }
 
 // alone is a read of the same kind that is sent as it is.
-func (b *batch) alone(ctx context.Context, conn rueidis.Client, wanted []string) answer {
+func (b *sharedRead) alone(ctx context.Context, conn rueidis.Client, wanted []string) answer {
 	replies, err := b.fetch(ctx, conn, wanted)
 	return answer{nil, wanted, replies, err}
 }
 
 // fetch is one command. There are as many replies as keys.
-func (b *batch) fetch(ctx context.Context, conn rueidis.Client, keys []string) ([]rueidis.RedisMessage, error) {
+func (b *sharedRead) fetch(ctx context.Context, conn rueidis.Client, keys []string) ([]rueidis.RedisMessage, error) {
 	if b.script != nil {
 		reply, err := getScript.Exec(ctx, conn, keys, b.script).ToMessage()
 		if rueidis.IsRedisNil(err) {

@@ -11,13 +11,13 @@ var agreement = []Mutant{
 	},
 	{
 		Guard: "fingerprint-reads", What: "a node that differs serves and stores nothing",
-		File: "strategies/redis/operation.go", Text: "err = st.agreement.holds(o.ctx, o.began)", Replacement: "err = nil",
+		File: "strategies/redis/operation.go", Text: "err = a.agreement.holds(o.ctx, o.began)", Replacement: "err = nil",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLanesThatDifferLater$"}},
 	},
 	{
 		Guard: "fingerprint-revocations", What: "a revocation is not applied before it is known that the nodes agree",
-		File: "strategies/redis/revoke.go", Text: "if unheeded := st.agreement.holds(ctx, time.Now()); unheeded != nil {",
-		Replacement: "if unheeded := error(nil); unheeded != nil {",
+		File: "strategies/redis/revoke.go", Text: "if disagreed := r.agreement.holds(ctx, time.Now()); disagreed != nil {",
+		Replacement: "if disagreed := error(nil); disagreed != nil {",
 		By:          []Search{{Folder: "strategies/redis", Run: "^TestFingerprintOfAnotherServer$"}},
 	},
 	{

@@ -59,13 +59,13 @@ var master = []Mutant{
 	},
 	{
 		Guard: "withheld-reads", What: "no hit is served until writes have worked",
-		File: "strategies/redis/operation.go", Text: "if err := st.serving(o.ctx); err != nil {", Replacement: "if err := o.ctx.Err(); err != nil {",
+		File: "strategies/redis/operation.go", Text: "if err := a.client.serving(o.ctx); err != nil {", Replacement: "if err := o.ctx.Err(); err != nil {",
 		By: inRedis("^TestLentClientOnAReplica$"),
 	},
 	{
 		Guard: "withheld-batches", What: "no hit of GetMany is served until writes have worked",
-		File: "strategies/redis/batcher.go", Text: "st.serving(ctx)); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
-		Replacement: "ctx.Err()); err != nil {\n\t\t\treturn slices.Repeat([]cache.Result",
+		File: "strategies/redis/operation.go", Text: "errors.Join(a.agreement.holds(ctx, time.Now()), a.client.serving(ctx))",
+		Replacement: "errors.Join(a.agreement.holds(ctx, time.Now()), ctx.Err())",
 		By:          inRedis("^TestLentClientOnAReplica$"),
 	},
 	{

@@ -58,33 +58,33 @@ var overload = []Mutant{
 		By: []Search{{Folder: ".", Run: "^TestSlowPagesDoNotHoldUpSessions$"}},
 	},
 	{
-		Guard: "gate-newest-first", What: "who waits for a place with no time left to be answered in does not come first",
+		Guard: "bulkhead-newest-first", What: "an operation that waits for a place with no time left for an answer does not come first",
 		File: "strategies/redis/queue.go", Text: "time.Since(w.came) > w.deadline.Sub(w.came)/2 ||", Replacement: "w == nil ||",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestQueueOrder$"}},
 	},
 	{
-		Guard: "gate-halve", What: "operations that get no answer leave fewer places",
-		File: "strategies/redis/bulkhead.go", Text: "g.room.Load()/2", Replacement: "g.room.Load()",
+		Guard: "bulkhead-halve", What: "operations that get no answer leave fewer places",
+		File: "strategies/redis/bulkhead.go", Text: "b.room.Load()/2", Replacement: "b.room.Load()",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
 	},
 	{
-		Guard: "gate-gradual", What: "at the start and after a doubt not all are let in at once",
-		File: "strategies/redis/bulkhead.go", Text: "g.room.Store(max(min(minPlaces, g.places), g.places/8))", Replacement: "g.room.Store(g.places)",
+		Guard: "bulkhead-gradual", What: "at the start and after a suspicion not all are let in at once",
+		File: "strategies/redis/bulkhead.go", Text: "b.room.Store(max(min(minPlaces, b.places), b.places/8))", Replacement: "b.room.Store(b.places)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestRoom$"}},
 	},
 	{
-		Guard: "gate-lasting", What: "operations of which many end together make no doubt at once",
+		Guard: "bulkhead-lasting", What: "operations of which many end together do not make the server suspect at once",
 		File: "strategies/redis/bulkhead.go", Text: "silent >= maxUnanswered && lasting ||", Replacement: "silent >= maxUnanswered && (lasting || true) ||",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtScales$"}},
 	},
 	{
-		Guard: "gate-too-late", What: "who has waited for a doubt to end for half of its time does not burden the server",
-		File: "strategies/redis/bulkhead.go", Text: "bounded && time.Until(deadline) < time.Since(came)", Replacement: "bounded && time.Until(deadline) < 0 && came.IsZero()",
+		Guard: "bulkhead-too-late", What: "an operation that has waited for a suspicion to end for half of its time does not burden the server",
+		File: "strategies/redis/bulkhead.go", Text: "has && time.Until(deadline) < time.Since(came)", Replacement: "has && time.Until(deadline) < 0 && came.IsZero()",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtEndsTooLate$"}},
 	},
 	{
-		Guard: "gate-commands", What: "places are for commands, not for reads that share one",
-		File: "strategies/redis/coalesce.go", Text: "g.leave()\n\t\tdefer g.inside.Add(1)", Replacement: "_ = g.places",
+		Guard: "bulkhead-commands", What: "places are for commands, not for reads that share one",
+		File: "strategies/redis/coalesce.go", Text: "b.leave()\n\t\tdefer b.inside.Add(1)", Replacement: "_ = b.places",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestNoPlaceForAReadWithoutCommand$"}},
 	},
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// bare is a store of two lanes without a connection: no probe is ever answered.
-func bare(t *testing.T) *store {
+// bare are the bulkheads of two lanes without a connection: no probe is ever answered.
+func bare(t *testing.T) *bulkheads {
 	t.Helper()
-	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), keys: newKeyspace("n:", 2), bulkheads: newBulkheads(2, 1)}
+	c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
-		if err := st.close(context.Background()); err != nil {
+		if err := c.close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return st
+	return newBulkheads(c, newKeyspace("n:", 2), 1)
 }
 
 // What makes a doubt: so many operations in a row that waited and got no answer, in that lane.
@@ -48,14 +48,14 @@ func TestDoubt(t *testing.T) {
 		"one refusal":       {[]end{silent, silent, refused, silent, silent}, false},
 		"refusals":          {[]end{refused, refused, refused, refused}, false},
 	} {
-		st := bare(t)
+		all := bare(t)
 		for _, e := range test.ends {
-			st.record(1, e.err, time.Now().Add(-e.waited))
+			all.record(1, e.err, time.Now().Add(-e.waited))
 		}
-		if doubted := st.bulkheads[1].suspect.Load() != nil; doubted != test.doubt {
+		if doubted := all.lanes[1].suspect.Load() != nil; doubted != test.doubt {
 			t.Errorf("%s: doubted %t", name, doubted)
 		}
-		if st.bulkheads[0].suspect.Load() != nil {
+		if all.lanes[0].suspect.Load() != nil {
 			t.Errorf("%s: the other lane is doubted", name)
 		}
 	}
@@ -64,10 +64,10 @@ func TestDoubt(t *testing.T) {
 // A doubt that has ended is forgotten: one more silence is the first one.
 func TestTrust(t *testing.T) {
 	t.Parallel()
-	st := bare(t)
-	g := &st.bulkheads[0]
+	all := bare(t)
+	g := &all.lanes[0]
 	for range maxUnanswered {
-		st.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
+		all.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
 	}
 	d := g.suspect.Load()
 	if d == nil {
@@ -79,7 +79,7 @@ func TestTrust(t *testing.T) {
 	default:
 		t.Error("who waits is not told that the doubt is over")
 	}
-	st.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
+	all.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
 	if g.suspect.Load() != nil {
 		t.Error("doubted again after one silence")
 	}
@@ -89,12 +89,12 @@ func TestTrust(t *testing.T) {
 // without a deadline.
 func TestEnterInDoubt(t *testing.T) {
 	t.Parallel()
-	st := bare(t)
-	st.suspectAll()
+	all := bare(t)
+	all.suspectAll()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	for lane := range st.bulkheads {
-		g := &st.bulkheads[lane]
+	for lane := range all.lanes {
+		g := &all.lanes[lane]
 		d := g.suspect.Load()
 		if d == nil {
 			t.Fatalf("lane %d is not doubted", lane)

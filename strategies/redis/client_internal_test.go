@@ -19,7 +19,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		c := newClient(rueidis.ClientOption{}, slog.New(slog.NewTextHandler(&log, nil)))
+		c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.NewTextHandler(&log, nil)))
 		want := func(when string, downs, ups int) {
 			t.Helper()
 			if down, up := strings.Count(log.String(), "redis: unavailable"), strings.Count(log.String(), "available again"); down != downs || up != ups {
@@ -47,15 +47,16 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.NewTextHandler(&log, nil))), keys: newKeyspace("n:", 2), bulkheads: newBulkheads(2, 1)}
-		end := func(lane int, err error) { st.record(lane, st.observe(err), time.Now().Add(-minSilence)) }
+		c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.NewTextHandler(&log, nil)))
+		all := newBulkheads(c, newKeyspace("n:", 2), 1)
+		end := func(lane int, err error) { all.record(lane, c.observe(err), time.Now().Add(-minSilence)) }
 		for range maxUnanswered {
 			end(1, context.DeadlineExceeded)
 		}
 		for second := range 60 {
 			<-time.After(time.Second)
 			end(0, nil)
-			if err := st.bulkheads[1].enter(t.Context()); !errors.Is(err, errNoAnswer) {
+			if err := all.lanes[1].enter(t.Context()); !errors.Is(err, errNoAnswer) {
 				t.Fatalf("the gate of the other lane: %v", err)
 			}
 			if second%5 == 4 { // a revocation, which does not pass the gate
@@ -68,7 +69,7 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 		if rarest := replyTimeout + lastProbe*3/2; recoveryAfter <= rarest { // a probe of a server that hangs, and the pause after it
 			t.Errorf("nothing failing for %v ends an outage, and probes may fail every %v", recoveryAfter, rarest)
 		}
-		if err := st.close(t.Context()); err != nil {
+		if err := c.close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

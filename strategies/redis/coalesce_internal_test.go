@@ -82,7 +82,7 @@ func TestBatch(t *testing.T) {
 		var all []asked
 		for i, wanted := range members {
 			// As in learned: whoever appends to the spare capacity writes over what is there.
-			spare := append(slices.Clone(wanted), slices.Repeat([]string{"spare"}, 2*maxBatch)...)
+			spare := append(slices.Clone(wanted), slices.Repeat([]string{"spare"}, 2*maxShared)...)
 			m := r.join(ctx, spare[:len(wanted)])
 			if m.first != (i == 0) {
 				t.Errorf("%q: member %d is the first: %t", members, i, m.first)
@@ -95,8 +95,8 @@ func TestBatch(t *testing.T) {
 		}
 		all[0].send(all[0].start(ctx), conn)
 		for i, a := range all {
-			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxBatch)) {
-				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxBatch])
+			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxShared)) {
+				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxShared])
 			}
 			a.wanted = members[i]
 			a.check(ctx, t, conn)
@@ -111,10 +111,10 @@ func TestBatch(t *testing.T) {
 func TestBatchIsBounded(t *testing.T) {
 	t.Parallel()
 	var r coalescer
-	for i := range 10 * maxBatch {
+	for i := range 10 * maxShared {
 		wanted := []string{fmt.Sprint("k", i), fmt.Sprint("t", i%3), "t"}
 		m := r.join(t.Context(), wanted)
-		if len(m.keys) > maxBatch {
+		if len(m.keys) > maxShared {
 			t.Fatalf("%d keys", len(m.keys))
 		}
 		if m.first && !slices.Equal(m.keys, wanted) {
@@ -130,14 +130,14 @@ func TestBatchIsBounded(t *testing.T) {
 	}
 	// What several want is asked for once.
 	r = coalescer{}
-	for i := range 10 * maxBatch {
+	for i := range 10 * maxShared {
 		if m := r.join(t.Context(), []string{fmt.Sprint("k", i%2), fmt.Sprint("t", i%2), "t"}); m.first != (i == 0) || i > 0 && len(m.keys) != 5 {
 			t.Fatalf("read %d: the first is %t, keys are %q", i, m.first, m.keys)
 		}
 	}
 	// One that has many tags by itself keeps others from waiting for them.
 	r = coalescer{}
-	many := slices.Repeat([]string{"t"}, maxBatch)
+	many := slices.Repeat([]string{"t"}, maxShared)
 	for i, wanted := range [][]string{many, {"a"}, many, {"b"}} {
 		if m := r.join(t.Context(), wanted); !m.first {
 			t.Errorf("read %d has joined a batch, which has %d keys", i, len(m.keys))
@@ -234,14 +234,14 @@ func TestReadOvertakenByALoss(t *testing.T) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	o, err := s.begin(ctx, "n:k")
+	st, o, err := s.begin(ctx, "n:k")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.end()
 	proxy.Cut()
 	<-handshake.Arrived() // the probe's
-	if _, _, err := o.get(); err == nil {
+	if _, _, err := st.reader.get(&o); err == nil {
 		t.Error("no error")
 	}
 	if took := time.Since(began); took > timeout+grace {

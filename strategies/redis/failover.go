@@ -198,10 +198,10 @@ func (c *client) observeDemotion(err error) {
 // withhold keeps hits from being served until writes have worked. It returns false when they were already.
 func (c *client) withhold() bool {
 	c.failover.suspicions.Add(1)
-	if !c.failover.withheld.CompareAndSwap(nil, &suspicion{time.Now(), make(chan struct{})}) {
+	if !c.failover.withheld.CompareAndSwap(nil, newSuspicion()) {
 		return false
 	}
-	if !c.work(c.settle) {
+	if !c.run(c.settle) {
 		c.restore() // it is being closed
 	}
 	return true
@@ -252,16 +252,16 @@ func (c *client) settle(life context.Context) {
 	}
 }
 
-// writes is prove for a store: it deletes what hardly ever exists, on whatever connections rueidis picks.
-func (st *store) writes(ctx context.Context) error {
-	conn, err := st.use()
+// proveWritable deletes a key that hardly ever exists, on whatever connections rueidis picks.
+func proveWritable(ctx context.Context, c *client, keys *keyspace) error {
+	conn, err := c.use()
 	if err != nil {
 		return err
 	}
 	errs := make(chan error, writesPerProof)
 	for range writesPerProof {
 		go func() {
-			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(st.keys.lanes[0].mark).Build()).Error() }))
+			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(keys.lanes[0].mark).Build()).Error() }))
 		}()
 	}
 	var worst error

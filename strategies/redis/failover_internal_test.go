@@ -31,7 +31,7 @@ var errReadOnly = &ServerError{Code: "READONLY"}
 // oneMasterClient is a client whose writes end as written says.
 func oneMasterClient(t *testing.T, written *atomic.Pointer[error]) *client {
 	t.Helper()
-	c := newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler))
+	c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.DiscardHandler))
 	c.mode = Standalone
 	c.failover.prove = func(context.Context) error {
 		if err := written.Load(); err != nil {

@@ -138,10 +138,10 @@ type agreement struct {
 	// suspicions counts reasons to read the fingerprint anew. A reading that began before the last one
 	// counts for nothing.
 	rechecks int
-	asked      time.Time     // since when somebody has wanted it to be read; zero: nobody
-	failing    error         // of the last attempt
-	read       chan struct{} // closed when it was tried to read it
-	refusal    error         // why this node is not active, where that is known
+	asked    time.Time     // since when somebody has wanted it to be read; zero: nobody
+	failing  error         // of the last attempt
+	read     chan struct{} // closed when it was tried to read it
+	refusal  error         // why this node is not active, where that is known
 
 	// What follows belongs to whoever checks.
 	confirmed time.Time // when the fingerprint that was seen was asked for

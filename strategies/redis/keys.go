@@ -156,11 +156,11 @@ func (k *keyspace) keysOf(scanned []string) []string {
 const scanned = 1000
 
 // scan walks over the keys of one node that match pattern, for as long as more returns true, and
-// passes each page to found. It calls do for each step, which supplies the deadline.
-func scan(node rueidis.Client, pattern string, do func(step func(context.Context) error) error, more func() bool, found func(keys []string) error) error {
+// passes each page to found. It runs each SCAN through step, which supplies the deadline.
+func scan(node rueidis.Client, pattern string, step func(run func(context.Context) error) error, more func() bool, found func(keys []string) error) error {
 	for cursor := uint64(0); more(); {
 		var page rueidis.ScanEntry
-		err := do(func(ctx context.Context) (err error) {
+		err := step(func(ctx context.Context) (err error) {
 			page, err = node.Do(ctx, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
 			return err
 		})

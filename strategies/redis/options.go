@@ -106,6 +106,9 @@ func (o Options) connections() int {
 	return max(1, o.Connections)
 }
 
+// longestLease is how long a lease may live if it is extended.
+func (o Options) longestLease() time.Duration { return max(o.LeaseTTL, cache.MaxLeaseTTL) }
+
 func (o Options) lanes() int {
 	if o.Lanes == 0 && o.Mode == Cluster {
 		return 64

@@ -12,14 +12,14 @@ import (
 // However many leases may be out, a lane remembers a bounded number of them.
 func TestOrphansAreBounded(t *testing.T) {
 	t.Parallel()
-	st := bare(t) // nothing can be released
-	st.leaseTerm, st.timeout = time.Hour, time.Second
-	st.orphans, st.releasing = newOrphans(2), make(chan struct{}, 2)
-	k := st.keys.of("n:k")
+	c, keys := bare(t).client, newKeyspace("n:", 2) // nothing can be released
+	c.timeout = time.Second
+	all := newOrphans(c, 2, time.Hour)
+	k := keys.of("n:k")
 	for i := range 3 * maxOrphans {
-		st.releaseLater(k, fmt.Sprint(i))
+		all.releaseLater(k, fmt.Sprint(i))
 	}
-	o := &st.orphans[k.lane.number]
+	o := &all.lanes[k.lane.number]
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.waiting); n > maxOrphans+perPipeline { // those that are being tried come on top

@@ -108,8 +108,8 @@ func TestQueueLosesNoPlace(t *testing.T) {
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := bare(t)
-		g := &st.bulkheads[0]
+		b := bare(t)
+		g := &b.lanes[0]
 		full := g.places
 		g.room.Store(full)
 		want := func(what string, room int64) {
@@ -121,23 +121,23 @@ func TestRoom(t *testing.T) {
 		began := time.Now()
 		<-time.After(minSilence)
 		for range 2 {
-			st.record(0, context.DeadlineExceeded, began)
-			st.record(0, nil, began)
+			b.record(0, context.DeadlineExceeded, began)
+			b.record(0, nil, began)
 			<-time.After(time.Millisecond)
 		}
 		want("after operations that began together", full/2+2)
 		began = time.Now()
 		<-time.After(minSilence)
-		st.record(0, context.DeadlineExceeded, began)
+		b.record(0, context.DeadlineExceeded, began)
 		want("after one that began later", (full/2+2)/2)
 		for range full {
-			st.record(0, nil, began)
+			b.record(0, nil, began)
 		}
 		want("after answers", full)
 		for range 100 {
 			began := time.Now()
 			<-time.After(minSilence)
-			st.record(0, context.DeadlineExceeded, began)
+			b.record(0, context.DeadlineExceeded, began)
 		}
 		want("at the least", minPlaces)
 		g.trust()
@@ -157,9 +157,9 @@ func TestDoubtScales(t *testing.T) {
 		{1, 0, maxUnanswered}, {12, 0, maxUnanswered}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			st := bare(t)
-			st.timeout = 50 * time.Millisecond
-			g := &st.bulkheads[0]
+			b := bare(t)
+			b.client.timeout = 50 * time.Millisecond
+			g := &b.lanes[0]
 			g.inside.Store(test.inside)
 			for n := int64(1); n <= test.silence; n++ {
 				if g.suspect.Load() != nil {
@@ -168,7 +168,7 @@ func TestDoubtScales(t *testing.T) {
 				if n > 1 {
 					<-time.After(test.spread)
 				}
-				st.record(0, context.DeadlineExceeded, time.Now().Add(-st.timeout))
+				b.record(0, context.DeadlineExceeded, time.Now().Add(-b.client.timeout))
 			}
 			if g.suspect.Load() == nil {
 				t.Errorf("%+v: not doubted", test)
@@ -185,12 +185,12 @@ func TestDoubtEndsTooLate(t *testing.T) {
 		want  error
 	}{{20 * time.Millisecond, nil}, {30 * time.Millisecond, cache.ErrOverloaded}} {
 		synctest.Test(t, func(t *testing.T) {
-			st := bare(t)
-			st.suspect(0)
-			time.AfterFunc(test.after, st.bulkheads[0].trust)
+			b := bare(t)
+			b.suspect(0)
+			time.AfterFunc(test.after, b.lanes[0].trust)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if err := st.bulkheads[0].enter(ctx); !errors.Is(err, test.want) {
+			if err := b.lanes[0].enter(ctx); !errors.Is(err, test.want) {
 				t.Errorf("after %v: %v", test.after, err)
 			}
 		})
@@ -200,11 +200,11 @@ func TestDoubtEndsTooLate(t *testing.T) {
 // Those who left others behind, who wait for the same reply, are no evidence: there is one command for all.
 func TestOthersTell(t *testing.T) {
 	t.Parallel()
-	st := bare(t)
+	b := bare(t)
 	for range 1000 {
-		st.record(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-minSilence))
+		b.record(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-minSilence))
 	}
-	if g, before := &st.bulkheads[0], bare(t).bulkheads[0].room.Load(); g.suspect.Load() != nil || g.room.Load() != before {
+	if g, before := &b.lanes[0], bare(t).lanes[0].room.Load(); g.suspect.Load() != nil || g.room.Load() != before {
 		t.Errorf("doubted %t, room for %d, and %d before", g.suspect.Load() != nil, g.room.Load(), before)
 	}
 }

@@ -42,7 +42,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 		}), make(chan error, 1)
 		go func() { done <- read() }()
 		<-held.Arrived()
-		if n := s.store.Load().bulkheads[0].inside.Load(); n != 0 {
+		if n := s.store.Load().admission.bulkheads.lanes[0].inside.Load(); n != 0 {
 			t.Errorf("%s: %d places are taken", name, n)
 		}
 		held.Release()
@@ -57,7 +57,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 func TestRoomForBodies(t *testing.T) {
 	t.Parallel()
 	const size = 100 << 10
-	b := &bodies{timeout: 100 * time.Millisecond, room: 3 * size}
+	b := &transfers{timeout: 100 * time.Millisecond, room: 3 * size}
 	ctx, left := t.Context(), make(chan error, 1)
 	enter := func(size int64) <-chan error {
 		done := make(chan error, 1)
@@ -93,11 +93,11 @@ func TestRoomForBodies(t *testing.T) {
 		}
 	}
 	for took, want := range map[time.Duration]func(room int64) bool{
-		time.Millisecond:       func(room int64) bool { return room == mostInFlight },
+		time.Millisecond:       func(room int64) bool { return room == maxInFlight },
 		40 * time.Millisecond:  func(room int64) bool { return room == 3*size },
-		400 * time.Millisecond: func(room int64) bool { return room == leastInFlight },
+		400 * time.Millisecond: func(room int64) bool { return room == minInFlight },
 	} {
-		b := &bodies{timeout: 100 * time.Millisecond, room: 3 * size}
+		b := &transfers{timeout: 100 * time.Millisecond, room: 3 * size}
 		for range 1000 {
 			if err := b.enter(ctx, ctx, size); err != nil {
 				t.Fatal(err)

@@ -13,19 +13,19 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// defaultPort is that of a URL without one.
+// defaultPort is the port of a URL that has none.
 const defaultPort = "6379"
 
-// hostname is what the resolver takes: letters, digits, - and _, in parts of up to 63.
+// hostname is what the resolver accepts: letters, digits, - and _, in parts of up to 63.
 var hostname = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.|$))+$`)
 
-// isHost reports whether host is an IP address or a name that could be one in the DNS.
+// isHost reports whether host is an IP address or could be a name in the DNS.
 func isHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
 	name := strings.TrimSuffix(host, ".")
-	last := name[strings.LastIndexByte(name, '.')+1:] // where that is a number, it was meant to be an IP address
+	last := name[strings.LastIndexByte(name, '.')+1:] // if it is a number, an IP address was meant
 	return len(host) <= 253 && hostname.MatchString(host) && strings.Trim(last, "0123456789") != ""
 }
 
@@ -34,8 +34,8 @@ func isPort(port string) bool {
 	return err == nil && n > 0
 }
 
-// checkAddress returns what is wrong with an address; "": nothing. It never repeats it, because people put
-// passwords there that other libraries take in that place.
+// checkAddress returns what is wrong with an address, or "". It never repeats the address: people
+// put passwords there, because other libraries accept them in that place.
 func checkAddress(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	_, notIPv6 := netip.ParseAddr(host)
@@ -54,7 +54,7 @@ func checkAddress(address string) string {
 	return ""
 }
 
-// withURL returns o with what its URL says, as the keys that say the same.
+// withURL returns o with the contents of its URL moved to the fields that say the same.
 func (o Options) withURL() (Options, error) {
 	if o.URL.IsZero() {
 		return o, nil
@@ -112,8 +112,8 @@ func (o Options) withURL() (Options, error) {
 	return o, nil
 }
 
-// unaddressed is a network error whose text leaves out an address that is none: that of a client which
-// the application lends may hold a password.
+// unaddressed is a network error whose text leaves out an invalid address. The address of an
+// external client may hold a password.
 type unaddressed struct {
 	error
 
@@ -123,7 +123,7 @@ type unaddressed struct {
 // Error implements error.
 func (u unaddressed) Error() string { return u.text }
 
-// Format implements fmt.Formatter: no verb shows the cause.
+// Format implements fmt.Formatter, so that no verb shows the cause.
 func (u unaddressed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.text)) }
 
 // Unwrap returns the cause.

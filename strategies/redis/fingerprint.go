@@ -14,31 +14,32 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// A revocation reaches the keys that its node computes. Nodes that compute other keys, because they have
-// another number of lanes, never hear of it. So a key of the namespace, its fingerprint, says how keys
-// are made, and a node serves hits, stores, and confirms revocations only while it agrees with that. All
-// rests on two rules:
+// A revocation reaches the keys that its node computes. A node with another number of lanes
+// computes other keys, and never notices it. Therefore one key of the namespace, its fingerprint,
+// says how keys are made. A node serves hits, stores, and confirms revocations only while it agrees
+// with the fingerprint. All this rests on two rules:
 //
-//   - A node is active until lapse after it asked for the fingerprint that it agrees with. It asks every
-//     checkEvery, and after a connection was lost or made.
-//   - A fingerprint that somebody makes is unsettled, unless nothing else is in the namespace. It becomes
-//     settled when it was there for two intervals, longer than lapse, and everything in the namespace was
-//     deleted then. Nobody is active on one that is unsettled, and a node that is active puts its own
-//     back where it finds none, or one that is unsettled.
+//   - A node is active until lapse has passed since it asked for the fingerprint that it agrees
+//     with. It asks every checkEvery, and after a connection was lost or made.
+//   - A new fingerprint is unsettled, unless the namespace is otherwise empty. It becomes settled
+//     after two intervals, which is longer than lapse, and after everything in the namespace was
+//     deleted. No node is active on an unsettled one. A node that is active puts its own
+//     fingerprint back if it finds none, or an unsettled one.
 //
-// So when a fingerprint has settled, no node is active that differs: it would have seen the new one, and
-// replaced it or stopped. And what other nodes have left is gone, so that nothing comes back
-// when the lanes are changed there and back.
+// So once a fingerprint is settled, no node that differs is active: it would have seen the new
+// fingerprint, and either replaced it or stopped. And what other nodes have left is gone, so
+// nothing comes back if the lanes are changed there and back.
 
 const (
-	// format is that of keys and entries.
+	// format is the version of keys and entries.
 	format = 1
-	// checkEvery is the pause between two looks at the fingerprint; pause is how long a new one is unsettled.
+	// checkEvery is the pause between two looks at the fingerprint. pause is how long a new one is
+	// unsettled.
 	checkEvery = 10 * time.Second
 	pause      = 2 * checkEvery
-	// lapse is shorter than pause, for clocks that do not run alike.
+	// lapse is shorter than pause, because clocks do not run at the same speed.
 	lapse = pause - time.Second
-	// nextCheck is the pause while this node is not active.
+	// nextCheck replaces checkEvery while this node is not active.
 	nextCheck = time.Second
 	// unsettledTTL is how long an unsettled fingerprint outlives the last node that waits for it.
 	unsettledTTL = time.Minute
@@ -52,18 +53,18 @@ var (
 		cache.ErrUnavailable)
 )
 
-// fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this release does
-// not know are kept.
+// fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this
+// release does not know are kept.
 type fingerprint struct {
 	// Format and Lanes say how keys and entries are made.
 	Format int `json:"format"`
 	Lanes  int `json:"lanes"`
-	// ID is the storage's: random, and another one after its contents were lost.
+	// ID identifies the storage. It is random, and changes after the contents were lost.
 	ID      string `json:"id"`
 	Settled bool   `json:"settled"`
 }
 
-// parse returns the fingerprint that raw stands for; false where it stands for none.
+// parse returns the fingerprint in raw, and false if there is none.
 func parse(raw string) (f fingerprint, ok bool) {
 	err := json.Unmarshal([]byte(raw), &f)
 	return f, err == nil && f.Format > 0 && f.Lanes > 0 && f.ID != ""
@@ -77,16 +78,16 @@ func (f fingerprint) String() string {
 // agrees reports whether nodes with f and g find each other's entries.
 func (f fingerprint) agrees(g fingerprint) bool { return f.Format == g.Format && f.Lanes == g.Lanes }
 
-// settled is raw with that changed, and nothing else.
+// settled returns raw with settled set to true and nothing else changed.
 func settled(raw string) string {
 	fields := make(map[string]json.RawMessage)
-	_ = json.Unmarshal([]byte(raw), &fields) // it was parsed already
+	_ = json.Unmarshal([]byte(raw), &fields) // it was parsed before
 	fields["settled"] = json.RawMessage("true")
-	text, _ := json.Marshal(fields) // likewise
+	text, _ := json.Marshal(fields) // never fails
 	return string(text)
 }
 
-// disagreement says that this node differs.
+// disagreement says that this node differs from the others.
 type disagreement struct {
 	namespace    string
 	here, others fingerprint
@@ -99,7 +100,7 @@ func (e *disagreement) Error() string {
 
 func (e *disagreement) Unwrap() error { return cache.ErrUnavailable }
 
-// startError is what Init says of it.
+// startError is what Init returns for it.
 func (e *disagreement) startError() error {
 	if e.here.Format != e.others.Format {
 		return fmt.Errorf("redis: namespace %q has entries of format %d, and this release makes format %d; give it another namespace",
@@ -110,15 +111,17 @@ func (e *disagreement) startError() error {
 			"or change it on all nodes as docs/redis.md says under \"Changing lanes\"", e.here.Lanes, e.others.Lanes, e.namespace, e.others.Lanes)}
 }
 
-// slot is where the fingerprint of a namespace is. Each call has a deadline of its own.
+// slot is where the fingerprint of a namespace is. Each call has its own deadline.
 type slot interface {
-	// read returns the fingerprint as text, or nothing.
+	// read returns the fingerprint as text. It is empty if there is none.
 	read(ctx context.Context) (raw string, err error)
-	// swap replaces old, and returns what is there then. A life of zero has no end.
+	// swap replaces the fingerprint if it is old, and returns what is there then. A life of zero
+	// means no expiry.
 	swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error)
-	// empty reports whether nothing else is in the namespace, if that can be told soon.
+	// empty reports whether the namespace is otherwise empty. It returns false if it cannot find
+	// out soon.
 	empty(ctx context.Context) (bool, error)
-	// wipe deletes all else in the namespace, whoever has made it.
+	// wipe deletes everything else in the namespace, whichever node made it.
 	wipe(ctx context.Context) error
 }
 
@@ -129,25 +132,26 @@ type agreement struct {
 	own       fingerprint // format and lanes
 	logger    *slog.Logger
 	base      time.Time
-	// until is when this node ceases to be active, unless it has read the fingerprint by then; since base.
+	// until is when this node stops being active unless it has read the fingerprint by then, as a
+	// time since base.
 	until atomic.Int64
 	id    atomic.Pointer[string] // of the storage; nil while it is unknown
-	again chan struct{}          // has room for the wish that the fingerprint be read now
+	again chan struct{}          // has room for one request to read the fingerprint now
 
 	mu sync.Mutex
-	// suspicions counts reasons to read the fingerprint anew. A reading that began before the last one
-	// counts for nothing.
+	// rechecks counts the reasons to read the fingerprint again. A reading that began before the
+	// last of them does not count.
 	rechecks int
 	asked    time.Time     // since when somebody has wanted it to be read; zero: nobody
 	failing  error         // of the last attempt
-	read     chan struct{} // closed when it was tried to read it
-	refusal  error         // why this node is not active, where that is known
+	read     chan struct{} // closed after an attempt to read it
+	refusal  error         // why this node is not active, if that is known
 
-	// What follows belongs to whoever checks.
-	confirmed time.Time // when the fingerprint that was seen was asked for
-	seen      string    // settled, and ours
-	awaited   string    // unsettled, and ours
-	since     time.Time // when it was first seen
+	// What follows belongs to the goroutine that checks.
+	confirmed time.Time // when the fingerprint in seen was asked for
+	seen      string    // settled, and agrees with own
+	awaited   string    // unsettled, and agrees with own
+	since     time.Time // when awaited was first seen
 	differed  bool
 	retry     time.Duration
 	reported  string
@@ -160,8 +164,8 @@ func newAgreement(s slot, namespace string, lanes int, logger *slog.Logger) *agr
 	}
 }
 
-// holds returns nil where this node was active at the time now, and otherwise waits for the fingerprint to be read,
-// but not beside a server that does not answer.
+// holds returns nil if this node was active at the time now. Otherwise it waits for the fingerprint
+// to be read, unless the server does not answer.
 func (a *agreement) holds(ctx context.Context, now time.Time) error {
 	for now.Sub(a.base) >= time.Duration(a.until.Load()) {
 		a.mu.Lock()
@@ -187,7 +191,7 @@ func (a *agreement) holds(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// differs returns the error where this node is known to differ.
+// differs returns an error if this node is known to differ.
 func (a *agreement) differs() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -198,7 +202,8 @@ func (a *agreement) differs() error {
 	return nil
 }
 
-// suspect has the fingerprint read before this node is active again: it may talk to another server.
+// recheck has the fingerprint read before this node is active again. It is called when the node may
+// be talking to another server.
 func (a *agreement) recheck() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -210,7 +215,7 @@ func (a *agreement) recheck() {
 	a.wake()
 }
 
-// wake has the fingerprint read now, if this node is active or not.
+// wake has the fingerprint read now, whether or not this node is active.
 func (a *agreement) wake() {
 	select {
 	case a.again <- struct{}{}:
@@ -218,11 +223,11 @@ func (a *agreement) wake() {
 	}
 }
 
-// watch checks until life ends, and for the first time after a pause.
+// watch checks after a pause, and then again and again until life ends.
 func (a *agreement) watch(life context.Context, after time.Duration) {
 	for life.Err() == nil {
 		again := a.again
-		if a.retry > 0 { // or else a server that accepts connections and closes them would be asked all the time
+		if a.retry > 0 { // otherwise a server that accepts connections and closes them would be asked all the time
 			again = nil
 		}
 		timer := time.NewTimer(after)
@@ -236,7 +241,7 @@ func (a *agreement) watch(life context.Context, after time.Duration) {
 	}
 }
 
-// check reads the fingerprint once, makes one where there is none, and returns when to check again.
+// check reads the fingerprint once, makes one if there is none, and returns when to check again.
 func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	a.mu.Lock()
 	suspicions := a.rechecks
@@ -252,7 +257,7 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 			a.asked = time.Now()
 		}
 		if !errors.Is(err, cache.ErrUnavailable) && isAnswer(err) {
-			a.report(err) // somebody's mistake; that Redis is down is logged elsewhere
+			a.report(err) // something to be fixed; an outage is logged elsewhere
 		}
 		a.retry = min(max(firstProbe, 2*a.retry), lastProbe)
 		return a.retry
@@ -273,7 +278,7 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	return after
 }
 
-// compare returns why this node may not be active, or nil; err says that it is not known.
+// compare returns why this node must not be active, or nil. err says that it could not find out.
 func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 	began := time.Now()
 	raw, err := a.slot.read(ctx)
@@ -321,8 +326,8 @@ func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 	return nil, fmt.Errorf("%w: the fingerprint changes all the time", cache.ErrUnavailable)
 }
 
-// fresh returns a new fingerprint. It is settled at once where there is nothing in the namespace; but not
-// if this node has differed, because whom it differed from may be about to put theirs back.
+// fresh returns a new fingerprint. It is settled at once if the namespace is empty. But if this
+// node has differed, it is not: the others may be about to put theirs back.
 func (a *agreement) fresh(ctx context.Context) (string, error) {
 	f := a.own
 	f.ID = hex.EncodeToString([]byte(nonces(1)))

@@ -34,7 +34,7 @@ func (r *revoker) clear(ctx context.Context) error {
 // clearNode deletes the entries and leases that one node has.
 func (r *revoker) clearNode(ctx context.Context, conn, node rueidis.Client, behind *unconfirmed) error {
 	step := func(run func(context.Context) error) error {
-		ctx, cancel := context.WithTimeout(ctx, r.client.timeout)
+		ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 		defer cancel()
 		return r.client.observe(run(ctx))
 	}

@@ -57,8 +57,7 @@ type client struct {
 	mode      string
 	sentinels []string
 	failover  failover
-	// mistake is why there is no connection, if that is something that somebody has to fix.
-	mistake atomic.Pointer[error]
+	refusal   atomic.Pointer[error] // why there is no connection yet
 }
 
 func newClient(option rueidis.ClientOption, timeout time.Duration, logger *slog.Logger) *client {
@@ -158,7 +157,7 @@ func (c *client) start(ctx context.Context) error {
 	case <-wait.C:
 	case <-ctx.Done():
 	}
-	if err := c.mistake.Load(); err != nil {
+	if err := c.refusal.Load(); err != nil && isMistake(*err) {
 		return *err
 	}
 	return nil
@@ -176,11 +175,7 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 			c.recovered()
 		case life.Err() == nil:
 			c.failed(typed(err))
-			if isMistake(err) {
-				c.mistake.Store(&err)
-			} else {
-				c.mistake.Store(nil)
-			}
+			c.refusal.Store(&err)
 		}
 		if attempt == 1 {
 			close(first)
@@ -203,10 +198,14 @@ func (c *client) use() (rueidis.Client, error) {
 	if made := c.ready.Load(); made != nil {
 		return *made, nil
 	}
-	if err := c.mistake.Load(); err != nil {
-		return nil, typed(*err)
+	switch refusal := c.refusal.Load(); {
+	case refusal == nil:
+		return nil, errNotConnected
+	case isMistake(*refusal):
+		return nil, typed(*refusal)
+	default:
+		return nil, fmt.Errorf("%w: %w", errNotConnected, typed(*refusal))
 	}
-	return nil, errNotConnected
 }
 
 // connected returns the connection for an operation that ctx has not ended yet.

@@ -20,7 +20,7 @@ func (c *client) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	if conn.Mode() != rueidis.ClientModeCluster {
 		return slices.Collect(maps.Values(nodes)), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	var ranges []rueidis.RedisMessage
 	var asked string

@@ -182,7 +182,8 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 
 // Clear implements cache.Clearer for one namespace, that of the Service. It is the one operation whose
 // cost depends on the number of entries: it finds them with SCAN. If ctx ends first, the entries found
-// so far are gone, and another call continues from there.
+// so far are gone, and another call continues from there. No request waits for Clear, so each of its
+// steps may take a second, even if the usual timeout is shorter.
 func (s *Strategy) Clear(ctx context.Context) error {
 	st, err := s.initialised()
 	if err != nil {

@@ -109,7 +109,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "hide-refused-set-bigcache", What: "a refused Set removes the previous value (bigcache)",
-		File: "strategies/bigcache/strategy.go", Text: "return errors.Join(err, st.remove(key))\n\t}\n\tbuffer", Replacement: "return err\n\t}\n\tbuffer",
+		File: "strategies/bigcache/store.go", Text: "return errors.Join(err, st.remove(key))\n\t}\n\tbuffer", Replacement: "return err\n\t}\n\tbuffer",
 		By: []Search{{Folder: "strategies/bigcache", Run: "^TestConformance$"}},
 	},
 	{

@@ -1,43 +1,27 @@
-// Package bigcache is the embedded strategy, and the default: entries live in this process, in
-// github.com/allegro/bigcache/v3, off the garbage collector's books. It adds what bigcache lacks: a
-// TTL for each entry, exact to the millisecond, tags, leases, and invalidation that nothing can race.
+// Package bigcache is the embedded strategy, and the default. Entries live in this process, in
+// github.com/allegro/bigcache/v3, where the garbage collector does not scan them. This package adds
+// what bigcache lacks: tags, leases, a TTL for each entry that is exact to the millisecond, and
+// invalidation that no concurrent write can undo.
 package bigcache
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"hash/maphash"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/allegro/bigcache/v3"
-
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/internal/fence"
 )
 
 // Name selects this strategy in the configuration.
 const Name = "bigcache"
 
-// maxLeases bounds the leases that are out: one is held for as long as a loader runs.
-const maxLeases = 1 << 16
-
-// Strategy is an in-process CacheStrategy of the seed. It is empty after Init, forgets everything at
-// Destroy, and starts no goroutine. Create it with New; it is safe for concurrent use.
+// Strategy is a cache.Strategy that stores entries in this process. It is empty after Init, forgets
+// everything at Destroy, and starts no goroutine. Create it with New. It is safe for concurrent
+// use.
 type Strategy struct {
 	options Options
 	store   atomic.Pointer[store] // nil before Init and after Destroy
-}
-
-// store is what one Init opened.
-type store struct {
-	entries  *bigcache.BigCache
-	fence    *fence.Fence
-	clock    cache.Clock
-	maxEntry int // bytes, header and key included
-	buffers  sync.Pool
 }
 
 var (
@@ -59,7 +43,7 @@ func Factory() cache.Factory {
 		}
 		strategy, err := New(options)
 		if err != nil {
-			return nil, err // and not a nil *Strategy, which is a Strategy that is not nil
+			return nil, err // not a nil *Strategy, which would be a cache.Strategy that is not nil
 		}
 		return strategy, nil
 	}}
@@ -77,55 +61,16 @@ func New(options Options) (*Strategy, error) {
 // Local implements cache.Local: nothing here ever waits.
 func (*Strategy) Local() {}
 
-// Init allocates the store. It needs cache.Options from in, for the clock and the limits, and fails
-// where max_size cannot hold a value of max_value_bytes.
-func (s *Strategy) Init(_ context.Context, in cache.Injector) error {
-	service, err := cache.Resolve[cache.Options](in)
-	if err != nil {
-		return err
-	}
-	layout, err := plan(s.options, service)
-	if err != nil {
-		return err
-	}
-	seed := maphash.MakeSeed()
-	entries, err := bigcache.New(context.Background(), bigcache.Config{
-		Shards:           layout.shards,
-		HardMaxCacheSize: layout.megabytes,
-		// bigcache has seconds, and ends entries by the system's clock and not by ours: it must
-		// never be the first to do so. CleanWindow 0 starts no goroutine; expired entries are
-		// overwritten when their space is needed.
-		LifeWindow:         max(service.MaxTTL, service.MaxTTL+time.Hour), // the sum may overflow
-		CleanWindow:        0,
-		MaxEntriesInWindow: layout.shards, // small: shards grow with use
-		MaxEntrySize:       64,
-		Hasher:             hasher(seed),
-	})
-	if err != nil {
-		return err
-	}
-	s.store.Store(&store{
-		entries: entries,
-		fence: fence.New(fence.Options{
-			MaxTags: s.options.MaxInvalidatedTags, MaxLeases: maxLeases, LeaseTTL: s.options.LeaseTTL, MaxLeaseTTL: s.LeaseTTL(), Now: service.Clock.Now,
-		}),
-		clock:    service.Clock,
-		maxEntry: layout.maxEntry,
-		buffers:  sync.Pool{New: func() any { return new([]byte) }},
-	})
-	return nil
-}
-
 // Destroy forgets everything.
 func (s *Strategy) Destroy(context.Context) error {
 	if old := s.store.Swap(nil); old != nil {
-		return old.entries.Close() // once: a second Close panics
+		return old.entries.Close() // only once: a second Close panics
 	}
 	return nil
 }
 
-// open returns the store.
-func (s *Strategy) open() (*store, error) {
+// initialised returns the store, or cache.ErrClosed if there is none.
+func (s *Strategy) initialised() (*store, error) {
 	if st := s.store.Load(); st != nil {
 		return st, nil
 	}
@@ -134,7 +79,7 @@ func (s *Strategy) open() (*store, error) {
 
 // Get implements cache.Strategy.
 func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return nil, false, err
 	}
@@ -146,11 +91,11 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 
 // Set implements cache.Strategy.
 func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
-	sequence := st.fence.Sequence() // now: an invalidation that comes while Set waits shall win
+	sequence := st.fence.Sequence() // now: an invalidation that comes while Set waits must win
 	return st.fence.Update(st.fence.Hash(key), func() error {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, st.remove(key))
@@ -159,9 +104,9 @@ func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts cache
 	})
 }
 
-// Delete implements cache.Strategy. It is applied even when ctx has ended.
+// Delete implements cache.Strategy. It takes effect even if ctx has ended.
 func (s *Strategy) Delete(_ context.Context, keys ...string) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
@@ -171,10 +116,10 @@ func (s *Strategy) Delete(_ context.Context, keys ...string) error {
 	return err
 }
 
-// InvalidateTags implements cache.Strategy, at a cost of O(tags). It is applied even when ctx has
+// InvalidateTags implements cache.Strategy. It costs O(tags), and takes effect even if ctx has
 // ended.
 func (s *Strategy) InvalidateTags(_ context.Context, tags ...string) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
@@ -182,9 +127,9 @@ func (s *Strategy) InvalidateTags(_ context.Context, tags ...string) error {
 	return nil
 }
 
-// Clear implements cache.Clearer in O(1); the memory is reused as new entries come.
+// Clear implements cache.Clearer in O(1). New entries reuse the memory.
 func (s *Strategy) Clear(context.Context) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
@@ -216,7 +161,7 @@ func (s *Strategy) GetOrLease(ctx context.Context, key string, tags []string) ([
 
 // Lease implements cache.Leaser.
 func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache.Lease, error) {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return nil, err
 	}
@@ -230,15 +175,15 @@ func (s *Strategy) Lease(ctx context.Context, key string, tags []string) (*cache
 	return &cache.Lease{Key: key, Tags: tags, Sequence: sequence, State: st}, nil
 }
 
-// Fill implements cache.Leaser. The entry carries the sequence of the lease: should a tag be
-// invalidated just now, the entry is older than that.
+// Fill implements cache.Leaser. The entry carries the sequence of the lease. If one of its tags is
+// being invalidated at the same time, the entry is therefore older than the invalidation.
 func (s *Strategy) Fill(ctx context.Context, lease *cache.Lease, value []byte, opts cache.SetOptions) (bool, error) {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return false, err
 	}
 	if lease == nil || lease.State != st {
-		return false, nil // of an earlier Init
+		return false, nil // an earlier Init or another strategy has granted it
 	}
 	hash, tags := st.fence.Hash(lease.Key), st.hashes(opts.Tags)
 	return st.fence.Fill(hash, lease.Sequence, tags, func() error {
@@ -255,75 +200,4 @@ func (s *Strategy) Release(_ context.Context, lease *cache.Lease) error {
 		st.fence.Release(st.fence.Hash(lease.Key), lease.Sequence)
 	}
 	return nil
-}
-
-func (st *store) get(key string) ([]byte, bool, error) {
-	raw, err := st.entries.Get(key)
-	if errors.Is(err, bigcache.ErrEntryNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("bigcache: %w", err)
-	}
-	e := entry(raw)
-	if !e.valid() {
-		return nil, false, errors.New("bigcache: damaged entry")
-	}
-	if st.clock.Now().UnixMilli() >= e.expiry() {
-		return nil, false, nil
-	}
-	if !st.fence.Untouched(e.sequence()) {
-		var few [8]uint64 // on the stack: this is the hot path once anything was invalidated
-		if !st.fence.Good(e.sequence(), e.appendTags(few[:0])...) {
-			return nil, false, nil
-		}
-	}
-	return e.value(), true, nil
-}
-
-// put stores an entry. When it cannot, nothing stays under key. Callers hold the key in the fence.
-func (st *store) put(key string, value []byte, opts cache.SetOptions, sequence uint64, tags []uint64) error {
-	expires, err := expiry(st.clock.Now(), opts.TTL)
-	switch size := overheadBytes + len(key) + headerBytes + tagBytes*len(tags) + len(value); {
-	case err != nil:
-	case len(key) > maxKeyBytes:
-		err = cache.ErrInvalidKey
-	case len(tags) > maxTags:
-		err = cache.ErrTooManyTags
-	case size > st.maxEntry:
-		// bigcache would empty the whole shard before it noticed.
-		err = cache.ErrValueTooLarge
-	}
-	if err != nil {
-		return errors.Join(err, st.remove(key))
-	}
-	buffer := st.buffers.Get().(*[]byte)
-	defer st.buffers.Put(buffer)
-	*buffer = appendEntry((*buffer)[:0], value, expires, sequence, tags)
-	if err := st.entries.Set(key, *buffer); err != nil {
-		return errors.Join(fmt.Errorf("bigcache: %w", err), st.remove(key))
-	}
-	return nil
-}
-
-func (st *store) remove(key string) error {
-	if err := st.entries.Delete(key); err == nil || errors.Is(err, bigcache.ErrEntryNotFound) {
-		return nil
-	}
-	// bigcache reports other errors for entries that are gone already, such as an empty queue.
-	if _, err := st.entries.Get(key); err == nil {
-		return errors.New("bigcache: an entry could not be deleted")
-	}
-	return nil
-}
-
-func (st *store) hashes(tags []string) []uint64 {
-	if len(tags) == 0 {
-		return nil
-	}
-	hashes := make([]uint64, len(tags))
-	for i, tag := range tags {
-		hashes[i] = st.fence.Hash(tag)
-	}
-	return hashes
 }

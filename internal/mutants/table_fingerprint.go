@@ -22,33 +22,33 @@ var agreement = []Mutant{
 	},
 	{
 		Guard: "fingerprint-pause", What: "a new fingerprint is used when every node had time to notice it",
-		File: "strategies/redis/fingerprint.go", Text: "case began.Sub(a.since) < pause:", Replacement: "case began.Sub(a.since) < 0:",
+		File: "strategies/redis/agreement.go", Text: "case began.Sub(a.since) < pause:", Replacement: "case began.Sub(a.since) < 0:",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintIsMade$"}},
 	},
 	{
 		Guard: "fingerprint-wipe", What: "what nodes with another layout left is deleted before a new fingerprint is used",
-		File: "strategies/redis/fingerprint.go", Text: "if err := a.slot.wipe(ctx); err != nil {", Replacement: "if err := error(nil); err != nil {",
+		File: "strategies/redis/agreement.go", Text: "if err := a.slot.wipe(ctx); err != nil {", Replacement: "if err := error(nil); err != nil {",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintIsMade$"}},
 	},
 	{
 		Guard: "fingerprint-lapse", What: "a node that cannot read the fingerprint is not active for longer than a new one is unsettled",
-		File: "strategies/redis/fingerprint.go", Text: "lapse = pause - time.Second", Replacement: "lapse = 1000 * pause",
+		File: "strategies/redis/agreement.go", Text: "lapse = pause - time.Second", Replacement: "lapse = 1000 * pause",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintLapses$"}},
 	},
 	{
 		Guard: "fingerprint-incumbent", What: "only a node that is active puts its fingerprint back",
-		File: "strategies/redis/fingerprint.go", Text: `active := a.seen != "" && began.Sub(a.confirmed) < lapse`,
+		File: "strategies/redis/agreement.go", Text: `active := a.seen != "" && began.Sub(a.confirmed) < lapse`,
 		Replacement: `active := a.seen != ""`,
 		By:          []Search{{Folder: "strategies/redis", Run: "^TestFingerprintSchedules$"}},
 	},
 	{
 		Guard: "fingerprint-suspicion", What: "what was read before a connection was lost or made does not count after it",
-		File: "strategies/redis/fingerprint.go", Text: "case suspicions == a.rechecks:", Replacement: "case suspicions >= 0:",
+		File: "strategies/redis/agreement.go", Text: "case rechecks == a.rechecks:", Replacement: "case rechecks >= 0:",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintOfANewConnection$"}},
 	},
 	{
 		Guard: "fingerprint-differed", What: "a node that differed does not take over a storage that has just lost everything",
-		File: "strategies/redis/fingerprint.go", Text: "if a.differed {", Replacement: "if a.own.Settled {",
+		File: "strategies/redis/agreement.go", Text: "if a.differed {", Replacement: "if a.own.Settled {",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintDiffers$"}},
 	},
 	{

@@ -69,7 +69,7 @@ var master = []Mutant{
 		By:          inRedis("^TestLentClientOnAReplica$"),
 	},
 	{
-		Guard: "settled-by-writes", What: "it is writes that end the doubt",
+		Guard: "settled-by-writes", What: "it is writes that end the suspicion",
 		File: "strategies/redis/failover.go", Text: "settled := err == nil && !f.due", Replacement: "settled := !f.due",
 		By: inRedis("^(TestPausesBetweenPurges|TestLentClientOnAReplica)$"),
 	},

@@ -75,12 +75,12 @@ var overload = []Mutant{
 	{
 		Guard: "bulkhead-lasting", What: "operations of which many end together do not make the server suspect at once",
 		File: "strategies/redis/bulkhead.go", Text: "silent >= maxUnanswered && lasting ||", Replacement: "silent >= maxUnanswered && (lasting || true) ||",
-		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtScales$"}},
+		By: []Search{{Folder: "strategies/redis", Run: "^TestSuspicionScales$"}},
 	},
 	{
 		Guard: "bulkhead-too-late", What: "an operation that has waited for a suspicion to end for half of its time does not burden the server",
 		File: "strategies/redis/bulkhead.go", Text: "has && time.Until(deadline) < time.Since(came)", Replacement: "has && time.Until(deadline) < 0 && came.IsZero()",
-		By: []Search{{Folder: "strategies/redis", Run: "^TestDoubtEndsTooLate$"}},
+		By: []Search{{Folder: "strategies/redis", Run: "^TestSuspicionEndsTooLate$"}},
 	},
 	{
 		Guard: "bulkhead-commands", What: "places are for commands, not for reads that share one",

@@ -53,8 +53,8 @@ func (b *background) stop(ctx context.Context) error {
 }
 
 // inTime returns what work returns, or false if ctx ends first. Work then goes on without its
-// caller, and keeps its place in room. If work panics, which an application's own client may do, the
-// panic is the caller's.
+// caller, and keeps its place in room. If work panics, which an application's own client may do,
+// the panic is the caller's.
 func inTime[T any](ctx context.Context, room chan struct{}, work func() T) (result T, ok bool) {
 	select {
 	case room <- struct{}{}:

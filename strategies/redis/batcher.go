@@ -15,8 +15,8 @@ import (
 const (
 	// maxBatching is how many batches may be under way. Others wait.
 	maxBatching = 64
-	// perPipeline is how many commands, most of them scripts, are sent at once. A longer pipeline would
-	// make others wait, and could be mistaken for a hung connection.
+	// perPipeline is how many commands, most of them scripts, are sent at once. A longer pipeline
+	// would make others wait, and could be mistaken for a hung connection.
 	perPipeline = 250
 )
 
@@ -30,8 +30,8 @@ type batcher struct {
 }
 
 // getMany reads many entries. It uses one pipeline for each node, with one MGET for each lane. The
-// script reads those whose tags are not known. Those that have other tags than expected need a second
-// pipeline.
+// script reads those whose tags are not known. Those that have other tags than expected need a
+// second pipeline.
 func (b *batcher) getMany(ctx context.Context, keys, tags []string) []cache.Result {
 	conn, err := b.client.connected(ctx)
 	if err == nil {
@@ -126,8 +126,8 @@ func (b *batcher) setSmall(ctx context.Context, conn rueidis.Client, items []cac
 	return failures
 }
 
-// storeAll runs the script for each of calls. If a server does not know the script, the first command
-// in each lane carries it.
+// storeAll runs the script for each of calls. If a server does not know the script, the first
+// command in each lane carries it.
 func (b *batcher) storeAll(ctx context.Context, conn rueidis.Client, calls []rueidis.LuaExec) []error {
 	failures := make([]error, len(calls))
 	commands := make([]rueidis.Completed, len(calls))

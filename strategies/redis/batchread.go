@@ -166,8 +166,8 @@ func (b *batchRead) script(i int, whole bool) rueidis.Completed {
 	return b.conn.B().EvalshaRo().Sha1(getSHA).Numkeys(1).Key(k.value()).Arg(b.reader.scriptArgs(k)...).Build()
 }
 
-// takeScripts answers for the keys that the script has read. If a server does not know the script, the
-// first command in each lane carries it.
+// takeScripts answers for the keys that the script has read. If a server does not know the script,
+// the first command in each lane carries it.
 func (b *batchRead) takeScripts(ctx context.Context, of []int, replies []rueidis.RedisResult) {
 	var again []int
 	var commands []rueidis.Completed

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// inline is how large a value may be that is stored in its entry. A larger one has a body: a key of
-	// its own, which is read and written over a separate connection. The 64 entries that may share an
-	// MGET thus take 1 MiB at the most.
+	// inline is how large a value may be that is stored in its entry. A larger one has a body: a
+	// key of its own, which is read and written over a separate connection. The 64 entries that may
+	// share an MGET thus take 1 MiB at the most.
 	inline = 16 << 10
 	// bodyGrace is how long, in ms, a body lives that no entry names yet.
 	bodyGrace = "10000"
-	// transferTime is how long the transfer of a body continues after everyone who wanted it has left.
-	// What is already on its way occupies the connection in any case.
+	// transferTime is how long the transfer of a body continues after everyone who wanted it has
+	// left. What is already on its way occupies the connection in any case.
 	transferTime = 5 * time.Second
 )
 
@@ -32,10 +32,10 @@ var errOversized = errors.New("redis: an entry is too long")
 // bodies transfers what is too large to share a connection with small values: on one connection, a
 // small value would have to wait for every large one before it.
 //
-// A body has a random name, with which it also begins, and its entry holds that name. So a body with
-// the right name is what was stored together with the entry, whenever and wherever it was read. The
-// entry alone decides whether it is valid, and several readers may share a read that is already under
-// way. If the body was lost or replaced, its entry is a miss.
+// A body has a random name, with which it also begins, and its entry holds that name. So a body
+// with the right name is what was stored together with the entry, whenever and wherever it was
+// read. The entry alone decides whether it is valid, and several readers may share a read that is
+// already under way. If the body was lost or replaced, its entry is a miss.
 type bodies struct {
 	client *client // its own, made when the first large value comes; or the application's
 	start  func(work func(life context.Context)) bool
@@ -47,8 +47,8 @@ type bodies struct {
 	flights map[string]*flight // by name of the body
 }
 
-// flight is a body that is being read, for everyone who wants it. Until it is done, bodies.mu guards
-// it.
+// flight is a body that is being read, for everyone who wants it. Until it is done, bodies.mu
+// guards it.
 type flight struct {
 	joined, waiting int  // how many readers there were, and how many of them still wait
 	sent            bool // it continues even if nobody waits, so others may still join
@@ -58,8 +58,8 @@ type flight struct {
 	err             error
 }
 
-// newBodies returns bodies with a connection of its own, or over the client of the application. c is
-// the client for everything else.
+// newBodies returns bodies with a connection of its own, or over the client of the application. c
+// is the client for everything else.
 func newBodies(c *client, options rueidis.ClientOption) *bodies {
 	b := &bodies{client: c, start: c.run, limit: transfers{timeout: c.timeout, room: 1 << 20}, flights: make(map[string]*flight)}
 	if !c.external {
@@ -131,7 +131,8 @@ func (b *bodies) join(key, name string, size int64) *flight {
 	return f
 }
 
-// detach removes a reader that has left. If it was the last one, and nothing was sent, the flight ends.
+// detach removes a reader that has left. If it was the last one, and nothing was sent, the flight
+// ends.
 func (b *bodies) detach(name string, f *flight) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// While a large value is on its way, its readers take up no place of the gate, which others need.
+// While a large value is on its way, its readers take up no place of the bulkhead, which others need.
 func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// ringSize is how many outstanding commands rueidis keeps for one connection. If its ring is full,
-	// the next command waits, whatever its deadline.
+	// ringSize is how many outstanding commands rueidis keeps for one connection. If its ring is
+	// full, the next command waits, whatever its deadline.
 	ringSize = 1024
 	// minPlaces is how many operations a lane always has room for.
 	minPlaces = 16
@@ -21,34 +21,34 @@ const (
 	// more about the caller.
 	minSilence = 20 * time.Millisecond
 	patience   = 40 * time.Millisecond
-	// maxUnanswered is how many such operations in a row make the server suspect. If many operations
-	// are under way they must also go on for one timeout: all of them end together if this process does
-	// not run for a moment.
+	// maxUnanswered is how many such operations in a row make the server suspect. If many
+	// operations are under way they must also go on for one timeout: all of them end together if
+	// this process does not run for a moment.
 	maxUnanswered = 3
 )
 
-var errNoAnswer = fmt.Errorf("%w: no answer of late", cache.ErrUnavailable)
+var errNoAnswer = fmt.Errorf("%w: the server has not answered recently", cache.ErrUnavailable)
 
 // bulkhead keeps the operations of one lane from waiting beyond their deadlines. rueidis makes them
 // wait in two cases: if too many commands are outstanding on a connection, and while it makes a
-// connection anew. So the number of places is limited. And a server becomes suspect if its connection
-// was lost or several operations got no answer. Nobody enters then until it has answered a probe: it is
-// the probe that waits in rueidis. Revocations do not pass a bulkhead, see revoker.
+// connection anew. So the number of places is limited. And a server becomes suspect if its
+// connection was lost or several operations got no answer. Nobody enters then until it has answered
+// a probe: it is the probe that waits in rueidis. Revocations do not pass a bulkhead, see revoker.
 type bulkhead struct {
 	places int64
-	// room is how many places may be taken now. Each answer adds one. An operation that gets no place
-	// in time halves it, if it began after room was last made smaller. At the start, and after the
-	// server was suspect, room is an eighth of places: if more operations are let in at once than can
-	// be answered in time, none of them is answered in time.
+	// room is how many places may be taken now. Each answer adds one. An operation that gets no
+	// place in time halves it, if it began after room was last made smaller. At the start, and
+	// after the server was suspect, room is an eighth of places: if more operations are let in at
+	// once than can be answered in time, none of them is answered in time.
 	room   atomic.Int64
 	cut    atomic.Int64 // when room was last made smaller, in Unix nanoseconds
 	inside atomic.Int64
 	queue  queue
-	// unanswered is how many operations have got no answer since the last one, and since is when the
-	// first of them ended, in Unix nanoseconds.
+	// unanswered is how many operations have got no answer since the last one, and since is when
+	// the first of them ended, in Unix nanoseconds.
 	unanswered, since atomic.Int64
-	// impatient is how many operations, since the last answer, have left too early to say anything about
-	// the server. Their commands are outstanding.
+	// impatient is how many operations, since the last answer, have left too early to say anything
+	// about the server. Their commands are outstanding.
 	impatient atomic.Int64
 	suspect   atomic.Pointer[suspicion] // nil: it is not
 }
@@ -115,8 +115,8 @@ func (b *bulkhead) answer() {
 	}
 }
 
-// silence records that an operation, sent at that time, has ended with err and without an answer. It
-// returns whether the server is suspect now.
+// silence records that an operation, sent at that time, has ended with err and without an answer.
+// It returns whether the server is suspect now.
 func (b *bulkhead) silence(err error, sent time.Time, timeout time.Duration) bool {
 	silent, impatient, now := b.unanswered.Load(), b.impatient.Load(), time.Now()
 	late := errors.Is(err, context.DeadlineExceeded) && now.Sub(sent) >= max(minSilence, min(timeout*3/4, patience))

@@ -24,8 +24,8 @@ func bare(t *testing.T) *bulkheads {
 	return newBulkheads(c, newKeyspace("n:", 2), 1)
 }
 
-// What makes a doubt: so many operations in a row that waited and got no answer, in that lane.
-func TestDoubt(t *testing.T) {
+// What makes a server suspect: so many operations in a row that waited and got no answer, in that lane.
+func TestSuspect(t *testing.T) {
 	t.Parallel()
 	type end struct {
 		err    error
@@ -36,8 +36,8 @@ func TestDoubt(t *testing.T) {
 	lost, left := end{cache.ErrUnavailable, 0}, end{context.Canceled, minSilence}
 	refused, answered := end{&ServerError{Code: "OOM"}, minSilence}, end{nil, minSilence}
 	for name, test := range map[string]struct {
-		ends  []end
-		doubt bool
+		ends    []end
+		suspect bool
 	}{
 		"silences":          {[]end{silent, silent, silent}, true},
 		"one less":          {[]end{silent, silent}, false},
@@ -52,16 +52,16 @@ func TestDoubt(t *testing.T) {
 		for _, e := range test.ends {
 			all.record(1, e.err, time.Now().Add(-e.waited))
 		}
-		if doubted := all.lanes[1].suspect.Load() != nil; doubted != test.doubt {
-			t.Errorf("%s: doubted %t", name, doubted)
+		if suspect := all.lanes[1].suspect.Load() != nil; suspect != test.suspect {
+			t.Errorf("%s: suspect %t", name, suspect)
 		}
 		if all.lanes[0].suspect.Load() != nil {
-			t.Errorf("%s: the other lane is doubted", name)
+			t.Errorf("%s: the other lane is suspect", name)
 		}
 	}
 }
 
-// A doubt that has ended is forgotten: one more silence is the first one.
+// A suspicion that has ended is forgotten: one more silence is the first one.
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	all := bare(t)
@@ -71,23 +71,23 @@ func TestTrust(t *testing.T) {
 	}
 	d := g.suspect.Load()
 	if d == nil {
-		t.Fatal("no doubt")
+		t.Fatal("no suspicion")
 	}
 	g.trust()
 	select {
 	case <-d.over:
 	default:
-		t.Error("who waits is not told that the doubt is over")
+		t.Error("who waits is not told that the suspicion is over")
 	}
 	all.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
 	if g.suspect.Load() != nil {
-		t.Error("doubted again after one silence")
+		t.Error("suspect again after one silence")
 	}
 }
 
-// A lost connection makes all lanes doubted. Who comes early waits, who comes late fails at once, also
+// A lost connection makes all lanes suspect. Who comes early waits, who comes late fails at once, also
 // without a deadline.
-func TestEnterInDoubt(t *testing.T) {
+func TestEnterWhileSuspect(t *testing.T) {
 	t.Parallel()
 	all := bare(t)
 	all.suspectAll()
@@ -97,7 +97,7 @@ func TestEnterInDoubt(t *testing.T) {
 		g := &all.lanes[lane]
 		d := g.suspect.Load()
 		if d == nil {
-			t.Fatalf("lane %d is not doubted", lane)
+			t.Fatalf("lane %d is not suspect", lane)
 		}
 		if err := g.enter(over); !errors.Is(err, context.Canceled) {
 			t.Errorf("at first: %v", err)

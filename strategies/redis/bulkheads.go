@@ -29,8 +29,8 @@ type bulkheads struct {
 func newBulkheads(c *client, keys *keyspace, connections int) *bulkheads {
 	b := &bulkheads{client: c, keys: keys, lanes: make([]bulkhead, len(keys.lanes)), lost: func() {}}
 	for i := range b.lanes {
-		// Seven eighths: two connections are not used quite equally, and commands that were given up are
-		// still outstanding.
+		// Seven eighths: two connections are not used quite equally, and commands that were given
+		// up are still outstanding.
 		b.lanes[i].places = int64(max(minPlaces, ringSize*7/8*connections/len(b.lanes)))
 		b.lanes[i].slowStart()
 	}
@@ -51,8 +51,8 @@ func (b *bulkheads) record(lane int, err error, sent time.Time) {
 	}
 }
 
-// suspectAll closes every bulkhead until its server has answered. It is called after a connection was
-// lost: rueidis does not say which one.
+// suspectAll closes every bulkhead until its server has answered. It is called after a connection
+// was lost: rueidis does not say which one.
 func (b *bulkheads) suspectAll() {
 	for lane := range b.lanes {
 		b.suspect(lane)

@@ -9,7 +9,8 @@ import (
 // clear deletes all entries and leases of the namespace.
 //
 // The ledgers go first, so that nothing can be stored that was read before. Then it scans twice,
-// because a migrating slot may move an entry from a node that has not been scanned yet to one that has.
+// because a migrating slot may move an entry from a node that has not been scanned yet to one that
+// has.
 func (r *revoker) clear(ctx context.Context) error {
 	return r.agreed(ctx, func(conn rueidis.Client) error {
 		var behind unconfirmed

@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	// connectWait is how long Init waits for the first connection. A healthy server is then used from
-	// the first request on, and one that is down does not hold up the application for longer.
+	// connectWait is how long Init waits for the first connection. A healthy server is then used
+	// from the first request on, and one that is down does not hold up the application for longer.
 	connectWait = 500 * time.Millisecond
 	// firstRetry and lastRetry bound the pauses between attempts to connect.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 2 * time.Second
 	// replyTimeout is how long a silent connection may take to answer a PING before it is given up.
-	// rueidis sends the PING after one to two seconds (KeepAlive, below), so a hung server is noticed
-	// after three at most. Every operation has a shorter deadline of its own.
+	// rueidis sends the PING after one to two seconds (KeepAlive, below), so a hung server is
+	// noticed after three at most. Every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
-	// recoveryAfter is how long nothing must have failed before an outage counts as over. It is longer
-	// than the time between two probes.
+	// recoveryAfter is how long nothing must have failed before an outage counts as over. It is
+	// longer than the time between two probes.
 	recoveryAfter = 2 * time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
@@ -142,8 +142,8 @@ func (c *client) dial(ctx context.Context, address string, config *tls.Config) (
 	return &link{Conn: conn, client: c, address: address, number: number}, nil
 }
 
-// start starts to connect, and waits a moment for the result. It returns an error only if the server
-// has answered by then and cannot be used.
+// start starts to connect, and waits a moment for the result. It returns an error only if the
+// server has answered by then and cannot be used.
 func (c *client) start(ctx context.Context) error {
 	c.options.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, config *tls.Config) (net.Conn, error) {
 		return c.dial(ctx, address, config)
@@ -239,9 +239,9 @@ func (c *client) observe(err error) error {
 	return err
 }
 
-// worked, recovered and failed log the beginning and the end of an outage, once each. If a part of a
-// Cluster is down, successes and failures alternate all the time. Therefore an outage ends only when
-// nothing has failed for a while.
+// worked, recovered and failed log the beginning and the end of an outage, once each. If a part of
+// a Cluster is down, successes and failures alternate all the time. Therefore an outage ends only
+// when nothing has failed for a while.
 func (c *client) worked() {
 	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(recoveryAfter) {
 		c.recovered()

@@ -42,7 +42,7 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// One lane gets no answer and its gate is closed, so that nobody fails there; the other one works.
+// One lane gets no answer and its bulkhead is closed, so that nobody fails there; the other one works.
 func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,9 +57,9 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 			<-time.After(time.Second)
 			end(0, nil)
 			if err := all.lanes[1].enter(t.Context()); !errors.Is(err, errNoAnswer) {
-				t.Fatalf("the gate of the other lane: %v", err)
+				t.Fatalf("the bulkhead of the other lane: %v", err)
 			}
-			if second%5 == 4 { // a revocation, which does not pass the gate
+			if second%5 == 4 { // a revocation, which does not pass the bulkhead
 				end(1, context.DeadlineExceeded)
 			}
 		}

@@ -22,13 +22,13 @@ const maxShared = 64
 var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values than there were keys", cache.ErrUnavailable)
 
 // coalescer makes one MGET of the reads of a lane that come at the same time. A read that finds no
-// pending MGET starts one. If the lane has other operations under way, it first lets the goroutines run
-// that are ready to. Then it sends what has come together. So:
+// pending MGET starts one. If the lane has other operations under way, it first lets the goroutines
+// run that are ready to. Then it sends what has come together. So:
 //   - No read waits for a reply or for a clock, and a lone read is sent as it is.
 //   - The busier the process, the fewer commands there are for each read.
 //   - What several reads want is asked for once.
-//   - Once a shared read was sent, no further read joins it. So every read sees everything that was done
-//     before it began.
+//   - Once a shared read was sent, no further read joins it. So every read sees everything that was
+//     done before it began.
 //
 // If the script has to read an entry, the reads of that entry share it by the same rules.
 type coalescer struct {
@@ -91,8 +91,8 @@ func (a answer) entry() (entry, error) {
 	return raw, err
 }
 
-// mget reads an entry, wanted[0], and the nonces wanted[1:]. ctx has a deadline, and has a place in the
-// bulkhead.
+// mget reads an entry, wanted[0], and the nonces wanted[1:]. ctx has a deadline, and has a place in
+// the bulkhead.
 func (c *coalescer) mget(ctx context.Context, conn rueidis.Client, b *bulkhead, wanted []string) answer {
 	return c.read(ctx, conn, b, c.join(ctx, wanted), wanted)
 }
@@ -103,8 +103,8 @@ func (c *coalescer) script(ctx context.Context, conn rueidis.Client, b *bulkhead
 	return c.read(ctx, conn, b, c.joinScript(ctx, wanted, args), wanted)
 }
 
-// read sends the shared read if the participant has started it, and returns what the participant asked
-// for.
+// read sends the shared read if the participant has started it, and returns what the participant
+// asked for.
 func (c *coalescer) read(ctx context.Context, conn rueidis.Client, b *bulkhead, p participant, wanted []string) answer {
 	if p.first {
 		if b.inside.Load() > 1 {
@@ -114,13 +114,14 @@ func (c *coalescer) read(ctx context.Context, conn rueidis.Client, b *bulkhead, 
 			if b.suspect.Load() == nil {
 				return p.alone(ctx, conn, wanted)
 			}
-			// The connection was lost meanwhile, and rueidis knows no deadline while it makes a new one.
+			// The connection was lost meanwhile, and rueidis knows no deadline while it makes a new
+			// one.
 			p.done = make(chan struct{})
 		}
 		go p.send(p.start(ctx), conn)
 	} else {
-		// A place is for a command, and this read sends none. If it kept the place, many reads of one key
-		// would shut out other keys.
+		// A place is for a command, and this read sends none. If it kept the place, many reads of
+		// one key would shut out other keys.
 		b.leave()
 		defer b.inside.Add(1)
 	}
@@ -218,8 +219,8 @@ func (s *sharedRead) fits(wanted []string) bool {
 	return total <= maxShared
 }
 
-// start returns the context of a sealed read. It lives as long as one of the participants waits, and
-// has the values of the first one's context.
+// start returns the context of a sealed read. It lives as long as one of the participants waits,
+// and has the values of the first one's context.
 func (s *sharedRead) start(ctx context.Context) context.Context {
 	ctx, s.cancel = context.WithDeadline(context.WithoutCancel(ctx), s.deadline)
 	return ctx
@@ -276,8 +277,8 @@ func (s *sharedRead) fetch(ctx context.Context, conn rueidis.Client, keys []stri
 		}
 		return []rueidis.RedisMessage{reply}, err
 	}
-	// Arbitrary, because the application's own client may retry what it knows to be a read. It would then
-	// retry until the deadline while TRYAGAIN refuses a shared read.
+	// Arbitrary, because the application's own client may retry what it knows to be a read. It
+	// would then retry until the deadline while TRYAGAIN refuses a shared read.
 	replies, err := conn.Do(ctx, conn.B().Arbitrary("MGET").Keys(keys...).Build()).ToArray()
 	if err == nil && len(replies) != len(keys) {
 		err = errShortReply

@@ -81,7 +81,7 @@ func TestBatch(t *testing.T) {
 		var r coalescer
 		var all []asked
 		for i, wanted := range members {
-			// As in learned: whoever appends to the spare capacity writes over what is there.
+			// As in tagHints: whoever appends to the spare capacity writes over what is there.
 			spare := append(slices.Clone(wanted), slices.Repeat([]string{"spare"}, 2*maxShared)...)
 			m := r.join(ctx, spare[:len(wanted)])
 			if m.first != (i == 0) {
@@ -208,7 +208,7 @@ func TestBatchEndsWithItsMembers(t *testing.T) {
 	}
 }
 
-// A read has passed the gate when the connection is lost. While it is made anew, rueidis lets everyone wait.
+// A read has passed the bulkhead when the connection is lost. While it is made anew, rueidis lets everyone wait.
 func TestReadOvertakenByALoss(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -266,12 +266,12 @@ func TestBatchInASplitSlot(t *testing.T) {
 	from, masters := cluster.NodeForSlot(slot), cluster.Masters()
 	migration := cluster.BeginMigration(slot, masters[(slices.Index(masters, from)+1)%len(masters)])
 	migration.Move(there[0], there[1])
-	lent, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: true, AlwaysPipelining: true})
+	external, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: true, AlwaysPipelining: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lent.Close()
-	for name, conn := range map[string]rueidis.Client{"our client": conn, "one that tries reads again": lent} {
+	defer external.Close()
+	for name, conn := range map[string]rueidis.Client{"our client": conn, "one that tries reads again": external} {
 		var r coalescer
 		a, b := asked{r.join(ctx, here), here}, asked{r.join(ctx, there), there}
 		r.seal(a.sharedRead)

@@ -7,8 +7,8 @@ import (
 // maxDropping is how many entries are dropped at a time. Others stay until they are met again.
 const maxDropping = 4
 
-// dropper removes entries that are larger than this node accepts, so that it does not meet them again
-// and again.
+// dropper removes entries that are larger than this node accepts, so that it does not meet them
+// again and again.
 type dropper struct {
 	client  *client
 	limits  limits
@@ -19,8 +19,8 @@ func newDropper(c *client, l limits) *dropper {
 	return &dropper{c, l, make(chan struct{}, maxDropping)}
 }
 
-// drop removes the entry that has that body, or, if body is empty, an entry that is too long itself.
-// It promises nothing: the entry is a miss in any case.
+// drop removes the entry that has that body, or, if body is empty, an entry that is too long
+// itself. It promises nothing: the entry is a miss in any case.
 func (d *dropper) drop(k keyRef, body string) {
 	select {
 	case d.running <- struct{}{}:

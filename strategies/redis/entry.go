@@ -41,8 +41,8 @@ func (e entry) expiry() (ms int64, ok bool) {
 	return int64(binary.BigEndian.Uint64(e[1:])), true //nolint:gosec // written from int64
 }
 
-// tags calls each for each tag with its nonce, until it returns false. It returns the payload, which
-// follows the last tag.
+// tags calls each for each tag with its nonce, until it returns false. It returns the payload,
+// which follows the last tag.
 func (e entry) tags(each func(name, nonce []byte) bool) (payload []byte, ok bool) {
 	rest := e[fixedBytes:]
 	for range binary.BigEndian.Uint16(e[9:]) {
@@ -63,8 +63,8 @@ func (e entry) payload() (payload []byte, ok bool) {
 	return e.tags(func(_, _ []byte) bool { return true })
 }
 
-// body returns the name of the body that has the value, and the length of the value. apart is false if
-// the entry has no body.
+// body returns the name of the body that has the value, and the length of the value. apart is false
+// if the entry has no body.
 func (e entry) body(payload []byte) (name string, size int64, apart bool) {
 	if e[0] != largeFormat || len(payload) != nameBytes {
 		return "", 0, false
@@ -73,8 +73,8 @@ func (e entry) body(payload []byte) (name string, size int64, apart bool) {
 }
 
 // judge decides whether the entry is valid: each tag must still have the nonce that the entry was
-// stored with. now returns the current nonce of a tag. If it does not know a tag, judge cannot decide,
-// and unknownTag is true.
+// stored with. now returns the current nonce of a tag. If it does not know a tag, judge cannot
+// decide, and unknownTag is true.
 func (e entry) judge(now func(name []byte) (nonce rueidis.RedisMessage, known bool)) (payload []byte, ok, unknownTag bool) {
 	payload, ok = e.tags(func(name, nonce []byte) bool {
 		reply, known := now(name)

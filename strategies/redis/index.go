@@ -2,8 +2,9 @@ package redis
 
 import "hash/maphash"
 
-// index tells where in the keys of a shared read a key is. It is a hash table with open addressing, at
-// most half full. In a busy process a map would cost each read as much as its part of the command.
+// index tells where in the keys of a shared read a key is. It is a hash table with open addressing,
+// at most half full. In a busy process a map would cost each read as much as its part of the
+// command.
 type index [2 * maxShared]uint8 // the position and 1; 0: none
 
 var indexSeed = maphash.MakeSeed()

@@ -126,7 +126,7 @@ func TestEntryCutAtEveryByte(t *testing.T) {
 }
 
 // What is remembered is bounded, and belongs to its key.
-func TestLearnedIsBounded(t *testing.T) {
+func TestTagHintsAreBounded(t *testing.T) {
 	t.Parallel()
 	l, n := newTagHints(), newKeyspace("n:", 1)
 	for _, test := range []struct {
@@ -190,7 +190,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// What the network says of an address that is none, as that of a client which the application lends may be,
+// What the network says of an address that is none, as that of a client of the application may be,
 // is not passed on; what it says of others is.
 func TestErrorsHideAddresses(t *testing.T) {
 	t.Parallel()

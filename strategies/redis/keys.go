@@ -29,8 +29,8 @@ const (
 	kindMark    = "w" // one for each lane, see mark.lua
 	kindLedger  = "g" // one for each lane
 	kindEarlier = "h" // likewise
-	// kindFingerprint exists once in a namespace. Its lane is 0, which exists whatever the number of
-	// lanes.
+	// kindFingerprint exists once in a namespace. Its lane is 0, which exists whatever the number
+	// of lanes.
 	kindFingerprint = "f"
 )
 

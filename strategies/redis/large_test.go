@@ -410,7 +410,7 @@ func TestOvertakenBody(t *testing.T) {
 	}
 }
 
-// A client that the application lends carries large values as well.
+// A client of the application carries large values as well.
 func TestLargeValueOverALentClient(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

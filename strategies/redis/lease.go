@@ -14,8 +14,8 @@ type leaser struct {
 	admission *admission
 	reader    *reader
 	limits    limits
-	// ttl is how long a lease lives, and ledgerTTL how long the ledger of its lane lives, both in ms. The
-	// ledger outlives every lease that needs it.
+	// ttl is how long a lease lives, and ledgerTTL how long the ledger of its lane lives, both in
+	// ms. The ledger outlives every lease that needs it.
 	ttl, ledgerTTL string
 	orphans        *orphans
 }

@@ -6,15 +6,15 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// headroom is how much longer than max_value_bytes a value may be, because the Service adds a header
-// that it does not count.
+// headroom is how much longer than max_value_bytes a value may be, because the Service adds a
+// header that it does not count.
 const headroom = 1 << 10
 
 // limits are the sizes that this node accepts, in bytes.
 type limits struct {
 	value int64
-	// entry includes the tags and the header. No entry that a node with the same limits has stored is
-	// longer.
+	// entry includes the tags and the header. No entry that a node with the same limits has stored
+	// is longer.
 	entry    int64
 	entryArg string // the same, for the scripts
 }

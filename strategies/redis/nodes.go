@@ -52,8 +52,8 @@ func (c *client) masters(ctx context.Context, conn rueidis.Client) (masters []ru
 	return masters, nil
 }
 
-// masterOf returns the address of the master in one element of the answer to CLUSTER SLOTS, which the
-// node asked has given.
+// masterOf returns the address of the master in one element of the answer to CLUSTER SLOTS, which
+// the node asked has given.
 func masterOf(slots rueidis.RedisMessage, asked string) (address string, err error) {
 	parts, err := slots.ToArray() // first slot, last slot, the master, its replicas
 	if err != nil || len(parts) < 3 {

@@ -31,8 +31,8 @@ type operation struct {
 	sent      time.Time // when it had got its place
 }
 
-// begin returns an operation that has a deadline and a place in the bulkhead of its lane. The caller
-// must call its end.
+// begin returns an operation that has a deadline and a place in the bulkhead of its lane. The
+// caller must call its end.
 func (a *admission) begin(ctx context.Context, key string) (operation, error) {
 	conn, err := a.client.connected(ctx)
 	if err != nil {

@@ -14,16 +14,16 @@ import (
 const (
 	// maxOrphans is how many orphans a lane remembers. Others expire by themselves.
 	maxOrphans = 4096
-	// firstOrphanRetry is the pause after the first attempt to release an orphan. Each further pause is
-	// orphanBackoff times as long. With a lease_ttl of 10 s there are six attempts.
+	// firstOrphanRetry is the pause after the first attempt to release an orphan. Each further
+	// pause is orphanBackoff times as long. With a lease_ttl of 10 s there are six attempts.
 	firstOrphanRetry = 50 * time.Millisecond
 	orphanBackoff    = 3
 )
 
 // orphan is a lease that may exist although nobody holds it: its request was answered too late, or
-// its fill or release was not answered. Without help, whoever wants the key would have to wait until
-// the lease expires. It is released by its token, which only this process knows. One attempt is not
-// enough: the request that grants the lease may still be on its way, on another connection.
+// its fill or release was not answered. Without help, whoever wants the key would have to wait
+// until the lease expires. It is released by its token, which only this process knows. One attempt
+// is not enough: the request that grants the lease may still be on its way, on another connection.
 type orphan struct {
 	key, token string
 	due, until time.Time // of the next attempt; when the lease has expired in any case
@@ -54,8 +54,8 @@ func newOrphans(c *client, lanes int, term time.Duration) *orphans {
 	return o
 }
 
-// mayHaveDone reports whether the server may have done what ended with err. It has not if it said that
-// its state does not allow it to begin.
+// mayHaveDone reports whether the server may have done what ended with err. It has not if it said
+// that its state does not allow it to begin.
 func mayHaveDone(err error) bool {
 	return !isAnswer(err) || !errors.Is(err, cache.ErrUnavailable)
 }
@@ -118,9 +118,9 @@ func (l *laneOrphans) again(tried []orphan) {
 	}
 }
 
-// work releases the orphans of a lane until none is left or life ends. What is due at that moment gets
-// one last attempt. Releases do not pass the bulkhead: an orphan costs every reader of its key more than
-// this does.
+// work releases the orphans of a lane until none is left or life ends. What is due at that moment
+// gets one last attempt. Releases do not pass the bulkhead: an orphan costs every reader of its key
+// more than this does.
 func (o *orphans) work(life context.Context, lane *laneOrphans) {
 	for last := false; ; {
 		due, pause, left := lane.take()

@@ -54,9 +54,9 @@ func (b *bulkhead) wait(ctx context.Context) error {
 	}
 }
 
-// pass gives free places to those who wait. Normally the oldest comes first. But if half of its time
-// has passed, or room is smaller than places, more operations wait than can be served. The oldest
-// would then have no time left for its answer, so the newest comes first.
+// pass gives free places to those who wait. Normally the oldest comes first. But if half of its
+// time has passed, or room is smaller than places, more operations wait than can be served. The
+// oldest would then have no time left for its answer, so the newest comes first.
 func (b *bulkhead) pass() {
 	b.queue.mu.Lock()
 	defer b.queue.mu.Unlock()

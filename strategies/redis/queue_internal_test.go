@@ -12,7 +12,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// crowded is a gate of one place, which is taken, and so many who wait for it, each a millisecond after
+// crowded is a bulkhead of one place, which is taken, and so many who wait for it, each a millisecond after
 // the other, with so much time. order is that in which they get it; each gives it back at once.
 func crowded(t *testing.T, waiters int, patience time.Duration) (g *bulkhead, order func() []int) {
 	g = &bulkhead{places: 1}
@@ -141,18 +141,18 @@ func TestRoom(t *testing.T) {
 		}
 		want("at the least", minPlaces)
 		g.trust()
-		want("after a doubt", full/8)
+		want("after a suspicion", full/8)
 	})
 }
 
-// Where many operations are under way, their silences must go on for a timeout to make a doubt, or be so many
+// Where many operations are under way, their silences must go on for a timeout to make a suspicion, or be so many
 // that what they have left behind could fill the connections.
-func TestDoubtScales(t *testing.T) {
+func TestSuspicionScales(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		inside  int64
 		spread  time.Duration // between two silences
-		silence int64         // so many make a doubt
+		silence int64         // so many make a suspicion
 	}{
 		{1, 0, maxUnanswered}, {12, 0, maxUnanswered}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
 	} {
@@ -163,7 +163,7 @@ func TestDoubtScales(t *testing.T) {
 			g.inside.Store(test.inside)
 			for n := int64(1); n <= test.silence; n++ {
 				if g.suspect.Load() != nil {
-					t.Fatalf("%+v: doubted after %d", test, n-1)
+					t.Fatalf("%+v: suspect after %d", test, n-1)
 				}
 				if n > 1 {
 					<-time.After(test.spread)
@@ -171,14 +171,14 @@ func TestDoubtScales(t *testing.T) {
 				b.record(0, context.DeadlineExceeded, time.Now().Add(-b.client.timeout))
 			}
 			if g.suspect.Load() == nil {
-				t.Errorf("%+v: not doubted", test)
+				t.Errorf("%+v: not suspect", test)
 			}
 		})
 	}
 }
 
-// A doubt that ends when half of an operation's time is over comes too late for it.
-func TestDoubtEndsTooLate(t *testing.T) {
+// A suspicion that ends when half of an operation's time is over comes too late for it.
+func TestSuspicionEndsTooLate(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		after time.Duration
@@ -205,7 +205,7 @@ func TestOthersTell(t *testing.T) {
 		b.record(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-minSilence))
 	}
 	if g, before := &b.lanes[0], bare(t).lanes[0].room.Load(); g.suspect.Load() != nil || g.room.Load() != before {
-		t.Errorf("doubted %t, room for %d, and %d before", g.suspect.Load() != nil, g.room.Load(), before)
+		t.Errorf("suspect %t, room for %d, and %d before", g.suspect.Load() != nil, g.room.Load(), before)
 	}
 }
 

@@ -23,8 +23,8 @@ type reader struct {
 	dropper    *dropper
 }
 
-// get reads an entry. It needs one MGET if the tags of the entry are known, and otherwise the script,
-// whose answer teaches them.
+// get reads an entry. It needs one MGET if the tags of the entry are known, and otherwise the
+// script, whose answer teaches them.
 func (r *reader) get(o *operation) ([]byte, bool, error) {
 	if wanted := r.hints.lookup(o.key); wanted != nil && !r.slow.has(o.key) {
 		value, found, unknownTag, err := r.mget(o, wanted)
@@ -60,8 +60,8 @@ func (r *reader) getHinted(o *operation, tags []string) ([]byte, bool, error) {
 // scriptArgs are the arguments of the script that reads an entry.
 func (r *reader) scriptArgs(k keyRef) []string { return []string{k.lane.nonce, r.limits.entryArg} }
 
-// scripted interprets what the script has answered, and remembers the tags of the entry. The entry is
-// nil if none was found.
+// scripted interprets what the script has answered, and remembers the tags of the entry. The entry
+// is nil if none was found.
 func (r *reader) scripted(key string, k keyRef, raw entry, err error) (e entry, payload []byte, _ error) {
 	switch {
 	case rueidis.IsRedisNil(err):
@@ -89,8 +89,8 @@ func (r *reader) scripted(key string, k keyRef, raw entry, err error) (e entry, 
 	return raw, payload, nil
 }
 
-// mget reads the entry, wanted[0], and the nonces of the tags that it is expected to have. unknownTag
-// says that it has another tag as well, so that it cannot be judged.
+// mget reads the entry, wanted[0], and the nonces of the tags that it is expected to have.
+// unknownTag says that it has another tag as well, so that it cannot be judged.
 func (r *reader) mget(o *operation, wanted []string) (value []byte, found, unknownTag bool, err error) {
 	a := r.coalescers[o.lane.number].mget(o.ctx, o.conn, o.bulkhead, wanted)
 	if err = o.observe(a.err); err != nil {
@@ -121,8 +121,8 @@ func (r *reader) mget(o *operation, wanted []string) (value []byte, found, unkno
 	return value, found, false, err
 }
 
-// operationValue returns the value of a valid entry. If the value is large, the operation first gives
-// up its place, which others may be waiting for.
+// operationValue returns the value of a valid entry. If the value is large, the operation first
+// gives up its place, which others may be waiting for.
 func (r *reader) operationValue(o *operation, e entry, payload []byte) ([]byte, bool, error) {
 	if e[0] == largeFormat {
 		o.leave()

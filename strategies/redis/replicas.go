@@ -19,8 +19,9 @@ import (
 const maxWaits = 16
 
 // replicated runs the lanes side by side and waits for the replicas of each, but returns when ctx
-// ends: next to a hung server, rueidis takes a second or two to make or to give back a connection. What
-// continues in the background then ends by itself, and can delete nothing but what is to be deleted.
+// ends: next to a hung server, rueidis takes a second or two to make or to give back a connection.
+// What continues in the background then ends by itself, and can delete nothing but what is to be
+// deleted.
 func (r *revoker) replicated(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
 	type end struct {
 		at  int

@@ -48,7 +48,8 @@ func (k *keyspace) invalidations(tags []string, longestLease string) []revocatio
 	return all
 }
 
-// ledgerLosses returns what refuses the fills of all leases that exist now: the loss of every ledger.
+// ledgerLosses returns what refuses the fills of all leases that exist now: the loss of every
+// ledger.
 func (k *keyspace) ledgerLosses() []revocation {
 	all := make([]revocation, len(k.lanes))
 	for i := range all {
@@ -71,16 +72,16 @@ func (r revocation) command(b rueidis.Builder, loaded bool) rueidis.Completed {
 	}
 }
 
-// keyByKey does it one key at a time. While a slot migrates, its keys are on two nodes. A command of
-// several keys is then refused (TRYAGAIN) unless one node has them all. A command of one key follows
-// ASK to where the key is.
+// keyByKey does it one key at a time. While a slot migrates, its keys are on two nodes. A command
+// of several keys is then refused (TRYAGAIN) unless one node has them all. A command of one key
+// follows ASK to where the key is.
 //
-// Unlike command, this leaves a moment in which half of the work is done. So the guards go first, and
-// what readers need goes only when the guards are gone:
+// Unlike command, this leaves a moment in which half of the work is done. So the guards go first,
+// and what readers need goes only when the guards are gone:
 //   - A fill that comes in between is refused: it needs its lease, or the epoch of its ledger.
 //   - A fill that came before has stored what is unlinked afterwards.
-//   - A lease that is granted in between was asked for after the revocation began, so its loader reads
-//     committed data. At worst its fill is unlinked too, which is a miss.
+//   - A lease that is granted in between was asked for after the revocation began, so its loader
+//     reads committed data. At worst its fill is unlinked too, which is a miss.
 //
 // A lost ledger refuses every lease of its lane, not only those of these tags.
 func (r revocation) keyByKey(unlink func(keys []string) error) error {

@@ -15,14 +15,15 @@ import (
 const (
 	// maxRevoking is how many revocations may be under way. Others wait.
 	maxRevoking = 256
-	// tagsPerScript is how many tags one call of invalidate.lua takes. Lua's stack has room for about
-	// 8,000.
+	// tagsPerScript is how many tags one call of invalidate.lua takes. Lua's stack has room for
+	// about 8,000.
 	tagsPerScript = 1000
 )
 
-// revoker deletes keys and invalidates tags. It always tries, even when reads are not let in, because
-// nothing else may make a revocation come true. It keeps its deadline nevertheless: what rueidis still
-// waits for then continues in the background, and can delete nothing but what is to be deleted.
+// revoker deletes keys and invalidates tags. It always tries, even when reads are not let in,
+// because nothing else may make a revocation come true. It keeps its deadline nevertheless: what
+// rueidis still waits for then continues in the background, and can delete nothing but what is to
+// be deleted.
 type revoker struct {
 	client       *client
 	keys         *keyspace
@@ -56,8 +57,8 @@ func (r *revoker) invalidate(ctx context.Context, tags []string) error {
 	})
 }
 
-// agreed runs a revocation, and says that it is not applied if other nodes may not see it. If they are
-// known to make other keys, it runs nothing.
+// agreed runs a revocation, and says that it is not applied if other nodes may not see it. If they
+// are known to make other keys, it runs nothing.
 func (r *revoker) agreed(ctx context.Context, revoke func(rueidis.Client) error) error {
 	conn, err := r.client.connected(ctx)
 	if err != nil {
@@ -173,9 +174,9 @@ func isSplit(err error) bool {
 	return errors.As(typed(err), &answer) && answer.Code == tryAgain
 }
 
-// unconfirmed collects the results of several revocations that belong together. If replicas are behind
-// with one of them, that one is applied nevertheless, and so the next ones must be applied as well. err
-// is the first such error.
+// unconfirmed collects the results of several revocations that belong together. If replicas are
+// behind with one of them, that one is applied nevertheless, and so the next ones must be applied
+// as well. err is the first such error.
 type unconfirmed struct{ err error }
 
 // add returns err, unless it says only that replicas are behind.

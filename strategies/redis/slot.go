@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// scanBudget is how long empty looks for keys. A namespace in which it has found nothing by then
-	// counts as used.
+	// scanBudget is how long empty looks for keys. A namespace in which it has found nothing by
+	// then counts as used.
 	scanBudget = time.Second
-	// wipeTimeout bounds one attempt to delete what other nodes have left. The next attempt continues
-	// from there.
+	// wipeTimeout bounds one attempt to delete what other nodes have left. The next attempt
+	// continues from there.
 	wipeTimeout = 45 * time.Second
 )
 
@@ -62,8 +62,8 @@ func text(reply rueidis.RedisResult) (string, error) {
 	return raw, err
 }
 
-// empty costs a SCAN of the whole storage if that has no key of the namespace. Otherwise it costs what
-// it takes to find the first one.
+// empty costs a SCAN of the whole storage if that has no key of the namespace. Otherwise it costs
+// what it takes to find the first one.
 func (s redisSlot) empty(ctx context.Context) (empty bool, err error) {
 	deadline := time.Now().Add(scanBudget)
 	empty = true

@@ -25,14 +25,14 @@ type store struct {
 	bodies    *bodies
 }
 
-// Init starts to connect, and waits a moment for the connection. If Redis does not answer, Init goes on
-// in the background, and operations return cache.ErrUnavailable until there is a connection. If a
-// server answers that is too old, or runs in another mode, Init returns a VersionError or a ModeError.
-// A rueidis.Client that the application exports is used as it is, and the options that describe a
-// connection are ignored.
+// Init starts to connect, and waits a moment for the connection. If Redis does not answer, Init
+// goes on in the background, and operations return cache.ErrUnavailable until there is a
+// connection. If a server answers that is too old, or runs in another mode, Init returns a
+// VersionError or a ModeError. A rueidis.Client that the application exports is used as it is, and
+// the options that describe a connection are ignored.
 //
-// If Redis answers, and the other nodes of the namespace have another number of lanes, Init returns a
-// cache.OptionError. A node that finds this out later serves no hits, and its revocations fail.
+// If Redis answers, and the other nodes of the namespace have another number of lanes, Init returns
+// a cache.OptionError. A node that finds this out later serves no hits, and its revocations fail.
 func (s *Strategy) Init(ctx context.Context, in cache.Injector) error {
 	service, err := cache.Resolve[cache.Options](in)
 	if err != nil {

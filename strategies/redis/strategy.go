@@ -112,8 +112,8 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return st.reader.get(&o)
 }
 
-// GetHinted implements cache.Hinted: one MGET of the entry and the nonces. It continues like Get if the
-// entry has a tag that was not expected.
+// GetHinted implements cache.Hinted: one MGET of the entry and the nonces. It continues like Get if
+// the entry has a tag that was not expected.
 func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]byte, bool, error) {
 	st, o, err := s.begin(ctx, key)
 	if err != nil {
@@ -168,7 +168,8 @@ func (s *Strategy) Delete(ctx context.Context, keys ...string) error {
 	return st.revoker.delete(ctx, keys)
 }
 
-// InvalidateTags implements cache.Strategy: one script for each lane, whatever the number of entries.
+// InvalidateTags implements cache.Strategy: one script for each lane, whatever the number of
+// entries.
 func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
@@ -180,10 +181,10 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	return st.revoker.invalidate(ctx, tags)
 }
 
-// Clear implements cache.Clearer for one namespace, that of the Service. It is the one operation whose
-// cost depends on the number of entries: it finds them with SCAN. If ctx ends first, the entries found
-// so far are gone, and another call continues from there. No request waits for Clear, so each of its
-// steps may take a second, even if the usual timeout is shorter.
+// Clear implements cache.Clearer for one namespace, that of the Service. It is the one operation
+// whose cost depends on the number of entries: it finds them with SCAN. If ctx ends first, the
+// entries found so far are gone, and another call continues from there. No request waits for Clear,
+// so each of its steps may take a second, even if the usual timeout is shorter.
 func (s *Strategy) Clear(ctx context.Context) error {
 	st, err := s.initialised()
 	if err != nil {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// suspicionGrace is how old a suspicion may be for an operation to wait until it ends, within its own
-// deadline. An operation with more time than that also waits, as long as the suspicion is no older
-// than the time that it has left. All others fail at once.
+// suspicionGrace is how old a suspicion may be for an operation to wait until it ends, within its
+// own deadline. An operation with more time than that also waits, as long as the suspicion is no
+// older than the time that it has left. All others fail at once.
 const suspicionGrace = 100 * time.Millisecond
 
 // suspicion says that a server may not be able to answer, or may not be the master. A background

@@ -62,9 +62,9 @@ func (h *tagHints) forget(key string) {
 	}
 }
 
-// slowEntries are entries whose MGET ran into its deadline, perhaps because one of them is too long.
-// The script, which looks at the length before it sends an entry, reads them until it has answered.
-// This is a guess too: if there are many, only some are remembered.
+// slowEntries are entries whose MGET ran into its deadline, perhaps because one of them is too
+// long. The script, which looks at the length before it sends an entry, reads them until it has
+// answered. This is a guess too: if there are many, only some are remembered.
 type slowEntries [64]atomic.Uint64
 
 func (s *slowEntries) slot(key string) (slot *atomic.Uint64, name uint64) {

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// minInFlight and maxInFlight bound how many bytes may be transferred at the same time. A body that
-	// is larger by itself is transferred alone.
+	// minInFlight and maxInFlight bound how many bytes may be transferred at the same time. A body
+	// that is larger by itself is transferred alone.
 	minInFlight = 64 << 10
 	maxInFlight = 16 << 20
 )
@@ -17,9 +17,9 @@ const (
 // errAbandoned is what the transfer of a body ends with if nobody waits for it any longer.
 var errAbandoned = errors.New("nobody waits for it")
 
-// transfers limits how many bytes are transferred at the same time. It learns the limit from how long
-// transfers take: on a slow link there is one body at a time, so that others find a gap, and on a fast
-// link as many as there are.
+// transfers limits how many bytes are transferred at the same time. It learns the limit from how
+// long transfers take: on a slow link there is one body at a time, so that others find a gap, and
+// on a fast link as many as there are.
 type transfers struct {
 	timeout time.Duration // of an operation
 

@@ -43,7 +43,7 @@ func checkAddress(address string) string {
 	case strings.Contains(address, "://"):
 		return "must be host:port and not a URL; that belongs in url"
 	case strings.Contains(address, "@"):
-		return "must be host:port; who logs in belongs in username and password, or all of it in url"
+		return "must be host:port; the user belongs in username and password, or everything in url"
 	case strings.ContainsAny(address, ", ;\t\r\n"):
 		return "must be one host:port, without blanks and options; write a list of several"
 	case strings.HasPrefix(address, "/"):
@@ -70,7 +70,7 @@ func (o Options) withURL() (Options, error) {
 		}
 	}
 	if o.Mode == Sentinel {
-		return wrong("is for one server, or a node of a cluster; where mode is sentinel, use addresses, username and password")
+		return wrong("is for one server, or a node of a cluster; if mode is sentinel, use addresses, username and password")
 	}
 	const form = "redis:// or rediss:// (TLS), then user:password@ if there are any, host:port, and /db"
 	u, err := url.Parse(o.URL.Reveal()) // to take it apart; the error would repeat it
@@ -95,7 +95,7 @@ func (o Options) withURL() (Options, error) {
 	case err != nil && strings.Trim(u.Path, "/") != "" || db < 0 || strings.Count(u.Path, "/") > 1:
 		return wrong("must end with the number of the database, or nothing, after the host: %s", form)
 	case db > 0 && o.Mode == Cluster:
-		return wrong("must not name a database where mode is cluster")
+		return wrong("must not name a database if mode is cluster")
 	case u.Scheme == "redis" && o.TLS.on():
 		return wrong("says redis://, which is without TLS, and tls says with it: write rediss://, or remove tls")
 	case u.Scheme == "rediss" && o.TLS != nil && !o.TLS.on():

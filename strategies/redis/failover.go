@@ -127,7 +127,7 @@ func (c *client) adopt(l *link) error {
 			}
 		} else if unsure { // a write will tell whether the others still lead to the master
 			f.unsure.Do(func() {
-				c.logger.Warn("redis: it does not tell its run_id; where an address moves, that is noticed later (see docs/redis.md)")
+				c.logger.Warn("redis: the server does not tell its run_id; if an address moves, this is noticed later (see docs/redis.md)")
 			})
 			c.withhold()
 		}

@@ -43,7 +43,7 @@ type ModeError struct {
 // Error implements error.
 func (e *ModeError) Error() string {
 	is := map[string]string{
-		Standalone: "no node of a cluster and no sentinel", Sentinel: "a sentinel", Cluster: "a node of a cluster",
+		Standalone: "neither a node of a cluster nor a sentinel", Sentinel: "a sentinel", Cluster: "a node of a cluster",
 	}[e.Found]
 	if is == "" {
 		is = "in mode " + e.Found

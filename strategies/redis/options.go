@@ -135,7 +135,7 @@ func (o Options) Validate() error {
 		errs = append(errs, err)
 	}
 	if o.Mode == Standalone && len(o.Addresses) > 1 {
-		report("addresses", "must be one where mode is standalone; is this a cluster, or are they sentinels?")
+		report("addresses", "must be one address if mode is standalone; is this a cluster, or are they sentinels?")
 	}
 	if o.DB < 0 || o.DB > 0 && o.Mode == Cluster {
 		report("db", "must not be negative, and 0 in a cluster, not %d", o.DB)

@@ -85,7 +85,7 @@ func (k *keyspace) of(key string) keyRef {
 	return keyRef{&k.lanes[k.laneOf(key)], k.nameOf(key)}
 }
 
-// nameOf cuts the Service's prefix off a key or a tag.
+// nameOf cuts off the Service's prefix, which every key and tag has.
 func (k *keyspace) nameOf(key string) string { return strings.TrimPrefix(key, k.prefix) }
 
 // nonces appends the keys of the nonces of the Service's tags to dst.

@@ -37,7 +37,7 @@ var errNoAnswer = fmt.Errorf("%w: the server has not answered recently", cache.E
 type bulkhead struct {
 	places int64
 	// room is how many places may be taken now. Each answer adds one. An operation that gets no
-	// place in time halves it, if it began after room was last made smaller. At the start, and
+	// answer in time halves it, if it was sent after room was last made smaller. At the start, and
 	// after the server was suspect, room is an eighth of places: if more operations are let in at
 	// once than can be answered in time, none of them is answered in time.
 	room   atomic.Int64

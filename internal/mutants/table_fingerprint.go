@@ -39,7 +39,7 @@ var agreement = []Mutant{
 		Guard: "fingerprint-incumbent", What: "only a node that is active puts its fingerprint back",
 		File: "strategies/redis/agreement.go", Text: `active := a.seen != "" && began.Sub(a.confirmed) < lapse`,
 		Replacement: `active := a.seen != ""`,
-		By:          []Search{{Folder: "strategies/redis", Run: "^TestFingerprintSchedules$"}},
+		By:          []Search{{Folder: "strategies/redis", Run: "^TestFingerprintSchedules$", Args: []string{"-test.count=10"}}},
 	},
 	{
 		Guard: "fingerprint-suspicion", What: "what was read before a connection was lost or made does not count after it",

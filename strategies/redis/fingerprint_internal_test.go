@@ -207,6 +207,7 @@ func TestFingerprintDiffers(t *testing.T) {
 		if !first.active() || second.active() || b.wiped() > 0 {
 			t.Errorf("after the fingerprint was lost: active %v, %v", first.active(), second.active())
 		}
+		<-time.After(nextCheck / 2) // not when the first looks: it would put it back at once
 		b.mu.Lock()
 		b.raw = "" // all is lost, and nobody of the first's has come yet to put it back
 		clear(b.entries)

@@ -45,7 +45,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "nonce-randomness", What: "a new nonce was never there before",
-		File: "strategies/redis/store.go", Text: "random := nonces(len(tags))", Replacement: `random := string(make([]byte, len(nonces(len(tags)))))`,
+		File: "strategies/redis/write.go", Text: "random := nonces(len(tags))", Replacement: `random := string(make([]byte, len(nonces(len(tags)))))`,
 		By: schedule("TestStaleFillOnRedis"),
 	},
 	{
@@ -55,7 +55,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "delete-ends-lease", What: "Delete revokes the lease (Redis)",
-		File: "strategies/redis/revoke.go", Text: "all[i].guards = append(all[i].guards, k.lease())",
+		File: "strategies/redis/revocation.go", Text: "all[i].guards = append(all[i].guards, ref.lease())",
 		By: schedule("TestLateFrame"),
 	},
 	{
@@ -80,7 +80,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "hide-refused-set-redis", What: "a refused Set removes the previous value (Redis)",
-		File: "strategies/redis/store.go", Text: "return false, errors.Join(err, s.hide(ctx, key))", Replacement: "return false, err",
+		File: "strategies/redis/write.go", Text: "return false, errors.Join(err, w.hide(ctx, key))", Replacement: "return false, err",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestStandalone$"}},
 	},
 }
@@ -109,7 +109,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "hide-refused-set-bigcache", What: "a refused Set removes the previous value (bigcache)",
-		File: "strategies/bigcache/strategy.go", Text: "return errors.Join(err, st.remove(key))\n\t}\n\tbuffer", Replacement: "return err\n\t}\n\tbuffer",
+		File: "strategies/bigcache/store.go", Text: "return errors.Join(err, st.remove(key))\n\t}\n\tbuffer", Replacement: "return err\n\t}\n\tbuffer",
 		By: []Search{{Folder: "strategies/bigcache", Run: "^TestConformance$"}},
 	},
 	{

@@ -13,23 +13,23 @@ var hotkey = []Mutant{
 		By: []Search{{Folder: "strategies/redis", Run: "^TestOtherTagsRefuseNoFills$"}},
 	},
 	{
-		Guard: "batch-seal", What: "a read that has been sent takes no one in",
-		File: "strategies/redis/batch.go", Text: "r.open = nil",
+		Guard: "shared-read-seal", What: "a shared read that has been sent takes no further read in",
+		File: "strategies/redis/coalesce.go", Text: "c.pending = nil",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestBatch$"}},
 	},
 	{
 		Guard: "script-seal", What: "a read by the script that has been sent takes no one in",
-		File: "strategies/redis/batch.go", Text: "delete(r.scripts, b.keys[0])",
+		File: "strategies/redis/coalesce.go", Text: "delete(c.scripts, s.keys[0])",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestBatchOfTheScript$"}},
 	},
 	{
 		Guard: "shared-bytes", What: "readers of one reply have bytes of their own",
-		File: "strategies/redis/batch.go", Text: "raw = bytes.Clone(raw)", Replacement: "_ = bytes.Clone(raw)",
+		File: "strategies/redis/coalesce.go", Text: "raw = bytes.Clone(raw)", Replacement: "_ = bytes.Clone(raw)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestHotKey$", Args: []string{"-test.count=10"}}},
 	},
 	{
 		Guard: "body-name", What: "a body is that of its entry",
-		File: "strategies/redis/large.go", Text: " || string(f.body[:nonceBytes]) != name",
+		File: "strategies/redis/bodies.go", Text: " || string(f.body[:nonceBytes]) != name",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValues$"}},
 	},
 	{
@@ -39,17 +39,17 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "body-deleted", What: "Delete removes the body of a large value",
-		File: "strategies/redis/revoke.go", Text: "k.value(), k.body())", Replacement: "k.value())",
+		File: "strategies/redis/revocation.go", Text: "ref.value(), ref.body())", Replacement: "ref.value())",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValues$"}},
 	},
 	{
-		Guard: "large-place", What: "who waits for a large value takes up no place of the gate",
-		File: "strategies/redis/store.go", Text: "		o.leave()\n	}\n	return o.store.whole", Replacement: "	}\n	return o.store.whole",
+		Guard: "large-place", What: "a read that waits for a large value takes up no place of the bulkhead",
+		File: "strategies/redis/read.go", Text: "		o.leave()\n	}\n	return r.value", Replacement: "	}\n	return r.value",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValuesTakeNoPlaces$"}},
 	},
 	{
 		Guard: "large-connection", What: "large values have a connection of their own",
-		File: "strategies/redis/large.go", Text: "	if !st.lent {", Replacement: "	if false {",
+		File: "strategies/redis/bodies.go", Text: "	if !c.external {", Replacement: "	if false {",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLargeValuesHoldNothingUp$"}},
 	},
 	{
@@ -68,8 +68,18 @@ var hotkey = []Mutant{
 		By: []Search{{Folder: "strategies/redis", Run: "^TestTooLargeIsReplaced$"}},
 	},
 	{
-		Guard: "suspects", What: "an entry whose MGET ran into its deadline is read by the script",
-		File: "strategies/redis/store.go", Text: "			o.suspects.note(o.key)",
+		Guard: "slow-entries", What: "an entry whose MGET ran into its deadline is read by the script",
+		File: "strategies/redis/read.go", Text: "			r.slow.add(o.key)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestTooLargeToArrive$"}},
+	},
+	{
+		Guard: "pipeline-bound", What: "no more than perPipeline commands are sent at once",
+		File: "strategies/redis/batcher.go", Text: "slices.Chunk(commands, perPipeline)", Replacement: "slices.Chunk(commands, len(commands))",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestPipelineIsBounded$"}},
+	},
+	{
+		Guard: "clear-twice", What: "Clear scans twice: an entry may move behind the first scan",
+		File: "strategies/redis/clear.go", Text: "for range 2 {", Replacement: "for range 1 {",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestClearScansTwice$"}},
 	},
 }

@@ -70,22 +70,22 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "lease-bound-redis", What: "a lease is not extended for ever (Redis)",
-		File: "strategies/redis/strategy.go", Text: " || time.Since(g.asked)+s.options.LeaseTTL > s.LeaseTTL()",
+		File: "strategies/redis/strategy.go", Text: " || time.Since(state.asked)+s.options.LeaseTTL > s.LeaseTTL()",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLeaseIsNotExtendedForEver$"}},
 	},
 	{
 		Guard: "orphaned-request", What: "a lease whose request was not answered is released",
-		File: "strategies/redis/store.go", Text: "o.orphaned(o.place, random[:nonceBytes])",
+		File: "strategies/redis/lease.go", Text: "l.orphans.releaseLater(o.keyRef, token)",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestAbortedRequestsBlockNothing$"}},
 	},
 	{
 		Guard: "orphaned-fill", What: "a lease whose fill was not answered is released",
-		File: "strategies/redis/strategy.go", Text: "s.forsake(lease, g) // it may not have been used up",
+		File: "strategies/redis/strategy.go", Text: "st.leaser.releaseLater(lease.Key, state.token) // it may not have been used up",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestUnansweredFillAndRelease$"}},
 	},
 	{
 		Guard: "orphaned-release", What: "a lease whose release was not answered is released again",
-		File: "strategies/redis/strategy.go", Text: "\t\tif err != nil {\n\t\t\ts.forsake(lease, g)\n\t\t}\n",
+		File: "strategies/redis/strategy.go", Text: "\tif err != nil {\n\t\tst.leaser.releaseLater(lease.Key, state.token)\n\t}\n",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLeasesOfAHungServer$"}},
 	},
 	{
@@ -95,7 +95,7 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "orphans-bounded", What: "no more orphans than maxOrphans are remembered",
-		File: "strategies/redis/orphan.go", Text: "if len(o.waiting) >= maxOrphans {", Replacement: "if false {",
+		File: "strategies/redis/orphan.go", Text: "if len(lane.waiting) >= maxOrphans {", Replacement: "if false {",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestOrphansAreBounded$"}},
 	},
 }

@@ -49,7 +49,7 @@ var master = []Mutant{
 	},
 	{
 		Guard: "demotion-noted", What: "an answer that only a replica gives is noticed",
-		File: "strategies/redis/client.go", Text: "\tc.noteDemotion(err)\n", Replacement: "",
+		File: "strategies/redis/client.go", Text: "\tc.observeDemotion(err)\n", Replacement: "",
 		By: inRedis("^(TestPausesBetweenPurges|TestLentClientOnAReplica)$"),
 	},
 	{
@@ -59,17 +59,17 @@ var master = []Mutant{
 	},
 	{
 		Guard: "withheld-reads", What: "no hit is served until writes have worked",
-		File: "strategies/redis/operation.go", Text: "if err := st.serving(o.ctx); err != nil {", Replacement: "if err := o.ctx.Err(); err != nil {",
+		File: "strategies/redis/operation.go", Text: "if err := a.client.serving(o.ctx); err != nil {", Replacement: "if err := o.ctx.Err(); err != nil {",
 		By: inRedis("^TestLentClientOnAReplica$"),
 	},
 	{
 		Guard: "withheld-batches", What: "no hit of GetMany is served until writes have worked",
-		File: "strategies/redis/many.go", Text: "st.serving(ctx)); err != nil {\n\t\t\treturn slices.Repeat([]driver.Result",
-		Replacement: "ctx.Err()); err != nil {\n\t\t\treturn slices.Repeat([]driver.Result",
+		File: "strategies/redis/operation.go", Text: "errors.Join(a.agreement.holds(ctx, time.Now()), a.client.serving(ctx))",
+		Replacement: "errors.Join(a.agreement.holds(ctx, time.Now()), ctx.Err())",
 		By:          inRedis("^TestLentClientOnAReplica$"),
 	},
 	{
-		Guard: "settled-by-writes", What: "it is writes that end the doubt",
+		Guard: "settled-by-writes", What: "it is writes that end the suspicion",
 		File: "strategies/redis/failover.go", Text: "settled := err == nil && !f.due", Replacement: "settled := !f.due",
 		By: inRedis("^(TestPausesBetweenPurges|TestLentClientOnAReplica)$"),
 	},

@@ -24,7 +24,7 @@ func newRedis(t testing.TB, addr string, leases time.Duration) *redis.Strategy {
 	t.Helper()
 	strategy, err := redis.New(redis.Options{Addresses: []string{addr}, LeaseTTL: leases})
 	must(t, err)
-	must(t, strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 10 * time.Second})))
+	must(t, strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 10 * time.Second})))
 	t.Cleanup(func() { must(t, strategy.Destroy(context.Background())) })
 	return strategy
 }

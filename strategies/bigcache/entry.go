@@ -8,8 +8,8 @@ import (
 )
 
 // An entry, as bigcache stores it: format (1 byte), number of tags (2), expiry in Unix milliseconds
-// (8), sequence (8), the hashes of the tags (8 each), the value. Little endian. The format byte only
-// guards against a mistake of ours: the memory is never shared or kept.
+// (8), sequence (8), the hashes of the tags (8 each), the value. Numbers are little-endian. The
+// format byte only guards against a mistake of ours: the memory is never shared or kept.
 const (
 	entryFormat = 0x01
 	headerBytes = 1 + 2 + 8 + 8
@@ -27,7 +27,7 @@ func appendEntry(dst, value []byte, expiry int64, sequence uint64, tags []uint64
 	return append(dst, value...)
 }
 
-// entry is a stored entry, taken apart in place.
+// entry is a stored entry. Its methods take it apart in place.
 type entry []byte
 
 func (e entry) valid() bool {
@@ -48,8 +48,8 @@ func (e entry) appendTags(dst []uint64) []uint64 {
 	return dst
 }
 
-// expiry returns when an entry that is stored now ends, rounded up to the millisecond: an entry is
-// good while the clock's millisecond is below it.
+// expiry returns when an entry that is stored now expires, rounded up to the millisecond. An entry
+// is valid while the clock's millisecond is below that.
 func expiry(now time.Time, ttl time.Duration) (int64, error) {
 	if ttl <= 0 {
 		return 0, driver.ErrInvalidTTL

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// overheadBytes is what bigcache v3.2.0 adds to an entry: its own header (18) and the length in
-	// its queue (5 at most).
+	// overheadBytes is what bigcache v3.2.0 adds to an entry: its own header (18), and the length
+	// in its queue (5 at most).
 	overheadBytes = 18 + 5
-	// serviceBytes is more than what Service adds to a value and a key, beside the namespace, each byte
-	// of which may become three.
+	// serviceBytes is more than what the Service adds to a value and a key, apart from the
+	// namespace. Each byte of that may become three.
 	serviceBytes = 128
-	// maxKeyBytes is the longest key for which bigcache, in 16 bits, computes rightly where the value
-	// begins: behind its header and the key.
+	// maxKeyBytes is the length of the longest key that bigcache can store. It computes in 16 bits
+	// where the value begins, which is after its header and the key.
 	maxKeyBytes = math.MaxUint16 - 18
-	// maxTags is the most that the entry's own 16-bit count can hold.
+	// maxTags is the most that the 16-bit count in an entry can hold.
 	maxTags = math.MaxUint16
 )
 
@@ -29,12 +29,13 @@ type layout struct {
 	maxEntry  int // bytes
 }
 
-// plan divides max_size. bigcache's limit is in whole megabytes and leaves its index out: a map of
-// about 40 bytes an entry. A quarter of max_size is set aside for that, which is right for entries of
-// 120 bytes, and more than enough for larger ones.
+// plan divides max_size. bigcache limits whole megabytes, and its index comes on top: a map of
+// about 40 bytes an entry. A quarter of max_size is set aside for that. This is right for entries
+// of 120 bytes, and more than enough for larger ones.
 //
-// A shard takes an entry for certain only if it is below half of the shard: bigcache refuses it when
-// what the shard has allocated so far is too small and cannot grow by the entry's size.
+// A shard is certain to accept an entry only if the entry is smaller than half of the shard.
+// bigcache refuses an entry if the memory that the shard has allocated so far is too small, and
+// cannot grow by the size of the entry.
 func plan(o Options, limits driver.Limits) (layout, error) {
 	megabytes := max(1, int(o.MaxSize/driver.MiB*3/4))
 	largest := int(limits.MaxValueBytes) + int(limits.MaxKeyBytes) + serviceBytes + len(limits.KeyPrefix) +
@@ -53,8 +54,8 @@ func plan(o Options, limits driver.Limits) (layout, error) {
 	return layout{shards: shards, megabytes: megabytes, maxEntry: half - 1}, nil
 }
 
-// hasher is a seeded bigcache.Hasher: nobody outside can choose keys that collide, which would evict
-// one another.
+// hasher is a seeded bigcache.Hasher. Nobody outside can choose keys that collide, which would
+// evict one another.
 type hasher maphash.Seed
 
 // Sum64 implements bigcache.Hasher.

@@ -8,22 +8,24 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Options are the keys of the configuration section `cache.bigcache`. The zero value of each field
-// means its default.
+// Options are the keys of the configuration section `cache.bigcache`. A field with its zero value
+// gets its default.
 type Options struct {
-	// MaxSize is the memory for entries and their index. When it is full, the oldest entries go.
-	// At least 2MiB. Default 64MiB. Measured under tenfold overfill, 0.8 to 1.1 of it is used;
-	// entries of less than 50 bytes after values of max_value_bytes reach 1.6, because bigcache's
-	// index grows with their number and each shard keeps a buffer of its largest entry.
+	// MaxSize is the memory for entries and their index. If it is full, the oldest entries go. It
+	// must be at least 2MiB. Default 64MiB. Measured under tenfold overfill, 0.8 to 1.1 of it is
+	// used. Entries of less than 50 bytes that come after values of max_value_bytes reach 1.6:
+	// bigcache's index grows with the number of entries, and each shard keeps a buffer of its
+	// largest entry.
 	MaxSize driver.Size `koanf:"max_size"`
 	// Shards is the highest number of parts that lock separately, a power of two. There are fewer
-	// where a part would be too small to hold a value of max_value_bytes. Default 256.
+	// if a part would be too small to hold a value of max_value_bytes. Default 256.
 	Shards int `koanf:"shards"`
 	// MaxInvalidatedTags is how many invalidated tags are remembered one by one, at about 100 bytes
-	// each. Beyond it, tagged entries older than the forgotten ones become misses. Default 65536.
+	// each. If there are more, tagged entries that are older than the forgotten tags become misses.
+	// Default 65536.
 	MaxInvalidatedTags int `koanf:"max_invalidated_tags"`
-	// LeaseTTL is how long a lease is good that is not extended. While a loader runs its lease is extended, up to
-	// driver.MaxLeaseTTL. Default 30s.
+	// LeaseTTL is how long a lease lives if it is not extended. While a loader runs, its lease is
+	// extended, up to driver.MaxLeaseTTL. Default 30s.
 	LeaseTTL time.Duration `koanf:"lease_ttl"`
 }
 
@@ -44,7 +46,7 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Validate reports every unusable value as a driver.OptionError, joined.
+// Validate returns a driver.OptionError for every unusable value, joined.
 func (o Options) Validate() error {
 	var errs []error
 	report := func(name, format string, args ...any) {

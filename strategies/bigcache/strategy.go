@@ -1,43 +1,27 @@
-// Package bigcache is the embedded strategy, and the default: entries live in this process, in
-// github.com/allegro/bigcache/v3, off the garbage collector's books. It adds what bigcache lacks: a
-// TTL for each entry, exact to the millisecond, tags, leases, and invalidation that nothing can race.
+// Package bigcache is the embedded strategy, and the default. Entries live in this process, in
+// github.com/allegro/bigcache/v3, where the garbage collector does not scan them. This package adds
+// what bigcache lacks: tags, leases, a TTL for each entry that is exact to the millisecond, and
+// invalidation that no concurrent write can undo.
 package bigcache
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"hash/maphash"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/allegro/bigcache/v3"
-
 	"github.com/fxcache/fxcache/cache/driver"
-	"github.com/fxcache/fxcache/internal/fence"
 )
 
 // Name selects this strategy in the configuration.
 const Name = "bigcache"
 
-// maxLeases bounds the leases that are out: one is held for as long as a loader runs.
-const maxLeases = 1 << 16
-
-// Strategy is an in-process CacheStrategy of the seed. It is empty after Init, forgets everything at
-// Destroy, and starts no goroutine. Create it with New; it is safe for concurrent use.
+// Strategy is a driver.Strategy that stores entries in this process. It is empty after Init, forgets
+// everything at Destroy, and starts no goroutine. Create it with New. It is safe for concurrent
+// use.
 type Strategy struct {
 	options Options
 	store   atomic.Pointer[store] // nil before Init and after Destroy
-}
-
-// store is what one Init opened.
-type store struct {
-	entries  *bigcache.BigCache
-	fence    *fence.Fence
-	clock    driver.Clock
-	maxEntry int // bytes, header and key included
-	buffers  sync.Pool
 }
 
 var (
@@ -59,13 +43,13 @@ func Factory() driver.Factory {
 		}
 		strategy, err := New(options)
 		if err != nil {
-			return nil, err // and not a nil *Strategy, which is a Strategy that is not nil
+			return nil, err // not a nil *Strategy, which would be a driver.Strategy that is not nil
 		}
 		return strategy, nil
 	}}
 }
 
-// New returns the strategy, not yet initialised. Unusable options are cache.OptionErrors.
+// New returns the strategy, not yet initialised. An unusable option is a driver.OptionError.
 func New(options Options) (*Strategy, error) {
 	options = options.WithDefaults()
 	if err := options.Validate(); err != nil {
@@ -77,58 +61,16 @@ func New(options Options) (*Strategy, error) {
 // Local implements driver.Local: nothing here ever waits.
 func (*Strategy) Local() {}
 
-// Init allocates the store. It fails if max_size cannot hold a value of max_value_bytes.
-func (s *Strategy) Init(_ context.Context, in driver.Injector) error {
-	limits, err := driver.Resolve[driver.Limits](in)
-	if err != nil {
-		return err
-	}
-	clock, err := driver.Resolve[driver.Clock](in)
-	if err != nil {
-		return err
-	}
-	layout, err := plan(s.options, limits)
-	if err != nil {
-		return err
-	}
-	seed := maphash.MakeSeed()
-	entries, err := bigcache.New(context.Background(), bigcache.Config{
-		Shards:           layout.shards,
-		HardMaxCacheSize: layout.megabytes,
-		// bigcache has seconds, and ends entries by the system's clock and not by ours: it must
-		// never be the first to do so. CleanWindow 0 starts no goroutine; expired entries are
-		// overwritten when their space is needed.
-		LifeWindow:         max(limits.MaxTTL, limits.MaxTTL+time.Hour), // the sum may overflow
-		CleanWindow:        0,
-		MaxEntriesInWindow: layout.shards, // small: shards grow with use
-		MaxEntrySize:       64,
-		Hasher:             hasher(seed),
-	})
-	if err != nil {
-		return err
-	}
-	s.store.Store(&store{
-		entries: entries,
-		fence: fence.New(fence.Options{
-			MaxTags: s.options.MaxInvalidatedTags, MaxLeases: maxLeases, LeaseTTL: s.options.LeaseTTL, MaxLeaseTTL: s.LeaseTTL(), Now: clock.Now,
-		}),
-		clock:    clock,
-		maxEntry: layout.maxEntry,
-		buffers:  sync.Pool{New: func() any { return new([]byte) }},
-	})
-	return nil
-}
-
 // Destroy forgets everything.
 func (s *Strategy) Destroy(context.Context) error {
 	if old := s.store.Swap(nil); old != nil {
-		return old.entries.Close() // once: a second Close panics
+		return old.entries.Close() // only once: a second Close panics
 	}
 	return nil
 }
 
-// open returns the store.
-func (s *Strategy) open() (*store, error) {
+// initialised returns the store, or driver.ErrClosed if there is none.
+func (s *Strategy) initialised() (*store, error) {
 	if st := s.store.Load(); st != nil {
 		return st, nil
 	}
@@ -137,7 +79,7 @@ func (s *Strategy) open() (*store, error) {
 
 // Get implements driver.Strategy.
 func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return nil, false, err
 	}
@@ -149,11 +91,11 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 
 // Set implements driver.Strategy.
 func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
-	sequence := st.fence.Sequence() // now: an invalidation that comes while Set waits shall win
+	sequence := st.fence.Sequence() // now: an invalidation that comes while Set waits must win
 	return st.fence.Update(st.fence.Hash(key), func() error {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, st.remove(key))
@@ -162,9 +104,9 @@ func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts drive
 	})
 }
 
-// Delete implements driver.Strategy. It is applied even when ctx has ended.
+// Delete implements driver.Strategy. It takes effect even if ctx has ended.
 func (s *Strategy) Delete(_ context.Context, keys ...string) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
@@ -174,10 +116,10 @@ func (s *Strategy) Delete(_ context.Context, keys ...string) error {
 	return err
 }
 
-// InvalidateTags implements driver.Strategy, at a cost of O(tags). It is applied even when ctx has
+// InvalidateTags implements driver.Strategy. It costs O(tags), and takes effect even if ctx has
 // ended.
 func (s *Strategy) InvalidateTags(_ context.Context, tags ...string) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
@@ -185,9 +127,9 @@ func (s *Strategy) InvalidateTags(_ context.Context, tags ...string) error {
 	return nil
 }
 
-// Clear implements driver.Clearer in O(1); the memory is reused as new entries come.
+// Clear implements driver.Clearer in O(1). New entries reuse the memory.
 func (s *Strategy) Clear(context.Context) error {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return err
 	}
@@ -219,7 +161,7 @@ func (s *Strategy) GetOrLease(ctx context.Context, key string) ([]byte, bool, *d
 
 // Lease implements driver.Leaser.
 func (s *Strategy) Lease(ctx context.Context, key string) (*driver.Lease, error) {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return nil, err
 	}
@@ -233,15 +175,15 @@ func (s *Strategy) Lease(ctx context.Context, key string) (*driver.Lease, error)
 	return &driver.Lease{Key: key, Sequence: sequence, State: st}, nil
 }
 
-// Fill implements driver.Leaser. The entry carries the sequence of the lease: should a tag be
-// invalidated just now, the entry is older than that.
+// Fill implements driver.Leaser. The entry carries the sequence of the lease. If one of its tags is
+// being invalidated at the same time, the entry is therefore older than the invalidation.
 func (s *Strategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts driver.SetOptions) (bool, error) {
-	st, err := s.open()
+	st, err := s.initialised()
 	if err != nil {
 		return false, err
 	}
 	if lease == nil || lease.State != st {
-		return false, nil // of an earlier Init
+		return false, nil // an earlier Init or another strategy has granted it
 	}
 	hash, tags := st.fence.Hash(lease.Key), st.hashes(opts.Tags)
 	return st.fence.Fill(hash, lease.Sequence, tags, func() error {
@@ -258,75 +200,4 @@ func (s *Strategy) Release(_ context.Context, lease *driver.Lease) error {
 		st.fence.Release(st.fence.Hash(lease.Key), lease.Sequence)
 	}
 	return nil
-}
-
-func (st *store) get(key string) ([]byte, bool, error) {
-	raw, err := st.entries.Get(key)
-	if errors.Is(err, bigcache.ErrEntryNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("bigcache: %w", err)
-	}
-	e := entry(raw)
-	if !e.valid() {
-		return nil, false, errors.New("bigcache: damaged entry")
-	}
-	if st.clock.Now().UnixMilli() >= e.expiry() {
-		return nil, false, nil
-	}
-	if !st.fence.Untouched(e.sequence()) {
-		var few [8]uint64 // on the stack: this is the hot path once anything was invalidated
-		if !st.fence.Good(e.sequence(), e.appendTags(few[:0])...) {
-			return nil, false, nil
-		}
-	}
-	return e.value(), true, nil
-}
-
-// put stores an entry. When it cannot, nothing stays under key. Callers hold the key in the fence.
-func (st *store) put(key string, value []byte, opts driver.SetOptions, sequence uint64, tags []uint64) error {
-	expires, err := expiry(st.clock.Now(), opts.TTL)
-	switch size := overheadBytes + len(key) + headerBytes + tagBytes*len(tags) + len(value); {
-	case err != nil:
-	case len(key) > maxKeyBytes:
-		err = driver.ErrInvalidKey
-	case len(tags) > maxTags:
-		err = driver.ErrTooManyTags
-	case size > st.maxEntry:
-		// bigcache would empty the whole shard before it noticed.
-		err = driver.ErrValueTooLarge
-	}
-	if err != nil {
-		return errors.Join(err, st.remove(key))
-	}
-	buffer := st.buffers.Get().(*[]byte)
-	defer st.buffers.Put(buffer)
-	*buffer = appendEntry((*buffer)[:0], value, expires, sequence, tags)
-	if err := st.entries.Set(key, *buffer); err != nil {
-		return errors.Join(fmt.Errorf("bigcache: %w", err), st.remove(key))
-	}
-	return nil
-}
-
-func (st *store) remove(key string) error {
-	if err := st.entries.Delete(key); err == nil || errors.Is(err, bigcache.ErrEntryNotFound) {
-		return nil
-	}
-	// bigcache reports other errors for entries that are gone already, such as an empty queue.
-	if _, err := st.entries.Get(key); err == nil {
-		return errors.New("bigcache: an entry could not be deleted")
-	}
-	return nil
-}
-
-func (st *store) hashes(tags []string) []uint64 {
-	if len(tags) == 0 {
-		return nil
-	}
-	hashes := make([]uint64, len(tags))
-	for i, tag := range tags {
-		hashes[i] = st.fence.Hash(tag)
-	}
-	return hashes
 }

@@ -1,5 +1,5 @@
-// Package noop is the strategy that stores nothing: every read is a miss, every write succeeds. It
-// switches caching off without a change to the application.
+// Package noop is the strategy that stores nothing. Every read is a miss, and every write succeeds.
+// It switches caching off without a change to the application.
 package noop
 
 import (
@@ -11,8 +11,8 @@ import (
 // Name selects this strategy in the configuration.
 const Name = "noop"
 
-// Strategy is a CacheStrategy of the seed that stores nothing. The zero value is ready; it is safe
-// for concurrent use.
+// Strategy is a driver.Strategy that stores nothing. The zero value is ready to use, and safe for
+// concurrent use.
 type Strategy struct{}
 
 var (
@@ -38,7 +38,7 @@ func (Strategy) Local() {}
 // Get implements driver.Strategy: always a miss.
 func (Strategy) Get(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
 
-// Set implements driver.Strategy. It stores nothing, and refuses what every strategy refuses.
+// Set implements driver.Strategy. It stores nothing, but refuses what every strategy refuses.
 func (Strategy) Set(_ context.Context, _ string, _ []byte, opts driver.SetOptions) error {
 	if opts.TTL <= 0 {
 		return driver.ErrInvalidTTL
@@ -55,8 +55,8 @@ func (Strategy) InvalidateTags(context.Context, ...string) error { return nil }
 // Clear implements driver.Clearer.
 func (Strategy) Clear(context.Context) error { return nil }
 
-// GetOrLease implements driver.Leaser: a miss, and a lease for everybody, so that nobody waits for
-// somebody else's value.
+// GetOrLease implements driver.Leaser: a miss, and a lease for every caller, so that nobody waits
+// for another caller's value.
 func (s Strategy) GetOrLease(ctx context.Context, key string) ([]byte, bool, *driver.Lease, error) {
 	lease, err := s.Lease(ctx, key)
 	return nil, false, lease, err

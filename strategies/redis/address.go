@@ -13,19 +13,19 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// defaultPort is that of a URL without one.
+// defaultPort is the port of a URL that has none.
 const defaultPort = "6379"
 
-// hostname is what the resolver takes: letters, digits, - and _, in parts of up to 63.
+// hostname is what the resolver accepts: letters, digits, - and _, in parts of up to 63.
 var hostname = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.|$))+$`)
 
-// isHost reports whether host is an IP address or a name that could be one in the DNS.
+// isHost reports whether host is an IP address or could be a name in the DNS.
 func isHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
 	name := strings.TrimSuffix(host, ".")
-	last := name[strings.LastIndexByte(name, '.')+1:] // where that is a number, it was meant to be an IP address
+	last := name[strings.LastIndexByte(name, '.')+1:] // if it is a number, an IP address was meant
 	return len(host) <= 253 && hostname.MatchString(host) && strings.Trim(last, "0123456789") != ""
 }
 
@@ -34,8 +34,8 @@ func isPort(port string) bool {
 	return err == nil && n > 0
 }
 
-// checkAddress returns what is wrong with an address; "": nothing. It never repeats it, because people put
-// passwords there that other libraries take in that place.
+// checkAddress returns what is wrong with an address, or "". It never repeats the address: people
+// put passwords there, because other libraries accept them in that place.
 func checkAddress(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	_, notIPv6 := netip.ParseAddr(host)
@@ -43,7 +43,7 @@ func checkAddress(address string) string {
 	case strings.Contains(address, "://"):
 		return "must be host:port and not a URL; that belongs in url"
 	case strings.Contains(address, "@"):
-		return "must be host:port; who logs in belongs in username and password, or all of it in url"
+		return "must be host:port; the user belongs in username and password, or everything in url"
 	case strings.ContainsAny(address, ", ;\t\r\n"):
 		return "must be one host:port, without blanks and options; write a list of several"
 	case strings.HasPrefix(address, "/"):
@@ -54,7 +54,7 @@ func checkAddress(address string) string {
 	return ""
 }
 
-// withURL returns o with what its URL says, as the keys that say the same.
+// withURL returns o with the contents of its URL moved to the fields that say the same.
 func (o Options) withURL() (Options, error) {
 	if o.URL.IsZero() {
 		return o, nil
@@ -70,7 +70,7 @@ func (o Options) withURL() (Options, error) {
 		}
 	}
 	if o.Mode == Sentinel {
-		return wrong("is for one server, or a node of a cluster; where mode is sentinel, use addresses, username and password")
+		return wrong("is for one server, or a node of a cluster; if mode is sentinel, use addresses, username and password")
 	}
 	const form = "redis:// or rediss:// (TLS), then user:password@ if there are any, host:port, and /db"
 	u, err := url.Parse(o.URL.Reveal()) // to take it apart; the error would repeat it
@@ -95,7 +95,7 @@ func (o Options) withURL() (Options, error) {
 	case err != nil && strings.Trim(u.Path, "/") != "" || db < 0 || strings.Count(u.Path, "/") > 1:
 		return wrong("must end with the number of the database, or nothing, after the host: %s", form)
 	case db > 0 && o.Mode == Cluster:
-		return wrong("must not name a database where mode is cluster")
+		return wrong("must not name a database if mode is cluster")
 	case u.Scheme == "redis" && o.TLS.on():
 		return wrong("says redis://, which is without TLS, and tls says with it: write rediss://, or remove tls")
 	case u.Scheme == "rediss" && o.TLS != nil && !o.TLS.on():
@@ -112,8 +112,8 @@ func (o Options) withURL() (Options, error) {
 	return o, nil
 }
 
-// unaddressed is a network error whose text leaves out an address that is none: that of a client which
-// the application lends may hold a password.
+// unaddressed is a network error whose text leaves out an invalid address. The address of an
+// external client may hold a password.
 type unaddressed struct {
 	error
 
@@ -123,7 +123,7 @@ type unaddressed struct {
 // Error implements error.
 func (u unaddressed) Error() string { return u.text }
 
-// Format implements fmt.Formatter: no verb shows the cause.
+// Format implements fmt.Formatter, so that no verb shows the cause.
 func (u unaddressed) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.text)) }
 
 // Unwrap returns the cause.

@@ -69,12 +69,12 @@ func TestLanesMustAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	lent := on(redis.Options{})(t).(*redis.Strategy)
+	external := on(redis.Options{})(t).(*redis.Strategy)
 	container := drivertest.NewInjector(t, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err := container.Provide(func() rueidis.Client { return own }); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, lent.Init(t.Context(), container), 1, 4)
+	refused(t, external.Init(t.Context(), container), 1, 4)
 	if err := s.Set(t.Context(), "shop:k", []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
 		t.Error(err)
 	}

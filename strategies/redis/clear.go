@@ -2,154 +2,47 @@ package redis
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
-	"net"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
-
-	"github.com/fxcache/fxcache/cache/driver"
 )
 
-var _ driver.Clearer = (*Strategy)(nil)
-
-// Clear implements driver.Clearer for one namespace, that of the Service. It is the one operation whose
-// cost depends on the number of entries: it looks for them with SCAN. Where ctx ends before, what was
-// found is gone, and repeating goes on from there. No request waits for it, so that each of its steps may take
-// a second, and not only the usual timeout.
+// clear deletes all entries and leases of the namespace.
 //
-// The ledgers go first: whatever was read before cannot be stored any more. It looks twice, because an
-// entry of a slot that migrates may move from a node that was not asked yet to one that was.
-func (s *Strategy) Clear(ctx context.Context) error {
-	st, conn, err := s.open(ctx)
-	if err != nil {
-		return err
-	}
-	return st.heeded(ctx, func() error { return st.clear(ctx, conn) })
-}
-
-func (st *store) clear(ctx context.Context, conn rueidis.Client) error {
-	namespace, _ := split(st.prefix)
-	ledgers := make([]revocation, st.names.lanes)
-	for lane, begin := range st.names.in(namespace).lanes {
-		ledgers[lane] = revocation{begin: begin, read: []string{begin.ledger}}
-	}
-	var behind unconfirmed
-	if err := behind.note(st.revoke(ctx, conn, ledgers)); err != nil {
-		return err
-	}
-	masters, err := st.masters(ctx, conn)
-	if err != nil {
-		return err
-	}
-	for range 2 {
-		for _, node := range masters {
-			if err := st.clearNode(ctx, conn, node, namespace, &behind); err != nil {
-				return err
-			}
-		}
-	}
-	return behind.err
-}
-
-// unconfirmed is for what takes several revocations: where replicas are behind with one of them it is applied,
-// and the next ones must be as well. What is told then is the first such error.
-type unconfirmed struct{ err error }
-
-// note returns err, unless it says no more than that.
-func (u *unconfirmed) note(err error) error {
-	var lanes *LanesError
-	if !errors.As(err, &lanes) || !lanes.applied() {
-		return err
-	}
-	if u.err == nil {
-		u.err = err
-	}
-	return nil
-}
-
-// masters are the nodes that have entries. Replicas, which may be down while all is well, are among the
-// nodes that the client knows.
-func (st *store) masters(ctx context.Context, conn rueidis.Client) (masters []rueidis.Client, err error) {
-	nodes := conn.Nodes()
-	if conn.Mode() != rueidis.ClientModeCluster {
-		return slices.Collect(maps.Values(nodes)), nil
-	}
-	bounded, cancel := context.WithTimeout(ctx, replyTimeout)
-	defer cancel()
-	var ranges []rueidis.RedisMessage
-	var asked string
-	for address, node := range nodes { // the client would ask one of them, which may be down
-		asked = address
-		if ranges, err = node.Do(bounded, node.B().ClusterSlots().Build()).ToArray(); err == nil {
-			break
-		}
-	}
-	if err = st.answered(err); err != nil {
-		return nil, err
-	}
-	seen := make(map[string]bool)
-	for _, slots := range ranges {
-		parts, err := slots.ToArray() // first slot, last slot, the master, its replicas
-		if err != nil || len(parts) < 3 {
-			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", driver.ErrUnavailable)
-		}
-		master, err := parts[2].ToArray()
-		if err != nil || len(master) < 2 {
-			return nil, fmt.Errorf("%w: CLUSTER SLOTS without a master", driver.ErrUnavailable)
-		}
-		host, _ := master[0].ToString()
-		if host == "" { // a node that has met no other does not know its own
-			host, _, _ = net.SplitHostPort(asked)
-		}
-		port, _ := master[1].AsInt64()
-		address := net.JoinHostPort(host, strconv.FormatInt(port, 10))
-		if seen[address] {
-			continue
-		}
-		seen[address] = true
-		node, known := nodes[address]
-		if !known { // the topology has just changed; it is tried again
-			return nil, fmt.Errorf("%w: a node of the cluster is not known yet", driver.ErrUnavailable)
-		}
-		masters = append(masters, node)
-	}
-	return masters, nil
-}
-
-// scanned is how many keys SCAN looks at in one step.
-const scanned = 1000
-
-// clearNode deletes the entries and leases that one node has.
-func (st *store) clearNode(ctx context.Context, conn, node rueidis.Client, namespace string, behind *unconfirmed) error {
-	pattern := globs.Replace(namespace) + ":[" + kindValue + kindBody + kindLease + "]:*"
-	for cursor := uint64(0); ; {
-		bounded, cancel := context.WithTimeout(ctx, replyTimeout)
-		found, err := node.Do(bounded, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
-		cancel()
-		if err = st.answered(err); err != nil {
+// The ledgers go first, so that nothing can be stored that was read before. Then it scans twice,
+// because a migrating slot may move an entry from a node that has not been scanned yet to one that
+// has.
+func (r *revoker) clear(ctx context.Context) error {
+	return r.agreed(ctx, func(conn rueidis.Client) error {
+		var behind unconfirmed
+		if err := behind.add(r.revoke(ctx, conn, r.keys.ledgerLosses())); err != nil {
 			return err
 		}
-		keys := make([]string, 0, len(found.Elements))
-		for _, key := range found.Elements {
-			if _, name, ok := strings.Cut(key[len(namespace):], "}:"); ok {
-				keys = append(keys, st.prefix+name)
+		masters, err := r.client.masters(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for range 2 {
+			for _, node := range masters {
+				if err := r.clearNode(ctx, conn, node, &behind); err != nil {
+					return err
+				}
 			}
 		}
-		if len(keys) > 0 {
-			if err := behind.note(st.revoke(ctx, conn, st.names.deletions(keys))); err != nil {
-				return err
-			}
-		}
-		if cursor = found.Cursor; cursor == 0 {
-			return nil
-		}
-	}
+		return behind.err
+	})
 }
 
-// globs escapes what SCAN would take for a pattern.
-var globs = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
+// clearNode deletes the entries and leases that one node has.
+func (r *revoker) clearNode(ctx context.Context, conn, node rueidis.Client, behind *unconfirmed) error {
+	step := func(run func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, replyTimeout)
+		defer cancel()
+		return r.client.observe(run(ctx))
+	}
+	return scan(node, r.keys.clearable(), step, func() bool { return true }, func(scanned []string) error {
+		if keys := r.keys.keysOf(scanned); len(keys) > 0 {
+			return behind.add(r.revoke(ctx, conn, r.keys.deletions(keys)))
+		}
+		return nil
+	})
+}

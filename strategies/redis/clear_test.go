@@ -100,6 +100,27 @@ func TestClear(t *testing.T) {
 	}
 }
 
+// An entry of a slot that migrates may move, behind the first scan, to a node that has been scanned. Here it
+// appears when the only page of the first scan is on its way.
+func TestClearScansTwice(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	clearing, direct := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}}), start(t, server, redis.Options{})
+	direct.set("n:before", time.Hour)
+	held := proxy.HoldReplyFunc(func(args []string) bool { return args[0] == "SCAN" })
+	ended := make(chan error, 1)
+	go func() { ended <- clearing.Clear(t.Context()) }()
+	<-held.Arrived()
+	direct.set("n:moved", time.Hour)
+	held.Release()
+	direct.must(<-ended)
+	if direct.found("n:before") || direct.found("n:moved") {
+		t.Error("Clear has left an entry")
+	}
+}
+
 // Replicas have nothing that must be cleared, and may be down.
 func TestClearWithoutAReplica(t *testing.T) {
 	t.Parallel()

@@ -2,17 +2,15 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/bits"
 	"math/rand/v2"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"crypto/tls"
 
 	"github.com/redis/rueidis"
 
@@ -20,64 +18,66 @@ import (
 )
 
 const (
-	// connectWait is how long Init waits for the first connection: a healthy server is used from the
-	// first request on, and one that is down does not hold the application up for longer.
+	// connectWait is how long Init waits for the first connection. A healthy server is then used
+	// from the first request on, and one that is down does not hold up the application for longer.
 	connectWait = 500 * time.Millisecond
 	// firstRetry and lastRetry bound the pauses between attempts to connect.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 2 * time.Second
-	// replyTimeout is how long a connection that has been silent may take to answer a PING before it is
-	// given up. It is asked after one to two seconds (KeepAlive, below), so that a hung server is noticed
-	// after three at most; every operation has a shorter deadline of its own.
+	// replyTimeout is how long a silent connection may take to answer a PING before it is given up.
+	// rueidis sends the PING after one to two seconds (KeepAlive, below), so a hung server is
+	// noticed after three at most. Every operation has a shorter deadline of its own.
 	replyTimeout = time.Second
-	// calm is how long nothing must have failed until an outage is over: longer than between two probes.
-	calm = 2 * time.Second
+	// recoveryAfter is how long nothing must have failed before an outage counts as over. It is
+	// longer than the time between two probes.
+	recoveryAfter = 2 * time.Second
 	// maxMoves is how many redirections of a Cluster one command follows.
 	maxMoves = 8
 )
 
 var errNotConnected = fmt.Errorf("%w: not connected yet", driver.ErrUnavailable)
 
-// client is a connection that may not be there yet: it is made in the background, because an
-// application must start while Redis is down.
+// client is a connection that may not exist yet. It is made in the background, because an
+// application must start even if Redis is down.
 type client struct {
-	options rueidis.ClientOption
-	logger  *slog.Logger
-	ready   atomic.Pointer[rueidis.Client]
-	lent    bool // by the application, which closes it
-	down    atomic.Bool
+	*background
+
+	options  rueidis.ClientOption
+	timeout  time.Duration // of an operation that has no deadline
+	logger   *slog.Logger
+	ready    atomic.Pointer[rueidis.Client]
+	external bool // the application made the client, and closes it
+	down     atomic.Bool
 	// lastFailure is when an operation failed last, in Unix nanoseconds.
 	lastFailure atomic.Int64
-	lost        func() // called when a connection has ended; set before start
-	dialled     func() // called when one was made, but not for the first
-	// mode is Options.Mode, or how a lent client works, and sentinels are the configured ones. Set before start.
+	lost        func() // called after a connection has ended; set before start
+	dialled     func() // called after a connection was made, except for the first; set before start
+	// mode is Options.Mode, or how an external client works. sentinels are the addresses of the
+	// configured ones. Both are set before start.
 	mode      string
 	sentinels []string
 	failover  failover
 	refusal   atomic.Pointer[error] // why there is no connection yet
-
-	mu     sync.Mutex
-	life   context.Context //nolint:containedctx // ends with close
-	cancel context.CancelFunc
-	group  sync.WaitGroup // of what works until then
 }
 
-func newClient(option rueidis.ClientOption, logger *slog.Logger) *client {
-	c := &client{options: option, logger: logger, lost: func() {}, dialled: func() {}}
+func newClient(option rueidis.ClientOption, timeout time.Duration, logger *slog.Logger) *client {
+	c := &client{
+		background: newBackground(), options: option, timeout: timeout, logger: logger,
+		lost: func() {}, dialled: func() {},
+	}
 	c.failover.links, c.failover.refused = make(map[*link]struct{}), make(map[string]*backoff)
-	c.life, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// work runs in the background until the client is closed; false: it is already.
-func (c *client) work(run func(life context.Context)) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.life.Err() != nil {
-		return false
+// useExternal uses a connection that belongs to the application.
+func useExternal(external rueidis.Client, timeout time.Duration, logger *slog.Logger) *client {
+	c := newClient(rueidis.ClientOption{}, timeout, logger)
+	c.external, c.mode = true, Standalone
+	if external.Mode() == rueidis.ClientModeCluster {
+		c.mode = Cluster
 	}
-	c.group.Go(func() { run(c.life) })
-	return true
+	c.ready.Store(&external)
+	return c
 }
 
 // clientOption translates o. certificates may be nil.
@@ -98,8 +98,8 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 		ConnLifetime:        o.ConnectionLifetime*9/10 + rand.N(o.ConnectionLifetime/5), //nolint:gosec // not a secret
 		DisableCache:        true,                                                       // no tracking: providers refuse it, and nothing here uses it
 		DisableRetry:        true,                                                       // a retry would outlive the deadline
-		AlwaysPipelining:    true,                                                       // or else cancelling waits for the reply
-		// Connections that revocations with wait_replicas have for themselves; those not used are closed.
+		AlwaysPipelining:    true,                                                       // otherwise cancelling waits for the reply
+		// Connections for revocations with wait_replicas. Those not in use are closed.
 		BlockingPoolSize: 4 * maxWaits, BlockingPoolCleanup: time.Minute,
 		ForceSingleClient: o.Mode == Standalone,
 		ClusterOption:     rueidis.ClusterOption{MaxMovedRedirections: maxMoves, ShardsRefreshInterval: 10 * time.Second},
@@ -113,8 +113,9 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 	return option
 }
 
-// multiplex is the power of two that rueidis wants for a number of connections. Its zero is not one
-// connection but up to four, by the number of processors; a negative one is.
+// multiplex is the power of two that rueidis expects for a number of connections. Its zero does not
+// mean one connection but up to four, depending on the number of processors. A negative value means
+// one.
 func multiplex(connections int) int {
 	if connections == 1 {
 		return -1
@@ -122,9 +123,9 @@ func multiplex(connections int) int {
 	return bits.TrailingZeros(uint(connections))
 }
 
-// dial makes a connection of rueidis, until the client is closed.
+// dial makes a connection for rueidis, unless the client is closed meanwhile.
 func (c *client) dial(ctx context.Context, address string, config *tls.Config) (conn net.Conn, err error) {
-	number, err := c.number(address)
+	number, err := c.countDial(address)
 	if err != nil {
 		return nil, err
 	}
@@ -141,14 +142,14 @@ func (c *client) dial(ctx context.Context, address string, config *tls.Config) (
 	return &link{Conn: conn, client: c, address: address, number: number}, nil
 }
 
-// start starts to make the connection, and waits a moment for it. It returns an error if the server has
-// answered by then and is not one that can be used.
+// start starts to connect, and waits a moment for the result. It returns an error only if the
+// server has answered by then and cannot be used.
 func (c *client) start(ctx context.Context) error {
 	c.options.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, config *tls.Config) (net.Conn, error) {
 		return c.dial(ctx, address, config)
 	}
 	first := make(chan struct{})
-	c.work(func(life context.Context) { c.connect(life, first) })
+	c.run(func(life context.Context) { c.connect(life, first) })
 	wait := time.NewTimer(connectWait)
 	defer wait.Stop()
 	select {
@@ -162,7 +163,7 @@ func (c *client) start(ctx context.Context) error {
 	return nil
 }
 
-// connect tries until it succeeds or life ends. first is closed after the first attempt.
+// connect tries until it succeeds or life ends. It closes first after the first attempt.
 func (c *client) connect(life context.Context, first chan struct{}) {
 	for pause, attempt := firstRetry, 1; ; pause, attempt = min(2*pause, lastRetry), attempt+1 {
 		made, err := rueidis.NewClient(c.options)
@@ -207,10 +208,42 @@ func (c *client) use() (rueidis.Client, error) {
 	}
 }
 
-// worked and failed log the beginning and the end of an outage, once each. While a part of a Cluster is
-// down one follows the other all the time; the outage is over when nothing has failed for a while.
+// connected returns the connection for an operation that ctx has not ended yet.
+func (c *client) connected(ctx context.Context) (rueidis.Client, error) {
+	conn, err := c.use()
+	if err != nil {
+		return nil, err
+	}
+	return conn, ctx.Err()
+}
+
+// withDeadline gives ctx a deadline if it has none.
+func (c *client) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.timeout)
+}
+
+// observe records how an operation ended, and returns its error as one of ours.
+func (c *client) observe(err error) error {
+	if err == nil {
+		c.worked()
+		return nil
+	}
+	err = typed(err)
+	c.observeDemotion(err)
+	if errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		c.failed(err)
+	}
+	return err
+}
+
+// worked, recovered and failed log the beginning and the end of an outage, once each. If a part of
+// a Cluster is down, successes and failures alternate all the time. Therefore an outage ends only
+// when nothing has failed for a while.
 func (c *client) worked() {
-	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(calm) {
+	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(recoveryAfter) {
 		c.recovered()
 	}
 }
@@ -228,39 +261,12 @@ func (c *client) failed(err error) {
 	}
 }
 
-// answered takes note of how an operation ended, and returns its error as one of ours.
-func (c *client) answered(err error) error {
-	if err == nil {
-		c.worked()
-		return nil
-	}
-	err = typed(err)
-	c.noteDemotion(err)
-	if errors.Is(err, driver.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-		c.failed(err)
-	}
-	return err
-}
-
-// close ends the connection, and the making of it, within ctx.
+// close ends the connection, or the attempts to make it, within ctx.
 func (c *client) close(ctx context.Context) error {
-	c.mu.Lock()
-	c.cancel()
-	c.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		c.group.Wait()
-		close(ended)
-	}()
-	var err error
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if made := c.ready.Swap(nil); made != nil && !c.lent {
+	err := c.stop(ctx)
+	if made := c.ready.Swap(nil); made != nil && !c.external {
 		closed := make(chan struct{})
-		go func() { // beside a server that hangs it takes a second for each connection
+		go func() { // next to a hung server, this takes a second for each connection
 			(*made).Close()
 			close(closed)
 		}()
@@ -271,15 +277,4 @@ func (c *client) close(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// borrow uses a connection that belongs to the application.
-func borrow(lent rueidis.Client, logger *slog.Logger) *client {
-	c := newClient(rueidis.ClientOption{}, logger)
-	c.lent, c.mode = true, Standalone
-	if lent.Mode() == rueidis.ClientModeCluster {
-		c.mode = Cluster
-	}
-	c.ready.Store(&lent)
-	return c
 }

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -97,16 +98,32 @@ func documentedRule(t *testing.T) string {
 	return rule[1]
 }
 
+// acl changes the rule of the user shop.
+func acl(t *testing.T, server *redistest.Server, rules ...any) {
+	t.Helper()
+	if _, err := server.Do(t.Context(), append([]any{"ACL", "SETUSER", "shop"}, rules...)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The rule as it stands is enough for every operation in its namespace, and for none in another one.
 func TestDocumentedRule(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t, redistest.User("shop", "password", documentedRule(t)))
 	for _, replicas := range []int{0, 1} {
-		s, init, _ := node(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password"), WaitReplicas: replicas, Lanes: 2})
-		mustInit(t, init)
 		for _, namespace := range []string{"shop", "shopping"} {
 			allowed := namespace == "shop"
+			s := on(redis.Options{
+				Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password"), WaitReplicas: replicas, Lanes: 2,
+			})(t).(*redis.Strategy)
+			// To start, it needs its fingerprint: it is the operations that the rule is to refuse.
+			acl(t, server, "~"+namespace+":*")
+			if err := s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: namespace, Timeout: 2 * time.Second})); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Destroy(context.Background()) }) // nothing is under way
+			acl(t, server, "resetkeys", "~shop:*")
 			name := func(n string) string { return namespace + ":" + n }
 			opts := driver.SetOptions{TTL: time.Hour, Tags: []string{name("t")}}
 			revoked := func(err error) error {

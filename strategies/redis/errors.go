@@ -12,19 +12,20 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// ServerError is what Redis answered instead of doing what it was asked to. It holds no more than the
-// code: the rest of the text may name keys.
+// ServerError is what Redis answered instead of doing what it was asked to. It holds only the code,
+// because the rest of the text may name keys.
 type ServerError struct {
-	// Code is the first word of the answer: OOM, READONLY, NOPERM, WRONGTYPE, …; where that is ERR,
-	// which says nothing, the code that its text stands for, or MAXCLIENTS, if there is one.
+	// Code is the first word of the answer: OOM, READONLY, NOPERM, WRONGTYPE, … The word ERR says
+	// nothing. In its place stands the code that the text means, if there is one, or MAXCLIENTS.
 	Code string
 }
 
 // Error implements error.
 func (e *ServerError) Error() string { return "redis answers " + e.Code }
 
-// Unwrap returns driver.ErrUnavailable where the server's state is to blame, and will change, and driver.ErrBadEntry
-// where it is what the key holds; what is left is a mistake, such as a missing permission, that somebody has to mend.
+// Unwrap returns driver.ErrUnavailable if the reason is the state of the server, which will change.
+// It returns driver.ErrBadEntry if the reason is what the key holds. All other codes are mistakes
+// that somebody has to fix, for example a missing permission.
 func (e *ServerError) Unwrap() error {
 	switch e.Code {
 	case "OOM", "LOADING", "BUSY", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "CLUSTERDOWN", tryAgain, "MOVED", "ASK",
@@ -36,24 +37,26 @@ func (e *ServerError) Unwrap() error {
 	return nil
 }
 
-// wrongType is what Redis says where a key holds something of another type than the command is for.
+// wrongType is what Redis answers if a key holds another type than the command is for.
 const wrongType = "WRONGTYPE"
 
-// tryAgain is what Redis says while the keys of a command are not all on one node.
+// tryAgain is what Redis answers if the keys of a command are not all on one node.
 const tryAgain = "TRYAGAIN"
 
-// Errors without a code of their own, by a part of their text, and the code that they stand for.
+// uncoded lists errors without a code of their own: a part of their text, and the code that it
+// means.
 var uncoded = []struct{ text, code string }{
-	// Between a script and a command of it, Redis has only text; the second of NOPERM is that of 7.2.
+	// Redis has only text for an error of a command in a script. The second text of NOPERM is that
+	// of 7.2.
 	{"The user executing the script", "NOPERM"},
 	{"ACL failure in script", "NOPERM"},
 	{"cluster is down", "CLUSTERDOWN"},
-	{"a non local key in a cluster node", tryAgain}, // a slot on the move: a part of the keys has gone
+	{"a non local key in a cluster node", tryAgain}, // a slot migrates: some of the keys have gone
 	{"max number of clients reached", "MAXCLIENTS"},
-	{"WRONGTYPE Operation against a key", wrongType}, // likewise, within the text of a script's own error
+	{"WRONGTYPE Operation against a key", wrongType}, // as above, within the text of a script's error
 }
 
-// code returns the code of an error's text, from which rueidis has cut "ERR ".
+// code returns the code in an error's text, from which rueidis has cut "ERR ".
 func code(text string) string {
 	first, _, _ := strings.Cut(text, " ")
 	if first != "" && strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
@@ -67,17 +70,18 @@ func code(text string) string {
 	return "ERR"
 }
 
-// LanesError is a revocation that was not confirmed by every lane. It may be applied in some of them;
-// repeating it does no harm.
+// LanesError is a revocation that was not confirmed by every lane. Some lanes may have applied it.
+// Repeating it does no harm.
 type LanesError struct {
-	// Lanes are the numbers of the lanes that failed, and Of is how many the revocation concerned.
+	// Lanes are the numbers of the lanes that failed. Of is how many lanes the revocation
+	// concerned.
 	Lanes []int
 	Of    int
 
 	errs []error // of Lanes
 }
 
-// Error implements error. What several lanes say is said once.
+// Error implements error. It states each reason once.
 func (e *LanesError) Error() string {
 	var said []string
 	for _, err := range e.errs {
@@ -91,7 +95,7 @@ func (e *LanesError) Error() string {
 // Unwrap returns the errors of the lanes, in the order of Lanes.
 func (e *LanesError) Unwrap() []error { return e.errs }
 
-// applied reports whether nothing is missing but what replicas have to say.
+// applied reports whether only the confirmation of replicas is missing.
 func (e *LanesError) applied() bool {
 	return !slices.ContainsFunc(e.errs, func(err error) bool { return !errors.Is(err, driver.ErrNotReplicated) })
 }
@@ -111,7 +115,7 @@ func typed(err error) error {
 	return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
 }
 
-// nilIsMiss is typed, but for the absence of a value.
+// nilIsMiss is like typed, but the absence of a value is not an error.
 func nilIsMiss(err error) error {
 	if rueidis.IsRedisNil(err) {
 		return nil

@@ -41,7 +41,7 @@ func TestAllOfItIsAppliedWithoutReplicas(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t)
-	direct := start(t, server, redis.Options{})
+	direct := start(t, server, redis.Options{Lanes: 2})
 	s := on(redis.Options{Addresses: server.Addrs(), WaitReplicas: 1, Lanes: 2})(t).(*redis.Strategy)
 	service := cache.Options{Namespace: "n", Timeout: 200 * time.Millisecond}
 	direct.must(s.Init(t.Context(), drivertest.NewInjector(t, service)))

@@ -19,7 +19,7 @@ import (
 // lending is the container of an application that has a client of its own.
 func lending(t *testing.T, own rueidis.Client) driver.Injector {
 	t.Helper()
-	container := drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	container := drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second})
 	if err := container.Provide(func() rueidis.Client { return own }); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestPanickingClient(t *testing.T) {
 		client := &moody{Client: own}
 		client.well.Store(true) // until it has said that all nodes agree
 		s := on(redis.Options{WaitReplicas: replicas, Lanes: 4})(t).(*redis.Strategy)
-		service, err := cache.NewService(s, cache.Options{Namespace: "shop", Timeout: 2 * time.Second, LockWait: 10 * time.Millisecond})
+		service, err := cache.NewService(s, cache.Options{Namespace: "n", Timeout: 2 * time.Second, LockWait: 10 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestPanickingClient(t *testing.T) {
 			}
 		}
 		before := client.panics.Load()
-		s.Notify(ctx, "shop:c:k")
+		s.Notify(ctx, "n:c:k")
 		until(t, func() error {
 			if client.panics.Load() == before {
 				return context.Canceled

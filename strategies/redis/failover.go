@@ -12,18 +12,19 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// An address may come to lead to another server: a load balancer, a service of Kubernetes or a managed
-// endpoint moves, and the server that was there lives on, with our connections. It would go on serving what
-// is revoked on the new one. So all connections must lead to one server, and that must be the master:
-//   - Each new connection is asked, see link. A replica is refused.
-//   - One that leads to another server than the older ones ends these.
+// An address may come to lead to another server, because a load balancer, a Kubernetes service or a
+// managed endpoint moves. The old server may live on, with our connections. It would then go on
+// serving what is revoked on the new one. So all connections must lead to one server, and that must
+// be the master:
+//   - Each new connection is checked, see link. A replica is refused.
+//   - A connection that leads to another server than the older ones ends these.
 //   - An answer that only a replica gives ends all connections that were dialled before it.
 //
-// After either of the last two no hit is served until writes have worked. In a Cluster nothing of this is needed:
-// there, a node redirects what is not its own.
+// After either of the last two, no hit is served until writes have worked. A Cluster needs none of
+// this: its nodes redirect what is not their own.
 
 const (
-	// firstPurge and lastPurge bound the pauses between two times that all connections are ended.
+	// firstPurge and lastPurge bound the pause before all connections are ended once more.
 	firstPurge = time.Second
 	lastPurge  = 30 * time.Second
 	// writesPerProof is how many writes must work. rueidis picks a connection for each of them.
@@ -38,27 +39,27 @@ var (
 
 // failover is what a client knows of the servers that it was led to.
 type failover struct {
-	// prove writes something, several times. Set before start.
+	// prove writes something, several times. It is set before start.
 	prove func(context.Context) error
 	// withheld is not nil while no hits may be served.
-	withheld   atomic.Pointer[doubt]
+	withheld   atomic.Pointer[suspicion]
 	suspicions atomic.Uint64
 
 	mu      sync.Mutex
-	dialled uint64             // how many connections were
-	ended   uint64             // the number of the last one that is not to be used any more
+	dialled uint64             // how many connections were dialled
+	ended   uint64             // no connection up to this number may be used any more
 	links   map[*link]struct{} // those in use
-	due     bool               // all that were dialled are to be ended
-	pause   time.Duration      // between the last time and next, before which it is not done again
+	due     bool               // all connections dialled so far must be ended
+	pause   time.Duration      // they are not ended again before next, which is pause after the last time
 	next    time.Time
 	refused map[string]*backoff // by address
-	// mistaken says that a server was refused that somebody has to change, and none was adopted since: it is
-	// logged once.
+	// mistaken says that a server was refused, that somebody has to fix that, and that no server
+	// was adopted since. It is logged once.
 	mistaken bool
 	unsure   sync.Once
 }
 
-// backoff is for servers that were refused.
+// backoff keeps a refused server from being dialled.
 type backoff struct {
 	pause time.Duration
 	until time.Time
@@ -68,7 +69,7 @@ type backoff struct {
 // oneMaster reports whether all connections to data must lead to the same server.
 func (c *client) oneMaster() bool { return c.mode == Standalone || c.mode == Sentinel }
 
-// refuse notes that the server at a link's address is not to be used, and returns err.
+// refuse records that the server at a link's address cannot be used, and returns err.
 func (c *client) refuse(l *link, err error) error {
 	c.failover.mu.Lock()
 	defer c.failover.mu.Unlock()
@@ -79,7 +80,7 @@ func (c *client) refuse(l *link, err error) error {
 	return c.backOff(l.address, err)
 }
 
-// backOff keeps an address from being dialled for a while. Callers hold failover.mu.
+// backOff keeps an address from being dialled for a while. The caller holds failover.mu.
 func (c *client) backOff(address string, err error) error {
 	b := c.failover.refused[address]
 	if b == nil {
@@ -91,8 +92,9 @@ func (c *client) backOff(address string, err error) error {
 	return err
 }
 
-// number counts a connection that is about to be dialled, unless its address is to be left alone.
-func (c *client) number(address string) (uint64, error) {
+// countDial returns the number of a connection that is about to be dialled, or an error if its
+// address is to be left alone.
+func (c *client) countDial(address string) (uint64, error) {
 	c.failover.mu.Lock()
 	defer c.failover.mu.Unlock()
 	if b := c.failover.refused[address]; b != nil && time.Now().Before(b.until) {
@@ -102,7 +104,7 @@ func (c *client) number(address string) (uint64, error) {
 	return c.failover.dialled, nil
 }
 
-// adopt takes a link into use, or says why not.
+// adopt takes a link into use, or returns why it cannot be used.
 func (c *client) adopt(l *link) error {
 	f := &c.failover
 	f.mu.Lock()
@@ -123,9 +125,9 @@ func (c *client) adopt(l *link) error {
 			if !f.purge(l) {
 				return c.backOff(l.address, errElsewhere)
 			}
-		} else if unsure { // whether the others still lead to the master, a write tells
+		} else if unsure { // a write will tell whether the others still lead to the master
 			f.unsure.Do(func() {
-				c.logger.Warn("redis: it does not tell its run_id; where an address moves, that is noticed later (see docs/redis.md)")
+				c.logger.Warn("redis: the server does not tell its run_id; if an address moves, this is noticed later (see docs/redis.md)")
 			})
 			c.withhold()
 		}
@@ -140,7 +142,7 @@ func (c *client) adopt(l *link) error {
 	return nil
 }
 
-// forget takes note that a link is closed.
+// forget removes a closed link.
 func (c *client) forget(l *link) {
 	c.failover.mu.Lock()
 	delete(c.failover.links, l)
@@ -151,8 +153,8 @@ func (c *client) forget(l *link) {
 	}
 }
 
-// purge ends all links but one, and those that are being made, if that is due. It returns false when it is
-// too soon for it.
+// purge ends all links but one, and those that are being made, if that is due. It returns false if
+// it is too early for that.
 func (f *failover) purge(but *link) bool {
 	now := time.Now()
 	switch {
@@ -175,15 +177,16 @@ func (f *failover) purge(but *link) bool {
 	return true
 }
 
-// isDemotion reports whether an answer is one that only a replica gives, or a master that becomes one.
+// isDemotion reports whether err is an answer that only a replica gives, or a master that becomes
+// one.
 func isDemotion(err error) bool {
 	var answer *ServerError
 	return errors.As(err, &answer) && (answer.Code == "READONLY" || answer.Code == "MASTERDOWN" || answer.Code == "UNBLOCKED")
 }
 
-// noteDemotion ends all connections if err is such an answer. While hits are withheld it does not: the answer
-// may be to what was asked before, and settle finds out by itself.
-func (c *client) noteDemotion(err error) {
+// observeDemotion ends all connections if err is such an answer. It does nothing while hits are
+// withheld: the answer may be to an earlier command, and settle finds out by itself.
+func (c *client) observeDemotion(err error) {
 	if !c.oneMaster() || !isDemotion(err) {
 		return
 	}
@@ -195,13 +198,14 @@ func (c *client) noteDemotion(err error) {
 	}
 }
 
-// withhold keeps hits from being served until writes have worked. It returns false when they were already.
+// withhold keeps hits from being served until writes have worked. It returns false if they already
+// were withheld.
 func (c *client) withhold() bool {
 	c.failover.suspicions.Add(1)
-	if !c.failover.withheld.CompareAndSwap(nil, &doubt{time.Now(), make(chan struct{})}) {
+	if !c.failover.withheld.CompareAndSwap(nil, newSuspicion()) {
 		return false
 	}
-	if !c.work(c.settle) {
+	if !c.run(c.settle) {
 		c.restore() // it is being closed
 	}
 	return true
@@ -222,7 +226,8 @@ func (c *client) serving(ctx context.Context) error {
 	return nil
 }
 
-// settle writes until that works on whatever connections there are, and ends these where it does not.
+// settle writes until that works on whatever connections there are. If it does not work, it ends
+// them.
 func (c *client) settle(life context.Context) {
 	defer c.restore()
 	f := &c.failover
@@ -232,7 +237,7 @@ func (c *client) settle(life context.Context) {
 		err := f.prove(ctx)
 		cancel()
 		f.mu.Lock()
-		f.due = f.due || isDemotion(err) && !c.lent
+		f.due = f.due || isDemotion(err) && !c.external
 		settled := err == nil && !f.due && f.suspicions.Load() == seen
 		f.purge(nil)
 		f.mu.Unlock()
@@ -252,21 +257,16 @@ func (c *client) settle(life context.Context) {
 	}
 }
 
-// writes is prove for a store: it deletes what hardly ever exists, on whatever connections rueidis picks.
-func (st *store) writes(ctx context.Context) error {
-	conn, err := st.use()
+// proveWritable deletes a key that hardly ever exists, on whatever connections rueidis picks.
+func proveWritable(ctx context.Context, c *client, keys *keyspace) error {
+	conn, err := c.use()
 	if err != nil {
 		return err
-	}
-	used := st.names.latest.Load()
-	if used == nil {
-		namespace, _ := split(st.prefix)
-		used = st.names.in(namespace)
 	}
 	errs := make(chan error, writesPerProof)
 	for range writesPerProof {
 		go func() {
-			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(used.lanes[0].mark).Build()).Error() }))
+			errs <- typed(protect(func() error { return conn.Do(ctx, conn.B().Unlink().Key(keys.lanes[0].mark).Build()).Error() }))
 		}()
 	}
 	var worst error

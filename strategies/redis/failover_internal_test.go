@@ -31,7 +31,7 @@ var errReadOnly = &ServerError{Code: "READONLY"}
 // oneMasterClient is a client whose writes end as written says.
 func oneMasterClient(t *testing.T, written *atomic.Pointer[error]) *client {
 	t.Helper()
-	c := newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler))
+	c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.DiscardHandler))
 	c.mode = Standalone
 	c.failover.prove = func(context.Context) error {
 		if err := written.Load(); err != nil {
@@ -50,7 +50,7 @@ func oneMasterClient(t *testing.T, written *atomic.Pointer[error]) *client {
 // lead makes a link to a server, and takes it into use.
 func lead(t *testing.T, c *client, run string, closed func()) (*link, error) {
 	t.Helper()
-	number, err := c.number("address")
+	number, err := c.countDial("address")
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func TestPausesBetweenPurges(t *testing.T) {
 		}
 		dial()
 		for range 100 { // many operations at the same time
-			_ = c.answered(errReadOnly) // it is given an error to note, and returns it
+			_ = c.observe(errReadOnly) // it is given an error to note, and returns it
 		}
 		<-time.After(2 * time.Minute)
 		purged := soFar()
@@ -114,7 +114,7 @@ func TestPausesBetweenPurges(t *testing.T) {
 		// It is calm for long enough: the next time is the first one again.
 		<-time.After(2 * lastPurge)
 		purged = soFar()
-		_ = c.answered(errReadOnly)
+		_ = c.observe(errReadOnly)
 		if len(soFar()) != len(purged)+1 {
 			t.Error("the next time, the connection is not ended at once")
 		}
@@ -141,7 +141,7 @@ func TestLinksLeadToOneServer(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		early, err := c.number("address") // a link that is being made, and will turn out to lead to the old one
+		early, err := c.countDial("address") // a link that is being made, and will turn out to lead to the old one
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestRefusedServersAreLeftAlone(t *testing.T) {
 		c := oneMasterClient(t, new(atomic.Pointer[error]))
 		dialled := 0
 		for range 10_000 { // a minute
-			if _, err := c.number("address"); err == nil {
+			if _, err := c.countDial("address"); err == nil {
 				dialled++
 				if err := c.refuse(&link{address: "address"}, ErrReplica); !errors.Is(err, ErrReplica) {
 					t.Fatal(err)
@@ -232,7 +232,7 @@ func TestRefusedServersAreLeftAlone(t *testing.T) {
 		if _, err := lead(t, c, "a", func() {}); err != nil {
 			t.Error(err)
 		}
-		if _, err := c.number("address"); err != nil {
+		if _, err := c.countDial("address"); err != nil {
 			t.Errorf("after one that was good: %v", err)
 		}
 	})

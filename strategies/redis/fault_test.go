@@ -17,7 +17,7 @@ import (
 func startAt(t testing.TB, options redis.Options) *redis.Strategy {
 	t.Helper()
 	strategy := on(options)(t).(*redis.Strategy)
-	in := drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second})
+	in := drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second})
 	if err := strategy.Init(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,10 @@ func TestLateFillIsRefused(t *testing.T) {
 func until(t testing.TB, try func() error) time.Duration {
 	t.Helper()
 	began, patience := time.Now(), 30*time.Second
-	if deadline, ok := t.(interface{ Deadline() (time.Time, bool) }).Deadline(); ok {
-		patience = min(patience, time.Until(deadline)/4) // a mutant's time is short
+	if limited, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if deadline, ok := limited.Deadline(); ok {
+			patience = min(patience, time.Until(deadline)/4) // a mutant's time is short
+		}
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -1,69 +1,27 @@
 package redis
 
 import (
-	"context"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// A revocation reaches the keys that its node computes. Nodes that compute other keys, because they have
-// another number of lanes, never hear of it. So a key of the namespace, its fingerprint, says how keys
-// are made, and a node serves hits, stores, and confirms revocations only while it agrees with that. All
-// rests on two rules:
-//
-//   - A node is active until lapse after it asked for the fingerprint that it agrees with. It asks every
-//     checkEvery, and after a connection was lost or made.
-//   - A fingerprint that somebody makes is unsettled, unless nothing else is in the namespace. It becomes
-//     settled when it was there for two intervals, longer than lapse, and everything in the namespace was
-//     deleted then. Nobody is active on one that is unsettled, and a node that is active puts its own
-//     back where it finds none, or one that is unsettled.
-//
-// So when a fingerprint has settled, no node is active that differs: it would have seen the new one, and
-// replaced it or stopped. And what other nodes have left is gone, so that nothing comes back
-// when the lanes are changed there and back.
+// format is the version of keys and entries.
+const format = 1
 
-const (
-	// format is that of keys and entries.
-	format = 1
-	// checkEvery is the pause between two looks at the fingerprint; pause is how long a new one is unsettled.
-	checkEvery = 10 * time.Second
-	pause      = 2 * checkEvery
-	// lapse is shorter than pause, for clocks that do not run alike.
-	lapse = pause - time.Second
-	// nextCheck is the pause while this node is not active.
-	nextCheck = time.Second
-	// unsettledTTL is how long an unsettled fingerprint outlives the last node that waits for it.
-	unsettledTTL = time.Minute
-	// maxTurns is how often one check may meet a fingerprint that has just changed.
-	maxTurns = 8
-)
-
-var (
-	errUnverified = fmt.Errorf("%w: it is not known whether the nodes agree; the fingerprint was not read of late", driver.ErrUnavailable)
-	errUnsettled  = fmt.Errorf("%w: the namespace had entries but no fingerprint; it is used when all nodes had time to notice, and is cleared before",
-		driver.ErrUnavailable)
-)
-
-// fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this release does
-// not know are kept.
+// fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this
+// release does not know are kept.
 type fingerprint struct {
 	// Format and Lanes say how keys and entries are made.
 	Format int `json:"format"`
 	Lanes  int `json:"lanes"`
-	// ID is the storage's: random, and another one after its contents were lost.
+	// ID identifies the storage. It is random, and changes after the contents were lost.
 	ID      string `json:"id"`
 	Settled bool   `json:"settled"`
 }
 
-// parse returns the fingerprint that raw stands for; false where it stands for none.
+// parse returns the fingerprint in raw, and false if there is none.
 func parse(raw string) (f fingerprint, ok bool) {
 	err := json.Unmarshal([]byte(raw), &f)
 	return f, err == nil && f.Format > 0 && f.Lanes > 0 && f.ID != ""
@@ -77,16 +35,16 @@ func (f fingerprint) String() string {
 // agrees reports whether nodes with f and g find each other's entries.
 func (f fingerprint) agrees(g fingerprint) bool { return f.Format == g.Format && f.Lanes == g.Lanes }
 
-// settled is raw with that changed, and nothing else.
+// settled returns raw with settled set to true and nothing else changed.
 func settled(raw string) string {
 	fields := make(map[string]json.RawMessage)
-	_ = json.Unmarshal([]byte(raw), &fields) // it was parsed already
+	_ = json.Unmarshal([]byte(raw), &fields) // it was parsed before
 	fields["settled"] = json.RawMessage("true")
-	text, _ := json.Marshal(fields) // likewise
+	text, _ := json.Marshal(fields) // never fails
 	return string(text)
 }
 
-// disagreement says that this node differs.
+// disagreement says that this node differs from the others.
 type disagreement struct {
 	namespace    string
 	here, others fingerprint
@@ -99,7 +57,7 @@ func (e *disagreement) Error() string {
 
 func (e *disagreement) Unwrap() error { return driver.ErrUnavailable }
 
-// startError is what Init says of it.
+// startError is what Init returns for it.
 func (e *disagreement) startError() error {
 	if e.here.Format != e.others.Format {
 		return fmt.Errorf("redis: namespace %q has entries of format %d, and this release makes format %d; give it another namespace",
@@ -108,251 +66,4 @@ func (e *disagreement) startError() error {
 	return &driver.OptionError{Name: "lanes", Reason: fmt.Sprintf(
 		"is %d here and %d on the nodes that use namespace %q: they would not see each other's revocations; set it to %d, "+
 			"or change it on all nodes as docs/redis.md says under \"Changing lanes\"", e.here.Lanes, e.others.Lanes, e.namespace, e.others.Lanes)}
-}
-
-// slot is where the fingerprint of a namespace is. Each call has a deadline of its own.
-type slot interface {
-	// read returns the fingerprint as text, or nothing.
-	read(ctx context.Context) (raw string, err error)
-	// swap replaces old, and returns what is there then. A life of zero has no end.
-	swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error)
-	// empty reports whether nothing else is in the namespace, if that can be told soon.
-	empty(ctx context.Context) (bool, error)
-	// wipe deletes all else in the namespace, whoever has made it.
-	wipe(ctx context.Context) error
-}
-
-// agreement is one node's view of the fingerprint.
-type agreement struct {
-	slot      slot
-	namespace string
-	own       fingerprint // format and lanes
-	logger    *slog.Logger
-	base      time.Time
-	// until is when this node ceases to be active, unless it has read the fingerprint by then; since base.
-	until atomic.Int64
-	id    atomic.Pointer[string] // of the storage; nil while it is unknown
-	again chan struct{}          // has room for the wish that the fingerprint be read now
-
-	mu sync.Mutex
-	// suspicions counts reasons to read the fingerprint anew. A reading that began before the last one
-	// counts for nothing.
-	suspicions int
-	asked      time.Time     // since when somebody has wanted it to be read; zero: nobody
-	failing    error         // of the last attempt
-	read       chan struct{} // closed when it was tried to read it
-	refusal    error         // why this node is not active, where that is known
-
-	// What follows belongs to whoever checks.
-	confirmed time.Time // when the fingerprint that was seen was asked for
-	seen      string    // settled, and ours
-	awaited   string    // unsettled, and ours
-	since     time.Time // when it was first seen
-	differed  bool
-	retry     time.Duration
-	reported  string
-}
-
-func newAgreement(s slot, namespace string, lanes int, logger *slog.Logger) *agreement {
-	return &agreement{
-		slot: s, namespace: namespace, own: fingerprint{Format: format, Lanes: lanes}, logger: logger,
-		base: time.Now(), again: make(chan struct{}, 1), read: make(chan struct{}),
-	}
-}
-
-// holds returns nil where this node was active at the time now, and otherwise waits for the fingerprint to be read,
-// but not beside a server that does not answer.
-func (a *agreement) holds(ctx context.Context, now time.Time) error {
-	for now.Sub(a.base) >= time.Duration(a.until.Load()) {
-		a.mu.Lock()
-		refusal, asked, read, failing := a.refusal, a.asked, a.read, a.failing
-		if refusal == nil && asked.IsZero() {
-			a.asked, asked = now, now
-			a.wake()
-		}
-		a.mu.Unlock()
-		if refusal != nil {
-			return refusal
-		}
-		if failing != nil && now.Sub(asked) > benefit {
-			return fmt.Errorf("%w: %w", errUnverified, failing)
-		}
-		select {
-		case <-read:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		now = time.Now()
-	}
-	return nil
-}
-
-// differs returns the error where this node is known to differ.
-func (a *agreement) differs() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var different *disagreement
-	if errors.As(a.refusal, &different) {
-		return different
-	}
-	return nil
-}
-
-// suspect has the fingerprint read before this node is active again: it may talk to another server.
-func (a *agreement) suspect() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.suspicions++
-	a.until.Store(0)
-	if a.asked.IsZero() {
-		a.asked = time.Now()
-	}
-	a.wake()
-}
-
-// wake has the fingerprint read now, if this node is active or not.
-func (a *agreement) wake() {
-	select {
-	case a.again <- struct{}{}:
-	default:
-	}
-}
-
-// watch checks until life ends, and for the first time after a pause.
-func (a *agreement) watch(life context.Context, after time.Duration) {
-	for life.Err() == nil {
-		again := a.again
-		if a.retry > 0 { // or else a server that accepts connections and closes them would be asked all the time
-			again = nil
-		}
-		timer := time.NewTimer(after)
-		select {
-		case <-timer.C:
-		case <-again:
-		case <-life.Done():
-		}
-		timer.Stop()
-		after = a.check(life)
-	}
-}
-
-// check reads the fingerprint once, makes one where there is none, and returns when to check again.
-func (a *agreement) check(ctx context.Context) (after time.Duration) {
-	a.mu.Lock()
-	suspicions := a.suspicions
-	a.mu.Unlock()
-	refusal, err := a.compare(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.failing = err
-	close(a.read)
-	a.read = make(chan struct{})
-	if err != nil {
-		if a.asked.IsZero() {
-			a.asked = time.Now()
-		}
-		if !errors.Is(err, driver.ErrUnavailable) && isAnswer(err) {
-			a.report(err) // somebody's mistake; that Redis is down is logged elsewhere
-		}
-		a.retry = min(max(firstProbe, 2*a.retry), lastProbe)
-		return a.retry
-	}
-	a.refusal, a.retry = refusal, 0
-	a.report(refusal)
-	after = nextCheck
-	switch {
-	case refusal != nil:
-		a.until.Store(0)
-	case suspicions == a.suspicions:
-		a.until.Store(int64(a.confirmed.Add(lapse).Sub(a.base)))
-		after = checkEvery
-	}
-	if suspicions == a.suspicions {
-		a.asked = time.Time{}
-	}
-	return after
-}
-
-// compare returns why this node may not be active, or nil; err says that it is not known.
-func (a *agreement) compare(ctx context.Context) (refusal, err error) {
-	began := time.Now()
-	raw, err := a.slot.read(ctx)
-	for range maxTurns {
-		if err != nil {
-			return nil, err
-		}
-		f, ok := parse(raw)
-		active := a.seen != "" && began.Sub(a.confirmed) < lapse
-		with, life := "", time.Duration(0)
-		switch {
-		case ok && f.Settled && f.agrees(a.own):
-			a.confirmed, a.seen, a.awaited, a.differed = began, raw, "", false
-			a.id.Store(&f.ID)
-			return nil, nil
-		case active && (!ok || !f.Settled):
-			with = a.seen
-		case !ok:
-			if with, err = a.fresh(ctx); err != nil {
-				return nil, err
-			}
-		case !f.agrees(a.own):
-			a.seen, a.awaited, a.differed = "", "", true
-			return &disagreement{a.namespace, a.own, f}, nil
-		case raw != a.awaited:
-			a.awaited, a.since = raw, time.Now()
-			return errUnsettled, nil
-		case began.Sub(a.since) < pause:
-			if raw, err = a.slot.swap(ctx, raw, raw, unsettledTTL); raw == a.awaited || err != nil {
-				return errUnsettled, err
-			}
-			continue
-		default:
-			if err := a.slot.wipe(ctx); err != nil {
-				return nil, err
-			}
-			with = settled(raw)
-		}
-		if f, _ := parse(with); !f.Settled {
-			life = unsettledTTL
-		}
-		began = time.Now()
-		raw, err = a.slot.swap(ctx, raw, with, life)
-	}
-	return nil, fmt.Errorf("%w: the fingerprint changes all the time", driver.ErrUnavailable)
-}
-
-// fresh returns a new fingerprint. It is settled at once where there is nothing in the namespace; but not
-// if this node has differed, because whom it differed from may be about to put theirs back.
-func (a *agreement) fresh(ctx context.Context) (string, error) {
-	f := a.own
-	f.ID = hex.EncodeToString([]byte(nonces(1)))
-	if a.differed {
-		return f.String(), nil
-	}
-	var err error
-	f.Settled, err = a.slot.empty(ctx)
-	return f.String(), err
-}
-
-// report logs why this node is not active, when that changes.
-func (a *agreement) report(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text == a.reported {
-		return
-	}
-	a.reported = text
-	var different *disagreement
-	switch {
-	case errors.As(err, &different):
-		a.logger.Error("redis: this node differs from the others; it serves no hits, and its revocations are pending",
-			"namespace", a.namespace, "lanes", different.here.Lanes, "lanes of the others", different.others.Lanes,
-			"format", different.here.Format, "format of the others", different.others.Format)
-	case err != nil:
-		a.logger.Warn("redis: no hits are served, and revocations are pending", "namespace", a.namespace, "error", err)
-	default:
-		a.logger.Info("redis: the nodes agree", "namespace", a.namespace)
-	}
 }

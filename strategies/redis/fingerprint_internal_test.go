@@ -16,9 +16,9 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// board is a namespace in memory, as several nodes see it: its fingerprint, and the entries that each layout
+// fakeNamespace is a namespace in memory, as several nodes see it: its fingerprint, and the entries that each layout
 // has.
-type board struct {
+type fakeNamespace struct {
 	mu      sync.Mutex
 	raw     string
 	entries map[int]bool // by lanes
@@ -26,7 +26,7 @@ type board struct {
 	wipes   int
 }
 
-func (b *board) swap(old, with string) string {
+func (b *fakeNamespace) swap(old, with string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.raw == old {
@@ -35,16 +35,16 @@ func (b *board) swap(old, with string) string {
 	return b.raw
 }
 
-func (b *board) put(lanes int) { b.mu.Lock(); b.entries[lanes] = true; b.mu.Unlock() }
+func (b *fakeNamespace) put(lanes int) { b.mu.Lock(); b.entries[lanes] = true; b.mu.Unlock() }
 
-func (b *board) write(raw string) { b.mu.Lock(); b.raw = raw; b.mu.Unlock() }
+func (b *fakeNamespace) write(raw string) { b.mu.Lock(); b.raw = raw; b.mu.Unlock() }
 
-func (b *board) text() string { b.mu.Lock(); defer b.mu.Unlock(); return b.raw }
+func (b *fakeNamespace) text() string { b.mu.Lock(); defer b.mu.Unlock(); return b.raw }
 
-func (b *board) wiped() int { b.mu.Lock(); defer b.mu.Unlock(); return b.wipes }
+func (b *fakeNamespace) wiped() int { b.mu.Lock(); defer b.mu.Unlock(); return b.wipes }
 
 // left counts the layouts that have entries, but for one.
-func (b *board) left(but int) (n int) {
+func (b *fakeNamespace) left(but int) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for lanes := range b.entries {
@@ -55,9 +55,9 @@ func (b *board) left(but int) (n int) {
 	return n
 }
 
-// view is how one node reaches the board.
+// view is how one node reaches the namespace.
 type view struct {
-	*board
+	*fakeNamespace
 	mu    sync.Mutex
 	cut   bool
 	delay func() time.Duration // of each message, to and fro; nil: none
@@ -102,7 +102,7 @@ func (v *view) read(ctx context.Context) (raw string, err error) {
 }
 
 func (v *view) swap(ctx context.Context, old, with string, _ time.Duration) (raw string, err error) {
-	err = v.call(ctx, func() { raw = v.board.swap(old, with) })
+	err = v.call(ctx, func() { raw = v.fakeNamespace.swap(old, with) })
 	return raw, err
 }
 
@@ -112,7 +112,7 @@ func (v *view) empty(ctx context.Context) (empty bool, err error) {
 }
 
 func (v *view) wipe(ctx context.Context) error {
-	return v.call(ctx, func() { v.board.mu.Lock(); clear(v.entries); v.wipes++; v.board.mu.Unlock() })
+	return v.call(ctx, func() { v.fakeNamespace.mu.Lock(); clear(v.entries); v.wipes++; v.fakeNamespace.mu.Unlock() })
 }
 
 // node is an agreement that is checked in the background.
@@ -123,8 +123,8 @@ type node struct {
 	stop func()
 }
 
-func newNode(b *board, lanes int, delay func() time.Duration) *node {
-	n := &node{view: &view{board: b, delay: delay}, log: &strings.Builder{}}
+func newNode(b *fakeNamespace, lanes int, delay func() time.Duration) *node {
+	n := &node{view: &view{fakeNamespace: b, delay: delay}, log: &strings.Builder{}}
 	n.agreement = newAgreement(n.view, "n", lanes, slog.New(slog.NewTextHandler(n.log, nil)))
 	life, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -136,7 +136,7 @@ func newNode(b *board, lanes int, delay func() time.Duration) *node {
 // active reports whether the node would serve a hit now, without waiting.
 func (n *node) active() bool { return time.Since(n.base) < time.Duration(n.until.Load()) }
 
-func newBoard() *board { return &board{entries: map[int]bool{}} }
+func newFakeNamespace() *fakeNamespace { return &fakeNamespace{entries: map[int]bool{}} }
 
 // In an empty namespace a node starts at once, in one with entries after two intervals and when it has deleted
 // them; those of the same lanes join it.
@@ -144,7 +144,7 @@ func TestFingerprintIsMade(t *testing.T) {
 	t.Parallel()
 	for _, used := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			b, began := newBoard(), time.Now()
+			b, began := newFakeNamespace(), time.Now()
 			if used {
 				b.put(1)
 				b.put(4)
@@ -184,7 +184,7 @@ func TestFingerprintIsMade(t *testing.T) {
 func TestFingerprintDiffers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBoard()
+		b := newFakeNamespace()
 		first := newNode(b, 4, nil)
 		defer first.stop()
 		synctest.Wait()
@@ -207,6 +207,7 @@ func TestFingerprintDiffers(t *testing.T) {
 		if !first.active() || second.active() || b.wiped() > 0 {
 			t.Errorf("after the fingerprint was lost: active %v, %v", first.active(), second.active())
 		}
+		<-time.After(nextCheck / 2) // not when the first looks: it would put it back at once
 		b.mu.Lock()
 		b.raw = "" // all is lost, and nobody of the first's has come yet to put it back
 		clear(b.entries)
@@ -237,7 +238,7 @@ func TestFingerprintIsPutBack(t *testing.T) {
 		"unsettled, differs": `{"format":1,"lanes":1,"id":"x"}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBoard()
+			b := newFakeNamespace()
 			b.put(4)
 			was := `{"format":1,"lanes":4,"id":"abc","settled":true,"lag":"25ms"}`
 			b.write(was)
@@ -280,7 +281,7 @@ func TestFingerprintOfLaterReleases(t *testing.T) {
 func TestFingerprintLapses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBoard()
+		b := newFakeNamespace()
 		n := newNode(b, 4, nil)
 		defer n.stop()
 		synctest.Wait()
@@ -306,18 +307,18 @@ func TestFingerprintLapses(t *testing.T) {
 func TestFingerprintOfANewConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBoard()
+		b := newFakeNamespace()
 		var slow atomic.Int64
 		n := newNode(b, 4, func() time.Duration { return time.Duration(slow.Load()) })
 		defer n.stop()
 		synctest.Wait()
 		slow.Store(int64(100 * time.Millisecond))
-		n.suspect()
+		n.recheck()
 		if n.active() {
 			t.Error("active on a connection that nobody has looked at")
 		}
 		<-time.After(150 * time.Millisecond) // the answer is on its way
-		n.suspect()
+		n.recheck()
 		<-time.After(60 * time.Millisecond)
 		if n.active() {
 			t.Error("what was read on the old connection counts on the new one")
@@ -338,7 +339,7 @@ func TestFingerprintSchedules(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
-			b := newBoard()
+			b := newFakeNamespace()
 			b.put(9)
 			b.used = true // see docs/redis.md for what an empty namespace leaves open
 			delay := func() time.Duration { return rand.N(400 * time.Millisecond) }
@@ -363,7 +364,7 @@ func TestFingerprintSchedules(t *testing.T) {
 				case 2, 3, 4:
 					nodes[i].view.set(false)
 				case 5:
-					nodes[i].suspect()
+					nodes[i].recheck()
 				case 6:
 					nodes[i].stop()
 					nodes[i] = newNode(b, lanes[i], delay)

@@ -1,13 +1,16 @@
 -- Included by get.lua and lease.lua, after typed.lua.
--- good reads one entry, and returns it if it is there, of this format, and none of its tags was
--- invalidated since it was stored: all nonces must be what they were. A nonce that is missing, or of another
--- type, is as good as another one, which is why losing any makes misses and nothing worse. What is no whole
--- entry is none, and no error either: that would keep the key from being filled.
+--
+-- good returns the entry at key, if there is one of this format and none of its tags was
+-- invalidated since it was stored. That is so if each tag still has the nonce that the entry names.
+-- A nonce that is missing, or of another type, counts as a different one. So losing a nonce causes
+-- misses, and nothing worse. An entry that is incomplete counts as none. It is not an error,
+-- because an error would keep the key from being filled.
 -- reads: the value at key; the nonces of the tags that the value names, below prefix
 --
--- An entry: format (1 byte), expiry (8), number of tags (2), for each tag the length of its name (2),
--- the name and the nonce (16), the payload. Numbers are big-endian. In format 1 the payload is the value, in
--- format 2 what the body is called that has it (16) and how long it is (8); see store.lua.
+-- An entry consists of: format (1 byte), expiry (8), number of tags (2); for each tag the length of
+-- its name (2), the name, and the nonce (16); the payload. Numbers are big-endian. In format 1 the
+-- payload is the value. In format 2 it is the name of the body that has the value (16), and the
+-- length of the value (8); see store.lua.
 --
 -- A GET for each nonce is cheaper than one MGET, whose arguments and reply would be tables.
 local byte, sub = string.byte, string.sub

@@ -16,10 +16,11 @@ import (
 // oldest is the oldest major version of Redis that this strategy works with.
 const oldest = 7
 
-// VersionError says that the server is too old for this strategy. Init returns it where the server answers in
-// time; otherwise it is logged, and every operation fails with it.
+// VersionError says that the server is too old for this strategy. Init returns it if the server
+// answers in time. Otherwise it is logged, and every operation fails with it.
 type VersionError struct {
-	// Found is what the server says its version is, and empty where it is too old to say.
+	// Found is the version that the server states. It is empty if the server is too old to state
+	// one.
 	Found string
 }
 
@@ -32,17 +33,17 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("needs Redis %d.0 or newer, this is %s", oldest, found)
 }
 
-// ModeError says that the server runs in another mode than Options.Mode asks for. It is returned where
-// VersionError is.
+// ModeError says that the server runs in another mode than Options.Mode asks for. It is reported in
+// the same way as VersionError.
 type ModeError struct {
-	// Configured is Options.Mode, and Found what the server says: standalone, sentinel or cluster.
+	// Configured is Options.Mode. Found is what the server states: standalone, sentinel or cluster.
 	Configured, Found string
 }
 
 // Error implements error.
 func (e *ModeError) Error() string {
 	is := map[string]string{
-		Standalone: "no node of a cluster and no sentinel", Sentinel: "a sentinel", Cluster: "a node of a cluster",
+		Standalone: "neither a node of a cluster nor a sentinel", Sentinel: "a sentinel", Cluster: "a node of a cluster",
 	}[e.Found]
 	if is == "" {
 		is = "in mode " + e.Found
@@ -50,8 +51,9 @@ func (e *ModeError) Error() string {
 	return fmt.Sprintf("mode is %s, and the server at one of the addresses is %s", e.Configured, is)
 }
 
-// ErrReplica says that a server is a replica where its master was expected. It may be served out of date, so
-// the connection is not used, and made again after a pause. errors.Is(ErrReplica, driver.ErrUnavailable) is true.
+// ErrReplica says that a server is a replica, although a master was expected. A replica may serve
+// outdated entries. So the connection is not used, and is made again after a pause.
+// errors.Is(ErrReplica, driver.ErrUnavailable) is true.
 var ErrReplica = fmt.Errorf("%w: the server is a replica, and its master is needed", driver.ErrUnavailable)
 
 // isMistake reports whether err says that somebody has to change the configuration or the server.
@@ -64,10 +66,10 @@ func isMistake(err error) bool {
 // greeting is what a server says about itself. What it does not say is empty.
 type greeting struct {
 	version, mode, role string // of HELLO
-	run                 string // the run_id of INFO: another one with each start of a server
+	run                 string // the run_id of INFO: a server has another one after each start
 }
 
-// newGreeting reads the replies to HELLO and, unless that is nil, INFO.
+// newGreeting reads the replies to HELLO and, unless info is nil, to INFO.
 func newGreeting(hello, info any) greeting {
 	var g greeting
 	pairs, _ := hello.([]any)
@@ -94,8 +96,9 @@ func newGreeting(hello, info any) greeting {
 	return g
 }
 
-// check reports why a server is not to be used in that mode. asSentinel says that it is one of the configured
-// sentinels. A server that does not say what it is, which may be a proxy, is given the benefit of the doubt.
+// check returns why a server cannot be used in that mode. asSentinel says that it is one of the
+// configured sentinels. A server that does not say what it is, which may be a proxy, gets the
+// benefit of the doubt.
 func (g greeting) check(mode string, asSentinel bool) error {
 	expected := g.mode == mode || mode == Sentinel && g.mode == Standalone
 	if asSentinel {
@@ -118,7 +121,7 @@ func (g greeting) check(mode string, asSentinel bool) error {
 	return nil
 }
 
-// maxGreeting is more than any greeting has.
+// maxGreeting is longer than any greeting.
 const maxGreeting = 1 << 18
 
 var errNoGreeting = errors.New("what the server answers to HELLO is not RESP")
@@ -126,14 +129,14 @@ var errNoGreeting = errors.New("what the server answers to HELLO is not RESP")
 // refusal is an error that the server answered.
 type refusal string
 
-// greetings reads values of RESP, and keeps the bytes that the last one was made of.
+// greetings reads RESP values, and keeps the bytes of the last one.
 type greetings struct {
 	*bufio.Reader
 
 	raw []byte
 }
 
-// next returns a string, a refusal, nil, or a []any of such; a map comes flat.
+// next returns a string, a refusal, nil, or a []any of these. A map comes as a flat list.
 func (r *greetings) next() (any, error) {
 	r.raw = nil
 	return r.value()
@@ -199,7 +202,8 @@ func (r *greetings) values(n int) (any, error) {
 	return values, nil
 }
 
-// helloEnd returns where the first command in sent ends: 0 while a part of it is missing. It must be HELLO.
+// helloEnd returns where the first command in sent ends, or 0 if a part of it is missing. The
+// command must be HELLO.
 func helloEnd(sent []byte) (int, error) {
 	r := greetings{Reader: bufio.NewReader(bytes.NewReader(sent))}
 	command, err := r.next()

@@ -32,8 +32,8 @@ func TestServersThatCannotBeUsed(t *testing.T) {
 		"no HELLO":                   {redis.Standalone, "-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n", "needs Redis 7.0 or newer"},
 		"a cluster":                  {redis.Standalone, hello("7.2.4", "cluster", "master"), "mode is standalone, and the server at one of the addresses is a node of a cluster"},
 		"a sentinel":                 {redis.Standalone, hello("7.2.4", "sentinel", ""), "mode is standalone, and the server at one of the addresses is a sentinel"},
-		"no cluster":                 {redis.Cluster, hello("7.2.4", "standalone", "master"), "mode is cluster, and the server at one of the addresses is no node of a cluster"},
-		"no sentinel":                {redis.Sentinel, hello("7.2.4", "standalone", "master"), "mode is sentinel, and the server at one of the addresses is no node of a cluster and no sentinel"},
+		"no cluster":                 {redis.Cluster, hello("7.2.4", "standalone", "master"), "mode is cluster, and the server at one of the addresses is neither a node of a cluster"},
+		"no sentinel":                {redis.Sentinel, hello("7.2.4", "standalone", "master"), "mode is sentinel, and the server at one of the addresses is neither a node of a cluster nor a sentinel"},
 		"a cluster, and no sentinel": {redis.Sentinel, hello("7.2.4", "cluster", "master"), "mode is sentinel, and the server at one of the addresses is a node of a cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {

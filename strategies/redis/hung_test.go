@@ -161,7 +161,7 @@ func TestHungServerWithoutDeadline(t *testing.T) {
 	const timeout, grace = 100 * time.Millisecond, 700 * time.Millisecond
 	server := redistest.Start(t)
 	s := &started{Strategy: on(redis.Options{Addresses: server.Addrs()})(t).(*redis.Strategy), TB: t, server: server}
-	s.must(s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: timeout})))
+	s.must(s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: timeout})))
 	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
 	lease, err := s.Lease(t.Context(), "n:Fill")
 	s.must(err)
@@ -209,7 +209,7 @@ func TestLateAfterHanging(t *testing.T) {
 		s.set("n:warm", time.Hour) // loads the script
 		s.direct("SLOWLOG", "RESET")
 		s.hang()
-		var calls sync.WaitGroup // side by side: the first to get no answer closes the gate
+		var calls sync.WaitGroup // side by side: the first to get no answer closes the bulkhead
 		late := func(do func(context.Context) error) {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -258,7 +258,7 @@ func TestDestroyBesideHungServer(t *testing.T) {
 	server := redistest.Start(t)
 	direct := start(t, server, redis.Options{})
 	strategy := on(redis.Options{Addresses: server.Addrs(), ClientName: "destroyed"})(t).(*redis.Strategy)
-	if err := strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 100 * time.Millisecond})); err != nil {
+	if err := strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 100 * time.Millisecond})); err != nil {
 		t.Fatal(err)
 	}
 	until(t, func() error {
@@ -267,7 +267,7 @@ func TestDestroyBesideHungServer(t *testing.T) {
 	})
 	direct.hang()
 	for range 20 {
-		_, _, _ = strategy.Get(t.Context(), "n:k") // doubts, and a probe that waits
+		_, _, _ = strategy.Get(t.Context(), "n:k") // suspects, and a probe that waits
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -312,7 +312,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	}
 }
 
-// Revocations that get no answer close the gate, though they do not pass it: what comes then fails early.
+// Revocations that get no answer close the bulkhead, though they do not pass it: what comes then fails early.
 func TestSilentRevocationsCloseTheGate(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -334,7 +334,7 @@ func TestSilentRevocationsCloseTheGate(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	// The first one waits for the doubt to end; both together would be too few silences to close the gate.
+	// The first one waits for the suspicion to end; both together would be too few silences to close the bulkhead.
 	for _, want := range []error{context.DeadlineExceeded, driver.ErrUnavailable} {
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		if _, _, err := s.Get(ctx, "n:k"); !errors.Is(err, want) {

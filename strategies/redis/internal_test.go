@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
@@ -29,7 +30,6 @@ func TestNamesAreInjective(t *testing.T) {
 		return name.String()
 	}
 	for _, lanes := range []int{1, 64} {
-		n := newNames(lanes)
 		seen := map[string]string{} // Redis key → what it is for
 		claim := func(key, what string) {
 			if before, ok := seen[key]; ok && before != what {
@@ -40,20 +40,26 @@ func TestNamesAreInjective(t *testing.T) {
 				t.Errorf("%q has no hash tag", key)
 			}
 		}
-		for range 20_000 {
-			// As the Service makes them: the first ':' ends the namespace.
-			namespace := strings.NewReplacer("%", "%25", ":", "%3A").Replace(draw())
-			name := draw()
-			k := n.of(namespace + ":" + name)
-			id := fmt.Sprintf(" of %q in %q", name, namespace)
-			claim(k.value(), "value"+id)
-			claim(k.body(), "body"+id)
-			claim(k.lease(), "lease"+id)
-			claim(k.tags()+name, fmt.Sprintf("tag %q in %q, lane %d", name, namespace, n.lane(namespace+":"+name)))
-			claim(k.begin.earlier, fmt.Sprintf("earlier page of %q, lane %d", namespace, n.lane(namespace+":"+name)))
-			claim(k.ledger(), fmt.Sprintf("ledger of %q, lane %d", namespace, n.lane(namespace+":"+name)))
-			escaped, _ := split(namespace + ":" + name)
-			claim(fingerprintKey(escaped), fmt.Sprintf("fingerprint of %q", namespace))
+		for range 1000 {
+			prefix := cache.Options{Namespace: draw()}.KeyPrefix()
+			keys := newKeyspace(prefix, lanes)
+			claim(keys.fingerprint, fmt.Sprintf("fingerprint of %q", prefix))
+			for range 20 {
+				name := draw()
+				k := keys.of(prefix + name)
+				id := fmt.Sprintf(" of %q in %q", name, prefix)
+				claim(k.value(), "value"+id)
+				claim(k.body(), "body"+id)
+				claim(k.lease(), "lease"+id)
+				in := fmt.Sprintf(" in %q, lane %d", prefix, keys.laneOf(prefix+name))
+				claim(k.lane.nonceOf(name), fmt.Sprintf("tag %q", name)+in)
+				claim(k.lane.mark, "mark"+in)
+				claim(k.lane.earlier, "earlier page"+in)
+				claim(k.lane.ledger, "ledger"+in)
+				if got := keys.keysOf([]string{k.value(), k.body(), k.lease()}); !slices.Equal(got, slices.Repeat([]string{prefix + name}, 3)) {
+					t.Errorf("the keys%s are taken for those of %q", id, got)
+				}
+			}
 		}
 	}
 }
@@ -61,11 +67,12 @@ func TestNamesAreInjective(t *testing.T) {
 // All that a script sees lies in one slot.
 func TestOneLaneOneHashTag(t *testing.T) {
 	t.Parallel()
-	n := newNames(64)
+	const prefix = "n{s:"
+	keys := newKeyspace(prefix, 64)
 	for i := range 1000 {
-		k := n.of(fmt.Sprintf("n{s%d:key {%d}", i, i))
-		want := fmt.Sprintf("{%d}", n.lane(fmt.Sprintf("n{s%d:key {%d}", i, i)))
-		for _, key := range []string{k.value(), k.body(), k.lease(), k.ledger(), k.begin.earlier, k.tags()} {
+		k := keys.of(fmt.Sprintf("%skey {%d}", prefix, i))
+		want := fmt.Sprintf("{%d}", keys.laneOf(fmt.Sprintf("%skey {%d}", prefix, i)))
+		for _, key := range []string{k.value(), k.body(), k.lease(), k.lane.mark, k.lane.ledger, k.lane.earlier, k.lane.nonce} {
 			if open := strings.Index(key, "{"); key[open:open+len(want)] != want {
 				t.Errorf("%q: the hash tag is not %s", key, want)
 			}
@@ -120,33 +127,33 @@ func TestEntryCutAtEveryByte(t *testing.T) {
 }
 
 // What is remembered is bounded, and belongs to its key.
-func TestLearnedIsBounded(t *testing.T) {
+func TestTagHintsAreBounded(t *testing.T) {
 	t.Parallel()
-	l, n := newLearned(), newNames(1)
+	l, n := newTagHints(), newKeyspace("n:", 1)
 	for _, test := range []struct {
 		key, tag string
 		kept     bool
 	}{
 		{"n:k", "t", true},
-		{"n:k2", strings.Repeat("t", learnedBytes), false},
-		{"n:" + strings.Repeat("k", learnedBytes), "t", false},
+		{"n:k2", strings.Repeat("t", hintBytes), false},
+		{"n:" + strings.Repeat("k", hintBytes), "t", false},
 	} {
-		l.note(test.key, n.of(test.key), sample("", test.tag))
-		want := []string{n.of(test.key).value(), n.of(test.key).tags() + test.tag}
-		if got := l.recall(test.key); test.kept != slices.Equal(got, want) || test.kept == (got == nil) {
+		l.remember(test.key, n.of(test.key), sample("", test.tag))
+		want := []string{n.of(test.key).value(), n.of(test.key).lane.nonceOf(test.tag)}
+		if got := l.lookup(test.key); test.kept != slices.Equal(got, want) || test.kept == (got == nil) {
 			t.Errorf("a key of %d bytes, a tag of %d: %q", len(test.key), len(test.tag), got)
 		}
 	}
-	for i := range 3 * learnedSlots {
+	for i := range 3 * hintSlots {
 		key := fmt.Sprint("n:", i)
-		l.note(key, n.of(key), sample("", "t"))
-		if got := l.recall(key); len(got) != 2 || got[0] != n.of(key).value() {
+		l.remember(key, n.of(key), sample("", "t"))
+		if got := l.lookup(key); len(got) != 2 || got[0] != n.of(key).value() {
 			t.Fatalf("%s: %q", key, got)
 		}
 	}
-	l.note("n:k", n.of("n:k"), sample("", "t"))
+	l.remember("n:k", n.of("n:k"), sample("", "t"))
 	l.forget("n:k")
-	if l.recall("n:k") != nil {
+	if l.lookup("n:k") != nil {
 		t.Error("not forgotten")
 	}
 }
@@ -184,7 +191,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// What the network says of an address that is none, as that of a client which the application lends may be,
+// What the network says of an address that is none, as that of a client of the application may be,
 // is not passed on; what it says of others is.
 func TestErrorsHideAddresses(t *testing.T) {
 	t.Parallel()

@@ -1,14 +1,15 @@
--- Invalidates tags in one lane: forgets their nonces, and notes them in the ledger for the leases that
--- are out. The deletion comes first and the script may run when memory is full: a revocation must not
--- be refused.
+-- Invalidates tags in one lane: deletes their nonces, and records them in the ledger for the leases
+-- that exist. The deletion comes first, and the script may run when memory is full, because a
+-- revocation must not be refused.
 --
--- The ledger is two pages, hashes of tag to sequence number. The current one holds all that was noted
--- after its f, the earlier one all from its own f to that. A page is turned when it is full, or when it
--- has some tags and every lease that is older has expired: both cost the same whatever a page holds.
--- What the earlier page held is forgotten then, and store.lua refuses leases from before it.
+-- The ledger consists of two pages, which are hashes of tag to sequence number. The current page
+-- holds everything that was recorded after its f. The earlier page holds everything from its own f
+-- to that. A page is turned when it is full. It is also turned when it has some tags and every
+-- older lease has expired. Both cost the same, whatever a page holds. What the earlier page held is
+-- then forgotten, and store.lua refuses leases from before it.
 -- writes: KEYS[1] the current page, KEYS[2] the earlier one, KEYS[3…] the nonces
--- ARGV:   1 how many ms a lease may be out, then what the tags are called in the ledger
--- returns how much it changed: 0 where nothing was there
+-- ARGV:   1 how many ms a lease may live, then what each tag is called in the ledger
+-- returns how much it changed: 0 if nothing was there
 local full, some = 32768, 1024
 local changes = redis.call('UNLINK', unpack(KEYS, 3))
 if redis.call('EXISTS', KEYS[1]) == 0 then return changes end
@@ -16,7 +17,7 @@ local sequence = redis.pcall('HINCRBY', KEYS[1], 's', 1)
 local size = type(sequence) == 'number' and redis.call('HLEN', KEYS[1])
 local page = size and size > some and redis.call('HMGET', KEYS[1], 'e', 't')
 if not size or page and not page[1] then
-  -- It is no ledger. Without one no lease that is out is good.
+  -- This is not a ledger. Without one, no existing lease is valid.
   redis.call('UNLINK', KEYS[1])
   return changes + 1
 end

@@ -1,118 +1,175 @@
 package redis
 
 import (
+	"context"
 	"encoding/binary"
 	"strconv"
 	"strings"
-	"sync/atomic"
+
+	"github.com/redis/rueidis"
 )
 
-// names makes Redis keys of the Service's: "<namespace>:<kind>:{<lane>}:<name>". All that an operation
-// must see as one shares a lane, which is the hash tag, and so a slot of a Cluster. The namespace comes
-// first, so that an ACL rule can be limited to it.
-type names struct {
-	lanes int
-	// latest is how the keys of the namespace that was used last begin. There is no other but in
-	// tests, and to make the beginnings for each operation would cost more than all else in a read.
-	latest *atomic.Pointer[beginnings]
-}
-
-// beginnings are those of one namespace's keys, by lane.
-type beginnings struct {
-	namespace string
-	lanes     []beginning
-}
-
-// beginning is all of a key but its name, for each kind, in one lane.
-type beginning struct {
-	lane                          int
-	value, body, lease, tag, mark string
-	ledger, earlier               string // the pages, see invalidate.lua
-}
-
-// fingerprintKey is where the fingerprint of a namespace is.
-func fingerprintKey(namespace string) string { return namespace + ":" + kindFingerprint + ":{0}:" }
-
-func newNames(lanes int) names { return names{lanes, new(atomic.Pointer[beginnings])} }
-
-// in returns how keys begin in a namespace.
-func (n names) in(namespace string) *beginnings {
-	if b := n.latest.Load(); b != nil && b.namespace == namespace {
-		return b
-	}
-	b := &beginnings{namespace, make([]beginning, n.lanes)}
-	for lane := range b.lanes {
-		of := func(kind string) string { return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:" }
-		b.lanes[lane] = beginning{lane, of(kindValue), of(kindBody), of(kindLease), of(kindTag), of(kindMark), of(kindLedger), of(kindEarlier)}
-	}
-	n.latest.Store(b)
-	return b
-}
+// Only this file builds, takes apart and scans Redis keys. A key is
+//
+//	<namespace>:<kind>:{<lane>}:<name>
+//
+// For example, the entry "k" of the namespace "shop" is shop:v:{3}:k, if its lane is 3. Everything
+// that one operation must see atomically shares a lane. The lane is the hash tag, so a lane lies in
+// one slot of a Cluster. The namespace comes first, so that an ACL rule can be limited to it.
+//
+// The scripts receive keys as KEYS and ARGV, and their heads say which. They build one key
+// themselves: that of a nonce, from the prefix in ARGV and the name of a tag in the entry.
 
 // The kinds of keys.
 const (
 	kindValue   = "v"
 	kindBody    = "b" // of a large value
 	kindLease   = "l"
-	kindTag     = "t"
+	kindNonce   = "t"
 	kindMark    = "w" // one for each lane, see mark.lua
 	kindLedger  = "g" // one for each lane
 	kindEarlier = "h" // likewise
-	// kindFingerprint is one for the namespace. It is in lane 0, which there is whatever the number of lanes.
+	// kindFingerprint exists once in a namespace. Its lane is 0, which exists whatever the number
+	// of lanes.
 	kindFingerprint = "f"
 )
 
-// braces escapes what would be taken for the hash tag; '%' is escaped in a namespace already.
+// keyspace is all keys of one namespace. It never changes once it is made.
+type keyspace struct {
+	prefix      string // of the Service's keys and tags
+	namespace   string // as it stands in Redis keys
+	fingerprint string
+	lanes       []laneKeys
+}
+
+// laneKeys are the keys that exist once in a lane, and the beginnings of all others. They are made
+// at Init, because making them for each operation would cost more than everything else in a read.
+type laneKeys struct {
+	number                    int
+	value, body, lease, nonce string // beginnings
+	mark, ledger, earlier     string // the last two are the pages, see invalidate.lua
+}
+
+// braces escapes what Redis would take for the hash tag. The Service escapes '%' and ':' itself.
 var braces = strings.NewReplacer("{", "%7B", "}", "%7D")
 
-// split cuts the namespace off a key or tag of the Service.
-func split(name string) (namespace, rest string) {
-	namespace, rest, found := strings.Cut(name, ":")
-	if !found { // nobody but a test: the Service puts its namespace before each
-		return "%", name
+// newKeyspace returns the keys for a Service whose keys and tags begin with prefix, "shop:" for
+// example.
+func newKeyspace(prefix string, lanes int) *keyspace {
+	namespace := braces.Replace(strings.TrimSuffix(prefix, ":"))
+	k := &keyspace{prefix: prefix, namespace: namespace, lanes: make([]laneKeys, lanes)}
+	in := func(lane int, kind string) string {
+		return namespace + ":" + kind + ":{" + strconv.Itoa(lane) + "}:"
 	}
-	if strings.ContainsAny(namespace, "{}") {
-		namespace = braces.Replace(namespace)
+	k.fingerprint = in(0, kindFingerprint)
+	for lane := range k.lanes {
+		k.lanes[lane] = laneKeys{
+			lane,
+			in(lane, kindValue), in(lane, kindBody), in(lane, kindLease), in(lane, kindNonce),
+			in(lane, kindMark), in(lane, kindLedger), in(lane, kindEarlier),
+		}
 	}
-	return namespace, rest
+	return k
 }
 
-// lane returns the lane of a key.
-func (n names) lane(key string) int {
-	if n.lanes == 1 {
+// laneOf returns the number of a key's lane.
+func (k *keyspace) laneOf(key string) int {
+	if len(k.lanes) == 1 {
 		return 0
 	}
-	return int(hash(key) % uint64(n.lanes)) //nolint:gosec // below lanes
+	return int(hash(key) % uint64(len(k.lanes))) //nolint:gosec // below lanes
 }
 
-// place is where one key of the Service is. Its methods make the Redis keys.
-type place struct {
-	begin beginning
-	name  string
+// of returns where a key of the Service is.
+func (k *keyspace) of(key string) keyRef {
+	return keyRef{&k.lanes[k.laneOf(key)], k.nameOf(key)}
 }
 
-func (n names) of(key string) place {
-	namespace, name := split(key)
-	return place{n.in(namespace).lanes[n.lane(key)], name}
+// nameOf cuts off the Service's prefix, which every key and tag has.
+func (k *keyspace) nameOf(key string) string { return strings.TrimPrefix(key, k.prefix) }
+
+// nonces appends the keys of the nonces of the Service's tags to dst.
+func (k *keyspace) nonces(dst []string, lane *laneKeys, tags []string) []string {
+	for _, tag := range tags {
+		dst = append(dst, lane.nonceOf(k.nameOf(tag)))
+	}
+	return dst
 }
 
-func (p place) value() string  { return p.begin.value + p.name }
-func (p place) body() string   { return p.begin.body + p.name }
-func (p place) lease() string  { return p.begin.lease + p.name }
-func (p place) ledger() string { return p.begin.ledger }
+// keyRef is where one key of the Service is. Its methods return the Redis keys.
+type keyRef struct {
+	lane *laneKeys
+	name string
+}
 
-// tags is the beginning of the keys of tags.
-func (p place) tags() string { return p.begin.tag }
+func (r keyRef) value() string { return r.lane.value + r.name }
+func (r keyRef) body() string  { return r.lane.body + r.name }
+func (r keyRef) lease() string { return r.lane.lease + r.name }
 
-// noted is what a tag is called in the ledger: 8 bytes, which no other field has. Should two tags share
-// them, one refuses the other's fills.
-func noted(tag string) string { return string(binary.BigEndian.AppendUint64(nil, hash(tag))) }
+// nonceOf is the key of a tag's nonce. An entry holds the same name of the tag.
+func (l *laneKeys) nonceOf(name string) string { return l.nonce + name }
 
-// hash is FNV-1a, 64 bits: all processes that share a Redis must agree on it.
+// isNonceOf reports whether nonceOf(name) is key, which is that of a nonce in this lane.
+func (l *laneKeys) isNonceOf(key string, name []byte) bool { return key[len(l.nonce):] == string(name) }
+
+// ledgerField is what a tag is called in the ledger: 8 bytes, which no other field has. If two tags
+// share them, invalidating one also refuses fills that carry the other.
+func ledgerField(tag string) string {
+	return string(binary.BigEndian.AppendUint64(nil, hash(tag)))
+}
+
+// hash is FNV-1a with 64 bits. All processes that share a Redis must agree on it.
 func hash(text string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(text) {
 		h = (h ^ uint64(text[i])) * 1099511628211
 	}
 	return h
+}
+
+// globs escapes what SCAN would take for a pattern.
+var globs = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
+
+// clearable is the pattern of what Clear deletes: entries, bodies and leases.
+func (k *keyspace) clearable() string {
+	return globs.Replace(k.namespace) + ":[" + kindValue + kindBody + kindLease + "]:*"
+}
+
+// everything is the pattern of all keys in whatever lane, except for the fingerprint.
+func (k *keyspace) everything() string {
+	return globs.Replace(k.namespace) + ":[^" + kindFingerprint + "]:{*"
+}
+
+// keysOf returns the Service's keys that the scanned Redis keys belong to. The lane may be one of
+// another number of lanes.
+func (k *keyspace) keysOf(scanned []string) []string {
+	keys := make([]string, 0, len(scanned))
+	for _, key := range scanned {
+		if _, name, ok := strings.Cut(key[len(k.namespace):], "}:"); ok {
+			keys = append(keys, k.prefix+name)
+		}
+	}
+	return keys
+}
+
+// scanned is how many keys SCAN looks at in one step.
+const scanned = 1000
+
+// scan walks over the keys of one node that match pattern, for as long as more returns true, and
+// passes each page to found. It runs each SCAN through step, which supplies the deadline.
+func scan(node rueidis.Client, pattern string, step func(run func(context.Context) error) error, more func() bool, found func(keys []string) error) error {
+	for cursor := uint64(0); more(); {
+		var page rueidis.ScanEntry
+		err := step(func(ctx context.Context) (err error) {
+			page, err = node.Do(ctx, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
+			return err
+		})
+		if err == nil {
+			err = found(page.Elements)
+		}
+		if cursor = page.Cursor; err != nil || cursor == 0 {
+			return err
+		}
+	}
+	return nil
 }

@@ -8,24 +8,25 @@ import (
 	"strings"
 )
 
-// link is a connection of rueidis, which begins each one with HELLO. That asks what the server is, and the
-// answer is checked before rueidis sees it: so a connection to a wrong server is never used. Where it
-// matters whether several connections lead to the same server, INFO is slipped in behind HELLO, because
-// HELLO does not tell.
+// link is a connection for rueidis, which begins each one with HELLO. The server answers what it
+// is, and link checks the answer before rueidis sees it. So a connection to a wrong server is never
+// used. If it matters whether several connections lead to the same server, link inserts INFO after
+// HELLO, because HELLO does not tell.
 //
-// rueidis reads and writes the greeting in one goroutine, and has others do it only afterwards.
+// rueidis writes and reads the greeting in one goroutine. Other goroutines use the connection only
+// afterwards.
 type link struct {
 	net.Conn
 
 	client  *client
 	address string
-	number  uint64 // of all that the client has dialled
-	run     string // of the server, if it is known; set before adopted
-	adopted bool   // guarded by connections.mu
+	number  uint64 // counts all connections that the client has dialled
+	run     string // the run_id of the server, if it is known; set before adopted
+	adopted bool   // guarded by failover.mu
 
 	asked, heard bool
 	first        []byte // what was written before asked
-	early        []byte // what was read before heard, and is not delivered
+	early        []byte // what was read before heard, and is not delivered yet
 	refused      error
 }
 
@@ -37,7 +38,7 @@ func (l *link) Write(p []byte) (int, error) {
 	if l.asked {
 		return l.Conn.Write(p)
 	}
-	l.first = append(l.first, p...) // its buffer may be smaller than HELLO with a long password
+	l.first = append(l.first, p...) // rueidis's buffer may be smaller than HELLO with a long password
 	end, err := helloEnd(l.first)
 	switch {
 	case err != nil:
@@ -78,10 +79,10 @@ func (l *link) Read(p []byte) (int, error) {
 
 func (l *link) asksRun() bool { return l.client.oneMaster() && !l.isSentinel() }
 
-// isSentinel reports whether it leads to one of the configured sentinels.
+// isSentinel reports whether the link leads to one of the configured sentinels.
 func (l *link) isSentinel() bool { return slices.Contains(l.client.sentinels, l.address) }
 
-// listen reads the greeting, and returns an error unless the connection may be used.
+// listen reads the greeting. It returns an error if the connection must not be used.
 func (l *link) listen() error {
 	r := greetings{Reader: bufio.NewReader(l.Conn)}
 	hello, err := r.next()
@@ -99,7 +100,7 @@ func (l *link) listen() error {
 			return err
 		}
 	}
-	rest, _ := r.Peek(r.Buffered()) // it is there
+	rest, _ := r.Peek(r.Buffered()) // already buffered
 	l.early = append(l.early, rest...)
 	if no {
 		return nil // rueidis gives up and says why: a wrong password, for example
@@ -115,13 +116,13 @@ func (l *link) listen() error {
 	return l.client.adopt(l)
 }
 
-// Close implements net.Conn. rueidis closes a connection as soon as it is of no use.
+// Close implements net.Conn. rueidis closes a connection as soon as it has no more use for it.
 func (l *link) Close() error {
 	l.client.forget(l)
 	return l.Conn.Close()
 }
 
-// cut ends the connection at once: over TLS, Close would first say goodbye.
+// cut ends the connection at once. Over TLS, Close would first try to say goodbye.
 func (l *link) cut() {
 	conn := l.Conn
 	if secure, ok := conn.(*tls.Conn); ok {

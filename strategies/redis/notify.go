@@ -5,35 +5,27 @@ import (
 	"sync"
 
 	"github.com/redis/rueidis"
-
-	"github.com/fxcache/fxcache/cache/driver"
 )
 
-var _ driver.Notifier = (*Strategy)(nil)
-
-// Notify implements driver.Notifier, by a subscription to the channel that is called like the lease.
-func (s *Strategy) Notify(ctx context.Context, key string) <-chan struct{} {
+// notify returns a channel that is closed after the lease on a key was used or given up. It
+// subscribes to a Redis channel with the name of the lease. It is allowed to miss the news.
+func notify(ctx context.Context, c *client, conn rueidis.Client, lease string) <-chan struct{} {
 	told := make(chan struct{})
-	st, conn, err := s.open(ctx)
-	if err != nil {
-		return told
-	}
-	channel := st.names.of(key).lease()
-	st.work(func(life context.Context) {
+	c.run(func(life context.Context) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(life, cancel)()
 		// rueidis leaves the connection subscribed.
 		ctx = rueidis.WithOnReceiveReturnHook(ctx, func(_ error, conn rueidis.CommandClient) error {
-			// Not life: a connection of the application's must not stay subscribed when that has ended.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(life), st.timeout)
+			// Not life: the application's own connection must not stay subscribed after that has
+			// ended.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(life), c.timeout)
 			defer cancel()
-			return conn.Do(ctx, conn.B().Sunsubscribe().Channel(channel).Build()).Error()
+			return conn.Do(ctx, conn.B().Sunsubscribe().Channel(lease).Build()).Error()
 		})
 		tell := sync.OnceFunc(func() { close(told) })
-		// Where it ends because the connection does, nobody is told: that is allowed.
 		_ = protect(func() error {
-			return conn.Receive(ctx, conn.B().Ssubscribe().Channel(channel).Build(), func(rueidis.PubSubMessage) {
+			return conn.Receive(ctx, conn.B().Ssubscribe().Channel(lease).Build(), func(rueidis.PubSubMessage) {
 				tell()
 				cancel()
 			})

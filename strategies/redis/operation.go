@@ -2,45 +2,54 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"github.com/fxcache/fxcache/cache/driver"
 )
+
+// admission decides which operations may be sent. Revocations do not ask it, see revoker.
+type admission struct {
+	client    *client
+	keys      *keyspace
+	agreement *agreement
+	bulkheads *bulkheads
+}
 
 // operation is one call under way that concerns one key.
 type operation struct {
-	*store
-	place
+	keyRef
 
-	key    string
-	conn   rueidis.Client
-	ctx    context.Context //nolint:containedctx // an operation is no longer than a call
-	cancel context.CancelFunc
-	gate   *gate
-	began  time.Time
-	sent   time.Time // when it had got its place
+	client    *client
+	bulkheads *bulkheads
+	key       string
+	conn      rueidis.Client
+	ctx       context.Context //nolint:containedctx // an operation lives no longer than a call
+	cancel    context.CancelFunc
+	bulkhead  *bulkhead // nil after leave
+	began     time.Time
+	sent      time.Time // when it had got its place
 }
 
-// begin returns an operation with a deadline. Its end must be called.
-func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
-	st, conn, err := s.open(ctx)
+// begin returns an operation that has a deadline and a place in the bulkhead of its lane. The
+// caller must call its end.
+func (a *admission) begin(ctx context.Context, key string) (operation, error) {
+	conn, err := a.client.connected(ctx)
 	if err != nil {
 		return operation{}, err
 	}
-	o := operation{store: st, place: st.names.of(key), key: key, conn: conn, ctx: ctx, began: time.Now()}
-	o.ctx, o.cancel = st.bounded(ctx)
-	o.gate = &st.gates[o.begin.lane]
-	err = st.agreement.holds(o.ctx, o.began)
+	o := operation{client: a.client, bulkheads: a.bulkheads, keyRef: a.keys.of(key), key: key, conn: conn, began: time.Now()}
+	o.ctx, o.cancel = a.client.withDeadline(ctx)
+	o.bulkhead = &a.bulkheads.lanes[o.lane.number]
+	err = a.agreement.holds(o.ctx, o.began)
 	if err == nil {
-		err = o.gate.enter(o.ctx)
+		err = o.bulkhead.enter(o.ctx)
 	}
 	if err != nil {
 		o.cancel()
 		return operation{}, err
 	}
-	if err := st.serving(o.ctx); err != nil {
+	if err := a.client.serving(o.ctx); err != nil {
 		o.end()
 		return operation{}, err
 	}
@@ -48,43 +57,27 @@ func (s *Strategy) begin(ctx context.Context, key string) (operation, error) {
 	return o, nil
 }
 
+// batch returns an error if a batch of many keys, which passes no bulkhead, may not be sent.
+func (a *admission) batch(ctx context.Context) error {
+	return errors.Join(a.agreement.holds(ctx, time.Now()), a.client.serving(ctx))
+}
+
 func (o *operation) end() {
 	o.leave()
 	o.cancel()
 }
 
-// leave gives the place of the operation up, if it still has one.
+// leave gives up the place of the operation, if it still has one.
 func (o *operation) leave() {
-	if o.gate != nil {
-		o.gate.leave()
-		o.gate = nil
+	if o.bulkhead != nil {
+		o.bulkhead.leave()
+		o.bulkhead = nil
 	}
 }
 
-// answered takes note of how the operation went, and returns its error as one of ours.
-func (o *operation) answered(err error) error {
-	err = o.store.answered(err)
-	o.heard(o.begin.lane, err, o.sent)
+// observe records how the operation ended, and returns its error as one of ours.
+func (o *operation) observe(err error) error {
+	err = o.client.observe(err)
+	o.bulkheads.record(o.lane.number, err, o.sent)
 	return err
-}
-
-// open returns the store and its connection.
-func (s *Strategy) open(ctx context.Context) (*store, rueidis.Client, error) {
-	st := s.store.Load()
-	if st == nil {
-		return nil, nil, driver.ErrClosed
-	}
-	conn, err := st.use()
-	if err != nil {
-		return nil, nil, err
-	}
-	return st, conn, ctx.Err()
-}
-
-// bounded gives ctx a deadline where it has none.
-func (st *store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, bounded := ctx.Deadline(); bounded {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, st.timeout)
 }

@@ -15,23 +15,23 @@ const (
 	Cluster    = "cluster"
 )
 
-// Options are the keys of the configuration section `cache.redis`. The zero value of each field means
+// Options are the keys of the configuration section `cache.redis`. A field with its zero value gets
 // its default.
 type Options struct {
 	// Mode is standalone, sentinel or cluster. Default standalone.
 	Mode string `koanf:"mode,public"`
-	// URL says in one what Addresses, Username, Password, DB and TLS say, and excludes them:
-	// redis://user:password@host:port/db, or rediss:// for TLS. url_file reads it from a file. Not where
-	// Mode is sentinel.
+	// URL replaces Addresses, Username, Password, DB and TLS, and excludes them:
+	// redis://user:password@host:port/db, or rediss:// for TLS. url_file reads it from a file. It
+	// cannot be used if Mode is sentinel.
 	URL driver.Secret `koanf:"url"`
 	// Addresses of the server, of some nodes of the cluster, or of the sentinels, as host:port.
 	// Default 127.0.0.1:6379.
 	Addresses []string `koanf:"addresses,public"`
 	// Username is the ACL user. Default: Redis's own default user.
 	Username string `koanf:"username"`
-	// Password of the user; password_file reads it from a file.
+	// Password is the user's. password_file reads it from a file.
 	Password driver.Secret `koanf:"password"`
-	// DB is the number of the logical database; only 0 exists in a Cluster.
+	// DB is the number of the logical database. A Cluster has only 0.
 	DB int `koanf:"db"`
 	// ClientName is what CLIENT LIST shows. Default "fxcache".
 	ClientName string `koanf:"client_name,public"`
@@ -42,30 +42,31 @@ type Options struct {
 	SentinelPassword driver.Secret `koanf:"sentinel_password"`
 	// TLS is used unless this is nil, or its Enabled is false.
 	TLS *TLS `koanf:"tls"`
-	// Connections to each node that commands are pipelined over, a power of two up to 256. Default 2,
-	// in a Cluster 1.
+	// Connections is how many connections commands are pipelined over, to each node. It is a power
+	// of two up to 256. Default 2, in a Cluster 1.
 	Connections int `koanf:"connections"`
-	// ReadBuffer and WriteBuffer are those of each connection. Default 64KiB each.
+	// ReadBuffer and WriteBuffer are the sizes of each connection's buffers. Default 64KiB each.
 	ReadBuffer  driver.Size `koanf:"read_buffer"`
 	WriteBuffer driver.Size `koanf:"write_buffer"`
-	// DialTimeout bounds the making of a connection. Default 1s.
+	// DialTimeout bounds how long making a connection may take. Default 1s.
 	DialTimeout time.Duration `koanf:"dial_timeout"`
-	// ConnectionLifetime is after how long a connection is made anew, give or take a tenth, so that all lead
-	// to where the addresses lead now. Default 5m.
+	// ConnectionLifetime is the age at which a connection is made anew, give or take a tenth, so
+	// that all connections lead where the addresses lead now. Default 5m.
 	ConnectionLifetime time.Duration `koanf:"connection_lifetime"`
-	// Lanes is how many parts the keys are divided into, each of which lives in one slot of a Cluster;
-	// InvalidateTags costs one command for each. All clients must agree. Default 1, in a Cluster 64.
+	// Lanes is how many parts the keys are divided into. Each lane lies in one slot of a Cluster.
+	// InvalidateTags costs one command for each lane. All clients must agree. Default 1, in a
+	// Cluster 64.
 	Lanes int `koanf:"lanes"`
-	// LeaseTTL is how long a key stays blocked when the process that loads it dies. While that lives it extends its
-	// lease, up to driver.MaxLeaseTTL. Default 10s.
+	// LeaseTTL is how long a key stays blocked after the process that loads it has died. A living
+	// process extends its lease, up to driver.MaxLeaseTTL. Default 10s.
 	LeaseTTL time.Duration `koanf:"lease_ttl"`
-	// WaitReplicas makes Delete and InvalidateTags wait until that many replicas have it, and fail
-	// with driver.ErrNotReplicated otherwise. Zero does not wait.
+	// WaitReplicas makes Delete and InvalidateTags wait until that many replicas have the
+	// revocation. If they do not, the error is driver.ErrNotReplicated. Zero does not wait.
 	WaitReplicas int `koanf:"wait_replicas"`
 }
 
-// WithDefaults returns o with every zero field replaced by its default, but for Addresses where there is
-// a URL.
+// WithDefaults returns o with every zero field replaced by its default. If there is a URL,
+// Addresses stays empty.
 func (o Options) WithDefaults() Options {
 	if o.Mode == "" {
 		o.Mode = Standalone
@@ -97,14 +98,17 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// connections and lanes have defaults that depend on the mode, which the configuration may set later
-// than WithDefaults runs.
+// connections and lanes have defaults that depend on the mode. The configuration may set the mode
+// after WithDefaults has run.
 func (o Options) connections() int {
 	if o.Connections == 0 && o.Mode != Cluster {
 		return 2
 	}
 	return max(1, o.Connections)
 }
+
+// longestLease is how long a lease may live if it is extended again and again.
+func (o Options) longestLease() time.Duration { return max(o.LeaseTTL, driver.MaxLeaseTTL) }
 
 func (o Options) lanes() int {
 	if o.Lanes == 0 && o.Mode == Cluster {
@@ -113,7 +117,7 @@ func (o Options) lanes() int {
 	return max(1, o.Lanes)
 }
 
-// Validate reports every unusable value as a driver.OptionError, joined.
+// Validate returns a driver.OptionError for every unusable value, joined.
 func (o Options) Validate() error {
 	var errs []error
 	report := func(name, format string, args ...any) {
@@ -131,7 +135,7 @@ func (o Options) Validate() error {
 		errs = append(errs, err)
 	}
 	if o.Mode == Standalone && len(o.Addresses) > 1 {
-		report("addresses", "must be one where mode is standalone; is this a cluster, or are they sentinels?")
+		report("addresses", "must be one address if mode is standalone; is this a cluster, or are they sentinels?")
 	}
 	if o.DB < 0 || o.DB > 0 && o.Mode == Cluster {
 		report("db", "must not be negative, and 0 in a cluster, not %d", o.DB)

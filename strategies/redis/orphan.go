@@ -12,75 +12,83 @@ import (
 )
 
 const (
-	// maxOrphans is how many orphans a lane remembers; others expire in their own time.
+	// maxOrphans is how many orphans a lane remembers. Others expire by themselves.
 	maxOrphans = 4096
-	// firstAdoption is the pause after the first attempt to release an orphan; each further one is orphanFactor
-	// times as long. With a lease_ttl of 10 s there are six attempts.
-	firstAdoption = 50 * time.Millisecond
-	orphanFactor  = 3
+	// firstOrphanRetry is the pause after the first attempt to release an orphan. Each further
+	// pause is orphanBackoff times as long. With a lease_ttl of 10 s there are six attempts.
+	firstOrphanRetry = 50 * time.Millisecond
+	orphanBackoff    = 3
 )
 
-// orphan is a lease that may be out although nobody holds it: its request was answered too late, or its
-// fill or release was not. Whoever wants the key would wait until it expires. It is released by its
-// token, which only this process knows, and once is not enough: on another connection the request
-// that grants the lease may still be on its way.
+// orphan is a lease that may exist although nobody holds it: its request was answered too late, or
+// its fill or release was not answered. Without help, whoever wants the key would have to wait
+// until the lease expires. It is released by its token, which only this process knows. One attempt
+// is not enough: the request that grants the lease may still be on its way, on another connection.
 type orphan struct {
 	key, token string
-	due, until time.Time // of the next attempt; when it has expired in any case
+	due, until time.Time // of the next attempt; when the lease has expired in any case
 	pause      time.Duration
 }
 
-// orphans are those of one lane.
+// orphans releases orphans in the background.
 type orphans struct {
+	client  *client
+	term    time.Duration // of a lease
+	lanes   []laneOrphans
+	running chan struct{} // has room for one release in each lane
+}
+
+// laneOrphans are the orphans of one lane.
+type laneOrphans struct {
 	mu      sync.Mutex
 	waiting []orphan
 	working bool
-	more    chan struct{} // has room for the news that there is one
+	more    chan struct{} // has room for the news that there is another one
 }
 
-func newOrphans(lanes int) []orphans {
-	all := make([]orphans, lanes)
-	for i := range all {
-		all[i].more = make(chan struct{}, 1)
+func newOrphans(c *client, lanes int, term time.Duration) *orphans {
+	o := &orphans{c, term, make([]laneOrphans, lanes), make(chan struct{}, lanes)}
+	for i := range o.lanes {
+		o.lanes[i].more = make(chan struct{}, 1)
 	}
-	return all
+	return o
 }
 
-// mayHaveDone reports whether the server may have done what ended with err: not where it has said that its
-// state does not allow it to begin.
+// mayHaveDone reports whether the server may have done what ended with err. It has not if it said
+// that its state does not allow it to begin.
 func mayHaveDone(err error) bool {
 	return !isAnswer(err) || !errors.Is(err, driver.ErrUnavailable)
 }
 
-// orphaned sees to it that a lease is released in the background, whether or not it is out.
-func (st *store) orphaned(k place, token string) {
-	lane, now := k.begin.lane, time.Now()
-	o := &st.orphans[lane]
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.waiting) >= maxOrphans {
+// releaseLater releases the lease on a key in the background, whether or not it exists.
+func (o *orphans) releaseLater(k keyRef, token string) {
+	number, now := k.lane.number, time.Now()
+	lane := &o.lanes[number]
+	lane.mu.Lock()
+	defer lane.mu.Unlock()
+	if len(lane.waiting) >= maxOrphans {
 		return
 	}
-	o.waiting = append(o.waiting, orphan{k.lease(), token, now, now.Add(st.leaseTerm), firstAdoption})
-	if o.working {
+	lane.waiting = append(lane.waiting, orphan{k.lease(), token, now, now.Add(o.term), firstOrphanRetry})
+	if lane.working {
 		select {
-		case o.more <- struct{}{}:
+		case lane.more <- struct{}{}:
 		default:
 		}
 		return
 	}
-	o.working = st.work(func(life context.Context) { st.adopt(life, lane) })
+	lane.working = o.client.run(func(life context.Context) { o.work(life, lane) })
 }
 
-// take takes out what is due. Where nothing is, it returns the pause until something is, and none where
-// nothing is left: then the work is over.
-func (o *orphans) take() (due []orphan, pause time.Duration, left bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// take removes and returns what is due. If nothing is due, it returns the pause until something is.
+// left is false if there is nothing at all, and then the work has ended.
+func (l *laneOrphans) take() (due []orphan, pause time.Duration, left bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	rest := o.waiting[:0]
+	rest := l.waiting[:0]
 	var next time.Time
-	for _, orphan := range o.waiting {
+	for _, orphan := range l.waiting {
 		switch {
 		case !orphan.due.After(now) && len(due) < perPipeline:
 			due = append(due, orphan)
@@ -90,34 +98,34 @@ func (o *orphans) take() (due []orphan, pause time.Duration, left bool) {
 		}
 		rest = append(rest, orphan)
 	}
-	clear(o.waiting[len(rest):]) // tokens
-	o.waiting = rest
-	o.working = len(due)+len(rest) > 0
-	return due, next.Sub(now), o.working
+	clear(l.waiting[len(rest):]) // tokens
+	l.waiting = rest
+	l.working = len(due)+len(rest) > 0
+	return due, next.Sub(now), l.working
 }
 
-// again puts back what is to be tried again.
-func (o *orphans) again(tried []orphan) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// again puts back what has to be tried again.
+func (l *laneOrphans) again(tried []orphan) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
 	for _, orphan := range tried {
 		orphan.due = now.Add(orphan.pause)
-		orphan.pause *= orphanFactor
+		orphan.pause *= orphanBackoff
 		if orphan.due.Before(orphan.until) {
-			o.waiting = append(o.waiting, orphan)
+			l.waiting = append(l.waiting, orphan)
 		}
 	}
 }
 
-// adopt releases the orphans of a lane until none is left, or life ends; what is due then gets a last
-// attempt. It does not pass the gate: a lease that is out costs every reader more than this does.
-func (st *store) adopt(life context.Context, lane int) {
-	o := &st.orphans[lane]
+// work releases the orphans of a lane until none is left or life ends. What is due at that moment
+// gets one last attempt. Releases do not pass the bulkhead: an orphan costs every reader of its key
+// more than this does.
+func (o *orphans) work(life context.Context, lane *laneOrphans) {
 	for last := false; ; {
-		due, pause, left := o.take()
+		due, pause, left := lane.take()
 		if len(due) > 0 {
-			o.again(st.release(due))
+			lane.again(o.release(due))
 			continue
 		}
 		if !left || last {
@@ -126,7 +134,7 @@ func (st *store) adopt(life context.Context, lane int) {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-o.more:
+		case <-lane.more:
 		case <-life.Done():
 			last = true
 		}
@@ -134,13 +142,13 @@ func (st *store) adopt(life context.Context, lane int) {
 	}
 }
 
-// release tries once, and returns those that are still out, for all we know.
-func (st *store) release(due []orphan) []orphan {
-	ctx, cancel := context.WithTimeout(context.Background(), st.timeout)
+// release tries once, and returns those that are not known to have been released.
+func (o *orphans) release(due []orphan) []orphan {
+	ctx, cancel := context.WithTimeout(context.Background(), o.client.timeout)
 	defer cancel()
-	released, ok := inTime(ctx, st.adopting, func() []bool {
+	released, ok := inTime(ctx, o.running, func() []bool {
 		released := make([]bool, len(due))
-		_ = protect(func() error { return st.releaseAll(ctx, due, released) }) // they are tried again
+		_ = protect(func() error { return o.releaseAll(ctx, due, released) }) // they are tried again
 		return released
 	})
 	if !ok {
@@ -155,8 +163,8 @@ func (st *store) release(due []orphan) []orphan {
 	return left
 }
 
-func (st *store) releaseAll(ctx context.Context, due []orphan, released []bool) error {
-	conn, err := st.use()
+func (o *orphans) releaseAll(ctx context.Context, due []orphan, released []bool) error {
+	conn, err := o.client.use()
 	if err != nil {
 		return err
 	}
@@ -179,20 +187,4 @@ func (st *store) releaseAll(ctx context.Context, due []orphan, released []bool) 
 		released[i] = err == nil && n == 1
 	}
 	return nil
-}
-
-// held returns what a lease of this strategy is made of.
-func held(lease *driver.Lease) (granted, bool) {
-	if lease == nil {
-		return granted{}, false
-	}
-	g, ok := lease.State.(granted)
-	return g, ok
-}
-
-// forsake releases a lease in the background that its holder has no use for any more.
-func (s *Strategy) forsake(lease *driver.Lease, g granted) {
-	if st := s.store.Load(); st != nil {
-		st.orphaned(st.names.of(lease.Key), g.token)
-	}
 }

@@ -12,14 +12,14 @@ import (
 // However many leases may be out, a lane remembers a bounded number of them.
 func TestOrphansAreBounded(t *testing.T) {
 	t.Parallel()
-	st := bare(t) // nothing can be released
-	st.leaseTerm, st.timeout = time.Hour, time.Second
-	st.orphans, st.adopting = newOrphans(2), make(chan struct{}, 2)
-	k := st.names.of("n:k")
+	c, keys := bare(t).client, newKeyspace("n:", 2) // nothing can be released
+	c.timeout = time.Second
+	all := newOrphans(c, 2, time.Hour)
+	k := keys.of("n:k")
 	for i := range 3 * maxOrphans {
-		st.orphaned(k, fmt.Sprint(i))
+		all.releaseLater(k, fmt.Sprint(i))
 	}
-	o := &st.orphans[k.begin.lane]
+	o := &all.lanes[k.lane.number]
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.waiting); n > maxOrphans+perPipeline { // those that are being tried come on top
@@ -35,7 +35,7 @@ func TestLeaseIsNotExtendedForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 	extend := func(age time.Duration) (bool, error) {
-		return s.Extend(t.Context(), &driver.Lease{Key: "n:k", State: granted{asked: time.Now().Add(-age)}})
+		return s.Extend(t.Context(), &driver.Lease{Key: "n:k", State: leaseState{asked: time.Now().Add(-age)}})
 	}
 	if _, err := extend(driver.MaxLeaseTTL - 2*time.Minute); !errors.Is(err, driver.ErrClosed) { // never initialised
 		t.Errorf("of a young lease: %v", err)

@@ -197,7 +197,7 @@ func TestUnansweredFillAndRelease(t *testing.T) {
 }
 
 // A server that stands still while leases are asked for, given up and abandoned: when it goes on, nothing stays
-// blocked, although nothing was sent past the gate that is closed meanwhile.
+// blocked, although nothing was sent past the bulkhead that is closed meanwhile.
 func TestLeasesOfAHungServer(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

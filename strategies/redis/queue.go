@@ -11,11 +11,11 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// queue are those who wait for a place of a gate.
+// queue holds the operations that wait for a place in a bulkhead.
 type queue struct {
 	waiting atomic.Int64 // how many
 	mu      sync.Mutex
-	all     list.List // of *waiter, the one who came first in front
+	all     list.List // of *waiter, the oldest in front
 }
 
 type waiter struct {
@@ -24,48 +24,49 @@ type waiter struct {
 }
 
 // wait returns nil with a place.
-func (g *gate) wait(ctx context.Context) error {
+func (b *bulkhead) wait(ctx context.Context) error {
 	w := &waiter{came: time.Now(), admitted: make(chan struct{})}
 	w.deadline, _ = ctx.Deadline()
-	g.queue.mu.Lock()
-	g.queue.waiting.Add(1) // before the last look: who leaves after it sees to those who wait
-	if g.take() {
-		g.queue.waiting.Add(-1)
-		g.queue.mu.Unlock()
+	b.queue.mu.Lock()
+	// Before the last attempt: whoever leaves after it then sees that somebody waits.
+	b.queue.waiting.Add(1)
+	if b.take() {
+		b.queue.waiting.Add(-1)
+		b.queue.mu.Unlock()
 		return nil
 	}
-	e := g.queue.all.PushBack(w)
-	g.queue.mu.Unlock()
+	e := b.queue.all.PushBack(w)
+	b.queue.mu.Unlock()
 	select {
 	case <-w.admitted:
 		return nil
 	case <-ctx.Done():
 	}
-	g.queue.mu.Lock()
-	defer g.queue.mu.Unlock()
+	b.queue.mu.Lock()
+	defer b.queue.mu.Unlock()
 	select {
 	case <-w.admitted: // meanwhile
 		return nil
 	default:
-		g.queue.waiting.Add(-1)
-		g.queue.all.Remove(e)
+		b.queue.waiting.Add(-1)
+		b.queue.all.Remove(e)
 		return fmt.Errorf("%w: %w", driver.ErrOverloaded, ctx.Err())
 	}
 }
 
-// pass gives places to those who wait: to the one who came first, unless half of its time is over, or places
-// were taken away because there were no answers in time. Then there are more than can be served, and
-// whoever came first has no time left to be answered in: the last one is better off.
-func (g *gate) pass() {
-	g.queue.mu.Lock()
-	defer g.queue.mu.Unlock()
-	for g.queue.all.Len() > 0 && g.take() {
-		e := g.queue.all.Front()
-		if w := e.Value.(*waiter); time.Since(w.came) > w.deadline.Sub(w.came)/2 || g.room.Load() < g.places {
-			e = g.queue.all.Back()
+// pass gives free places to those who wait. Normally the oldest comes first. But if half of its
+// time has passed, or room is smaller than places, more operations wait than can be served. The
+// oldest would then have no time left for its answer, so the newest comes first.
+func (b *bulkhead) pass() {
+	b.queue.mu.Lock()
+	defer b.queue.mu.Unlock()
+	for b.queue.all.Len() > 0 && b.take() {
+		e := b.queue.all.Front()
+		if w := e.Value.(*waiter); time.Since(w.came) > w.deadline.Sub(w.came)/2 || b.room.Load() < b.places {
+			e = b.queue.all.Back()
 		}
-		g.queue.all.Remove(e)
-		g.queue.waiting.Add(-1)
+		b.queue.all.Remove(e)
+		b.queue.waiting.Add(-1)
 		close(e.Value.(*waiter).admitted)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// crowded is a gate of one place, which is taken, and so many who wait for it, each a millisecond after
+// crowded is a bulkhead of one place, which is taken, and so many who wait for it, each a millisecond after
 // the other, with so much time. order is that in which they get it; each gives it back at once.
-func crowded(t *testing.T, waiters int, patience time.Duration) (g *gate, order func() []int) {
-	g = &gate{places: 1}
+func crowded(t *testing.T, waiters int, patience time.Duration) (g *bulkhead, order func() []int) {
+	g = &bulkhead{places: 1}
 	g.room.Store(1)
 	if err := g.enter(t.Context()); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestQueueOrder(t *testing.T) {
 // A place that is given back while one who waits gives up is lost to nobody.
 func TestQueueLosesNoPlace(t *testing.T) {
 	t.Parallel()
-	g := &gate{places: 3}
+	g := &bulkhead{places: 3}
 	g.room.Store(3)
 	var all sync.WaitGroup
 	for i := range 16 {
@@ -108,8 +108,8 @@ func TestQueueLosesNoPlace(t *testing.T) {
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st := bare(t)
-		g := &st.gates[0]
+		b := bare(t)
+		g := &b.lanes[0]
 		full := g.places
 		g.room.Store(full)
 		want := func(what string, room int64) {
@@ -119,78 +119,78 @@ func TestRoom(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		<-time.After(silence)
+		<-time.After(minSilence)
 		for range 2 {
-			st.heard(0, context.DeadlineExceeded, began)
-			st.heard(0, nil, began)
+			b.record(0, context.DeadlineExceeded, began)
+			b.record(0, nil, began)
 			<-time.After(time.Millisecond)
 		}
 		want("after operations that began together", full/2+2)
 		began = time.Now()
-		<-time.After(silence)
-		st.heard(0, context.DeadlineExceeded, began)
+		<-time.After(minSilence)
+		b.record(0, context.DeadlineExceeded, began)
 		want("after one that began later", (full/2+2)/2)
 		for range full {
-			st.heard(0, nil, began)
+			b.record(0, nil, began)
 		}
 		want("after answers", full)
 		for range 100 {
 			began := time.Now()
-			<-time.After(silence)
-			st.heard(0, context.DeadlineExceeded, began)
+			<-time.After(minSilence)
+			b.record(0, context.DeadlineExceeded, began)
 		}
-		want("at the least", fewestPlaces)
+		want("at the least", minPlaces)
 		g.trust()
-		want("after a doubt", full/8)
+		want("after a suspicion", full/8)
 	})
 }
 
-// Where many operations are under way, their silences must go on for a timeout to make a doubt, or be so many
+// Where many operations are under way, their silences must go on for a timeout to make a suspicion, or be so many
 // that what they have left behind could fill the connections.
-func TestDoubtScales(t *testing.T) {
+func TestSuspicionScales(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		inside  int64
 		spread  time.Duration // between two silences
-		silence int64         // so many make a doubt
+		silence int64         // so many make a suspicion
 	}{
-		{1, 0, silences}, {12, 0, silences}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
+		{1, 0, maxUnanswered}, {12, 0, maxUnanswered}, {200, 0, 56}, {200, 30 * time.Millisecond, 3}, {200, 10 * time.Millisecond, 6},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			st := bare(t)
-			st.timeout = 50 * time.Millisecond
-			g := &st.gates[0]
+			b := bare(t)
+			b.client.timeout = 50 * time.Millisecond
+			g := &b.lanes[0]
 			g.inside.Store(test.inside)
 			for n := int64(1); n <= test.silence; n++ {
-				if g.doubt.Load() != nil {
-					t.Fatalf("%+v: doubted after %d", test, n-1)
+				if g.suspect.Load() != nil {
+					t.Fatalf("%+v: suspect after %d", test, n-1)
 				}
 				if n > 1 {
 					<-time.After(test.spread)
 				}
-				st.heard(0, context.DeadlineExceeded, time.Now().Add(-st.timeout))
+				b.record(0, context.DeadlineExceeded, time.Now().Add(-b.client.timeout))
 			}
-			if g.doubt.Load() == nil {
-				t.Errorf("%+v: not doubted", test)
+			if g.suspect.Load() == nil {
+				t.Errorf("%+v: not suspect", test)
 			}
 		})
 	}
 }
 
-// A doubt that ends when half of an operation's time is over comes too late for it.
-func TestDoubtEndsTooLate(t *testing.T) {
+// A suspicion that ends when half of an operation's time is over comes too late for it.
+func TestSuspicionEndsTooLate(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		after time.Duration
 		want  error
 	}{{20 * time.Millisecond, nil}, {30 * time.Millisecond, driver.ErrOverloaded}} {
 		synctest.Test(t, func(t *testing.T) {
-			st := bare(t)
-			st.doubt(0)
-			time.AfterFunc(test.after, st.gates[0].trust)
+			b := bare(t)
+			b.suspect(0)
+			time.AfterFunc(test.after, b.lanes[0].trust)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if err := st.gates[0].enter(ctx); !errors.Is(err, test.want) {
+			if err := b.lanes[0].enter(ctx); !errors.Is(err, test.want) {
 				t.Errorf("after %v: %v", test.after, err)
 			}
 		})
@@ -200,12 +200,12 @@ func TestDoubtEndsTooLate(t *testing.T) {
 // Those who left others behind, who wait for the same reply, are no evidence: there is one command for all.
 func TestOthersTell(t *testing.T) {
 	t.Parallel()
-	st := bare(t)
+	b := bare(t)
 	for range 1000 {
-		st.heard(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-silence))
+		b.record(0, &leftOthersError{context.DeadlineExceeded}, time.Now().Add(-minSilence))
 	}
-	if g, before := &st.gates[0], bare(t).gates[0].room.Load(); g.doubt.Load() != nil || g.room.Load() != before {
-		t.Errorf("doubted %t, room for %d, and %d before", g.doubt.Load() != nil, g.room.Load(), before)
+	if g, before := &b.lanes[0], bare(t).lanes[0].room.Load(); g.suspect.Load() != nil || g.room.Load() != before {
+		t.Errorf("suspect %t, room for %d, and %d before", g.suspect.Load() != nil, g.room.Load(), before)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		r, g := new(reads), &gate{places: 2}
+		r, g := new(coalescer), &bulkhead{places: 2}
 		g.room.Store(2)
 		first := r.join(ctx, []string{"a"})
 		g.inside.Store(2) // the first one, and the one that follows
@@ -235,6 +235,6 @@ func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 		if n := g.inside.Load(); n != 2 {
 			t.Errorf("%d are inside when both end", n)
 		}
-		r.seal(first.batch)
+		r.seal(first.sharedRead)
 	})
 }

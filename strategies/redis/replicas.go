@@ -14,21 +14,21 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// maxWaits is how many lanes of one revocation wait for replicas at a time, each on a connection of its
-// own: one after the other, 64 lanes would take 128 round trips within one deadline.
+// maxWaits is how many lanes of one revocation wait for replicas at a time, each on its own
+// connection. One after the other, 64 lanes would need 128 round trips within one deadline.
 const maxWaits = 16
 
-// replicated runs the lanes side by side, and waits for the replicas of each, but not beyond the
-// deadline: beside a server that hangs, rueidis takes a second or two to make or to give back a
-// connection. What goes on in the background then ends by itself, and can delete nothing but what is to
-// be deleted.
-func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+// replicated runs the lanes side by side and waits for the replicas of each, but returns when ctx
+// ends: next to a hung server, rueidis takes a second or two to make or to give back a connection.
+// What continues in the background then ends by itself, and can delete nothing but what is to be
+// deleted.
+func (r *revoker) replicated(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
 	type end struct {
 		at  int
 		err error
 	}
 	select {
-	case st.revoking <- struct{}{}:
+	case r.running <- struct{}{}:
 	case <-ctx.Done():
 		return slices.Repeat([]error{ctx.Err()}, len(lanes))
 	}
@@ -37,7 +37,7 @@ func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []re
 	runs := make([]*laneRun, len(lanes))
 	turns := make(chan struct{}, maxWaits)
 	for i, lane := range lanes {
-		runs[i] = &laneRun{store: st, conn: conn, revocation: lane}
+		runs[i] = &laneRun{revocation: lane, conn: conn, replicas: r.replicas, timeout: r.client.timeout}
 		running.Go(func() {
 			select {
 			case turns <- struct{}{}:
@@ -47,9 +47,9 @@ func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []re
 			}
 		})
 	}
-	go func() { // also when we have returned
+	go func() { // also after this function has returned
 		running.Wait()
-		<-st.revoking
+		<-r.running
 	}()
 	errs, ended := make([]error, len(lanes)), make([]bool, len(lanes))
 	for range lanes {
@@ -64,7 +64,7 @@ func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []re
 			errs[i] = ctx.Err()
 		}
 		if errors.Is(errs[i], context.DeadlineExceeded) && runs[i].applied.Load() {
-			errs[i] = fmt.Errorf("%w: no answer in time", driver.ErrNotReplicated) // and no deadline: it is applied
+			errs[i] = fmt.Errorf("%w: no answer in time", driver.ErrNotReplicated) // not a deadline: it is applied
 		}
 	}
 	return errs
@@ -72,10 +72,12 @@ func (st *store) replicated(ctx context.Context, conn rueidis.Client, lanes []re
 
 // laneRun is one lane's revocation that waits for replicas.
 type laneRun struct {
-	*store
 	revocation
-	conn    rueidis.Client
-	applied atomic.Bool // all of it
+
+	conn     rueidis.Client
+	replicas int
+	timeout  time.Duration
+	applied  atomic.Bool // all of it
 }
 
 func (r *laneRun) run(ctx context.Context) error {
@@ -87,7 +89,7 @@ func (r *laneRun) run(ctx context.Context) error {
 		return err
 	}
 	left := len(r.guards) + len(r.read)
-	return r.apart(func(keys []string) error {
+	return r.keyByKey(func(keys []string) error {
 		for _, key := range keys {
 			left--
 			err := r.confirmed(ctx, left == 0, func() rueidis.Completed { return r.conn.B().Unlink().Key(key).Build() })
@@ -99,9 +101,9 @@ func (r *laneRun) run(ctx context.Context) error {
 	})
 }
 
-// confirmed runs a deletion and waits, on the same connection, until enough replicas have it: on
-// another connection WAIT would prove nothing. rueidis follows no redirection on such a connection, so
-// that is done here. last says that nothing is left to be deleted afterwards.
+// confirmed runs a deletion and waits until enough replicas have it. WAIT must be on the same
+// connection: on another one it would prove nothing. rueidis follows no redirection on such a
+// connection, so this function does. last says that nothing is left to be deleted afterwards.
 func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueidis.Completed) error {
 	node, asking := r.conn, false
 	for moves := 0; ; moves++ {
@@ -111,26 +113,13 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 				r.applied.Store(true)
 			}
 			if err == nil && changes == 0 { // see mark.lua
-				mark := own.B().Eval().Script(markText).Numkeys(1).Key(r.begin.mark).Build()
+				mark := own.B().Eval().Script(markText).Numkeys(1).Key(r.lane.mark).Build()
 				err = ask(ctx, own, asking, mark).Error()
 			}
 			if err != nil {
 				return err
 			}
-			patience := r.timeout
-			if deadline, ok := ctx.Deadline(); ok {
-				// Nine tenths, so that the answer arrives before the deadline.
-				patience = time.Until(deadline) * 9 / 10
-			}
-			acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(r.replicas)).Timeout(max(1, patience.Milliseconds())).Build()).AsInt64()
-			if err == nil && acks < int64(r.replicas) && !last {
-				// It must not count as applied, as ErrNotReplicated does.
-				return fmt.Errorf("%w: a part of it is done, and %d of %d replicas have that", driver.ErrUnavailable, acks, r.replicas)
-			}
-			if err == nil && acks < int64(r.replicas) {
-				return fmt.Errorf("%w: %d of %d replicas have it", driver.ErrNotReplicated, acks, r.replicas)
-			}
-			return err
+			return r.wait(ctx, own, last)
 		})
 		address, once, ok := redirection(err)
 		if !ok || moves == maxMoves {
@@ -144,7 +133,26 @@ func (r *laneRun) confirmed(ctx context.Context, last bool, command func() rueid
 	}
 }
 
-// ask runs a command, after ASKING where the node serves its slot only to those who were sent.
+// wait waits until enough replicas have what this connection wrote.
+func (r *laneRun) wait(ctx context.Context, own rueidis.DedicatedClient, last bool) error {
+	wait := r.timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		// Nine tenths, so that the answer arrives before the deadline.
+		wait = time.Until(deadline) * 9 / 10
+	}
+	acks, err := own.Do(ctx, own.B().Wait().Numreplicas(int64(r.replicas)).Timeout(max(1, wait.Milliseconds())).Build()).AsInt64()
+	if err == nil && acks < int64(r.replicas) && !last {
+		// Not ErrNotReplicated, which would say that everything is applied.
+		return fmt.Errorf("%w: a part of it is done, and %d of %d replicas have that", driver.ErrUnavailable, acks, r.replicas)
+	}
+	if err == nil && acks < int64(r.replicas) {
+		return fmt.Errorf("%w: %d of %d replicas have it", driver.ErrNotReplicated, acks, r.replicas)
+	}
+	return err
+}
+
+// ask runs a command. With asking, it first sends ASKING: the node serves its slot only to clients
+// that were redirected to it.
 func ask(ctx context.Context, own rueidis.DedicatedClient, asking bool, command rueidis.Completed) rueidis.RedisResult {
 	if !asking {
 		return own.Do(ctx, command)
@@ -152,7 +160,7 @@ func ask(ctx context.Context, own rueidis.DedicatedClient, asking bool, command 
 	return own.DoMulti(ctx, own.B().Arbitrary("ASKING").Build(), command)[1]
 }
 
-// redirection returns the node that a command was sent to instead, and whether that is for once.
+// redirection returns the node that a command was redirected to, and whether only for once.
 func redirection(err error) (address string, once, ok bool) {
 	answer, ok := rueidis.IsRedisErr(err)
 	if !ok {

@@ -23,7 +23,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 	sentinel := redistest.StartSentinel(t, 1, 3)
 	old, replica := sentinel.Master(), sentinel.Replicas()[0]
 	options := redis.Options{Mode: redis.Sentinel, Addresses: sentinel.SentinelAddrs(), SentinelMaster: redistest.MasterName}
-	hasty := startAt(t, options)
+	early := startAt(t, options)
 	hastySessions := sessiontest.OnStorage(on(options))(t)
 	options.WaitReplicas = 1
 	careful := startAt(t, options)
@@ -35,9 +35,9 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(hasty.Set(t.Context(), "n:hasty", []byte("v"), driver.SetOptions{TTL: time.Hour}))
-	must(hasty.Set(t.Context(), "n:careful", []byte("v"), driver.SetOptions{TTL: time.Hour}))
-	must(hasty.Set(t.Context(), "n:tagged", []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}))
+	must(early.Set(t.Context(), "n:early", []byte("v"), driver.SetOptions{TTL: time.Hour}))
+	must(early.Set(t.Context(), "n:careful", []byte("v"), driver.SetOptions{TTL: time.Hour}))
+	must(early.Set(t.Context(), "n:tagged", []byte("v"), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:t"}}))
 	for _, sessions := range []sessiontest.Subject{hastySessions, carefulSessions} {
 		must(sessions.Strategy.Set(t.Context(), &sessioncache.CachedSession{
 			ID: "id", Token: driver.NewSecret("token"), Expires: sessions.Clock.Now().Add(time.Hour), User: &sessioncache.User{ID: "42"},
@@ -56,7 +56,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 	})
 	deafen(t, old)
 
-	must(hasty.Delete(t.Context(), "n:hasty"))
+	must(early.Delete(t.Context(), "n:early"))
 	must(hastySessions.Strategy.Delete(t.Context(), "token"))
 	told := func(what string, revoke func(ctx context.Context) error) {
 		t.Helper()
@@ -79,7 +79,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 		var value []byte
 		var found bool
 		until(t, func() (err error) { // a connection that is replaced during the failover may be lost once more
-			value, found, err = hasty.Get(t.Context(), key)
+			value, found, err = early.Get(t.Context(), key)
 			return err
 		})
 		if found && string(value) != "v" {
@@ -102,7 +102,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 	}
 	everything := func(want bool, when string) {
 		t.Helper()
-		for _, key := range []string{"n:hasty", "n:careful", "n:tagged"} {
+		for _, key := range []string{"n:early", "n:careful", "n:tagged"} {
 			if present(key) != want {
 				t.Errorf("%s: %s is there: %t, want %t", when, key, !want, want)
 			}
@@ -114,7 +114,7 @@ func TestDeletedIsBackAfterFailover(t *testing.T) {
 	everything(false, "before the failover")
 
 	old.Kill()
-	took := until(t, func() error { _, _, err := hasty.Get(t.Context(), "n:hasty"); return err })
+	took := until(t, func() error { _, _, err := early.Get(t.Context(), "n:early"); return err })
 	t.Logf("reads work again %v after the kill", took)
 	if promoted := sentinel.WaitForMaster(old); promoted != replica {
 		t.Fatalf("%s was promoted", promoted.Addr())

@@ -3,8 +3,8 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -12,130 +12,90 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// revocation is what one lane has to forget.
-type revocation struct {
-	begin beginning
-	// guards are what a fill needs, and read what a reader needs: leases and values for Delete, the
-	// ledger and nonces for InvalidateTags.
-	guards, read []string
-	// args of invalidate.lua; nil where the keys are unlinked and nothing else.
-	args []string
-}
-
-// deletions returns what Delete does: one UNLINK for each lane that has any of keys.
-func (n names) deletions(keys []string) []revocation {
-	at := make(map[int]int)
-	var all []revocation
-	for _, key := range keys {
-		k := n.of(key)
-		i, ok := at[k.begin.lane]
-		if !ok {
-			i = len(all)
-			at[k.begin.lane] = i
-			all = append(all, revocation{begin: k.begin})
-		}
-		all[i].guards = append(all[i].guards, k.lease())
-		all[i].read = append(all[i].read, k.value(), k.body())
-	}
-	return all
-}
-
-// invalidations returns what InvalidateTags does: invalidate.lua in every lane.
-func (n names) invalidations(tags []string, longestLease string) []revocation {
-	rests, args := make([]string, len(tags)), make([]string, 1+len(tags))
-	args[0] = longestLease
-	namespace := ""
-	for i, tag := range tags {
-		namespace, rests[i] = split(tag)
-		args[1+i] = noted(tag)
-	}
-	all := make([]revocation, n.lanes)
-	for lane := range all {
-		begin := n.in(namespace).lanes[lane]
-		nonces := make([]string, len(rests))
-		for i, name := range rests {
-			nonces[i] = begin.tag + name
-		}
-		all[lane] = revocation{begin, []string{begin.ledger, begin.earlier}, nonces, args}
-	}
-	return all
-}
-
-// command does all of it as one. loaded says that the server is thought to know the script.
-func (r revocation) command(b rueidis.Builder, loaded bool) rueidis.Completed {
-	keys := slices.Concat(r.guards, r.read)
-	switch {
-	case r.args == nil:
-		return b.Unlink().Key(keys...).Build()
-	case loaded:
-		return b.Evalsha().Sha1(invalidateSHA).Numkeys(int64(len(keys))).Key(keys...).Arg(r.args...).Build()
-	default:
-		return b.Eval().Script(invalidateText).Numkeys(int64(len(keys))).Key(keys...).Arg(r.args...).Build()
-	}
-}
-
-// apart does it key by key. While a slot migrates its keys are on two nodes, and a command of several
-// keys is refused (TRYAGAIN) unless one node has them all; a command of one key follows ASK to where
-// the key is. What it takes more than command is a moment in which half of it is done, so the guards
-// go first, and what is read only when they are gone:
-//   - a fill that comes between needs its lease, or the epoch of its ledger, and is refused;
-//   - one that came before is what is unlinked afterwards;
-//   - a lease that is granted between was asked for after the revocation began: what its loader reads
-//     is committed. At worst its fill is unlinked too, which is a miss.
-//
-// A lost ledger refuses every lease of its lane that is out, not only those of these tags.
-func (r revocation) apart(unlink func(keys []string) error) error {
-	if err := unlink(r.guards); err != nil {
-		return err
-	}
-	return unlink(r.read)
-}
-
-// maxRevoking is how many revocations are under way at a time, and maxBatching how many batches of reads or
-// writes; others wait. maxDropping is how many entries are dropped at a time; others stay.
 const (
+	// maxRevoking is how many revocations may be under way. Others wait.
 	maxRevoking = 256
-	maxBatching = 64
-	maxDropping = 4
+	// tagsPerScript is how many tags one call of invalidate.lua takes. Lua's stack has room for
+	// about 8,000.
+	tagsPerScript = 1000
 )
 
-// heeded runs a revocation, and says that it is not applied where other nodes may not heed it. Where they
-// are known to make other keys it does nothing.
-func (st *store) heeded(ctx context.Context, revoke func() error) error {
-	err := st.agreement.differs()
-	if err == nil {
-		err = revoke()
+// revoker deletes keys and invalidates tags. It always tries, even when reads are not let in,
+// because nothing else may make a revocation come true. It keeps its deadline nevertheless: what
+// rueidis still waits for then continues in the background, and can delete nothing but what is to
+// be deleted.
+type revoker struct {
+	client       *client
+	keys         *keyspace
+	agreement    *agreement
+	bulkheads    *bulkheads
+	replicas     int           // that must confirm
+	longestLease string        // ms, for how long a lease may exist
+	running      chan struct{} // has room for maxRevoking
+}
+
+func newRevoker(a *admission, replicas int, longestLease time.Duration) *revoker {
+	return &revoker{
+		client: a.client, keys: a.keys, agreement: a.agreement, bulkheads: a.bulkheads, replicas: replicas,
+		longestLease: strconv.FormatInt(longestLease.Milliseconds(), 10), running: make(chan struct{}, maxRevoking),
+	}
+}
+
+func (r *revoker) delete(ctx context.Context, keys []string) error {
+	return r.agreed(ctx, func(conn rueidis.Client) error { return r.revoke(ctx, conn, r.keys.deletions(keys)) })
+}
+
+func (r *revoker) invalidate(ctx context.Context, tags []string) error {
+	return r.agreed(ctx, func(conn rueidis.Client) error {
+		var behind unconfirmed
+		for part := range slices.Chunk(tags, tagsPerScript) {
+			if err := behind.add(r.revoke(ctx, conn, r.keys.invalidations(part, r.longestLease))); err != nil {
+				return err
+			}
+		}
+		return behind.err
+	})
+}
+
+// agreed runs a revocation, and says that it is not applied if other nodes may not see it. If they
+// are known to make other keys, it runs nothing.
+func (r *revoker) agreed(ctx context.Context, revoke func(rueidis.Client) error) error {
+	conn, err := r.client.connected(ctx)
+	if err != nil {
+		return err
+	}
+	if err = r.agreement.differs(); err == nil {
+		err = revoke(conn)
 	}
 	if err != nil && !errors.Is(err, driver.ErrNotReplicated) {
 		return err
 	}
-	ctx, cancel := st.bounded(ctx)
+	ctx, cancel := r.client.withDeadline(ctx)
 	defer cancel()
-	if unheeded := st.agreement.holds(ctx, time.Now()); unheeded != nil {
-		return errors.Join(unheeded, err)
+	if disagreed := r.agreement.holds(ctx, time.Now()); disagreed != nil {
+		return errors.Join(disagreed, err)
 	}
 	return err
 }
 
-// revoke returns nil only when every lane has applied it. What failed can be repeated as a whole. It is
-// always tried, also where reads are not (see gate), and nevertheless keeps its deadline: what rueidis
-// still waits for then goes on in the background, and can delete nothing but what is to be deleted.
-func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revocation) error {
-	of := st.detached
-	if st.replicas > 0 {
-		of = st.replicated
+// revoke returns nil only if every lane has applied it. What failed can be repeated as a whole.
+func (r *revoker) revoke(ctx context.Context, conn rueidis.Client, lanes []revocation) error {
+	run := r.detached
+	if r.replicas > 0 {
+		run = r.replicated
 	}
-	ctx, cancel := st.bounded(ctx)
+	ctx, cancel := r.client.withDeadline(ctx)
 	defer cancel()
 	began := time.Now()
 	failed := &LanesError{Of: len(lanes)}
-	for i, err := range of(ctx, conn, lanes) {
+	for i, err := range run(ctx, conn, lanes) {
+		lane := lanes[i].lane.number
 		if !errors.Is(err, driver.ErrNotReplicated) {
-			err = st.answered(err)
-			st.heard(lanes[i].begin.lane, err, began)
+			err = r.client.observe(err)
+			r.bulkheads.record(lane, err, began)
 		}
 		if err != nil {
-			failed.Lanes = append(failed.Lanes, lanes[i].begin.lane)
+			failed.Lanes = append(failed.Lanes, lane)
 			failed.errs = append(failed.errs, err)
 		}
 	}
@@ -145,60 +105,17 @@ func (st *store) revoke(ctx context.Context, conn rueidis.Client, lanes []revoca
 	return failed
 }
 
-// detached is pipelined, but not beyond the end of ctx.
-func (st *store) detached(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
-	errs, ok := inTime(ctx, st.revoking, func() []error { return st.pipelined(ctx, conn, lanes) })
+// detached is pipelined, but returns when ctx ends.
+func (r *revoker) detached(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+	errs, ok := inTime(ctx, r.running, func() []error { return pipelined(ctx, conn, lanes) })
 	if !ok {
 		return slices.Repeat([]error{ctx.Err()}, len(lanes))
 	}
 	return errs
 }
 
-// inTime returns what work does, or false when ctx ends before. Work then goes on, and keeps its room. A
-// panic of work, which an application's client may have, is the caller's.
-func inTime[T any](ctx context.Context, room chan struct{}, work func() T) (result T, ok bool) {
-	select {
-	case room <- struct{}{}:
-	case <-ctx.Done():
-		return result, false
-	}
-	type end struct {
-		result   T
-		panicked any
-	}
-	done := make(chan end, 1)
-	go func() {
-		var e end
-		defer func() {
-			e.panicked = recover()
-			<-room
-			done <- e
-		}()
-		e.result = work()
-	}()
-	select {
-	case e := <-done:
-		if e.panicked != nil {
-			panic(e.panicked)
-		}
-		return e.result, true
-	case <-ctx.Done():
-		return result, false
-	}
-}
-
-// protect runs what an application's client may let panic, in a goroutine of ours.
-func protect(run func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("%w: the client panicked with a %T", driver.ErrUnavailable, value)
-		}
-	}()
-	return run()
-}
-
-// pipelined runs in all lanes at once, and again where that was not possible as it is.
-func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
+// pipelined runs in all lanes at once, and again in those where that was not possible as it is.
+func pipelined(ctx context.Context, conn rueidis.Client, lanes []revocation) []error {
 	errs := make([]error, len(lanes))
 	send := func(loaded bool, which []int) {
 		if len(which) == 0 {
@@ -217,31 +134,33 @@ func (st *store) pipelined(ctx context.Context, conn rueidis.Client, lanes []rev
 		every[i] = i
 	}
 	send(true, every)
-	var unknown []int
+	var again []int
 	for i, err := range errs {
 		if isNoScript(err) {
-			unknown = append(unknown, i)
+			again = append(again, i)
 		}
 	}
-	send(false, unknown)
+	send(false, again)
 	for i, err := range errs {
 		if isSplit(err) {
-			errs[i] = lanes[i].apart(func(keys []string) error {
-				commands := make([]rueidis.Completed, len(keys))
-				for k, key := range keys {
-					commands[k] = conn.B().Unlink().Key(key).Build()
-				}
-				var first error
-				for _, reply := range conn.DoMulti(ctx, commands...) {
-					if err := reply.Error(); first == nil {
-						first = err
-					}
-				}
-				return first
-			})
+			errs[i] = lanes[i].keyByKey(func(keys []string) error { return unlinkEach(ctx, conn, keys) })
 		}
 	}
 	return errs
+}
+
+// unlinkEach unlinks keys with one command for each of them, in one pipeline.
+func unlinkEach(ctx context.Context, conn rueidis.Client, keys []string) error {
+	commands := make([]rueidis.Completed, len(keys))
+	for i, key := range keys {
+		commands[i] = conn.B().Unlink().Key(key).Build()
+	}
+	for _, reply := range pipeline(ctx, conn, commands) {
+		if err := reply.Error(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isNoScript(err error) bool {
@@ -253,4 +172,21 @@ func isNoScript(err error) bool {
 func isSplit(err error) bool {
 	var answer *ServerError
 	return errors.As(typed(err), &answer) && answer.Code == tryAgain
+}
+
+// unconfirmed collects the results of several revocations that belong together. If replicas are
+// behind with one of them, that one is applied nevertheless, and so the next ones must be applied
+// as well. err is the first such error.
+type unconfirmed struct{ err error }
+
+// add returns err, unless it says only that replicas are behind.
+func (u *unconfirmed) add(err error) error {
+	var lanes *LanesError
+	if !errors.As(err, &lanes) || !lanes.applied() {
+		return err
+	}
+	if u.err == nil {
+		u.err = err
+	}
+	return nil
 }

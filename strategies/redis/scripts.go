@@ -33,14 +33,14 @@ var (
 	fingerprintLua string
 )
 
-// The first lines of the scripts. Redis refuses a script without allow-oom when its memory is full.
+// The first lines of the scripts. If its memory is full, Redis refuses a script without allow-oom.
 const (
 	readsOnly = "#!lua flags=no-writes\n"
 	writes    = "#!lua\n"
 	always    = "#!lua flags=allow-oom\n"
 )
 
-// scripts are called by their SHA-1, and loaded where the server does not know them, or no longer.
+// These are called by their SHA-1. A server that does not know one is sent its text.
 var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
 	leaseScript   = rueidis.NewLuaScript(writes + typedLua + goodLua + leaseLua)
@@ -48,14 +48,14 @@ var (
 	releaseScript = rueidis.NewLuaScript(releaseText)
 	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
 	dropScript    = rueidis.NewLuaScript(always + typedLua + dropLua)
-	// swapScript needs memory that a full Redis has: a node must be able to say who it is.
+	// swapScript may use memory that a full Redis still has: a node must be able to say who it is.
 	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )
 
-// markText is sent as it is: it is needed seldom.
+// markText is always sent as it is, because it is seldom needed.
 var markText = always + markLua
 
-// These run many times at once, in a pipeline of our own making.
+// These run many times at once, in pipelines of our own.
 var (
 	getText        = readsOnly + typedLua + goodLua + getLua
 	getSHA         = nameOf(getText)
@@ -67,7 +67,7 @@ var (
 	invalidateSHA  = nameOf(invalidateText)
 )
 
-// nameOf is what Redis calls a script.
+// nameOf is the name that Redis gives to a script.
 func nameOf(text string) string {
 	digest := sha1.Sum([]byte(text)) //nolint:gosec // as above
 	return hex.EncodeToString(digest[:])

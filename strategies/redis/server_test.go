@@ -55,7 +55,7 @@ func start(t testing.TB, server *redistest.Server, options redis.Options) *start
 func startLogged(t testing.TB, options redis.Options) *started {
 	t.Helper()
 	s := &started{Strategy: on(options)(t).(*redis.Strategy), TB: t, log: &lines{}}
-	in := drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
+	in := drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	s.must(s.Init(t.Context(), in))
 	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
 	return s
@@ -106,7 +106,7 @@ func (s *started) size() int64 {
 	s.Helper()
 	n, err := s.server.Do(s.Context(), "DBSIZE")
 	s.must(err)
-	return n.(int64) - s.direct("EXISTS", "app:f:{0}:").(int64)
+	return n.(int64) - s.direct("EXISTS", "n:f:{0}:").(int64)
 }
 
 // One round trip an operation: an MGET where the tags are known, else one script.

@@ -9,34 +9,34 @@ import (
 )
 
 const (
-	// looking is how long it is looked for keys of the namespace; one that nothing was found in by then
-	// counts as used.
-	looking = time.Second
-	// wiping bounds one attempt to delete what is left of other nodes; the next one goes on from there.
-	wiping = 45 * time.Second
+	// scanBudget is how long empty looks for keys. A namespace in which it has found nothing by
+	// then counts as used.
+	scanBudget = time.Second
+	// wipeTimeout bounds one attempt to delete what other nodes have left. The next attempt
+	// continues from there.
+	wipeTimeout = 45 * time.Second
 )
 
-// keeping is the slot of a namespace in Redis.
-type keeping struct {
-	*store
-
-	namespace, key string
+// redisSlot is the slot of a namespace in Redis.
+type redisSlot struct {
+	client *client
+	keys   *keyspace
 }
 
-func (k keeping) do(ctx context.Context, run func(context.Context, rueidis.Client) error) error {
+func (s redisSlot) do(ctx context.Context, run func(context.Context, rueidis.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
-	conn, err := k.use()
+	conn, err := s.client.use()
 	if err == nil {
-		err = k.answered(protect(func() error { return run(ctx, conn) }))
+		err = s.client.observe(protect(func() error { return run(ctx, conn) }))
 	}
 	return err
 }
 
-func (k keeping) read(ctx context.Context) (raw string, err error) {
-	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
-		raw, err = text(conn.Do(ctx, conn.B().Get().Key(k.key).Build()))
-		if answer, ok := rueidis.IsRedisErr(err); ok && code(answer.Error()) == "WRONGTYPE" {
+func (s redisSlot) read(ctx context.Context) (raw string, err error) {
+	err = s.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
+		raw, err = text(conn.Do(ctx, conn.B().Get().Key(s.keys.fingerprint).Build()))
+		if answer, ok := rueidis.IsRedisErr(err); ok && code(answer.Error()) == wrongType {
 			return nil // swap replaces it
 		}
 		return err
@@ -44,10 +44,10 @@ func (k keeping) read(ctx context.Context) (raw string, err error) {
 	return raw, err
 }
 
-func (k keeping) swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error) {
-	err = k.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
+func (s redisSlot) swap(ctx context.Context, old, with string, life time.Duration) (raw string, err error) {
+	err = s.do(ctx, func(ctx context.Context, conn rueidis.Client) (err error) {
 		ttl := strconv.FormatInt(life.Milliseconds(), 10)
-		raw, err = text(swapScript.Exec(ctx, conn, []string{k.key}, []string{old, with, ttl}))
+		raw, err = text(swapScript.Exec(ctx, conn, []string{s.keys.fingerprint}, []string{old, with, ttl}))
 		return err
 	})
 	return raw, err
@@ -62,36 +62,25 @@ func text(reply rueidis.RedisResult) (string, error) {
 	return raw, err
 }
 
-// empty costs a SCAN of the whole storage where it has nothing of ours, or else what it takes until it
-// comes upon something.
-func (k keeping) empty(ctx context.Context) (empty bool, err error) {
-	deadline := time.Now().Add(looking)
+// empty costs a SCAN of the whole storage if that has no key of the namespace. Otherwise it costs
+// what it takes to find the first one.
+func (s redisSlot) empty(ctx context.Context) (empty bool, err error) {
+	deadline := time.Now().Add(scanBudget)
 	empty = true
-	err = k.each(ctx, func(keys []string) error {
+	err = s.each(ctx, func(keys []string) error {
 		empty = empty && len(keys) == 0
 		return nil
 	}, func() bool { return empty && time.Now().Before(deadline) })
 	return empty && time.Now().Before(deadline), err
 }
 
-// wipe looks twice, as Clear does.
-func (k keeping) wipe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, wiping)
+// wipe scans twice, for the same reason as Clear.
+func (s redisSlot) wipe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wipeTimeout)
 	defer cancel()
 	for range 2 {
-		err := k.each(ctx, func(keys []string) error {
-			return k.do(ctx, func(ctx context.Context, conn rueidis.Client) error {
-				commands := make([]rueidis.Completed, len(keys))
-				for i, key := range keys {
-					commands[i] = conn.B().Unlink().Key(key).Build()
-				}
-				for _, reply := range k.pipeline(ctx, conn, commands) {
-					if err := reply.Error(); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+		err := s.each(ctx, func(keys []string) error {
+			return s.do(ctx, func(ctx context.Context, conn rueidis.Client) error { return unlinkEach(ctx, conn, keys) })
 		}, func() bool { return true })
 		if err != nil {
 			return err
@@ -100,34 +89,23 @@ func (k keeping) wipe(ctx context.Context) error {
 	return nil
 }
 
-// each hands the keys of the namespace, of whatever lane but not the fingerprint, to found, while more is
-// wanted.
-func (k keeping) each(ctx context.Context, found func(keys []string) error, more func() bool) error {
-	conn, err := k.use()
+// each passes the keys of the namespace to found, for as long as more returns true. It includes the
+// keys of lanes that this node does not use, and leaves out the fingerprint.
+func (s redisSlot) each(ctx context.Context, found func(keys []string) error, more func() bool) error {
+	conn, err := s.client.use()
 	if err != nil {
 		return err
 	}
-	masters, err := k.masters(ctx, conn)
+	masters, err := s.client.masters(ctx, conn)
 	if err != nil {
 		return err
 	}
-	pattern := globs.Replace(k.namespace) + ":[^" + kindFingerprint + "]:{*"
+	step := func(run func(context.Context) error) error {
+		return s.do(ctx, func(ctx context.Context, _ rueidis.Client) error { return run(ctx) })
+	}
 	for _, node := range masters {
-		for cursor := uint64(0); more(); {
-			var page rueidis.ScanEntry
-			err := k.do(ctx, func(ctx context.Context, _ rueidis.Client) (err error) {
-				page, err = node.Do(ctx, node.B().Scan().Cursor(cursor).Match(pattern).Count(scanned).Build()).AsScanEntry()
-				return err
-			})
-			if err == nil {
-				err = found(page.Elements)
-			}
-			if err != nil {
-				return err
-			}
-			if cursor = page.Cursor; cursor == 0 {
-				break
-			}
+		if err := scan(node, s.keys.everything(), step, more, found); err != nil {
+			return err
 		}
 	}
 	return nil

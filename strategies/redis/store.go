@@ -2,10 +2,9 @@ package redis
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
-	"strconv"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -13,264 +12,138 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// granted is what a lease of this strategy is made of.
-type granted struct {
-	token, epoch, sequence string
-	asked                  time.Time // it was granted no earlier
+// store is what one Init has opened.
+type store struct {
+	client    *client
+	keys      *keyspace
+	agreement *agreement // with the other nodes
+	admission *admission
+	reader    *reader
+	leaser    *leaser
+	writer    *writer
+	revoker   *revoker
+	batcher   *batcher
+	bodies    *bodies
 }
 
-func (s *Strategy) lease(ctx context.Context, key string, read bool) ([]byte, bool, *driver.Lease, error) {
-	o, err := s.begin(ctx, key)
+// Init starts to connect, and waits a moment for the connection. If Redis does not answer, Init
+// goes on in the background, and operations return driver.ErrUnavailable until there is a
+// connection. If a server answers that is too old, or runs in another mode, Init returns a
+// VersionError or a ModeError. A rueidis.Client that the application exports is used as it is, and
+// the options that describe a connection are ignored.
+//
+// If Redis answers, and the other nodes of the namespace have another number of lanes, Init returns
+// a driver.OptionError. A node that finds this out later serves no hits, and its revocations fail.
+func (s *Strategy) Init(ctx context.Context, in driver.Injector) error {
+	service, err := resolveService(in)
 	if err != nil {
-		return nil, false, nil, err
+		return err
 	}
-	defer o.end()
-	return o.grant(read)
-}
-
-// grant asks for a lease, where read says so only if there is no entry.
-func (o *operation) grant(read bool) ([]byte, bool, *driver.Lease, error) {
-	random, prefix := nonces(2), ""
-	if read {
-		prefix = o.tags()
+	external, found, err := driver.ResolveOptional[rueidis.Client](in)
+	if err != nil {
+		return err
 	}
-	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.ledger()},
-		[]string{prefix, random[:nonceBytes], o.leaseTTL, random[nonceBytes:], o.ledgerTTL, o.longest}).ToArray()
-	if err = o.answered(err); err != nil {
-		if mayHaveDone(err) {
-			o.orphaned(o.place, random[:nonceBytes])
+	lanes := s.options.lanes()
+	var c *client
+	var connection rueidis.ClientOption
+	if found {
+		c = useExternal(external, service.Timeout, service.logger)
+		if c.mode == Cluster && s.options.Lanes == 0 {
+			lanes = Options{Mode: Cluster}.lanes()
 		}
-		return nil, false, nil, err
-	}
-	switch len(reply) {
-	case 1:
-		raw, err := reply[0].AsBytes()
+	} else {
+		certificates, err := s.options.TLS.config()
 		if err != nil {
-			return nil, false, nil, typed(err)
+			return err
 		}
-		if !o.alive(raw) { // by our clock; the server's is behind
-			return o.grant(false)
-		}
-		payload, ok := entry(raw).tags(func(_, _ []byte) bool { return true })
-		if !ok {
-			return nil, false, nil, nil
-		}
-		value, found, err := o.whole(raw, payload)
-		if !found && err == nil { // the body is gone
-			return o.grant(false)
-		}
-		return value, found, nil, err
-	case 3:
-		epoch, err := reply[1].ToString()
-		sequence, failure := reply[2].ToString()
-		if err = errors.Join(err, failure); err != nil {
-			return nil, false, nil, typed(err)
-		}
-		return nil, false, &driver.Lease{Key: o.key, State: granted{random[:nonceBytes], epoch, sequence, o.began}}, nil
-	}
-	return nil, false, nil, nil
-}
-
-// put stores an entry, under a lease if there is one.
-func (s *Strategy) put(ctx context.Context, key string, value []byte, opts driver.SetOptions, g granted) (stored bool, err error) {
-	if len(value) > inline {
-		defer func() {
-			if errors.Is(err, context.DeadlineExceeded) { // wherever, its body took the time
-				err = unavailable(err)
-			}
-		}()
-	}
-	st, _, err := s.open(ctx)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := st.bounded(ctx)
-	defer cancel()
-	k := st.names.of(key)
-	call, err := st.storing(k, value, opts, g)
-	if err != nil {
-		return false, errors.Join(err, s.hide(ctx, key))
-	}
-	if body := call.Args[bodyArg]; body != "" {
-		if err := st.bodies.write(ctx, k.body(), body, value); err != nil {
-			if isAnswer(err) {
-				err = errors.Join(err, s.hide(ctx, key))
-			}
-			return false, err
+		connection = s.options.clientOption(certificates)
+		c = newClient(connection, service.Timeout, service.logger)
+		c.mode = s.options.Mode
+		if c.mode == Sentinel {
+			c.sentinels = s.options.Addresses
 		}
 	}
-	o, err := s.begin(ctx, key)
-	if err != nil {
-		return false, err
-	}
-	defer o.end()
-	n, err := storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args).AsInt64()
-	if err = o.answered(err); err != nil {
-		var answer *ServerError
-		if errors.As(err, &answer) {
-			// Refused before it began, for want of memory for example: the old value must go.
-			err = errors.Join(err, s.hide(ctx, key))
-		}
-		return false, err
-	}
-	return n == 1, nil
-}
-
-// hide removes the entries that refused ones should have replaced.
-func (s *Strategy) hide(ctx context.Context, keys ...string) error {
-	return s.Delete(ctx, keys...)
-}
-
-// bodyArg is which argument of the script names the body.
-const bodyArg = 6
-
-// storing is the call of the script that stores an entry. Where the value is large, the call names a body, which
-// has to be written before.
-func (st *store) storing(k place, value []byte, opts driver.SetOptions, g granted) (call rueidis.LuaExec, err error) {
-	ttl, err := milliseconds(opts.TTL)
-	if err == nil && len(opts.Tags) > maxTags {
-		err = driver.ErrTooManyTags
-	}
-	if err == nil && int64(len(value)) > st.largest { // no reader takes it
-		err = driver.ErrValueTooLarge
-	}
-	if err != nil {
-		return call, err
-	}
-	format, payload, body := byte(entryFormat), string(value), ""
-	if len(value) > inline {
-		body = nonces(1)
-		format, payload = largeFormat, string(named(body, len(value)))
-	}
-	fixed := appendFixed(make([]byte, 0, 9), format, st.clock.Now().UnixMilli()+ttl)
-	tags := distinct(opts.Tags)
-	random := nonces(len(tags))
-	keys := append(make([]string, 0, 5+len(tags)), k.value(), k.lease(), k.ledger(), k.begin.earlier, k.body())
-	args := append(make([]string, 0, 7+4*len(tags)), g.token, g.epoch, g.sequence,
-		strconv.FormatInt(ttl, 10), string(fixed), payload, body)
-	for i, tag := range tags {
-		_, name := split(tag)
-		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // Service allows 32 KiB
-		keys = append(keys, k.tags()+name)
-		args = append(args, name, string(length), noted(tag), random[i*nonceBytes:(i+1)*nonceBytes])
-	}
-	return rueidis.LuaExec{Keys: keys, Args: args}, nil
-}
-
-// get reads the entry: with the script, which teaches its tags, unless they are known.
-func (o *operation) get() ([]byte, bool, error) {
-	if wanted := o.learned.recall(o.key); wanted != nil && !o.suspects.has(o.key) {
-		value, found, stranger, err := o.mget(wanted)
-		if !stranger {
-			return value, found, err
-		}
-		o.learned.forget(o.key)
-	}
-	raw, err := o.reads[o.begin.lane].script(o.ctx, o.conn, o.gate, o.value(), o.scriptArgs(o.place)).entry()
-	e, payload, err := o.scripted(o.key, o.place, raw, err)
-	o.heard(o.begin.lane, err, o.sent)
-	if e == nil {
-		return nil, false, err
-	}
-	return o.whole(e, payload)
-}
-
-// scriptArgs are those of the script that reads an entry.
-func (st *store) scriptArgs(k place) []string { return []string{k.tags(), st.longest} }
-
-// scripted judges what the script answered, and learns the entry's tags. The entry is nil where none was found.
-func (st *store) scripted(key string, k place, raw entry, err error) (e entry, payload []byte, _ error) {
-	switch {
-	case rueidis.IsRedisNil(err):
-		st.worked()
-		st.suspects.clear(key)
-		return nil, nil, nil
-	case errors.Is(err, errOversized):
-		st.worked()
-		st.suspects.clear(key)
-		st.drop(k, "")
-		return nil, nil, nil
-	}
-	if err = st.answered(err); err != nil {
-		return nil, nil, err
-	}
-	st.suspects.clear(key)
-	if !st.alive(raw) {
-		return nil, nil, nil
-	}
-	payload, ok := raw.tags(func(_, _ []byte) bool { return true })
-	if !ok {
-		return nil, nil, nil
-	}
-	st.learned.note(key, k, raw)
-	return raw, payload, nil
-}
-
-// mget reads the entry, wanted[0], and the nonces of the tags that it is thought to have, and judges the
-// entry by them. It is a stranger where it has another tag.
-func (o *operation) mget(wanted []string) (value []byte, found, stranger bool, err error) {
-	a := o.reads[o.begin.lane].mget(o.ctx, o.conn, o.gate, wanted)
-	if err = o.answered(a.err); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			o.suspects.note(o.key)
-		}
-		return nil, false, false, err
-	}
-	e, err := a.entry()
-	if err != nil {
-		return nil, false, false, nilIsMiss(err)
-	}
-	below := len(o.tags())
-	if !o.fits(o.place, e) || !o.alive(e) {
-		return nil, false, false, nil
-	}
-	payload, found, stranger := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
-		for i, key := range wanted[1:] {
-			if key[below:] == string(name) {
-				return a.reply(1 + i), true
-			}
-		}
-		return rueidis.RedisMessage{}, false
-	})
+	st := newStore(c, newKeyspace(service.KeyPrefix, lanes), service, s.options, connection)
 	if !found {
-		return nil, false, stranger, nil
-	}
-	value, found, err = o.whole(e, payload)
-	return value, found, false, err
-}
-
-// whole returns the value of an entry that is good. Where that is a large one, the operation no longer takes up a
-// place that others wait for.
-func (o *operation) whole(e entry, payload []byte) ([]byte, bool, error) {
-	if e[0] == largeFormat {
-		o.leave()
-	}
-	return o.store.whole(o.ctx, o.place, e, payload)
-}
-
-// alive reports whether an entry is of our format, and not over by our own clock: Redis ends entries by
-// its own, and a test has a clock that it moves.
-func (st *store) alive(e entry) bool {
-	expiry, ok := e.expiry()
-	return ok && st.clock.Now().UnixMilli() < expiry
-}
-
-// distinct returns tags without duplicates, sharing nothing that changes.
-func distinct(tags []string) []string {
-	seen := make(map[string]struct{}, len(tags))
-	var all []string
-	for _, tag := range tags {
-		if _, ok := seen[tag]; !ok {
-			seen[tag] = struct{}{}
-			all = append(all, tag)
+		if err := c.start(ctx); err != nil {
+			return errors.Join(fmt.Errorf("redis: %w", err), c.close(ctx))
 		}
 	}
-	return all
+	if err := st.agree(ctx); err != nil {
+		return errors.Join(err, c.close(context.WithoutCancel(ctx)))
+	}
+	s.store.Store(st)
+	return nil
 }
 
-// nonces returns n random nonces, one after the other.
-func nonces(n int) string {
-	random := make([]byte, n*nonceBytes)
-	_, _ = rand.Read(random) // never fails: it ends the program instead
-	return string(random)
+// service is what a Strategy takes from the Service that it works for.
+type service struct {
+	driver.Limits
+	clock  driver.Clock
+	logger *slog.Logger
+}
+
+func resolveService(in driver.Injector) (s service, err error) {
+	if s.Limits, err = driver.Resolve[driver.Limits](in); err != nil {
+		return s, err
+	}
+	if s.clock, err = driver.Resolve[driver.Clock](in); err != nil {
+		return s, err
+	}
+	s.logger, err = driver.Resolve[*slog.Logger](in)
+	return s, err
+}
+
+// newStore connects the parts. It does no I/O.
+func newStore(c *client, keys *keyspace, service service, options Options, connection rueidis.ClientOption) *store {
+	st := &store{client: c, keys: keys}
+	lanes, limits := len(keys.lanes), newLimits(service.Limits)
+	bulkheads := newBulkheads(c, keys, options.connections())
+	st.agreement = newAgreement(redisSlot{c, keys}, keys.namespace, lanes, service.logger)
+	st.admission = &admission{c, keys, st.agreement, bulkheads}
+	st.bodies = newBodies(c, connection)
+	st.reader = &reader{
+		client: c, keys: keys, clock: service.clock, limits: limits, bulkheads: bulkheads,
+		hints: newTagHints(), coalescers: make([]coalescer, lanes), bodies: st.bodies, dropper: newDropper(c, limits),
+	}
+	st.leaser = newLeaser(st.admission, st.reader, options.LeaseTTL, newOrphans(c, lanes, options.LeaseTTL))
+	st.revoker = newRevoker(st.admission, options.WaitReplicas, options.longestLease()+time.Second)
+	st.writer = &writer{c, keys, service.clock, limits, st.admission, st.bodies, st.revoker}
+	st.batcher = &batcher{c, st.admission, st.reader, st.writer, make(chan struct{}, maxBatching)}
+
+	c.failover.prove = func(ctx context.Context) error { return proveWritable(ctx, c, keys) }
+	bulkheads.lost = st.agreement.recheck
+	switch {
+	case c.external: // nobody reports when its connections are lost
+	case c.mode == Cluster: // nodes come and go, and a lost one concerns few lanes
+		c.dialled = st.agreement.wake
+	default: // the next connection may lead to another server, or to none
+		c.lost = func() {
+			bulkheads.suspectAll()
+			st.agreement.recheck()
+		}
+		c.dialled = st.agreement.recheck
+	}
+	return st
+}
+
+// agree compares this node with the others, if Redis answers, and continues in the background.
+func (st *store) agree(ctx context.Context) error {
+	var after time.Duration
+	if _, err := st.client.use(); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, replyTimeout+scanBudget)
+		after = st.agreement.check(ctx)
+		cancel()
+	}
+	var different *disagreement
+	if errors.As(st.agreement.differs(), &different) {
+		return different.startError()
+	}
+	st.client.run(func(life context.Context) { st.agreement.watch(life, after) })
+	return nil
+}
+
+// close ends the connections.
+func (st *store) close(ctx context.Context) error {
+	return errors.Join(st.client.close(ctx), st.bodies.close(ctx))
 }

@@ -1,11 +1,11 @@
--- Stores one entry: always, or under a lease that is still good.
+-- Stores one entry: always, or under a lease that is still valid.
 -- reads and writes: KEYS[1] the value, KEYS[2] its lease, KEYS[3] and KEYS[4] the current and the earlier
---                   page of the lane's ledger, see invalidate.lua, KEYS[5] the body, KEYS[6…] the nonces
---                   of the tags: all that may be written is named, so that Redis refuses the script while
---                   some of it is on another node (a nonce would be made twice)
--- publishes to:     the channel that is called like the lease, when that was used: others may wait for it
+--                   page of the lane's ledger, see invalidate.lua, KEYS[5] the body, KEYS[6…] the nonces of
+--                   the tags. Everything that may be written is named, so that Redis refuses the script
+--                   while some of it is on another node. Otherwise a nonce could be made twice.
+-- publishes to:     the channel with the name of the lease, if the lease was used: others may wait for it
 -- ARGV:   1 token of the lease, or empty to store always, 2 epoch and 3 sequence of the lease,
---         4 TTL in ms, 5 format and expiry, 6 payload, 7 what the body is called that has the value, or empty,
+--         4 TTL in ms, 5 format and expiry, 6 payload, 7 name of the body that has the value, or empty,
 --         then for each tag: name, length of the name in 2 bytes, what it is called in the ledger, a nonce
 --         in case it has none
 -- returns 1, or 0: the lease is gone, or a tag was invalidated since it was granted, or the body is gone
@@ -29,7 +29,7 @@ if ARGV[1] ~= '' then
     end
   end
 end
--- From here on whatever fails must not leave the previous value.
+-- From here on, whatever fails must not leave the previous value.
 redis.call('UNLINK', KEYS[1], KEYS[2])
 local ttl = tonumber(ARGV[4])
 if ARGV[7] == '' then
@@ -43,7 +43,7 @@ local header = {ARGV[5], string.char(math.floor(count / 256), count % 256)}
 for i = 0, count - 1 do
   local key = KEYS[6 + i]
   local nonce = typed('GET', key)
-  if not nonce or #nonce ~= 16 then -- there is none, or none of ours
+  if not nonce or #nonce ~= 16 then -- there is none, or not one of ours
     nonce = ARGV[11 + 4 * i]
     redis.call('SET', key, nonce, 'PX', ttl)
   elseif redis.call('PTTL', key) < ttl then

@@ -12,23 +12,24 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// TLS says how to talk TLS. Where Options has one TLS is used, with a zero value too, unless Enabled says
-// that it is not.
+// TLS says how to use TLS. If Options has one, TLS is on, even if it is a zero value. Only Enabled
+// can turn it off.
 type TLS struct {
-	// Enabled, if it is false, turns TLS off, whatever the other fields say. Default true.
+	// Enabled turns TLS off if it is false, whatever the other fields say. Default true.
 	Enabled *bool `koanf:"enabled"`
 	// CA is the path of a PEM file with the certificates to trust. Default: those of the system.
 	CA string `koanf:"ca,public"`
 	// Cert and Key are the paths of the client's certificate and key, in PEM.
 	Cert string `koanf:"cert,public"`
 	Key  string `koanf:"key,public"`
-	// ServerName is what the server's certificate must be for. Default: the host of the address.
+	// ServerName is the name that the server's certificate must be for. Default: the host of the
+	// address.
 	ServerName string `koanf:"server_name,public"`
 	// MinVersion is "1.2" or "1.3". Default "1.2".
 	MinVersion string `koanf:"min_version,public"`
 }
 
-// on reports whether t, which may be nil, says that TLS is used.
+// on reports whether TLS is used. t may be nil.
 func (t *TLS) on() bool { return t != nil && (t.Enabled == nil || *t.Enabled) }
 
 // validate reports every unusable value.
@@ -52,19 +53,19 @@ func (t *TLS) validate(report func(name, format string, args ...any)) {
 	}
 }
 
-// isPath reports whether text may be a path: a key in its place, PEM or the base64 within that, would be
-// shown to everybody.
+// isPath reports whether text may be a path. A key in its place, as PEM or as the base64 within
+// that, would be shown to everybody.
 func isPath(text string) bool {
 	if strings.ContainsAny(text, "\n\r\x00") || strings.Contains(text, "-----BEGIN") {
 		return false
 	}
-	const sequence, smallest = 0x30, 32 // what certificates and keys begin with in DER, and a bound of their size
+	const sequence, smallest = 0x30, 32 // how certificates and keys begin in DER, and a bound of their size
 	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	return err != nil || len(der) < smallest || der[0] != sequence
 }
 
-// config reads the files. It returns nil where TLS is off. Errors say which key is at fault, and not what
-// it says.
+// config reads the files. It returns nil if TLS is off. Errors name the option at fault, and never
+// its value.
 func (t *TLS) config() (*tls.Config, error) {
 	if !t.on() {
 		return nil, nil

@@ -1,7 +1,9 @@
--- Included by every script that reads a key of ours which may hold something of another type, because somebody
--- else wrote it, or an older release.
--- typed is redis.call, but returns false where the key is of another type: it is none of ours then, and who
--- writes it next replaces it. Redis tells that by the first word of an error and by nothing else.
+-- Included by every script that reads a key which may hold something of another type, because
+-- somebody else wrote it, or an older release.
+--
+-- typed is like redis.call, but returns false if the key is of another type. The key is not one of
+-- ours then, and whoever writes it next replaces it. Redis reports this only by the first word of
+-- an error.
 local function typed(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) == 'table' and reply.err then

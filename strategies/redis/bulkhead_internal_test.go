@@ -12,32 +12,32 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// bare is a store of two lanes without a connection: no probe is ever answered.
-func bare(t *testing.T) *store {
+// bare are the bulkheads of two lanes without a connection: no probe is ever answered.
+func bare(t *testing.T) *bulkheads {
 	t.Helper()
-	st := &store{client: newClient(rueidis.ClientOption{}, slog.New(slog.DiscardHandler)), names: newNames(2), gates: newGates(2, 1)}
+	c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
-		if err := st.close(context.Background()); err != nil {
+		if err := c.close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return st
+	return newBulkheads(c, newKeyspace("n:", 2), 1)
 }
 
-// What makes a doubt: so many operations in a row that waited and got no answer, in that lane.
-func TestDoubt(t *testing.T) {
+// What makes a server suspect: so many operations in a row that waited and got no answer, in that lane.
+func TestSuspect(t *testing.T) {
 	t.Parallel()
 	type end struct {
 		err    error
 		waited time.Duration
 	}
-	silent := end{context.DeadlineExceeded, silence}
-	impatient := end{context.DeadlineExceeded, silence / 2}
-	lost, left := end{driver.ErrUnavailable, 0}, end{context.Canceled, silence}
-	refused, answered := end{&ServerError{Code: "OOM"}, silence}, end{nil, silence}
+	silent := end{context.DeadlineExceeded, minSilence}
+	impatient := end{context.DeadlineExceeded, minSilence / 2}
+	lost, left := end{driver.ErrUnavailable, 0}, end{context.Canceled, minSilence}
+	refused, answered := end{&ServerError{Code: "OOM"}, minSilence}, end{nil, minSilence}
 	for name, test := range map[string]struct {
-		ends  []end
-		doubt bool
+		ends    []end
+		suspect bool
 	}{
 		"silences":          {[]end{silent, silent, silent}, true},
 		"one less":          {[]end{silent, silent}, false},
@@ -48,61 +48,61 @@ func TestDoubt(t *testing.T) {
 		"one refusal":       {[]end{silent, silent, refused, silent, silent}, false},
 		"refusals":          {[]end{refused, refused, refused, refused}, false},
 	} {
-		st := bare(t)
+		all := bare(t)
 		for _, e := range test.ends {
-			st.heard(1, e.err, time.Now().Add(-e.waited))
+			all.record(1, e.err, time.Now().Add(-e.waited))
 		}
-		if doubted := st.gates[1].doubt.Load() != nil; doubted != test.doubt {
-			t.Errorf("%s: doubted %t", name, doubted)
+		if suspect := all.lanes[1].suspect.Load() != nil; suspect != test.suspect {
+			t.Errorf("%s: suspect %t", name, suspect)
 		}
-		if st.gates[0].doubt.Load() != nil {
-			t.Errorf("%s: the other lane is doubted", name)
+		if all.lanes[0].suspect.Load() != nil {
+			t.Errorf("%s: the other lane is suspect", name)
 		}
 	}
 }
 
-// A doubt that has ended is forgotten: one more silence is the first one.
+// A suspicion that has ended is forgotten: one more silence is the first one.
 func TestTrust(t *testing.T) {
 	t.Parallel()
-	st := bare(t)
-	g := &st.gates[0]
-	for range silences {
-		st.heard(0, context.DeadlineExceeded, time.Now().Add(-silence))
+	all := bare(t)
+	g := &all.lanes[0]
+	for range maxUnanswered {
+		all.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
 	}
-	d := g.doubt.Load()
+	d := g.suspect.Load()
 	if d == nil {
-		t.Fatal("no doubt")
+		t.Fatal("no suspicion")
 	}
 	g.trust()
 	select {
 	case <-d.over:
 	default:
-		t.Error("who waits is not told that the doubt is over")
+		t.Error("who waits is not told that the suspicion is over")
 	}
-	st.heard(0, context.DeadlineExceeded, time.Now().Add(-silence))
-	if g.doubt.Load() != nil {
-		t.Error("doubted again after one silence")
+	all.record(0, context.DeadlineExceeded, time.Now().Add(-minSilence))
+	if g.suspect.Load() != nil {
+		t.Error("suspect again after one silence")
 	}
 }
 
-// A lost connection makes all lanes doubted. Who comes early waits, who comes late fails at once, also
+// A lost connection makes all lanes suspect. Who comes early waits, who comes late fails at once, also
 // without a deadline.
-func TestEnterInDoubt(t *testing.T) {
+func TestEnterWhileSuspect(t *testing.T) {
 	t.Parallel()
-	st := bare(t)
-	st.doubtAll()
+	all := bare(t)
+	all.suspectAll()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	for lane := range st.gates {
-		g := &st.gates[lane]
-		d := g.doubt.Load()
+	for lane := range all.lanes {
+		g := &all.lanes[lane]
+		d := g.suspect.Load()
 		if d == nil {
-			t.Fatalf("lane %d is not doubted", lane)
+			t.Fatalf("lane %d is not suspect", lane)
 		}
 		if err := g.enter(over); !errors.Is(err, context.Canceled) {
 			t.Errorf("at first: %v", err)
 		}
-		g.doubt.Store(&doubt{d.since.Add(-2 * benefit), d.over})
+		g.suspect.Store(&suspicion{d.since.Add(-2 * suspicionGrace), d.over})
 		if err := g.enter(over); err != errNoAnswer { //nolint:errorlint // itself
 			t.Errorf("later: %v", err)
 		}
@@ -115,7 +115,7 @@ func TestEnterInDoubt(t *testing.T) {
 // Nobody enters beyond the places, and who gives up leaves none taken.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
-	g := &gate{places: 2}
+	g := &bulkhead{places: 2}
 	g.room.Store(2)
 	over, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -13,14 +13,14 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// While a large value is on its way, its readers take up no place of the gate, which others need.
+// While a large value is on its way, its readers take up no place of the bulkhead, which others need.
 func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
 	s, err := New(Options{Addresses: []string{proxy.Addr()}})
 	if err == nil {
-		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 10 * time.Second}))
+		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 10 * time.Second}))
 	}
 	if err == nil {
 		err = s.Set(t.Context(), "n:k", make([]byte, inline+1), driver.SetOptions{TTL: time.Minute})
@@ -43,7 +43,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 		}), make(chan error, 1)
 		go func() { done <- read() }()
 		<-held.Arrived()
-		if n := s.store.Load().gates[0].inside.Load(); n != 0 {
+		if n := s.store.Load().admission.bulkheads.lanes[0].inside.Load(); n != 0 {
 			t.Errorf("%s: %d places are taken", name, n)
 		}
 		held.Release()
@@ -58,7 +58,7 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 func TestRoomForBodies(t *testing.T) {
 	t.Parallel()
 	const size = 100 << 10
-	b := &bodies{timeout: 100 * time.Millisecond, room: 3 * size}
+	b := &transfers{timeout: 100 * time.Millisecond, room: 3 * size}
 	ctx, left := t.Context(), make(chan error, 1)
 	enter := func(size int64) <-chan error {
 		done := make(chan error, 1)
@@ -94,11 +94,11 @@ func TestRoomForBodies(t *testing.T) {
 		}
 	}
 	for took, want := range map[time.Duration]func(room int64) bool{
-		time.Millisecond:       func(room int64) bool { return room == mostInFlight },
+		time.Millisecond:       func(room int64) bool { return room == maxInFlight },
 		40 * time.Millisecond:  func(room int64) bool { return room == 3*size },
-		400 * time.Millisecond: func(room int64) bool { return room == leastInFlight },
+		400 * time.Millisecond: func(room int64) bool { return room == minInFlight },
 	} {
-		b := &bodies{timeout: 100 * time.Millisecond, room: 3 * size}
+		b := &transfers{timeout: 100 * time.Millisecond, room: 3 * size}
 		for range 1000 {
 			if err := b.enter(ctx, ctx, size); err != nil {
 				t.Fatal(err)

@@ -38,7 +38,7 @@ func dialBatch(t *testing.T, options Options) (context.Context, rueidis.Client) 
 
 // asked is what a member of a batch asks for; the value of each key is its name.
 type asked struct {
-	member
+	participant
 
 	wanted []string
 }
@@ -79,25 +79,25 @@ func TestBatch(t *testing.T) {
 		if _, err := server.Do(ctx, "CONFIG", "RESETSTAT"); err != nil {
 			t.Fatal(err)
 		}
-		var r reads
+		var r coalescer
 		var all []asked
 		for i, wanted := range members {
-			// As in learned: whoever appends to the spare capacity writes over what is there.
-			spare := append(slices.Clone(wanted), slices.Repeat([]string{"spare"}, 2*maxBatch)...)
+			// As in tagHints: whoever appends to the spare capacity writes over what is there.
+			spare := append(slices.Clone(wanted), slices.Repeat([]string{"spare"}, 2*maxShared)...)
 			m := r.join(ctx, spare[:len(wanted)])
 			if m.first != (i == 0) {
 				t.Errorf("%q: member %d is the first: %t", members, i, m.first)
 			}
 			all = append(all, asked{m, spare})
 		}
-		r.seal(all[0].batch)
-		if late := r.join(ctx, members[0]); !late.first || late.batch == all[0].batch {
+		r.seal(all[0].sharedRead)
+		if late := r.join(ctx, members[0]); !late.first || late.sharedRead == all[0].sharedRead {
 			t.Errorf("%q: a read that came after the batch was sealed has joined it", members)
 		}
 		all[0].send(all[0].start(ctx), conn)
 		for i, a := range all {
-			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxBatch)) {
-				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxBatch])
+			if !slices.Equal(a.wanted[len(members[i]):], slices.Repeat([]string{"spare"}, 2*maxShared)) {
+				t.Errorf("written beyond the wanted keys: %q", a.wanted[:len(members[i])+maxShared])
 			}
 			a.wanted = members[i]
 			a.check(ctx, t, conn)
@@ -111,11 +111,11 @@ func TestBatch(t *testing.T) {
 
 func TestBatchIsBounded(t *testing.T) {
 	t.Parallel()
-	var r reads
-	for i := range 10 * maxBatch {
+	var r coalescer
+	for i := range 10 * maxShared {
 		wanted := []string{fmt.Sprint("k", i), fmt.Sprint("t", i%3), "t"}
 		m := r.join(t.Context(), wanted)
-		if len(m.keys) > maxBatch {
+		if len(m.keys) > maxShared {
 			t.Fatalf("%d keys", len(m.keys))
 		}
 		if m.first && !slices.Equal(m.keys, wanted) {
@@ -130,15 +130,15 @@ func TestBatchIsBounded(t *testing.T) {
 		}
 	}
 	// What several want is asked for once.
-	r = reads{}
-	for i := range 10 * maxBatch {
+	r = coalescer{}
+	for i := range 10 * maxShared {
 		if m := r.join(t.Context(), []string{fmt.Sprint("k", i%2), fmt.Sprint("t", i%2), "t"}); m.first != (i == 0) || i > 0 && len(m.keys) != 5 {
 			t.Fatalf("read %d: the first is %t, keys are %q", i, m.first, m.keys)
 		}
 	}
 	// One that has many tags by itself keeps others from waiting for them.
-	r = reads{}
-	many := slices.Repeat([]string{"t"}, maxBatch)
+	r = coalescer{}
+	many := slices.Repeat([]string{"t"}, maxShared)
 	for i, wanted := range [][]string{many, {"a"}, many, {"b"}} {
 		if m := r.join(t.Context(), wanted); !m.first {
 			t.Errorf("read %d has joined a batch, which has %d keys", i, len(m.keys))
@@ -160,13 +160,13 @@ func TestBatchKeepsEveryDeadline(t *testing.T) {
 	gone, leave := context.WithTimeout(patient, time.Minute)
 	defer leave()
 	for _, order := range [][]context.Context{{short, gone, patient}, {patient, short, gone}, {gone, patient, short}} {
-		var r reads
+		var r coalescer
 		all := map[context.Context]asked{}
 		for i, ctx := range order {
 			wanted := []string{string(rune('a' + i))}
 			all[ctx] = asked{r.join(ctx, wanted), wanted}
 		}
-		r.seal(all[short].batch)
+		r.seal(all[short].sharedRead)
 		server.Pause()
 		go all[short].send(all[short].start(short), conn)
 		if err := all[short].wait(short, conn, all[short].wanted).err; !errors.Is(err, context.DeadlineExceeded) {
@@ -188,15 +188,15 @@ func TestBatchEndsWithItsMembers(t *testing.T) {
 	type key struct{}
 	ctx, leave := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), time.Minute)
 	defer leave()
-	var r reads
+	var r coalescer
 	m, other := r.join(ctx, []string{"a"}), r.join(ctx, []string{"b"})
-	r.seal(m.batch)
+	r.seal(m.sharedRead)
 	sent := m.start(ctx)
 	if sent.Value(key{}) != "trace" {
 		t.Error("the values of the context are lost")
 	}
 	leave()
-	for i, m := range []member{m, other} {
+	for i, m := range []participant{m, other} {
 		if sent.Err() != nil {
 			t.Errorf("it has ended while %d members wait", 2-i)
 		}
@@ -209,7 +209,7 @@ func TestBatchEndsWithItsMembers(t *testing.T) {
 	}
 }
 
-// A read has passed the gate when the connection is lost. While it is made anew, rueidis lets everyone wait.
+// A read has passed the bulkhead when the connection is lost. While it is made anew, rueidis lets everyone wait.
 func TestReadOvertakenByALoss(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -217,7 +217,7 @@ func TestReadOvertakenByALoss(t *testing.T) {
 	proxy := redistest.NewProxy(t, redistest.Start(t).Addr())
 	s, err := New(Options{Addresses: []string{proxy.Addr()}, Connections: 1})
 	if err == nil {
-		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Timeout: 2 * time.Second}))
+		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second}))
 	}
 	if err == nil {
 		err = s.Set(t.Context(), "n:k", nil, driver.SetOptions{TTL: time.Hour})
@@ -235,14 +235,14 @@ func TestReadOvertakenByALoss(t *testing.T) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	o, err := s.begin(ctx, "n:k")
+	st, o, err := s.begin(ctx, "n:k")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.end()
 	proxy.Cut()
 	<-handshake.Arrived() // the probe's
-	if _, _, err := o.get(); err == nil {
+	if _, _, err := st.reader.get(&o); err == nil {
 		t.Error("no error")
 	}
 	if took := time.Since(began); took > timeout+grace {
@@ -267,15 +267,15 @@ func TestBatchInASplitSlot(t *testing.T) {
 	from, masters := cluster.NodeForSlot(slot), cluster.Masters()
 	migration := cluster.BeginMigration(slot, masters[(slices.Index(masters, from)+1)%len(masters)])
 	migration.Move(there[0], there[1])
-	lent, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: true, AlwaysPipelining: true})
+	external, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: true, AlwaysPipelining: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lent.Close()
-	for name, conn := range map[string]rueidis.Client{"our client": conn, "one that tries reads again": lent} {
-		var r reads
+	defer external.Close()
+	for name, conn := range map[string]rueidis.Client{"our client": conn, "one that tries reads again": external} {
+		var r coalescer
 		a, b := asked{r.join(ctx, here), here}, asked{r.join(ctx, there), there}
-		r.seal(a.batch)
+		r.seal(a.sharedRead)
 		began := time.Now()
 		a.send(a.start(ctx), conn)
 		if took := time.Since(began); !isSplit(a.err) || took > 10*time.Second {
@@ -302,11 +302,11 @@ func TestBatchOfABrokenClient(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, conn := range []rueidis.Client{panicking{}, exiting{}} {
-		var r reads
+		var r coalescer
 		m, other := r.join(ctx, []string{"a"}), r.join(ctx, []string{"b"})
-		r.seal(m.batch)
+		r.seal(m.sharedRead)
 		go m.send(m.start(ctx), conn)
-		for _, m := range []member{m, other} {
+		for _, m := range []participant{m, other} {
 			if err := m.wait(ctx, conn, []string{"a"}).err; !errors.Is(err, driver.ErrUnavailable) {
 				t.Errorf("%T: %v, want ErrUnavailable", conn, err)
 			}
@@ -349,14 +349,14 @@ func TestBatchOfAShortReply(t *testing.T) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	var r reads
-	if err := r.mget(ctx, conn, new(gate), []string{"a", "t"}).err; !errors.Is(err, driver.ErrUnavailable) {
+	var r coalescer
+	if err := r.mget(ctx, conn, new(bulkhead), []string{"a", "t"}).err; !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("alone: %v, want ErrUnavailable", err)
 	}
 	m, other := r.join(ctx, []string{"a", "t"}), r.join(ctx, []string{"b", "t"})
-	r.seal(m.batch)
+	r.seal(m.sharedRead)
 	m.send(m.start(ctx), conn)
-	for _, m := range []member{m, other} {
+	for _, m := range []participant{m, other} {
 		if err := m.wait(ctx, conn, []string{"a", "t"}).err; !errors.Is(err, driver.ErrUnavailable) {
 			t.Errorf("together: %v, want ErrUnavailable", err)
 		}
@@ -366,20 +366,20 @@ func TestBatchOfAShortReply(t *testing.T) {
 // Reads of one entry by the script share one run of it, if they came before it was sent, and no other.
 func TestBatchOfTheScript(t *testing.T) {
 	t.Parallel()
-	var r reads
+	var r coalescer
 	args := []string{"prefix", "1000"}
 	a, b, other := r.joinScript(t.Context(), []string{"a"}, args), r.joinScript(t.Context(), []string{"a"}, args), r.joinScript(t.Context(), []string{"b"}, args)
-	if !a.first || b.first || !other.first || a.batch != b.batch || a.batch == other.batch || len(a.keys) != 1 {
+	if !a.first || b.first || !other.first || a.sharedRead != b.sharedRead || a.sharedRead == other.sharedRead || len(a.keys) != 1 {
 		t.Errorf("first: %t, %t, of another entry %t; %q", a.first, b.first, other.first, a.keys)
 	}
-	r.seal(a.batch)
-	if late := r.joinScript(t.Context(), []string{"a"}, args); !late.first || late.batch == a.batch {
+	r.seal(a.sharedRead)
+	if late := r.joinScript(t.Context(), []string{"a"}, args); !late.first || late.sharedRead == a.sharedRead {
 		t.Error("a read that came after the script was sent has joined it")
 	}
 	if late := r.joinScript(t.Context(), []string{"b"}, args); late.first {
 		t.Error("a read that came before the script was sent has not joined it")
 	}
-	r.seal(a.batch) // once more: the second one of the same entry is not sealed by it
+	r.seal(a.sharedRead) // once more: the second one of the same entry is not sealed by it
 	if b := r.joinScript(t.Context(), []string{"a"}, args); b.first {
 		t.Error("the batch that is open was sealed by another one")
 	}

@@ -123,7 +123,7 @@ func TestManyRoundTrips(t *testing.T) {
 				t.Errorf("%s, %s: %v", name, step.name, err)
 			}
 			most := 1
-			if strangers := commands["cmdstat_evalsha_ro"]; strangers > 0 && strangers <= 3 {
+			if unknown := commands["cmdstat_evalsha_ro"]; unknown > 0 && unknown <= 3 {
 				most = 2 // few keys share their place in memory with another, and are not remembered
 			}
 			for node, trips := range reads {

@@ -17,7 +17,7 @@ import (
 // and when those fill what rueidis keeps outstanding, whoever comes next would wait for seconds.
 //
 //nolint:paralleltest // it is about time, and counts goroutines
-func TestHastyCallersOnHungServer(t *testing.T) {
+func TestImpatientCallersOnHungServer(t *testing.T) {
 	redistest.Require(t)
 	const (
 		callers = 256
@@ -72,7 +72,7 @@ func TestHastyCallersOnHungServer(t *testing.T) {
 		all.Go(func() {
 			for running.Load() > 0 {
 				began := time.Now()
-				time.Sleep(stay)
+				<-time.After(stay)
 				late = max(late, time.Since(began)-stay)
 			}
 		})

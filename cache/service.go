@@ -32,7 +32,7 @@ type Service struct {
 	tasks      *task.Group // loads, refreshes and retries
 	admissions *admissions
 	names      names
-	counters   *counters
+	counters   counters
 	meter      metric.Meter
 
 	phase     atomic.Int32
@@ -68,17 +68,16 @@ func NewService(strategy driver.Strategy, options Options) (service *Service, er
 			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
 			defaultNamespace, options.StrategyName)}
 	}
-	tasks, counters := new(task.Group), new(counters)
-	return &Service{
-		options:    options,
-		prefix:     options.KeyPrefix(),
-		codec:      entry.NewCodec(options.Codec, options.MaxValueBytes),
-		store:      newStore(features, strategy, options, tasks, counters),
-		tasks:      tasks,
-		admissions: newAdmissions(options.MaxConcurrentLoads, counters),
-		counters:   counters,
-		meter:      options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
-	}, nil
+	service = &Service{
+		options: options,
+		prefix:  options.KeyPrefix(),
+		codec:   entry.NewCodec(options.Codec, options.MaxValueBytes),
+		tasks:   new(task.Group),
+		meter:   options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
+	}
+	service.store = newStore(features, strategy, options, service.tasks, &service.counters)
+	service.admissions = newAdmissions(options.MaxConcurrentLoads, &service.counters)
+	return service, nil
 }
 
 // Format implements fmt.Formatter: no verb and no flag prints the keys and tags that are within.

@@ -58,7 +58,7 @@ type counters struct {
 
 // Stats returns a snapshot. Safe for concurrent use.
 func (s *Service) Stats() Stats {
-	c := s.counters
+	c := &s.counters
 	return Stats{
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
@@ -129,7 +129,7 @@ func (s *Service) observe() (metric.Registration, error) {
 		for outcome, count := range i.outcomes {
 			attributes := metric.WithAttributeSet(attribute.NewSet(
 				attribute.String("strategy", s.options.StrategyName), attribute.String("outcome", outcome)))
-			value := count(s.counters)
+			value := count(&s.counters)
 			observers = append(observers, func(o metric.Observer) {
 				o.ObserveInt64(counter, int64(value.Load()), attributes) //nolint:gosec // wraps after 2^63 events
 			})

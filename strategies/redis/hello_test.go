@@ -161,3 +161,17 @@ func TestReadOnlyForEver(t *testing.T) {
 		t.Errorf("%d connections were made in 2.5 s", n)
 	}
 }
+
+// A server that refuses HELLO, here because of the client's name, is not used. The reply to INFO,
+// which follows, must not reach rueidis: it panics in a goroutine of its own.
+func TestRefusedHello(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := startAt(t, redis.Options{Addresses: redistest.Start(t).Addrs(), ClientName: "my shop"})
+	var answer *redis.ServerError
+	for range 3 {
+		if _, found, err := s.Get(t.Context(), "n:k"); found || !errors.Is(err, driver.ErrUnavailable) || !errors.As(err, &answer) {
+			t.Errorf("Get: %t, %v", found, err)
+		}
+	}
+}

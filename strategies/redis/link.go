@@ -95,8 +95,9 @@ func (l *link) listen() error {
 		return l.client.refuse(l, &VersionError{})
 	}
 	var info any
-	if !no && l.asksRun() {
-		if info, err = r.next(); err != nil {
+	if l.asksRun() {
+		// Also after a refusal: rueidis must not see a reply to what it has not asked. It panics.
+		if info, err = r.next(); err != nil && !no {
 			return err
 		}
 	}

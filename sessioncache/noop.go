@@ -3,11 +3,11 @@ package sessioncache
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
+	"github.com/fxcache/fxcache/internal/panics"
 )
 
 // Noop is the NoopSessionCacheStrategy of the seed: it caches nothing, so that every request reads
@@ -53,11 +53,7 @@ func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSe
 
 // Update implements Sessions: it calls write.
 func (n Noop) Update(ctx context.Context, token string, write Load) (session *CachedSession, err error) {
-	defer func() { // as Default does: no panic of write crosses this package
-		if value := recover(); value != nil {
-			session, err = nil, &cache.PanicError{Value: value, Stack: debug.Stack()}
-		}
-	}()
+	defer panics.Catch(&err) // as Default does
 	session, err = write(ctx)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/backoff"
 )
 
 const (
@@ -70,7 +71,7 @@ func (b *bulkheads) suspect(lane int) {
 // probe opens the bulkhead of a lane after its server has answered, whatever it says.
 func (b *bulkheads) probe(life context.Context, lane int) {
 	defer b.lanes[lane].trust()
-	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
+	for pauses := (backoff.Backoff{First: firstProbe, Last: lastProbe}); ; {
 		ctx, cancel := context.WithTimeout(life, replyTimeout)
 		err := protect(func() error { return b.ask(ctx, lane) })
 		cancel()
@@ -80,11 +81,7 @@ func (b *bulkheads) probe(life context.Context, lane int) {
 		if life.Err() == nil {
 			b.client.failed(typed(err)) // the outage goes on, even if nobody asks for this lane
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-life.Done():
-			timer.Stop()
+		if !pauses.Wait(life) {
 			return
 		}
 	}

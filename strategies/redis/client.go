@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"math/rand/v2"
 	"net"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/backoff"
 )
 
 const (
@@ -65,7 +65,7 @@ func newClient(option rueidis.ClientOption, timeout time.Duration, logger *slog.
 		background: newBackground(), options: option, timeout: timeout, logger: logger,
 		lost: func() {}, dialled: func() {},
 	}
-	c.failover.links, c.failover.refused = make(map[*link]struct{}), make(map[string]*backoff)
+	c.failover.links, c.failover.refused = make(map[*link]struct{}), make(map[string]*refusedServer)
 	return c
 }
 
@@ -165,7 +165,8 @@ func (c *client) start(ctx context.Context) error {
 
 // connect tries until it succeeds or life ends. It closes first after the first attempt.
 func (c *client) connect(life context.Context, first chan struct{}) {
-	for pause, attempt := firstRetry, 1; ; pause, attempt = min(2*pause, lastRetry), attempt+1 {
+	pauses := backoff.Backoff{First: firstRetry, Last: lastRetry, Jitter: true}
+	for attempt := 1; ; attempt++ {
 		made, err := rueidis.NewClient(c.options)
 		switch {
 		case err == nil && life.Err() != nil:
@@ -183,11 +184,7 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 		if err == nil {
 			return
 		}
-		jitter := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // not a secret
-		select {
-		case <-jitter.C:
-		case <-life.Done():
-			jitter.Stop()
+		if !pauses.Wait(life) {
 			return
 		}
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/backoff"
 )
 
 // An address may come to lead to another server, because a load balancer, a Kubernetes service or a
@@ -52,18 +52,18 @@ type failover struct {
 	due     bool               // all connections dialled so far must be ended
 	pause   time.Duration      // they are not ended again before next, which is pause after the last time
 	next    time.Time
-	refused map[string]*backoff // by address
+	refused map[string]*refusedServer // by address
 	// mistaken says that a server was refused, that somebody has to fix that, and that no server
 	// was adopted since. It is logged once.
 	mistaken bool
 	unsure   sync.Once
 }
 
-// backoff keeps a refused server from being dialled.
-type backoff struct {
-	pause time.Duration
-	until time.Time
-	err   error
+// refusedServer is left alone for a while.
+type refusedServer struct {
+	pauses backoff.Backoff
+	until  time.Time
+	err    error
 }
 
 // oneMaster reports whether all connections to data must lead to the same server.
@@ -84,11 +84,10 @@ func (c *client) refuse(l *link, err error) error {
 func (c *client) backOff(address string, err error) error {
 	b := c.failover.refused[address]
 	if b == nil {
-		b = &backoff{pause: firstRetry / 2}
+		b = &refusedServer{pauses: backoff.Backoff{First: firstRetry, Last: lastRetry, Jitter: true}}
 		c.failover.refused[address] = b
 	}
-	b.pause, b.err = min(2*b.pause, lastRetry), err
-	b.until = time.Now().Add(b.pause/2 + rand.N(b.pause/2)) //nolint:gosec // not a secret
+	b.until, b.err = time.Now().Add(b.pauses.Next()), err
 	return err
 }
 
@@ -231,7 +230,7 @@ func (c *client) serving(ctx context.Context) error {
 func (c *client) settle(life context.Context) {
 	defer c.restore()
 	f := &c.failover
-	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
+	for pauses := (backoff.Backoff{First: firstProbe, Last: lastProbe}); ; {
 		seen := f.suspicions.Load()
 		ctx, cancel := context.WithTimeout(life, replyTimeout)
 		err := f.prove(ctx)
@@ -247,11 +246,7 @@ func (c *client) settle(life context.Context) {
 		if err != nil && life.Err() == nil {
 			c.failed(err)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-life.Done():
-			timer.Stop()
+		if !pauses.Wait(life) {
 			return
 		}
 	}

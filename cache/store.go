@@ -73,8 +73,10 @@ func newStore(features driver.Features, strategy driver.Strategy, options Option
 		s.leaseTTL = limiter.LeaseTTL()
 	}
 	s.leaseTerm = s.leaseTTL
-	if extender := features.LeaseExtender; extender != nil {
+	if extender := features.LeaseExtender; extender != nil && extender.LeaseTerm() > 0 {
 		s.leaseTerm = extender.LeaseTerm()
+	} else {
+		s.features.LeaseExtender = nil
 	}
 	s.pending = revocation.New(revocation.Options{
 		Limit:    options.MaxPendingRevocations,

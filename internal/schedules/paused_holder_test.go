@@ -7,12 +7,17 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
 // stopped is a storage as a process uses it that stands still: it extends no lease.
 type stopped struct{ *held }
 
-func (stopped) LeaseTerm() time.Duration { return 0 }
+func (s stopped) Features() driver.Features {
+	f := driver.FeaturesOf(s.held)
+	f.LeaseExtender = nil
+	return f
+}
 
 // Paused lease holder. A process holds the lease of a key, and stands still for longer than lease_ttl: a
 // garbage collection, a laptop's lid, SIGSTOP. Others take the lease meanwhile, store, and revoke. It

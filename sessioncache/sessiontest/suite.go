@@ -22,6 +22,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/internal/backoff"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -77,6 +78,7 @@ func OnStorage(newStorage func(testing.TB) driver.Strategy) func(testing.TB) Sub
 			must(t, service.ProvideTo(container))
 			must(t, service.Start(t.Context(), container))
 			t.Cleanup(func() { must(t, service.Stop(context.Background())) })
+			must(t, connected(t, service))
 			sessions, err := sessioncache.New(sessioncache.Options{Tags: roleTags, StaleAfter: staleAfter})
 			must(t, err)
 			must(t, sessions.Init(t.Context(), container))
@@ -88,6 +90,18 @@ func OnStorage(newStorage func(testing.TB) driver.Strategy) func(testing.TB) Sub
 			Peer: func(staleAfter, ahead time.Duration) sessioncache.Strategy {
 				return process(opened(storage), aheadClock{clock, ahead}, staleAfter)
 			},
+		}
+	}
+}
+
+// connected waits for a storage that connects in the background.
+func connected(t testing.TB, service *cache.Service) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for pauses := (backoff.Backoff{First: time.Millisecond, Last: 100 * time.Millisecond}); ; {
+		_, err := service.Get(ctx, "connected", new(string))
+		if err == nil || !pauses.Wait(ctx) {
+			return err
 		}
 	}
 }

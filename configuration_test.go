@@ -236,7 +236,7 @@ func TestNoopSessions(t *testing.T) {
 	}
 	var selected *sessioncache.Default
 	err := newApp(noopSessions, fx.Populate(&selected)).Err()
-	if err == nil || !strings.Contains(err.Error(), `session_cache.strategy is "noop", which is no *sessioncache.Default`) {
+	if err == nil || !strings.Contains(err.Error(), `session_cache.strategy is "noop", which is not a *sessioncache.Default`) {
 		t.Errorf("%v, want an error that says what is selected", err)
 	}
 }

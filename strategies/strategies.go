@@ -1,5 +1,6 @@
-// Package strategies lists the storage strategies that come with fxcache; each lives in a folder of
-// its own, and knows nothing of the others. What an application registers itself is not here.
+// Package strategies lists the storage strategies that come with fxcache. Each one has a folder of
+// its own and does not import the others. Strategies that an application registers are not listed
+// here.
 package strategies
 
 import (

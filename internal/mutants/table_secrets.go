@@ -52,7 +52,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "secrets-quoted-text", What: "an error does not repeat text that stands where it does not belong",
-		File: "config/scalar.go", Text: "case noun(n.value) == aText:\n\t\treturn \"\"", Replacement: "case noun(n.value) == aText && text == \"\":\n\t\treturn \"\"",
+		File: "config/scalar.go", Text: "case kindName(n.value) == aText:\n\t\treturn \"\"", Replacement: "case kindName(n.value) == aText && text == \"\":\n\t\treturn \"\"",
 		By: []Search{{Folder: "config", Run: "^TestDecodeProblems$"}},
 	},
 	{
@@ -62,7 +62,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "secrets-quoted-by-owners", What: "an error of Validate loses the texts of its section",
-		File: "config/decode.go", Text: "redactURL(d.without(d.root, reason))", Replacement: "redactURL(reason)",
+		File: "config/decode.go", Text: "redactURL(d.redactTexts(d.root, reason))", Replacement: "redactURL(reason)",
 		By: []Search{{Folder: "config", Run: "^TestErrorsRepeatNoText$"}},
 	},
 	{

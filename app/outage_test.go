@@ -14,7 +14,7 @@ import (
 
 const (
 	sessionRows = `SELECT count(*) FROM sessions`
-	owedRows    = `SELECT count(*) FROM owed_revocations`
+	owedRows    = `SELECT count(*) FROM pending_revocations`
 )
 
 // TestShopWorksWithoutCache: everything that only reads, and the log-in, need nothing but the database.

@@ -63,8 +63,8 @@ func TestOutboxOfAnEarlierRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if _, err := db.ExecContext(t.Context(), `CREATE TABLE owed_revocations (owner BLOB NOT NULL, key BLOB NOT NULL, tag BLOB NOT NULL,
-		PRIMARY KEY (owner, key, tag)) STRICT; INSERT INTO owed_revocations VALUES (x'01', x'6b', x''), (x'02', x'6b', x''), (x'01', x'', x'74')`); err != nil {
+	if _, err := db.ExecContext(t.Context(), `CREATE TABLE pending_revocations (owner BLOB NOT NULL, key BLOB NOT NULL, tag BLOB NOT NULL,
+		PRIMARY KEY (owner, key, tag)) STRICT; INSERT INTO pending_revocations VALUES (x'01', x'6b', x''), (x'02', x'6b', x''), (x'01', x'', x'74')`); err != nil {
 		t.Fatal(err)
 	}
 	store := shop.New(db)

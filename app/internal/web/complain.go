@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// complainEvery is how often the log says the same: a flood of requests must not become one of the log.
+// complainEvery is the minimum time between two log lines with the same message, so that a flood of
+// requests does not flood the log.
 const complainEvery = 10 * time.Second
 
-// complaints are what the log has said, by the route and the message, of which there are few.
+// complaints are the messages that were logged, by route and message. There are few of both.
 type complaints struct {
 	mu   sync.Mutex
 	said map[[2]string]*complaint
@@ -17,10 +18,11 @@ type complaints struct {
 
 type complaint struct {
 	next       time.Time
-	suppressed int // since the log has said so
+	suppressed int // since the last log line
 }
 
-// due reports whether the log may say so now, and how often it has not since it last did.
+// due reports whether the message may be logged now, and how often it was suppressed since it was
+// last logged.
 func (c *complaints) due(route, message string, now time.Time) (suppressed int, due bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,8 +44,8 @@ func (c *complaints) due(route, message string, now time.Time) (suppressed int, 
 	return suppressed, true
 }
 
-// complain writes to the log that a request went wrong. It has the pattern of the route and not the URL,
-// which may hold what is nobody's business.
+// complain logs that a request failed. It logs the pattern of the route and not the URL, which may
+// contain private data.
 func (a *API) complain(r *http.Request, message string, err error) {
 	if suppressed, due := a.complaints.due(r.Pattern, message, time.Now()); due {
 		a.logger.ErrorContext(r.Context(), message, "method", r.Method, "path", r.Pattern, "error", err, "suppressed", suppressed)

@@ -91,7 +91,7 @@ var secrets = []Mutant{
 		By: []Search{{Folder: ".", Run: "^TestNilOptions$"}},
 	},
 	{
-		Guard: "valid-token", What: "what cannot be a token is not looked for, loaded or owed",
+		Guard: "valid-token", What: "an invalid token is not looked up, not loaded, and does not become a pending revocation",
 		File: "sessioncache/default.go", Text: `return token != "" && (d.options.ValidToken == nil || d.options.ValidToken(token))`, Replacement: `return token != ""`,
 		By: []Search{{Folder: "sessioncache", Run: "^TestInvalidTokens$"}},
 	},
@@ -101,7 +101,7 @@ var secrets = []Mutant{
 		By: attack("TestJunkTokensCostNothing"),
 	},
 	{
-		Guard: "app-junk-log-out", What: "a log-out of what nobody knows is not owed",
+		Guard: "app-junk-log-out", What: "a log-out of an unknown token does not become a pending revocation",
 		File: "app/internal/web/login.go", Text: "	if !known {", Replacement: "	if known = true; !known {",
 		By: attack("TestJunkLogOuts"),
 	},

@@ -126,7 +126,7 @@ func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 		"koanf":       fxcache.Config(k, ""),
 		"code":        fxcache.Override(map[string]any{"cache.strategy": strategy, "cache.namespace": "shop", strings.TrimSuffix(key, ".0"): leaf}),
 	}
-	if key == "cache.redis.password" { // what cannot be parsed is the same for all
+	if key == "cache.redis.password" { // a parse error does not depend on the strategy
 		maps.Copy(ways, map[string]fx.Option{
 			"broken YAML": fxcache.ConfigFile(file(t, "a.yaml", string(inYAML)+"\n\t"+canary+": {"+canary)),
 			"bare YAML":   fxcache.ConfigFile(file(t, "a.yaml", fmt.Sprintf("x: &a {%s: 1}\ny: [*%s, %s", value, value, value))),

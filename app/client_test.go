@@ -107,7 +107,7 @@ func (c *client) send(t *testing.T, method, url string, body io.Reader, header h
 			t.Errorf("%s: %v: %s", a.request, err, text)
 		}
 	} else if response.StatusCode >= http.StatusBadRequest {
-		t.Errorf("%s: the error is no JSON: %s", a.request, text)
+		t.Errorf("%s: the error is not JSON: %s", a.request, text)
 	}
 	return a
 }

@@ -19,7 +19,7 @@ import (
 // patience is how long a test waits for something that should take a moment.
 const patience = 30 * time.Second
 
-// binary builds the real program once for all tests.
+// binary is the path of the real program, which is built once for all tests.
 var binary string
 
 func TestMain(m *testing.M) {

@@ -119,7 +119,7 @@ name: harmless
 		if strings.Contains(got, "hunter2") || strings.Contains(got, "7654321") || strings.Contains(got, "12345") {
 			t.Errorf("%s: a secret shows in\n%s", name, got)
 		}
-		decoded := name == "after Decode" // only then is it known what is harmless
+		decoded := name == "after Decode" // only then are the public fields known
 		if !strings.Contains(got, `empty_password: ""`) || strings.Contains(got, "harmless") != decoded ||
 			strings.Contains(got, "homepage: redis://user:[redacted]@host:6379") != decoded {
 			t.Errorf("%s: too little shows, or too much, in\n%s", name, got)

@@ -63,7 +63,7 @@ func TestInvalidOptions(t *testing.T) {
 	}
 	var option *cache.OptionError
 	if !errors.As(err, &option) {
-		t.Errorf("%T is no cache.OptionError", err)
+		t.Errorf("%T is not a cache.OptionError", err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // koanf tag are the keys of the configuration section `session_cache`.
 type Options struct {
 	// TTL limits how long a session stays in the cache without being stored again. A session also
-	// leaves the cache when StaleAfter is over, or at its own Expires. Default 24h.
+	// leaves the cache after StaleAfter, or at its own Expires. Default 24h.
 	TTL time.Duration `koanf:"ttl"`
 	// StaleAfter is the maximum age of a cached session before the database is read again. The age
 	// counts from the start of the read that produced the session. StaleAfter therefore limits the

@@ -82,7 +82,7 @@ func TestPasswordsTurnAway(t *testing.T) {
 	cancel()
 	for range cap(p.queue) {
 		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left: %v", err)
+			t.Errorf("the client that left: %v", err)
 		}
 	}
 	<-p.slots

@@ -127,7 +127,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "app-log-throttle", What: "the log says the same once in ten seconds",
-		File: "app/internal/web/complain.go", Text: "if now.Before(last.next) {", Replacement: "if now.IsZero() {",
+		File: "app/internal/web/throttle.go", Text: "if now.Before(last.next) {", Replacement: "if now.IsZero() {",
 		By: attack("TestLogOfAFlood"),
 	},
 }

@@ -22,7 +22,7 @@ type API struct {
 	metrics  http.Handler
 	logger   *slog.Logger
 
-	complaints complaints
+	throttle logThrottle
 }
 
 // Metrics answers GET /metrics.

@@ -56,7 +56,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 		// The login is valid even if the previous session could not be deleted from the cache.
 		if err := a.sessions.Delete(ctx, old); err != nil {
 			body["warning"] = "the previous session has ended, but other instances may serve it for some minutes"
-			a.complain(r, "the cache does not know that a session has ended", err)
+			a.logError(r, "the cache does not know that a session has ended", err)
 		}
 	}
 	setCookie(w, r, token)
@@ -66,9 +66,9 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	// No client has the token, so no client could end the session.
 	if _, err := a.store.EndSession(ctx, token); err != nil {
-		a.complain(r, "a session without a client cannot be ended", err)
+		a.logError(r, "a session without a client cannot be ended", err)
 	} else if err := a.sessions.Delete(ctx, token); err != nil {
-		a.complain(r, "the cache does not know that a session has ended", err)
+		a.logError(r, "the cache does not know that a session has ended", err)
 	}
 	return nil
 }

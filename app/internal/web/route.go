@@ -55,7 +55,7 @@ func (a *API) handle(answer handler) http.Handler {
 		}
 		f := explain(err)
 		if f.status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
-			a.complain(r, "a request failed", err)
+			a.logError(r, "a request failed", err)
 		}
 		reply(w, f.status, map[string]string{"error": f.message})
 	})

@@ -12,7 +12,7 @@ func (a *API) stats(w http.ResponseWriter, _ *http.Request) error {
 // healthz answers GET /healthz. It does not check the cache, because the shop works without it.
 func (a *API) healthz(w http.ResponseWriter, r *http.Request) error {
 	if err := a.store.Ping(r.Context()); err != nil {
-		a.complain(r, "the database does not answer", err)
+		a.logError(r, "the database does not answer", err)
 		return failure{http.StatusServiceUnavailable, "the database does not answer"}
 	}
 	reply(w, http.StatusOK, map[string]string{"status": "ok"})

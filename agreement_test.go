@@ -18,7 +18,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// TestNamespaceOfASharedStorage: without one of its own, an application would open the sessions of another one.
+// Without a namespace of its own, an application could use the sessions of another application on
+// the same storage.
 func TestNamespaceOfASharedStorage(t *testing.T) {
 	t.Parallel()
 	for text, refused := range map[string]bool{
@@ -36,8 +37,9 @@ func TestNamespaceOfASharedStorage(t *testing.T) {
 	}
 }
 
-// Nodes of one application whose configurations differ in the number of lanes: one variable in a rolling deploy. The
-// second one does not start, and says why; nothing is served after Delete returned nil.
+// Two nodes of one application have different numbers of lanes, for example because a rolling
+// deploy changes one variable. The second one does not start, and says why. Nothing is served after
+// Delete has returned nil.
 func TestNodesThatDoNotAgree(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -23,16 +23,17 @@ const (
 	sessionPath = "session_cache"
 )
 
-// The session strategies that come with the package.
+// The built-in session strategies.
 const (
 	defaultSessions = "default"
 	noopSessions    = "noop"
 )
 
-// environmentPrefix is that of the variables that configure the cache, unless Environment says other.
+// environmentPrefix is the default prefix of the environment variables. The option Environment
+// changes it.
 const environmentPrefix = "FXCACHE_"
 
-// cacheSection is the section `cache`, but for the parts that belong to strategies.
+// cacheSection is the section `cache` without the sections of the strategies.
 type cacheSection struct {
 	Strategy      string `koanf:"strategy,public"`
 	Codec         string `koanf:"codec,public"`
@@ -50,7 +51,7 @@ func (s cacheSection) Validate() error {
 	return errors.Join(s.Options.Validate(), err, checkSelected(s.Strategy, s.known))
 }
 
-// sessionSection is the section `session_cache`, likewise.
+// sessionSection is the section `session_cache` without the sections of the strategies.
 type sessionSection struct {
 	Strategy             string `koanf:"strategy,public"`
 	sessioncache.Options `koanf:",squash"`
@@ -70,7 +71,7 @@ func checkSelected(name string, known []string) error {
 	return &cache.OptionError{Name: "strategy", Reason: "there is no such strategy; choose one of " + strings.Join(known, ", ")}
 }
 
-// build reads the configuration and makes the selected strategies. It collects all errors.
+// build reads the configuration and makes the selected strategies. It returns all errors, joined.
 func (r *runtime) build(in runtimeIn) error {
 	var err error
 	if r.source, err = load(in); err != nil {
@@ -83,8 +84,8 @@ func (r *runtime) build(in runtimeIn) error {
 	)
 }
 
-// load merges the inputs. A group of fx has no order, so none of two of a kind could be the one that
-// wins: that is an error.
+// load merges the inputs. It refuses two inputs of the same kind: an fx group has no order, so it
+// would be random which of them wins.
 func load(in runtimeIn) (*config.Source, error) {
 	inputs := []config.Input{config.Env(environmentPrefix)}
 	var isolated, process []config.Input
@@ -126,7 +127,7 @@ func (r *runtime) buildCache(in runtimeIn) error {
 	section := cacheSection{Strategy: "bigcache", Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
 	err = r.source.Decode(cachePath, &section, names...)
 	if name, ok := r.source.Text(cachePath + ".strategy"); ok {
-		section.Strategy = name // also where the rest is wrong: the strategy's section is looked at too
+		section.Strategy = name // even if the section is invalid, so that the strategy's own section is checked too
 	}
 	var strategy driver.Strategy
 	if factory, ok := byName[section.Strategy]; ok {
@@ -207,7 +208,7 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 	return config.Join(invalid, err)
 }
 
-// newStrategy runs a factory, which is foreign code.
+// newStrategy calls a factory, which may fail or panic.
 func newStrategy[S any](path, name string, build func() (S, error)) (strategy S, err error) {
 	defer recovered(fmt.Sprintf("%s.%s: the factory", path, name), &err)
 	strategy, err = build()
@@ -221,7 +222,7 @@ func newStrategy[S any](path, name string, build func() (S, error)) (strategy S,
 	return strategy, err
 }
 
-// run makes a call of function, which an option of that name was given.
+// run calls the function that was passed to option. An error or panic names the option.
 func run(option string, function any, call func()) (err error) {
 	if absent.Is(function) {
 		return fmt.Errorf("fxcache.%s: the function is nil", option)
@@ -231,10 +232,11 @@ func run(option string, function any, call func()) (err error) {
 	return nil
 }
 
-// validName is what the name of a strategy must look like, in order to be a section as well.
+// validName matches the names of strategies. The name of a strategy is also the name of its
+// section.
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
-// index returns factories by name, and all names, sorted.
+// index returns the factories by name, and all names in order.
 func index[F any](factories []F, of func(F) (name string, complete bool), section reflect.Type, builtin ...string) (map[string]F, []string, error) {
 	var errs []error
 	byName := make(map[string]F)

@@ -31,8 +31,8 @@ func file(t *testing.T, name, text string) string {
 	return path
 }
 
-// One error, when the application is built, with every problem and nothing of dig in it: whatever part
-// of the application asks first.
+// One error lists every problem when the application is built, and shows nothing of dig. It is the
+// same error whichever part of the application asks first.
 func TestConfigurationErrors(t *testing.T) {
 	t.Parallel()
 	path := file(t, "fxcache.yaml", `
@@ -84,7 +84,8 @@ func TestUnknownStrategyListsTheKnown(t *testing.T) {
 	}
 }
 
-// A third party's section is as strict as ours, and reported together with the rest.
+// A third party's section is read as strictly as the built-in ones, and its problems are reported
+// together with the others.
 func TestThirdPartySection(t *testing.T) {
 	t.Parallel()
 	type options struct {
@@ -142,7 +143,7 @@ func TestRegistrationErrors(t *testing.T) {
 	}
 }
 
-// Defaults, then files, then the environment, then code.
+// Later sources win: defaults, files, the environment, code.
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	first := file(t, "a.yaml", "cache: {namespace: file, max_tags: 1, max_ttl: 1h, lock_wait: 1s}")
@@ -163,7 +164,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// Without the environment, everything that is configured wins over the defaults that are given.
+// Without the environment, every configured value wins over the given defaults.
 func TestWithoutEnvironment(t *testing.T) {
 	t.Setenv("FXCACHE_CACHE__NAMESPACE", "environment")
 	t.Setenv("SHOP_CACHE__NAMESPACE", "environment")
@@ -189,7 +190,7 @@ func TestWithoutEnvironment(t *testing.T) {
 	}
 }
 
-// An application's own koanf, under a path of its choice.
+// The configuration may be part of an application's own koanf, under any path.
 func TestConfigFromKoanf(t *testing.T) {
 	t.Parallel()
 	k := koanf.New(".")
@@ -208,7 +209,7 @@ func TestConfigFromKoanf(t *testing.T) {
 	}
 }
 
-// Without any configuration: bigcache and the default session strategy.
+// The defaults are bigcache and the default session strategy.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	var service *cache.Service
@@ -236,12 +237,12 @@ func TestNoopSessions(t *testing.T) {
 	}
 	var selected *sessioncache.Default
 	err := newApp(noopSessions, fx.Populate(&selected)).Err()
-	if err == nil || !strings.Contains(err.Error(), `session_cache.strategy is "noop", which is no *sessioncache.Default`) {
+	if err == nil || !strings.Contains(err.Error(), `session_cache.strategy is "noop", which is not a *sessioncache.Default`) {
 		t.Errorf("%v, want an error that says what is selected", err)
 	}
 }
 
-// The module uses what the application has, and CacheOptions and Wrap change what the file cannot.
+// The module uses what the application provides. CacheOptions and Wrap change what the file cannot.
 func TestOptionsInCode(t *testing.T) {
 	t.Parallel()
 	logger := slog.New(slog.DiscardHandler)

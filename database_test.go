@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// openDatabase opens a database that answers "SELECT 1". A real one, SQLite for example, would be a
-// requirement of every user of this module; the app has one.
+// openDatabase opens a fake database that answers "SELECT 1". A real one, such as SQLite, would
+// become a requirement of every user of this module. The app module has a real one.
 func openDatabase() *sql.DB { return sql.OpenDB(database{}) }
 
 // database is the driver, the connector and each connection.
@@ -29,7 +29,7 @@ func (database) QueryContext(_ context.Context, query string, _ []driver.NamedVa
 	return &one{}, nil
 }
 
-// one is the result: a row with a 1.
+// one is the result: one row with the number 1.
 type one struct{ read bool }
 
 func (*one) Columns() []string { return []string{"1"} }

@@ -1,4 +1,4 @@
-// Package fxcache wires a cache and a login-session cache into an uber/fx application.
+// Package fxcache wires a cache and a login-session cache into an uber/fx application:
 //
 //	fx.New(
 //		fxcache.Module,
@@ -6,9 +6,10 @@
 //		// the application's own options
 //	)
 //
-// gives the application *cache.Service, for typed caches, and sessioncache.Sessions, for log-in
-// sessions, on the storage strategy that the file names. Both start and stop with the application.
+// This gives the application *cache.Service, for typed caches, and sessioncache.Sessions, for login
+// sessions. Both use the storage strategy that the file names. Both start and stop with the
+// application.
 //
-// What lives here: fx wiring, and the seed's names as aliases. The parts are in packages cache,
-// sessioncache, config and strategies, and work without fx; tests use package fxtest.
+// This package holds the fx wiring, and Vendure's names as aliases. The parts are in packages
+// cache, sessioncache, config and strategies. They work without fx. Tests use package fxtest.
 package fxcache

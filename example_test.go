@@ -28,8 +28,8 @@ func Show(lc fx.Lifecycle, products *cache.Cache[Product]) {
 	}))
 }
 
-// One option brings the cache into an application. With fxcache.ConfigFile("fxcache.yaml") beside it,
-// the storage strategy is the operator's choice.
+// One option adds the cache to an application. With fxcache.ConfigFile("fxcache.yaml") too, the
+// operator chooses the storage strategy.
 func Example() {
 	app := fx.New(fxcache.Module, fx.Provide(NewProducts), fx.Invoke(Show), fx.NopLogger)
 	if err := app.Start(context.Background()); err != nil {

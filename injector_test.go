@@ -17,8 +17,8 @@ import (
 	"github.com/fxcache/fxcache/config"
 )
 
-// The Injector is a real dig container: a custom strategy takes the application's *sql.DB from it, and
-// what the module itself has.
+// The Injector is a real dig container. A custom strategy can resolve the application's *sql.DB and
+// the module's own values from it.
 func TestStrategyResolvesTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := &storage{journal: &journal{}}
@@ -74,7 +74,7 @@ func TestResolveNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
-// repository is something that the application exports although it needs the cache itself.
+// repository is a value that the application exports although it depends on the cache.
 type repository struct{ service *cache.Service }
 
 func TestExportMayDependOnTheService(t *testing.T) {
@@ -94,7 +94,7 @@ func TestExportMayDependOnTheService(t *testing.T) {
 	}
 }
 
-// What one strategy provides does not reach the other.
+// Values that one strategy provides are not visible to the other.
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	j := &journal{}

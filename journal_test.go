@@ -14,7 +14,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
-// journal is what strategies under test write down, in order.
+// journal records the calls of the strategies under test, in order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -35,7 +35,7 @@ func (j *journal) is(t *testing.T, want ...string) {
 	}
 }
 
-// storage is a strategy of a third party: it stores nothing, and tells the journal.
+// storage is a third party's strategy. It stores nothing and records its calls in the journal.
 type storage struct {
 	noop.Strategy
 	*journal
@@ -70,7 +70,7 @@ func (s *storage) register() fx.Option {
 	)
 }
 
-// tickets is a session strategy of a third party that tells the journal.
+// tickets is a third party's session strategy. It records its calls in the journal.
 type tickets struct {
 	sessioncache.Noop
 	*journal
@@ -97,7 +97,7 @@ func (s *tickets) register() fx.Option {
 	}})
 }
 
-// newApp builds an application without a word in the test's output, and without the environment.
+// newApp builds an application that logs nothing and ignores the environment.
 func newApp(options ...fx.Option) *fx.App {
 	return fx.New(fxcache.Module, fx.NopLogger,
 		fxcache.Environment("FXCACHE_", func() []string { return nil }), fx.Options(options...))

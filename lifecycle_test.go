@@ -25,8 +25,8 @@ func both(j *journal) (*storage, *tickets, fx.Option) {
 		fxcache.ConfigFile("testdata/tickets.yaml"))
 }
 
-// V23: the cache strategy first, then the session strategy; the reverse when stopping; and all of it
-// again after a stop.
+// V23: the cache strategy starts first, then the session strategy. They stop in reverse order.
+// After a stop, both can start again.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	j := &journal{}
@@ -47,7 +47,8 @@ func TestOrder(t *testing.T) {
 		"storage init", "sessions init", "sessions destroy", "storage destroy")
 }
 
-// fx does not call OnStop of a hook whose OnStart failed, so a failed Init must release by itself.
+// If OnStart of a hook fails, fx does not call its OnStop. A failed Init must therefore release its
+// resources itself.
 func TestFailedInitReleases(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -80,7 +81,8 @@ func TestFailedInitReleases(t *testing.T) {
 	}
 }
 
-// An Init that comes back after fx has given up must not leave anything open: fx calls no OnStop.
+// If Init returns after fx has given up, it must not leave anything open, because fx does not call
+// OnStop.
 func TestStartTimedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +103,7 @@ func TestStartTimedOut(t *testing.T) {
 	})
 }
 
-// Stop keeps to its context even when a loader does not listen.
+// Stop returns when its context ends, even if a loader ignores its own context.
 func TestStopWithinContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,8 +136,8 @@ func TestStopWithinContext(t *testing.T) {
 	})
 }
 
-// Whoever depends on the Service can use it in OnStart and still in OnStop, wherever the module stands
-// among the options.
+// A component that depends on the Service can use it in OnStart and in OnStop, wherever the module
+// stands among the options.
 func TestServiceOutlivesItsUsers(t *testing.T) {
 	t.Parallel()
 	var onStart, onStop error

@@ -12,15 +12,17 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// Module provides *cache.Service, sessiondriver.Strategy and sessioncache.Sessions, *config.Source,
-// and, where `session_cache.strategy` is default, *sessioncache.Default. It takes *slog.Logger,
-// metric.MeterProvider and cache.Outbox from the application, where that provides them.
+// Module provides *cache.Service, *config.Source, sessioncache.Strategy and sessioncache.Sessions.
+// If `session_cache.strategy` is default, it provides *sessioncache.Default too. It uses the
+// application's *slog.Logger, metric.MeterProvider and cache.Outbox if the application provides
+// them.
 //
-// A configuration error is reported when the application is built: fx.App.Err returns one
+// A configuration error is reported when the application is built. fx.App.Err then returns one
 // *config.Error that lists every problem.
 //
-// The strategy is initialised first, then the session strategy, in one OnStart hook; OnStop destroys
-// them in the reverse order. Whatever depends on *cache.Service starts after it and stops before it.
+// One OnStart hook initialises the storage strategy first and the session strategy second. OnStop
+// destroys them in reverse order. A component that depends on *cache.Service starts after it and
+// stops before it.
 var Module = fx.Module("fxcache",
 	fx.Provide(
 		fx.Private,
@@ -34,15 +36,15 @@ var Module = fx.Module("fxcache",
 		sessionsOf[*sessioncache.Default],
 	),
 	fx.Invoke(func(in injected) error {
-		in.Runtime.seeds = in.Seeds
+		in.Runtime.exports = in.Exports
 		if in.Outbox != nil {
-			in.Runtime.seeds = append(in.Runtime.seeds, seedOf(in.Outbox))
+			in.Runtime.exports = append(in.Runtime.exports, exportOf(in.Outbox))
 		}
 		return in.Runtime.err
 	}),
 )
 
-// runtimeIn is what newRuntime takes from the fx graph.
+// runtimeIn holds what newRuntime takes from the fx graph.
 type runtimeIn struct {
 	fx.In
 
@@ -58,13 +60,13 @@ type runtimeIn struct {
 	MeterProvider    metric.MeterProvider                    `optional:"true"`
 }
 
-// injected adds what the application exports. The Runtime does not depend on it, so that what is
-// exported may itself depend on *cache.Service. Seeds come first in order to be built first: their
-// own OnStart hooks run before the strategy's Init then.
+// injected adds the values that the application exports. newRuntime does not depend on them, so an
+// exported value may itself depend on *cache.Service. Exports is the first field, so fx builds the
+// exported values first. Their own OnStart hooks therefore run before the strategy's Init.
 type injected struct {
 	fx.In
 
-	Seeds   []seed `group:"fxcache.seeds"`
+	Exports []export `group:"fxcache.exports"`
 	Runtime *runtime
-	Outbox  cache.Outbox `optional:"true"` // what is provided and not used would be lost without a word
+	Outbox  cache.Outbox `optional:"true"` // an outbox that is provided must not be ignored silently
 }

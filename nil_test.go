@@ -27,7 +27,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// These are implementations that may be nil pointers.
+// These types implement interfaces, and the tests pass nil pointers of them.
 type (
 	ticking  struct{ now time.Time }
 	plain    struct{ cache.Codec }
@@ -37,8 +37,8 @@ type (
 
 func (t *ticking) Now() time.Time { return t.now }
 
-// A nil behind an interface, which is what a constructor returns that found nothing to construct, counts as
-// absent.
+// A nil pointer in an interface counts as absent. A constructor that found nothing to construct may
+// return one.
 func TestTypedNilsAreAbsent(t *testing.T) {
 	t.Parallel()
 	for name, option := range map[string]fx.Option{
@@ -71,7 +71,7 @@ func TestTypedNilsAreAbsent(t *testing.T) {
 	}
 }
 
-// What is nil and needed is an error that says which option it was.
+// A nil value for an option that needs one is an error that names the option.
 func TestNilOptions(t *testing.T) {
 	t.Parallel()
 	boom := func() { panic("hunter2distinct") }
@@ -114,7 +114,8 @@ func TestNilOptions(t *testing.T) {
 	}
 }
 
-// A strategy that is nil, or a zero value where one has to be made, is an error; no panic crosses the API.
+// A nil strategy is an error, and so is a zero value of a type that needs a constructor. No panic
+// leaves the API.
 func TestNilArguments(t *testing.T) {
 	t.Parallel()
 	started := func() *cache.Service {
@@ -234,17 +235,17 @@ func TestNilArguments(t *testing.T) {
 	}
 }
 
-// kept is an Outbox that counts.
+// kept is an Outbox that counts the revocations it receives.
 type kept struct{ n atomic.Int32 }
 
-func (k *kept) Add(_ context.Context, owed []cache.Revocation) error {
-	k.n.Add(int32(len(owed)))
+func (k *kept) Add(_ context.Context, pending []cache.Revocation) error {
+	k.n.Add(int32(len(pending)))
 	return nil
 }
 func (*kept) Remove(context.Context, []cache.Revocation) error    { return nil }
 func (*kept) Pending(context.Context) ([]cache.Revocation, error) { return nil, nil }
 
-// An Outbox that the application provides is used, exported or not.
+// If the application provides an Outbox, it is used, whether or not it is exported.
 func TestOutboxOfTheGraph(t *testing.T) {
 	t.Parallel()
 	for name, export := range map[string]fx.Option{"provided": fx.Options(), "exported": fxcache.Export[cache.Outbox]()} {

@@ -15,28 +15,30 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// ConfigFile reads the configuration from files: YAML, TOML or JSON, by extension; the later wins.
-// Use either ConfigFile or Config, once. Without them, the defaults and the environment hold.
+// ConfigFile reads the configuration from files. The extension says whether a file is YAML, TOML or
+// JSON. Later files win over earlier ones. Use either ConfigFile or Config, and use it once.
+// Without them, the defaults and the environment apply.
 func ConfigFile(paths ...string) fx.Option {
 	return supply("inputs", input{option: "ConfigFile", Input: config.File(paths...)})
 }
 
-// Config takes the configuration from a koanf that the application has, at path; "" is its root.
-// The sections are `<path>.cache` and `<path>.session_cache`. k is read once and never changed.
+// Config takes the configuration from a koanf that the application already has. path is where the
+// configuration starts in k, and "" means the root of k: the sections are `<path>.cache` and
+// `<path>.session_cache`. k is read once and never changed.
 func Config(k *koanf.Koanf, path string) fx.Option {
 	return supply("inputs", input{option: "Config", Input: config.From(k, path)})
 }
 
-// Override sets configuration values in code. They win over files and environment. Keys are paths,
-// such as "cache.strategy", or nested maps. Give it once.
+// Override sets configuration values in code. They win over files and the environment. Keys are
+// paths, such as "cache.strategy", or nested maps. Give it once.
 func Override(values map[string]any) fx.Option {
 	return supply("inputs", input{option: "Override", Input: config.Values(values)})
 }
 
 // Environment chooses which environment variables configure the cache: those that start with
-// prefix. Without it the prefix is FXCACHE_. A nil environ means os.Environ. A test gives a list of
-// its own, which replaces the process's whatever else is given; WithoutEnvironment is for one that
-// needs none.
+// prefix. Without this option the prefix is FXCACHE_. A nil environ means os.Environ. A test passes
+// a list of its own, which replaces the environment of the process in all cases. A test that needs
+// no variables uses WithoutEnvironment.
 func Environment(prefix string, environ func() []string) fx.Option {
 	e := environment{isolated: environ != nil}
 	if environ == nil {
@@ -46,37 +48,37 @@ func Environment(prefix string, environ func() []string) fx.Option {
 	return supply("environments", e)
 }
 
-// WithoutEnvironment reads no environment variables, whatever else is given: for tests, which must
-// not depend on those of a machine. defaults are values for what is configured nowhere, with keys
-// as those of Override; nil leaves the usual defaults. Give it once, and no Environment with a list
-// of its own.
+// WithoutEnvironment makes the module ignore environment variables. It is for tests, which must not
+// depend on the variables of a machine. defaults are the values of keys that are configured
+// nowhere. Their keys are written as in Override, and nil keeps the usual defaults. Give it once,
+// and do not combine it with an Environment that has a list of its own.
 func WithoutEnvironment(defaults map[string]any) fx.Option {
 	return supply("environments", environment{Input: config.Defaults(defaults), isolated: true})
 }
 
-// Register adds the factory of a storage strategy. `cache.strategy: <name>` selects it, and its
-// section is `cache.<name>`.
+// Register adds the factory of a storage strategy. `cache.strategy: <name>` selects the strategy.
+// Its section is `cache.<name>`.
 func Register(factory driver.Factory) fx.Option { return supply("factories", factory) }
 
 // RegisterSession adds the factory of a session strategy. `session_cache.strategy: <name>` selects
-// it, and its section is `session_cache.<name>`.
+// the strategy. Its section is `session_cache.<name>`.
 func RegisterSession(factory sessioncache.Factory) fx.Option {
 	return supply("session_factories", factory)
 }
 
-// CacheOptions changes the options of *cache.Service after the configuration was read: for a codec,
-// clock or logger of the application's own.
+// CacheOptions changes the options of *cache.Service after the configuration was read. Use it to
+// set a codec, clock or logger of the application's own.
 func CacheOptions(change func(*cache.Options)) fx.Option { return supply("cache_options", change) }
 
 // SessionOptions changes the options of the default session strategy after the configuration was
-// read: for Tags and Renew, which are code.
+// read. Use it for Tags and Renew, which are code.
 func SessionOptions(change func(*sessioncache.Options)) fx.Option {
 	return supply("session_options", change)
 }
 
-// SessionOptionsFrom is SessionOptions for a change that needs something of the application, such as
-// its database for Renew. constructor is any fx constructor of a func(*sessioncache.Options); what it
-// takes must not depend on the cache.
+// SessionOptionsFrom is SessionOptions for a change that needs something from the application, such
+// as its database for Renew. constructor is any fx constructor of a func(*sessioncache.Options).
+// Its parameters must not depend on the cache.
 func SessionOptionsFrom(constructor any) fx.Option {
 	change := reflect.TypeFor[func(*sessioncache.Options)]()
 	if t := reflect.TypeOf(constructor); t == nil || t.Kind() == reflect.Func && (t.NumOut() == 0 || t.Out(0) != change) {
@@ -85,42 +87,42 @@ func SessionOptionsFrom(constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"fxcache.session_options"`)))
 }
 
-// Wrap decorates the selected storage strategy, whichever it is. wrap must keep the optional parts
-// of the strategy that it wants used, driver.Leaser above all.
+// Wrap decorates the selected storage strategy, whichever it is. The wrapped strategy must keep the
+// optional interfaces that are to be used, above all driver.Leaser.
 func Wrap(wrap func(driver.Strategy) driver.Strategy) fx.Option { return supply("wrappers", wrap) }
 
-// Export lets strategies resolve the application's T in Init, with driver.Resolve. The T is built
-// with the application, whether or not a strategy asks for it.
+// Export makes the application's T available to strategies: they resolve it in Init with
+// driver.Resolve. The T is built with the application even if no strategy asks for it.
 func Export[T any]() fx.Option {
-	return fx.Provide(fx.Annotate(seedOf[T], fx.ResultTags(`group:"fxcache.seeds"`)))
+	return fx.Provide(fx.Annotate(exportOf[T], fx.ResultTags(`group:"fxcache.exports"`)))
 }
 
-// input is one source of the configuration, and the name of the option that gave it.
+// input is one source of configuration, and the name of the option that gave it.
 type input struct {
 	config.Input
 	option string
 }
 
-// environment replaces the default one.
+// environment replaces the default environment.
 type environment struct {
 	config.Input
-	isolated bool // not the process's
+	isolated bool // true: not the environment of the process
 }
 
-// seed puts one exported value into a container.
-type seed struct {
+// export puts one exported value into a container.
+type export struct {
 	of  reflect.Type
 	put func(*dig.Container) error
 }
 
-func seedOf[T any](value T) seed {
-	return seed{reflect.TypeFor[T](), func(c *dig.Container) error {
+func exportOf[T any](value T) export {
+	return export{reflect.TypeFor[T](), func(c *dig.Container) error {
 		return c.Provide(func() T { return value })
 	}}
 }
 
-// supply adds value to a group. It is a constructor and no fx.Supply, because that loses the static
-// type of functions and structs alike.
+// supply adds value to a group. It uses a constructor because fx.Supply loses the static type of
+// functions and structs.
 func supply[T any](group string, value T) fx.Option {
 	return fx.Provide(fx.Annotate(
 		func() T { return value },

@@ -11,8 +11,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// The cache is down, and slow pages have all the places of their kind, with as many waiting for one: sessions
-// are loaded all the same.
+// While the cache is down, slow pages occupy all load slots of their kind and fill the queue for
+// them. Sessions are loaded all the same.
 func TestSlowPagesDoNotHoldUpSessions(t *testing.T) {
 	t.Parallel()
 	app := fxtest.New(t, fxtest.Config(`cache: {strategy: redis, namespace: shop, max_concurrent_loads: 20, redis: {addresses: ["127.0.0.1:1"]}}`))

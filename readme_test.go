@@ -10,7 +10,7 @@ import (
 	"github.com/fxcache/fxcache"
 )
 
-// Every Go block of the README stands, word for word, in a file that is compiled and run here, and its
+// Every Go block of the README occurs word for word in a file that is compiled and run here. Its
 // YAML block is a configuration that loads.
 func TestREADME(t *testing.T) {
 	t.Parallel()
@@ -49,7 +49,7 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// The configuration that the design shows is one that loads.
+// The configuration in the design document loads.
 func TestDesignedConfiguration(t *testing.T) {
 	t.Parallel()
 	app := newApp(fxcache.ConfigFile(file(t, "design.yaml", `

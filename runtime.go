@@ -16,18 +16,19 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// runtime is what one application has of the cache. It is built without doing anything, so that
-// errors can be collected; start and stop do the work.
+// runtime is the cache of one application. Building it has no side effects, so all errors can be
+// collected. start and stop do the work.
 type runtime struct {
 	source    *config.Source
 	factories []driver.Factory
 	service   *cache.Service
 	sessions  sessioncache.Strategy
-	// names of the selected strategies, for the scopes of the container.
+	// strategy and sessionStrategy are the names of the selected strategies. They name the scopes
+	// of the container.
 	strategy, sessionStrategy string
-	seeds                     []seed
-	// err is the configuration error. It is kept here, and not returned to dig, because dig would
-	// wrap it in the names of constructors.
+	exports                   []export
+	// err is the configuration error. newRuntime does not return it to dig, because dig would wrap
+	// it in the names of constructors.
 	err error
 }
 
@@ -39,20 +40,21 @@ func newRuntime(in runtimeIn) *runtime {
 	return r
 }
 
-// sessionsOf returns the session strategy as a T, where it is one.
+// sessionsOf returns the session strategy as a T. It returns an error if the strategy does not
+// implement T.
 func sessionsOf[T any](r *runtime) (sessions T, err error) {
 	if r.err != nil {
 		return sessions, r.err
 	}
 	sessions, ok := r.sessions.(T)
 	if !ok {
-		return sessions, fmt.Errorf("session_cache.strategy is %q, which is no %v", r.sessionStrategy, reflect.TypeFor[T]())
+		return sessions, fmt.Errorf("session_cache.strategy is %q, which is not a %v", r.sessionStrategy, reflect.TypeFor[T]())
 	}
 	return sessions, nil
 }
 
-// start initialises the strategies with what the application exports. Only they see the container:
-// dig is not safe for concurrent use.
+// start initialises the strategies with the exported values of the application. Only Init sees the
+// container, because dig is not safe for concurrent use.
 func (r *runtime) start(ctx context.Context) error {
 	container, err := r.container()
 	if err != nil {
@@ -63,7 +65,7 @@ func (r *runtime) start(ctx context.Context) error {
 	}
 	err = locate(r.initSessions(ctx, container.Scope(sessionPath+"."+r.sessionStrategy)), sessionPath)
 	if err == nil && ctx.Err() != nil {
-		// fx has given up on this start and will not call stop.
+		// fx has given up on this start, so it will not call stop.
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -72,8 +74,8 @@ func (r *runtime) start(ctx context.Context) error {
 	return nil
 }
 
-// locate gives an unusable option that only Init could find the words and the path that the others
-// have.
+// locate turns an invalid option that only Init could detect into a config.Error with the full
+// path, like the errors of the other options.
 func locate(err error, section string) error {
 	var option *cache.OptionError
 	if !errors.As(err, &option) {
@@ -104,7 +106,7 @@ func (r *runtime) destroySessions(ctx context.Context) (err error) {
 	return nil
 }
 
-// container builds what Init receives: what the module has, and what the application exports.
+// container builds the container that Init receives: the module's own values and the exported ones.
 func (r *runtime) container() (*dig.Container, error) {
 	container := dig.New()
 	err := errors.Join(
@@ -113,20 +115,21 @@ func (r *runtime) container() (*dig.Container, error) {
 		container.Provide(func() []driver.Factory { return r.factories }),
 	)
 	exported := make(map[reflect.Type]bool)
-	for _, seed := range r.seeds {
-		if exported[seed.of] {
-			continue // two modules of one application may need the same
+	for _, e := range r.exports {
+		if exported[e.of] {
+			continue // two modules of one application may export the same type
 		}
-		exported[seed.of] = true
-		if failure := seed.put(container); failure != nil {
-			err = errors.Join(err, fmt.Errorf("fxcache.Export[%v]: strategies have one of the cache's own: %w", seed.of, dig.RootCause(failure)))
+		exported[e.of] = true
+		if failure := e.put(container); failure != nil {
+			err = errors.Join(err, fmt.Errorf("fxcache.Export[%v]: the module already provides this type to strategies: %w", e.of, dig.RootCause(failure)))
 		}
 	}
 	return container, err
 }
 
-// recovered turns a panic of foreign code into an error. Deferred. What the code panicked with may be
-// anything, a password included; what Go itself panics with is shown.
+// recovered turns a panic of a caller's or a strategy's code into an error. Call it with defer. The
+// error shows only the type of a panic value, because the value may contain a password. The runtime
+// errors of Go are shown in full.
 func recovered(what string, err *error) {
 	value := recover()
 	if failure, ok := value.(goruntime.Error); ok {

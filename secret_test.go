@@ -24,20 +24,20 @@ import (
 	"github.com/fxcache/fxcache/config"
 )
 
-// canary stands for a password that somebody put where it does not belong.
+// canary stands for a password in the wrong place.
 const canary = "hunter2distinct"
 
-// misplaced are the forms in which it comes.
+// misplaced lists the forms in which the canary occurs.
 var misplaced = []string{
 	canary, "user:" + canary + "@redis.example.com", "redis://:" + canary + "@127.0.0.1:1/0", ":" + canary + "@127.0.0.1:1",
 	"redis.example.com:6379,password=" + canary, "-----BEGIN PRIVATE KEY-----\n" + canary + "\n-----END PRIVATE KEY-----\n",
 }
 
-// public are the keys whose text is a name that everybody may know.
+// public lists the keys whose text is not secret.
 var public = []string{"cache.namespace", "cache.redis.client_name", "cache.redis.sentinel_master", "cache.redis.tls.server_name",
 	"cache.redis.tls.ca", "cache.redis.tls.cert", "cache.redis.tls.key", "session_cache.prefix"}
 
-// everyKey returns the keys of the whole configuration with the strategy, and some that there are not.
+// everyKey returns the keys of the whole configuration with the strategy, and some unknown keys.
 func everyKey(t *testing.T, strategy string) []string {
 	t.Helper()
 	var source *config.Source
@@ -66,10 +66,10 @@ func everyKey(t *testing.T, strategy string) []string {
 		"session_cache.strategy", "cache.noop.password", "cache.unheard.of.key", "other", "session_cache.noop")
 }
 
-// nowhere is where nobody answers.
+// nowhere is an address that nothing listens on.
 const nowhere = "FXCACHE_CACHE__REDIS__ADDRESSES=127.0.0.1:1"
 
-// inputs puts a value under a key in every way in which there is configuration.
+// inputs sets a key to a value through every kind of configuration source.
 func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 	t.Helper()
 	nested := map[string]any{"cache": map[string]any{"strategy": strategy, "namespace": "shop"}} // without one Redis is not started
@@ -126,7 +126,7 @@ func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 		"koanf":       fxcache.Config(k, ""),
 		"code":        fxcache.Override(map[string]any{"cache.strategy": strategy, "cache.namespace": "shop", strings.TrimSuffix(key, ".0"): leaf}),
 	}
-	if key == "cache.redis.password" { // what cannot be parsed is the same for all
+	if key == "cache.redis.password" { // a parse error does not depend on the strategy
 		maps.Copy(ways, map[string]fx.Option{
 			"broken YAML": fxcache.ConfigFile(file(t, "a.yaml", string(inYAML)+"\n\t"+canary+": {"+canary)),
 			"bare YAML":   fxcache.ConfigFile(file(t, "a.yaml", fmt.Sprintf("x: &a {%s: 1}\ny: [*%s, %s", value, value, value))),
@@ -137,8 +137,8 @@ func inputs(t *testing.T, strategy, key, value string) map[string]fx.Option {
 	return ways
 }
 
-// A secret under any key, in whatever way it is given, is in no error, in no log, and not in what the
-// configuration prints.
+// A secret under any key, from any source, appears in no error, in no log, and not in the printed
+// configuration.
 func TestMisplacedSecrets(t *testing.T) {
 	t.Parallel()
 	for _, strategy := range []string{"bigcache", "redis"} {
@@ -165,8 +165,9 @@ func TestMisplacedSecrets(t *testing.T) {
 	}
 }
 
-// use builds an application with the configuration, and runs it for a moment where that is valid. It
-// returns what stands in errors and the log, and what is printed by those who ask.
+// use builds an application with the configuration. If the configuration is valid, use runs the
+// application for a moment. It returns the text of errors and the log, and the printed
+// configuration.
 func use(t *testing.T, configuration fx.Option) (said, printed string) {
 	t.Helper()
 	var log logged
@@ -196,7 +197,7 @@ func use(t *testing.T, configuration fx.Option) (said, printed string) {
 	return said + log.String(), printed
 }
 
-// logged is a log.
+// logged collects a log.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -93,11 +93,11 @@ func (b *breakable) Fill(ctx context.Context, lease *driver.Lease, value []byte,
 	return b.Strategy.Fill(ctx, lease, value, opts)
 }
 
-// withoutCache is a shop whose storage is down, and back before it stops.
-func withoutCache(t *testing.T) *opened {
+// withoutCache starts a shop whose storage is down. The storage recovers before the shop stops.
+func withoutCache(t *testing.T) *testShop {
 	t.Helper()
 	storage := &breakable{}
-	o := open(t, fxtest.Config("cache.strategy: breakable"), fxcache.Register(driver.Factory{
+	o := startShop(t, fxtest.Config("cache.strategy: breakable"), fxcache.Register(driver.Factory{
 		Name: "breakable", New: func(cfg driver.Decoder) (_ driver.Strategy, err error) {
 			storage.Strategy, err = bigcache.New(bigcache.Options{})
 			return storage, err
@@ -108,8 +108,8 @@ func withoutCache(t *testing.T) *opened {
 	return o
 }
 
-// ask sends a request to the shop without a network in between, which 10,000 of them would wear out.
-func (o *opened) ask(t *testing.T, method, path, body string, header http.Header) *httptest.ResponseRecorder {
+// ask sends a request to the shop without a network, which could not handle 10,000 of them.
+func (o *testShop) ask(t *testing.T, method, path, body string, header http.Header) *httptest.ResponseRecorder {
 	request := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	request.Header = header
 	response := httptest.NewRecorder()
@@ -117,14 +117,14 @@ func (o *opened) ask(t *testing.T, method, path, body string, header http.Header
 	return response
 }
 
-// bearer is the header of a client that presents token.
+// bearer returns the header of a client that presents token.
 func bearer(token string) http.Header {
 	return http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}
 }
 
 const bobsLogIn = `{"identifier":"bob@example.com","password":"bob"}`
 
-// together runs n of a thing at the same time.
+// together makes n concurrent calls of run.
 func together(n int, run func(i int)) {
 	var all sync.WaitGroup
 	for i := range n {
@@ -133,7 +133,7 @@ func together(n int, run func(i int)) {
 	all.Wait()
 }
 
-// junk are tokens that this shop has never issued: some look like it had.
+// junk returns a token that this shop has never issued. Some of them have the form of a real one.
 func junk(i int) (token string, wellFormed bool) {
 	switch i % 4 {
 	case 0:
@@ -141,21 +141,21 @@ func junk(i int) (token string, wellFormed bool) {
 	case 1:
 		return strings.Repeat("A", 44), false
 	case 2:
-		return strings.Repeat("A", 42) + "B", false // the last letter has bits that no byte has
+		return strings.Repeat("A", 42) + "B", false // the last letter has bits beyond the last byte
 	default:
 		return shop.NewToken(), true
 	}
 }
 
-// TestJunkLogOuts of strangers, while the cache is down, are owed to nobody, and fill neither the database nor
-// the log.
+// TestJunkLogOuts: logouts with unknown tokens, sent by strangers while the cache is down, leave no
+// pending revocation and fill neither the database nor the log.
 func TestJunkLogOuts(t *testing.T) {
 	t.Parallel()
 	o := withoutCache(t)
 	bob := visitor(t, o.url, "bob")
-	owed := o.count(t, owedRows)
+	before := o.count(t, pendingRows)
 	logged := len(o.log.String())
-	before := len(o.Strategy.Operations())
+	seen := len(o.Strategy.Operations())
 	const requests, callers = 10_000, 20
 	var answers [600]atomic.Int32
 	together(callers, func(caller int) {
@@ -168,32 +168,32 @@ func TestJunkLogOuts(t *testing.T) {
 			}
 		}
 	})
-	for _, operation := range o.Strategy.Operations()[before:] {
+	for _, operation := range o.Strategy.Operations()[seen:] {
 		if operation.Name != fxtest.OpGet {
-			// What bob's log-in owes is tried again all the time.
+			// The pending revocation of bob's login is retried all the time.
 			if operation.Name == fxtest.OpDelete && len(operation.Keys) == 1 {
 				continue
 			}
 			t.Errorf("the cache saw %s of %d keys", operation.Name, len(operation.Keys))
 		}
 	}
-	if n := o.count(t, owedRows) - owed; n > 0 {
-		t.Errorf("%d revocations are owed for sessions that there never were", n)
+	if n := o.count(t, pendingRows) - before; n > 0 {
+		t.Errorf("%d revocations are pending for sessions that never existed", n)
 	}
-	if n := o.Cache.Stats().PendingRevocations; n > uint64(owed) {
-		t.Errorf("%d revocations are pending, want the %d of before", n, owed)
+	if n := o.Cache.Stats().PendingRevocations; n > uint64(before) {
+		t.Errorf("%d revocations are pending, want the previous %d", n, before)
 	}
 	if n := len(o.log.String()) - logged; n > 16<<10 {
 		t.Errorf("%d bytes of log", n)
 	}
-	// Whoever has a session is not concerned.
+	// Users with a session are not affected.
 	bob.get(t, o.url+"/me").from(t, "database")
 }
 
-// TestJunkTokensCostNothing: what cannot be a token is refused before anybody is asked.
+// TestJunkTokensCostNothing: an invalid token is refused without asking the cache or the database.
 func TestJunkTokensCostNothing(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	if err := o.db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -217,11 +217,11 @@ func TestJunkTokensCostNothing(t *testing.T) {
 	}
 }
 
-// TestLogOutOfAnUnknownSession: that the database does not know it (any more) is no reason to leave it in
+// TestLogOutOfAnUnknownSession: a session that the database no longer knows is still deleted from
 // the cache.
 func TestLogOutOfAnUnknownSession(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	bob := visitor(t, o.url, "bob")
 	o.exec(t, `DELETE FROM sessions`)
 	bob.get(t, o.url+"/me").from(t, "cache")
@@ -231,8 +231,9 @@ func TestLogOutOfAnUnknownSession(t *testing.T) {
 	program(t, bob.token()).post(t, o.url+"/logout", nil).is(t, http.StatusNoContent)
 }
 
-// TestLogInWithAnOldCookie works while the cache is down, whatever the cookie is. The session of before has
-// ended in the database, and the client hears that it may still be served elsewhere.
+// TestLogInWithAnOldCookie: a login works while the cache is down, whatever the cookie is. The
+// previous session has ended in the database, and the client learns that other instances may still
+// serve it.
 func TestLogInWithAnOldCookie(t *testing.T) {
 	t.Parallel()
 	o := withoutCache(t)
@@ -258,10 +259,10 @@ func TestLogInWithAnOldCookie(t *testing.T) {
 	}
 }
 
-// TestLogInsAtOnce: few wait for their turn, the others are asked to come back. Every session that there is
-// has a client that knows its token.
-func TestLogInsAtOnce(t *testing.T) { //nolint:paralleltest // it takes all the processors there are
-	o := open(t)
+// TestLogInsAtOnce: a few logins wait for their turn, and the others are asked to come back. Every
+// session in the database has a client that knows its token.
+func TestLogInsAtOnce(t *testing.T) { //nolint:paralleltest // it occupies all processors
+	o := startShop(t)
 	var mu sync.Mutex
 	var tokens []string
 	var busy atomic.Int32
@@ -299,10 +300,11 @@ func TestLogInsAtOnce(t *testing.T) { //nolint:paralleltest // it takes all the 
 	}
 }
 
-// TestLogInWhoseClientHasGone leaves no session: nobody has its token, and nobody could end it.
+// TestLogInWhoseClientHasGone: no session is left, because nobody has its token and nobody could
+// end it.
 func TestLogInWhoseClientHasGone(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	left, handled := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		context.AfterFunc(r.Context(), func() { close(left) })
@@ -312,7 +314,7 @@ func TestLogInWhoseClientHasGone(t *testing.T) {
 	t.Cleanup(server.Close)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	// By the time the cache is told, the database has committed. The client leaves then.
+	// The client leaves when the cache is updated. The database has committed by then.
 	o.Strategy.Before(fxtest.OpFill, func(context.Context, string) {
 		leave()
 		<-left
@@ -332,11 +334,11 @@ func TestLogInWhoseClientHasGone(t *testing.T) {
 	}
 }
 
-// TestAnonymousSession: one without a user, which this shop does not make, opens nothing, and breaks
-// nothing.
+// TestAnonymousSession: a session without a user, which this shop does not make, gives access to
+// nothing and breaks nothing.
 func TestAnonymousSession(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	token := shop.NewToken()
 	err := o.Sessions.Set(t.Context(), &sessioncache.CachedSession{ID: "1", Token: cache.NewSecret(token), Expires: time.Now().Add(shop.SessionDuration)})
 	if err != nil {
@@ -363,10 +365,11 @@ func TestAnonymousSession(t *testing.T) {
 	}
 }
 
-// TestLogOfAFlood: requests that fail by the thousand are a line or two, which say how many there were.
+// TestLogOfAFlood: thousands of failing requests make one or two log lines, which say how many
+// there were.
 func TestLogOfAFlood(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	if err := o.db.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// client is a user's browser: it keeps cookies, also from one instance of the shop to the other. With
+// client is a user's browser. It keeps cookies, and sends them to every instance of the shop. With
 // a bearer token it is a program instead.
 type client struct {
 	http   *http.Client
 	bearer string
-	// tokens are all that it was ever given.
+	// tokens are all tokens that it has received.
 	tokens []string
 }
 
@@ -38,7 +38,7 @@ func program(t *testing.T, token string) *client {
 	return c
 }
 
-// visitor returns a client who has logged in at the shop of that URL.
+// visitor returns a client who has logged in at the shop with that URL.
 func visitor(t *testing.T, url, name string) *client {
 	t.Helper()
 	c := newClient(t)
@@ -55,7 +55,7 @@ func (c *client) login(t *testing.T, url, identifier, password string) answer {
 	return a
 }
 
-// token is the newest that the client was given.
+// token is the newest token that the client has received.
 func (c *client) token() string { return c.tokens[len(c.tokens)-1] }
 
 func (c *client) get(t *testing.T, url string) answer { return c.do(t, http.MethodGet, url, nil) }
@@ -107,12 +107,12 @@ func (c *client) send(t *testing.T, method, url string, body io.Reader, header h
 			t.Errorf("%s: %v: %s", a.request, err, text)
 		}
 	} else if response.StatusCode >= http.StatusBadRequest {
-		t.Errorf("%s: the error is no JSON: %s", a.request, text)
+		t.Errorf("%s: the error is not JSON: %s", a.request, text)
 	}
 	return a
 }
 
-// answer is what came back.
+// answer is the response to a request.
 type answer struct {
 	*http.Response
 	request string

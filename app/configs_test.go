@@ -12,8 +12,8 @@ import (
 	"github.com/fxcache/fxcache/config"
 )
 
-// Every configuration that comes with the shop is one that it takes; a file with a secret is missing
-// here, and nothing else.
+// The shop accepts every configuration that comes with it. The only problem allowed here is a
+// missing secret file.
 func TestConfigs(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("configs/*.yaml")

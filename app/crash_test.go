@@ -9,9 +9,9 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// TestLogOutSurvivesACrash: a user logs out while Redis cannot be reached, and the instance is killed before it could
-// make up for that. The database has kept what is owed, and the next start applies it; also when starts on other
-// storages came between, which owe Redis no less.
+// TestLogOutSurvivesACrash: a user logs out while Redis cannot be reached. The instance is killed
+// before it can retry. The database has kept the pending revocation, and the next start on Redis
+// applies it, even after starts on other storages.
 func TestLogOutSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -44,7 +44,8 @@ func TestLogOutSurvivesACrash(t *testing.T) {
 			if between != "" {
 				kill(launch(t, "-db", database, "-config", write(t, strings.ReplaceAll(between, "ADDRESS", server.Addr()))))
 			}
-			// Whoever was not told serves the session: that is what is owed, and why the database keeps it.
+			// The other instance still serves the session. That is why the revocation is kept in
+			// the database.
 			bob.get(t, there.url+"/me").from(t, "cache")
 			launch(t, "-db", database, "-config", config(server.Addr()))
 			bob.get(t, there.url+"/me").is(t, http.StatusUnauthorized)

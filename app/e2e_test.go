@@ -11,7 +11,7 @@ import (
 	"github.com/fxcache/fxcache/fxtest"
 )
 
-// TestStory tells the whole story to the real program, on every configuration that needs no server.
+// TestStory runs the story against the real program, on every configuration that needs no server.
 func TestStory(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -66,8 +66,8 @@ func TestStoryOfTwoInstances(t *testing.T) {
 	there.stop(t)
 }
 
-// TestStoryOnOneRedis: two programs, one database and one Redis. Who logs in on one finds the session
-// in the cache of the other, and who logs out on one is refused by the other with the next request.
+// TestStoryOnOneRedis: two programs share one database and one Redis. After a login on one, the
+// other finds the session in the cache. After a logout on one, the other refuses the next request.
 func TestStoryOnOneRedis(t *testing.T) {
 	t.Parallel()
 	config := write(t, fxtest.Redis(t))
@@ -79,7 +79,7 @@ func TestStoryOnOneRedis(t *testing.T) {
 	there.stop(t)
 }
 
-// TestRestart: the database is the record, the cache is not.
+// TestRestart: the database keeps its data, the cache does not.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	database := filepath.Join(t.TempDir(), "my shop?.db")
@@ -125,7 +125,7 @@ func TestRefusedStarts(t *testing.T) {
 		name   string
 		args   []string
 		status int
-		// stderr is what each line of it begins with.
+		// stderr is the prefix of each line on stderr.
 		stderr []string
 	}{
 		{"configuration", []string{"-config", bad}, exitUsage, []string{
@@ -175,7 +175,7 @@ func TestRefusedStarts(t *testing.T) {
 	}
 }
 
-// TestLeaksOfTheProgram: what the program writes, and what it keeps, opens no session.
+// TestLeaksOfTheProgram: no session can be used with what the program prints or stores.
 func TestLeaksOfTheProgram(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
@@ -184,7 +184,7 @@ func TestLeaksOfTheProgram(t *testing.T) {
 	bob.login(t, p.url, "bob@example.com", "bob")
 	bob.post(t, p.url+"/login", map[string]any{"identifier": "bob@example.com", "password": "mistyped-secret"}).is(t, http.StatusUnauthorized)
 	bob.get(t, p.url+"/me").from(t, "cache")
-	while := files(t, directory) // with the write-ahead log
+	while := files(t, directory) // includes the write-ahead log
 	bob.post(t, p.url+"/logout", nil).is(t, http.StatusNoContent)
 	status := bob.get(t, p.url+"/metrics").text + bob.get(t, p.url+"/stats").text
 	p.stop(t)
@@ -225,7 +225,7 @@ func files(t *testing.T, directory string) string {
 	return all.String()
 }
 
-// noneOf fails the test when text has any of secrets.
+// noneOf fails the test if text contains any of secrets.
 func noneOf(t *testing.T, where, text string, secrets []string) {
 	t.Helper()
 	for _, secret := range secrets {

@@ -9,7 +9,7 @@ import (
 
 func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	const kind = "application/json"
 	login := `{"identifier":"bob@example.com","password":"bob"}`
 	for _, test := range []struct {
@@ -57,10 +57,11 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
-// TestOwnPages: requests of the shop's own pages are accepted, and a charset is no other type.
+// TestOwnPages: requests from the shop's own pages are accepted. A charset does not make another
+// content type.
 func TestOwnPages(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	bob := newClient(t)
 	bob.send(t, "POST", o.url+"/login", strings.NewReader(`{"identifier":"bob@example.com","password":"bob"}`),
 		http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Origin": {o.url}, "Sec-Fetch-Site": {"same-origin"}}).is(t, http.StatusOK)
@@ -73,10 +74,10 @@ func TestOwnPages(t *testing.T) {
 	}
 }
 
-// TestCookieOverTLS: it never travels in the clear.
+// TestCookieOverTLS: over TLS the cookie is Secure, so it is never sent in the clear.
 func TestCookieOverTLS(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	server := httptest.NewTLSServer(o.api.Handler())
 	t.Cleanup(server.Close)
 	bob := newClient(t)
@@ -88,10 +89,10 @@ func TestCookieOverTLS(t *testing.T) {
 	bob.get(t, server.URL+"/me").from(t, "cache")
 }
 
-// TestDatabaseDown: the shop says that it is ill, and serves what it has.
+// TestDatabaseDown: the shop reports that it is unhealthy, and serves what is cached.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	bob := visitor(t, o.url, "bob")
 	bob.get(t, o.url+"/products/1").is(t, http.StatusOK)
 	if err := o.db.Close(); err != nil {

@@ -9,10 +9,10 @@ import (
 )
 
 // TestLeaks: tokens and passwords stay out of logs, status pages, the database and the keys of the
-// cache, when all goes well and when everything fails.
+// cache, both in normal operation and when everything fails.
 func TestLeaks(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	const password, mistyped = "correct-horse-battery-staple", "correct-horse-battery-stable"
 	if err := o.store.AddUser(t.Context(), "carol@example.com", password, "customer"); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Command app is a small shop that shows how to use fxcache: log-in sessions and products in a SQLite
-// database, read through the cache that a configuration file chooses.
+// Command app is a small shop that shows how to use fxcache. It keeps login sessions and products
+// in a SQLite database, and reads them through the cache that a configuration file selects.
 //
 //	go run ./app
 //	curl -i localhost:8080/login -H 'Content-Type: application/json' -d '{"identifier":"bob@example.com","password":"bob"}'
@@ -33,7 +33,7 @@ import (
 const (
 	exitOK      = 0
 	exitFailure = 1
-	exitUsage   = 2 // the command line or the configuration is at fault
+	exitUsage   = 2 // the command line or the configuration is invalid
 )
 
 func main() {
@@ -43,7 +43,7 @@ func main() {
 	os.Exit(status)
 }
 
-// run is the program: it serves until ctx ends, and returns the exit status.
+// run runs the program until ctx ends, and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := fx.New(
 		wiring(o, slog.New(slog.NewTextHandler(stderr, nil))),
 		fx.Populate(&store, &server),
-		fx.NopLogger, // fx tells its whole story otherwise; errors come back in any case
+		fx.NopLogger, // fx would log every step; errors are returned anyway
 	)
 	if err := app.Err(); err != nil {
 		return report(stderr, err)
@@ -85,10 +85,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	status := exitOK
 	select {
 	case <-ctx.Done():
-	case shutdown := <-app.Wait(): // the server has failed
+	case shutdown := <-app.Wait(): // the server failed
 		status = shutdown.ExitCode
 	}
-	// ctx has ended, and stopping takes a moment.
+	// ctx has ended, but stopping needs some time.
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), app.StopTimeout())
 	defer cancel()
 	if err := app.Stop(end); err != nil {
@@ -97,8 +97,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return status
 }
 
-// report writes why the application does not run, and returns the exit status for it. An operator
-// who mistyped a key must not have to read how dig builds things.
+// report writes why the application does not run, and returns the exit status. Only the root cause
+// is shown: an operator who mistyped a key should not have to read how dig builds things.
 func report(stderr io.Writer, err error) int {
 	status := exitFailure
 	var invalid *config.Error
@@ -106,7 +106,7 @@ func report(stderr io.Writer, err error) int {
 	switch {
 	case errors.As(err, &invalid):
 		err, status = invalid, exitUsage
-	case errors.As(err, &unusable): // known only when it meets the others, as the length of a prefix does
+	case errors.As(err, &unusable): // some options can only be checked together, such as the length of a prefix
 		err, status = dig.RootCause(err), exitUsage
 	default:
 		err = dig.RootCause(err)

@@ -6,14 +6,14 @@ import (
 	"io"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	address  string
 	database string // empty: a temporary file
 	config   string // empty: the defaults
 }
 
-// parse reads the command line. It writes to output what is wrong with it, and how it is used.
+// parse reads the command line. It writes errors and the usage to output.
 func parse(args []string, output io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("app", flag.ContinueOnError)
 	flags.SetOutput(output)

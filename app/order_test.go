@@ -10,41 +10,41 @@ import (
 	"github.com/fxcache/fxcache/fxtest"
 )
 
-// TestCacheChangesAfterTheCommit looks into the database at the moment when the cache is told: what
-// it is told must be the truth there already.
+// TestCacheChangesAfterTheCommit reads the database at the moment when the cache is changed. The
+// database must already have the change.
 func TestCacheChangesAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		// operation is how the cache learns of it.
+		// operation is the operation on the cache.
 		operation string
-		change    func(t *testing.T, o *opened, bob, admin *client)
-		// committed counts rows: want when the change has been committed.
+		change    func(t *testing.T, o *testShop, bob, admin *client)
+		// committed counts rows. The result is want once the change has been committed.
 		committed string
 		want      int
 	}{
-		{"log in", fxtest.OpFill, func(t *testing.T, o *opened, _, _ *client) {
+		{"log in", fxtest.OpFill, func(t *testing.T, o *testShop, _, _ *client) {
 			visitor(t, o.url, "alice")
 		}, `SELECT count(*) FROM sessions JOIN users u ON u.id = user WHERE identifier = 'alice@example.com'`, 1},
-		{"log in again", fxtest.OpDelete, func(t *testing.T, o *opened, bob, _ *client) {
+		{"log in again", fxtest.OpDelete, func(t *testing.T, o *testShop, bob, _ *client) {
 			bob.login(t, o.url, "bob@example.com", "bob")
 		}, `SELECT count(*) FROM sessions WHERE id = 1`, 0},
-		{"log out", fxtest.OpDelete, func(t *testing.T, o *opened, bob, _ *client) {
+		{"log out", fxtest.OpDelete, func(t *testing.T, o *testShop, bob, _ *client) {
 			bob.post(t, o.url+"/logout", nil).is(t, http.StatusNoContent)
 		}, `SELECT count(*) FROM sessions WHERE id = 1`, 0},
-		{"log out everywhere", fxtest.OpInvalidate, func(t *testing.T, o *opened, bob, _ *client) {
+		{"log out everywhere", fxtest.OpInvalidate, func(t *testing.T, o *testShop, bob, _ *client) {
 			bob.post(t, o.url+"/logout-everywhere", nil).is(t, http.StatusNoContent)
 		}, `SELECT count(*) FROM sessions WHERE id = 1`, 0},
-		{"change a role", fxtest.OpInvalidate, func(t *testing.T, o *opened, _, admin *client) {
+		{"change a role", fxtest.OpInvalidate, func(t *testing.T, o *testShop, _, admin *client) {
 			admin.put(t, o.url+"/roles/customer", map[string]any{"permissions": []string{"new"}}).is(t, http.StatusOK)
 		}, `SELECT count(*) FROM role_permissions WHERE permission = 'new'`, 1},
-		{"change a product", fxtest.OpFill, func(t *testing.T, o *opened, _, admin *client) {
+		{"change a product", fxtest.OpFill, func(t *testing.T, o *testShop, _, admin *client) {
 			admin.put(t, o.url+"/products/1", map[string]any{"name": "New", "price_cents": 1}).is(t, http.StatusOK)
 		}, `SELECT count(*) FROM products WHERE name = 'New'`, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			o := open(t)
+			o := startShop(t)
 			bob, admin := visitor(t, o.url, "bob"), visitor(t, o.url, "admin")
 			var seen atomic.Int32
 			o.Strategy.Before(test.operation, func(context.Context, string) {
@@ -62,30 +62,30 @@ func TestCacheChangesAfterTheCommit(t *testing.T) {
 	}
 }
 
-// TestFailedWriteLeavesTheCacheAlone: what the database has refused, nobody else hears of.
+// TestFailedWriteLeavesTheCacheAlone: if the database refuses a write, the cache does not change.
 func TestFailedWriteLeavesTheCacheAlone(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, refused string
-		change        func(o *opened, bob, admin *client) (*client, string, string, any)
+		change        func(o *testShop, bob, admin *client) (*client, string, string, any)
 	}{
-		{"log out", "DELETE ON sessions", func(_ *opened, bob, _ *client) (*client, string, string, any) {
+		{"log out", "DELETE ON sessions", func(_ *testShop, bob, _ *client) (*client, string, string, any) {
 			return bob, http.MethodPost, "/logout", nil
 		}},
-		{"log in again", "DELETE ON sessions", func(_ *opened, bob, _ *client) (*client, string, string, any) {
+		{"log in again", "DELETE ON sessions", func(_ *testShop, bob, _ *client) (*client, string, string, any) {
 			return bob, http.MethodPost, "/login", map[string]any{"identifier": "bob@example.com", "password": "bob"}
 		}},
-		{"log out everywhere", "DELETE ON sessions", func(_ *opened, bob, _ *client) (*client, string, string, any) {
+		{"log out everywhere", "DELETE ON sessions", func(_ *testShop, bob, _ *client) (*client, string, string, any) {
 			return bob, http.MethodPost, "/logout-everywhere", nil
 		}},
 		// The first statement of the transaction succeeds and is rolled back.
-		{"change a role", "INSERT ON role_permissions", func(_ *opened, _, admin *client) (*client, string, string, any) {
+		{"change a role", "INSERT ON role_permissions", func(_ *testShop, _, admin *client) (*client, string, string, any) {
 			return admin, http.MethodPut, "/roles/customer", map[string]any{"permissions": []string{"new"}}
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			o := open(t)
+			o := startShop(t)
 			bob, admin := visitor(t, o.url, "bob"), visitor(t, o.url, "admin")
 			o.refuse(t, test.refused)
 			o.Strategy.Reset()
@@ -103,11 +103,11 @@ func TestFailedWriteLeavesTheCacheAlone(t *testing.T) {
 	}
 }
 
-// TestFailedUpdateStoresNothing: Update of the cache may drop an entry when the write fails, because
-// it cannot know how far that came. It never stores one.
+// TestFailedUpdateStoresNothing: if the write fails, the cache's Update may delete the entry,
+// because it cannot know how far the write came. It never stores one.
 func TestFailedUpdateStoresNothing(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	admin := visitor(t, o.url, "admin")
 	admin.get(t, o.url+"/products/1").is(t, http.StatusOK).has(t, "name", `"Lamp"`)
 	o.refuse(t, "UPDATE ON products")
@@ -119,11 +119,11 @@ func TestFailedUpdateStoresNothing(t *testing.T) {
 	admin.get(t, o.url+"/products/1").is(t, http.StatusOK).has(t, "name", `"Lamp"`)
 }
 
-// TestRoleChangeWhileASessionLoads: the loader has read the old permissions, the role changes, and
-// then the loader would cache what it has.
+// TestRoleChangeWhileASessionLoads: the loader reads the old permissions, then the role changes.
+// The loader's result must not be cached.
 func TestRoleChangeWhileASessionLoads(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	bob, admin := visitor(t, o.url, "bob"), visitor(t, o.url, "admin")
 	if err := o.Sessions.Clear(t.Context()); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestRoleChangeWhileASessionLoads(t *testing.T) {
 			admin.put(t, o.url+"/roles/customer", map[string]any{"permissions": []string{"new"}}).is(t, http.StatusOK)
 		})
 	})
-	// It had begun before the change, so it may have either answer. The next one may not.
+	// The request began before the change, so it may have either answer. The next request may not.
 	bob.get(t, o.url+"/me").from(t, "database")
 	if refused := o.Cache.Stats().Refused; refused != 1 {
 		t.Errorf("%d values were refused, want that of the load", refused)

@@ -14,19 +14,19 @@ import (
 
 const (
 	sessionRows = `SELECT count(*) FROM sessions`
-	owedRows    = `SELECT count(*) FROM owed_revocations`
+	pendingRows = `SELECT count(*) FROM pending_revocations`
 )
 
-// TestShopWorksWithoutCache: everything that only reads, and the log-in, need nothing but the database.
+// TestShopWorksWithoutCache: reads and logins need only the database.
 func TestShopWorksWithoutCache(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	for _, operation := range []string{
 		fxtest.OpGet, fxtest.OpGetOrLease, fxtest.OpLease, fxtest.OpFill, fxtest.OpSet, fxtest.OpRelease,
 	} {
 		o.Strategy.FailNext(operation, 1000, errOutage)
 	}
-	o.Strategy.FailNext(fxtest.OpDelete, 10, errOutage) // what is owed has to be applied before the application stops
+	o.Strategy.FailNext(fxtest.OpDelete, 10, errOutage) // pending revocations must be applied before the application stops
 	bob := visitor(t, o.url, "bob")
 	bob.get(t, o.url+"/me").from(t, "database").has(t, "identifier", `"bob@example.com"`)
 	bob.get(t, o.url+"/me").from(t, "database")
@@ -40,8 +40,9 @@ func TestShopWorksWithoutCache(t *testing.T) {
 	}
 }
 
-// TestLogOutDuringOutage: the client hears that not every instance may know, and can repeat the request.
-// This one makes up for it before it serves a session again, whether or not the client does.
+// TestLogOutDuringOutage: the client learns that other instances may still serve the session, and
+// can repeat the request. Whether or not it does, this instance applies the revocation before it
+// serves a session again.
 func TestLogOutDuringOutage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -52,11 +53,11 @@ func TestLogOutDuringOutage(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			o := open(t)
+			o := startShop(t)
 			patient, hasty := visitor(t, o.url, "bob"), visitor(t, o.url, "alice")
 			for rows, c := range []*client{hasty, patient} {
 				o.Strategy.FailNext(test.operation, 1, errOutage)
-				// The next try waits until the test has looked.
+				// The next retry waits until the test has looked.
 				looked, tries := make(chan struct{}), atomic.Int32{}
 				o.Strategy.Before(test.operation, func(ctx context.Context, _ string) {
 					if tries.Add(1) > 1 {
@@ -73,19 +74,19 @@ func TestLogOutDuringOutage(t *testing.T) {
 				if got := o.count(t, sessionRows); got != 1-rows {
 					t.Errorf("%d sessions in the database, want %d", got, 1-rows)
 				}
-				if n := o.count(t, owedRows); n != 1 {
-					t.Errorf("%d owed revocations in the database, want 1", n)
+				if n := o.count(t, pendingRows); n != 1 {
+					t.Errorf("%d pending revocations in the database, want 1", n)
 				}
 				close(looked)
 				if c == patient && test.path == "/logout" {
 					c.post(t, o.url+test.path, nil).is(t, http.StatusNoContent)
 				}
 				c.get(t, o.url+"/me").is(t, http.StatusUnauthorized)
-				// The database is told in the background.
+				// The database is updated in the background.
 				tick := time.NewTicker(10 * time.Millisecond)
-				for deadline := time.Now().Add(patience); o.count(t, owedRows) > 0; <-tick.C {
+				for deadline := time.Now().Add(patience); o.count(t, pendingRows) > 0; <-tick.C {
 					if time.Now().After(deadline) {
-						t.Fatal("owed revocations are left in the database")
+						t.Fatal("pending revocations are left in the database")
 					}
 				}
 				tick.Stop()
@@ -94,10 +95,10 @@ func TestLogOutDuringOutage(t *testing.T) {
 	}
 }
 
-// TestChangesDuringOutage: the same for roles and products.
+// TestChangesDuringOutage tests the same for roles and products.
 func TestChangesDuringOutage(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	admin := visitor(t, o.url, "admin")
 	role, product := map[string]any{"permissions": []string{"new"}}, map[string]any{"name": "New", "price_cents": 1}
 

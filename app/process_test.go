@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what should take a moment.
+// patience is how long a test waits for something that should take a moment.
 const patience = 30 * time.Second
 
-// binary is the real program, built once for all tests.
+// binary is the path of the real program, which is built once for all tests.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		if info, ok := debug.ReadBuildInfo(); ok {
 			for _, setting := range info.Settings {
 				if setting.Key == "-race" && setting.Value == "true" {
-					args = append(args, "-race") // as these tests are
+					args = append(args, "-race") // like these tests
 				}
 			}
 		}
@@ -57,12 +57,13 @@ type process struct {
 	ended   chan struct{} // closed once command.Wait has returned
 }
 
-// launch starts the program on a free port and waits until it listens. The test's end kills it.
+// launch starts the program on a free port and waits until it listens. It is killed when the test
+// ends.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	// Not the test's context: that ends before the cleanup, and would kill the program early.
+	// The test's context would end before the cleanup, and kill the program too early.
 	p := &process{command: command(context.Background(), append([]string{"-addr", "127.0.0.1:0"}, args...)...), ended: make(chan struct{})}
-	// On a machine that does more than this, a read that takes longer than 50 ms would come from the database.
+	// On a busy machine a cache read may take longer than 50 ms. It would then count as a miss.
 	p.command.Env = append(p.command.Env, "FXCACHE_CACHE__TIMEOUT=5s")
 	p.stdout.awaited, p.stdout.found = "listening on ", make(chan string, 1)
 	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
@@ -87,7 +88,7 @@ func launch(t *testing.T, args ...string) *process {
 	return p
 }
 
-// stop asks the program to end, as an operator would, and checks that it does so in good order.
+// stop asks the program to end, as an operator would, and checks that it exits cleanly.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -107,7 +108,7 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
-// fail runs a program that is to end by itself, and returns what it said.
+// fail runs a program that must end by itself, and returns its output.
 func fail(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -115,14 +116,15 @@ func fail(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	c := command(ctx, args...)
 	var out, err bytes.Buffer
 	c.Stdout, c.Stderr = &out, &err
-	_ = c.Run() // the status says it all
+	_ = c.Run() // callers check the exit status
 	if ctx.Err() != nil {
 		t.Fatalf("the program with %q goes on", args)
 	}
 	return c.ProcessState.ExitCode(), out.String(), err.String()
 }
 
-// command is the program without the configuration that the tests' own environment may hold.
+// command returns the command of the program, without configuration from the environment of the
+// tests.
 func command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, binary, args...)
 	for _, variable := range os.Environ() {

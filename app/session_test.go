@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// TestSessionsExpire in the database: the cache serves none longer than that, nor longer than
-// stale_after without asking.
+// TestSessionsExpire: once a session has expired in the database, the cache does not serve it. The
+// cache also serves no session longer than stale_after without asking the database.
 func TestSessionsExpire(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	bob := visitor(t, o.url, "bob")
 	o.Clock.Advance(5*time.Minute - time.Millisecond)
 	bob.get(t, o.url+"/me").from(t, "cache")
@@ -21,21 +21,21 @@ func TestSessionsExpire(t *testing.T) {
 	o.exec(t, `UPDATE sessions SET expires = ?`, time.Now().UnixMilli())
 	o.Clock.Advance(5 * time.Minute)
 	bob.get(t, o.url+"/me").is(t, http.StatusUnauthorized)
-	// The next log-in clears away what has expired.
+	// The next login deletes expired sessions.
 	bob.login(t, o.url, "bob@example.com", "bob")
 	if n := o.count(t, sessionRows); n != 1 {
 		t.Errorf("%d sessions in the database, want 1", n)
 	}
 }
 
-// TestSessionsAreRenewed when half of their time is over, but not for ever.
+// TestSessionsAreRenewed: sessions are renewed when half of their time is over, up to a limit.
 func TestSessionsAreRenewed(t *testing.T) {
 	t.Parallel()
 	const hour = time.Hour / time.Millisecond
 	for _, test := range []struct {
 		name      string
 		age, left time.Duration // in milliseconds, as in the database
-		renewed   time.Duration // what is left then
+		renewed   time.Duration // what is left after the renewal
 	}{
 		{"more than half is left", hour, 13 * hour, 13 * hour},
 		{"less than half is left", hour, 11 * hour, 24 * hour},
@@ -44,7 +44,7 @@ func TestSessionsAreRenewed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			o := open(t)
+			o := startShop(t)
 			bob := visitor(t, o.url, "bob")
 			now := time.Now().UnixMilli()
 			o.exec(t, `UPDATE sessions SET created = ?, expires = ?`, now-int64(test.age), now+int64(test.left))
@@ -61,13 +61,14 @@ func TestSessionsAreRenewed(t *testing.T) {
 	}
 }
 
-// TestRenewalOfAnEndedSession: a session that is gone from the database is not renewed, and is gone
-// from the cache then too.
+// TestRenewalOfAnEndedSession: a session that is gone from the database is not renewed, and is
+// removed from the cache.
 func TestRenewalOfAnEndedSession(t *testing.T) {
 	t.Parallel()
-	o := open(t)
+	o := startShop(t)
 	bob := visitor(t, o.url, "bob")
-	// It is cached with an hour left, and deleted where the cache does not see it.
+	// The session is cached one hour before its renewal is due, and is then deleted from the
+	// database only.
 	o.exec(t, `UPDATE sessions SET expires = ?`, time.Now().Add(13*time.Hour).UnixMilli())
 	if err := o.Sessions.Clear(t.Context()); err != nil {
 		t.Fatal(err)

@@ -16,11 +16,11 @@ import (
 	"github.com/fxcache/fxcache/fxtest"
 )
 
-// errOutage is what a broken cache says.
+// errOutage is the error of a broken cache.
 var errOutage = errors.New("the storage is on fire")
 
-// opened is a shop within the test's process, with everything that a test may want to look at.
-type opened struct {
+// testShop is a shop in the process of the test, with the parts that tests inspect.
+type testShop struct {
 	*fxtest.App
 	url       string
 	directory string // of the database
@@ -30,10 +30,10 @@ type opened struct {
 	log       logged
 }
 
-// open starts the application as it is, on a cache that the test watches and breaks.
-func open(t *testing.T, more ...fx.Option) *opened {
+// startShop starts the real application with a storage that the test watches and breaks.
+func startShop(t *testing.T, more ...fx.Option) *testShop {
 	t.Helper()
-	o := &opened{directory: t.TempDir()}
+	o := &testShop{directory: t.TempDir()}
 	logger := slog.New(slog.NewTextHandler(&o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var server *web.Server
 	o.App = fxtest.New(t,
@@ -46,7 +46,7 @@ func open(t *testing.T, more ...fx.Option) *opened {
 }
 
 // count returns the result of a query for one number.
-func (o *opened) count(t *testing.T, query string) int {
+func (o *testShop) count(t *testing.T, query string) int {
 	t.Helper()
 	var n int
 	if err := o.db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
@@ -55,7 +55,7 @@ func (o *opened) count(t *testing.T, query string) int {
 	return n
 }
 
-func (o *opened) exec(t *testing.T, statement string, args ...any) {
+func (o *testShop) exec(t *testing.T, statement string, args ...any) {
 	t.Helper()
 	if _, err := o.db.ExecContext(t.Context(), statement, args...); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func (o *opened) exec(t *testing.T, statement string, args ...any) {
 }
 
 // refuse makes the database fail in the middle of a transaction.
-func (o *opened) refuse(t *testing.T, what string) {
+func (o *testShop) refuse(t *testing.T, what string) {
 	t.Helper()
 	o.exec(t, "CREATE TRIGGER refuse BEFORE "+what+" BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
 }

@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// story is what happens in a shop in a day, told by HTTP alone. It works on any configuration, and
-// leaves the shop as it was.
+// story is a day in the shop, over HTTP alone. It works on any configuration and leaves the shop as
+// it was.
 type story struct {
-	// here and there are two instances of the shop, with one database and one cache; or one twice.
+	// here and there are two instances of the shop with one database and one cache, or the same
+	// instance twice.
 	here, there string
-	// cached is where sessions come from that need not be read: "cache", or "database" where nothing
-	// is cached.
+	// cached is the source of sessions that need not be read from the database: "cache", or
+	// "database" if nothing is cached.
 	cached string
 }
 
@@ -53,7 +54,7 @@ func (s story) logIn(t *testing.T) {
 		t.Errorf("the cookie of a shop without TLS is %v", c)
 	}
 
-	// The log-in has cached the session already.
+	// The login has already cached the session.
 	bob.get(t, s.here+"/me").from(t, s.cached).
 		has(t, "identifier", `"bob@example.com"`).has(t, "roles", `["customer"]`).has(t, "permissions", `["orders.create"]`)
 	bob.get(t, s.there+"/me").from(t, s.cached).has(t, "identifier", `"bob@example.com"`)
@@ -86,7 +87,7 @@ func (s story) changeProduct(t *testing.T) {
 	alice.put(t, s.here+"/products/1", change).from(t, s.cached).has(t, "price_cents", "5900")
 	anybody.get(t, s.here+"/products/1").is(t, http.StatusOK).has(t, "name", `"Bright lamp"`)
 	anybody.get(t, s.there+"/products/1").is(t, http.StatusOK).has(t, "price_cents", "5900")
-	// Another way to write 1 must not be another entry in the cache.
+	// Another spelling of 1 must not become another entry in the cache.
 	anybody.get(t, s.here+"/products/01").is(t, http.StatusOK)
 	alice.put(t, s.there+"/products/1", lamp).from(t, s.cached)
 	anybody.get(t, s.here+"/products/01").is(t, http.StatusOK).has(t, "name", `"Lamp"`)
@@ -111,11 +112,11 @@ func (s story) changeRole(t *testing.T) {
 
 	admin.put(t, s.here+"/roles/editor", map[string]any{"permissions": []string{"reviews.update", "reviews.update"}}).
 		from(t, s.cached).has(t, "permissions", `["reviews.update"]`)
-	// It holds for the next request of those who have the role …
+	// The change applies to the next request of the users with this role …
 	alice.get(t, s.there+"/me").from(t, "database").has(t, "permissions", `["reviews.update"]`)
 	alice.get(t, s.here+"/me").from(t, s.cached).has(t, "permissions", `["reviews.update"]`)
 	alice.put(t, s.there+"/products/1", lamp).is(t, http.StatusForbidden)
-	// … and costs nobody else anything.
+	// … and does not affect the sessions of other users.
 	bob.get(t, s.there+"/me").from(t, s.cached)
 	admin.get(t, s.there+"/me").from(t, s.cached)
 
@@ -135,7 +136,7 @@ func (s story) logOut(t *testing.T) {
 		program(t, bob.token()).get(t, shop+"/me").is(t, http.StatusUnauthorized)
 		elsewhere.get(t, shop+"/me").from(t, s.cached)
 	}
-	// Who got no answer the first time asks again.
+	// A client without an answer repeats the request.
 	program(t, bob.token()).post(t, s.here+"/logout", nil).is(t, http.StatusNoContent)
 	newClient(t).post(t, s.here+"/logout", nil).is(t, http.StatusUnauthorized)
 }

@@ -19,10 +19,11 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// wiring is the whole application: the cache module, and what the shop itself owns. The module finds
-// the logger and the meter provider here, because they are provided.
+// wiring is the whole application: the cache module and the shop's own parts. The module uses the
+// logger and the meter provider because they are provided here.
 //
-// fx starts what others depend on first, and stops it last: database, cache, server.
+// fx starts a component after everything it depends on, and stops in reverse order: database,
+// cache, server.
 func wiring(o options, logger *slog.Logger) fx.Option {
 	configuration := fx.Options()
 	if o.config != "" {
@@ -32,9 +33,10 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 		fxcache.Module,
 		configuration,
 		fxcache.SessionOptionsFrom(sessionOptions),
-		// A strategy of one's own, registered with fxcache.Register, finds the database in its Init.
+		// A custom strategy, registered with fxcache.Register, can resolve the database in its
+		// Init.
 		fxcache.Export[*sql.DB](),
-		// Revocations that the cache could not be told of are kept there, and made up for at the next start.
+		// The outbox keeps pending revocations in the database. The next start applies them.
 		fxcache.Export[cache.Outbox](),
 
 		fx.Supply(o, logger),
@@ -51,8 +53,8 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 	)
 }
 
-// sessionOptions are those that only code can have: what a change of roles has to drop, and how the
-// database prolongs a session.
+// sessionOptions sets the options that only code can set: the tags that a change of roles
+// invalidates, and how the database prolongs a session.
 func sessionOptions(store *shop.Store) func(*sessioncache.Options) {
 	return func(o *sessioncache.Options) {
 		o.ValidToken = shop.IsToken
@@ -79,8 +81,8 @@ func newStore(lifecycle fx.Lifecycle, db *sql.DB) *shop.Store {
 	return store
 }
 
-// newMetrics returns a registry of our own, and not the global one: two applications in one process,
-// as in tests, must not meet there.
+// newMetrics returns a registry of its own, not the global one. Two applications in one process, as
+// in tests, must not share a registry.
 func newMetrics(lifecycle fx.Lifecycle) (metric.MeterProvider, web.Metrics, error) {
 	registry := prometheus.NewRegistry()
 	reader, err := exporter.New(exporter.WithRegisterer(registry))
@@ -95,7 +97,7 @@ func newMetrics(lifecycle fx.Lifecycle) (metric.MeterProvider, web.Metrics, erro
 func newServer(lifecycle fx.Lifecycle, o options, api *web.API, logger *slog.Logger, shutdowner fx.Shutdowner) *web.Server {
 	server := web.NewServer(o.address, api.Handler(), logger, func(err error) {
 		logger.Error("the server ended", "error", err)
-		_ = shutdowner.Shutdown(fx.ExitCode(exitFailure)) // fails only where a shutdown is under way
+		_ = shutdowner.Shutdown(fx.ExitCode(exitFailure)) // fails only if a shutdown is already running
 	})
 	lifecycle.Append(fx.StartStopHook(server.Start, server.Stop))
 	return server

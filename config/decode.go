@@ -14,59 +14,61 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// decoder is one call of Decode. mapstructure walks the section and the struct, and its hook reads the
-// values, because mapstructure cuts fractions off, lets integers overflow, and takes a null for zero.
-// The hook also reports what is wrong: mapstructure's errors are about Go's types, name a map's keys
-// and a list's items alike, and its Metadata.Unused stays empty once any value beside is wrong.
+// decoder is one call of Decode. mapstructure walks the section and the struct, but the hook reads
+// the values. mapstructure itself would cut off fractions, let integers overflow, and read a null
+// as zero. The hook also reports the problems. mapstructure's errors are about Go types and do not
+// distinguish the keys of a map or the items of a list. Its Metadata.Unused stays empty if any
+// other value is wrong.
 type decoder struct {
 	source   *Source
 	root     *node
-	foreign  []string // keys of the root that belong to somebody else
+	foreign  []string // keys of the root that other code decodes
 	problems []Problem
-	failed   bool     // some value could not be read: Validate would judge a default in its place
+	failed   bool     // a value could not be read, so Validate would check the default in its place
 	secrets  []string // keys of the secrets
-	files    []string // keys of secrets' files that could be read
-	public   []string // keys of what may be shown
+	files    []string // keys of the secret files that could be read
+	public   []string // keys whose values may be shown
 }
 
-// node is a value on its way through mapstructure, with what problems say about it.
+// node is a value that mapstructure decodes, with its key and origin for error messages.
 type node struct {
-	key    string // within koanf
+	key    string // the path within koanf
 	origin origin
 	raw    any // as koanf has it
 	value  any // map[string]*node, []*node, nil for a key without a value, or a single value
 }
 
-// errReported ends the decoding of a value whose problem is in decoder.problems.
+// errReported ends the decoding of a value whose problem is already in decoder.problems.
 var errReported = errors.New("reported")
 
-func (d *decoder) wrong(n *node, format string, args ...any) error {
+func (d *decoder) report(n *node, format string, args ...any) error {
 	d.failed = true
 	d.problems = append(d.problems, n.origin.problem(n.key, format, args...))
 	return errReported
 }
 
-// node returns a value of koanf, a copy, as a tree of nodes. The origin of an item is that of its list.
+// node copies a value of koanf into a tree of nodes. The items of a list have the origin of the
+// list.
 func (s *Source) node(key string, value any, from origin) *node {
-	if known, ok := s.marks[key]; ok {
+	if known, ok := s.provenance[key]; ok {
 		from = known.origin
 	}
 	n := &node{key, from, value, value}
 	switch value := value.(type) {
-	case carried:
+	case opaque:
 		n.value = value()
 		n.raw = n.value
 	case map[string]any:
 		children := make(map[string]*node, len(value))
 		for name, child := range value {
-			children[name] = s.node(below(key, name), child, from)
+			children[name] = s.node(childKey(key, name), child, from)
 			value[name] = children[name].raw
 		}
 		n.value = children
 	case []any:
 		items := make([]*node, len(value))
 		for i, item := range value {
-			items[i] = s.node(below(key, fmt.Sprintf("[%d]", i)), item, from)
+			items[i] = s.node(childKey(key, fmt.Sprintf("[%d]", i)), item, from)
 			value[i] = items[i].raw
 		}
 		n.value = items
@@ -74,25 +76,25 @@ func (s *Source) node(key string, value any, from origin) *node {
 	return n
 }
 
-// unmarshal decodes the root. Maps, lists and pointers that dst shares with the caller's struct are
-// replaced, not written to.
+// unmarshal decodes the root. dst may share maps, lists and pointers with the caller's struct, so
+// these are replaced and never written to.
 func (d *decoder) unmarshal(dst any) {
 	err := d.source.keys.UnmarshalWithConf(d.root.key, dst, koanf.UnmarshalConf{Tag: "koanf", DecoderConfig: &mapstructure.DecoderConfig{
 		DecodeHook:           d.hook,
 		MatchName:            func(key, name string) bool { return key == name },
 		IgnoreUntaggedFields: true,
-		DisableUnmarshaler:   true, // it would be given nodes
+		DisableUnmarshaler:   true, // it would receive nodes
 	}})
-	if err != nil && !d.failed { // about the struct: all that is wrong with values is found by the hook
-		_ = d.wrong(d.root, "cannot be decoded into %T: %s", dst, err)
+	if err != nil && !d.failed { // about the struct: the hook reports every problem of a value
+		_ = d.report(d.root, "cannot be decoded into %T: %s", dst, err)
 	}
 }
 
-// hook turns a node into the value for the target to.
+// hook converts a node into a value for the target to.
 func (d *decoder) hook(from, to reflect.Value) (any, error) {
 	n, ok := from.Interface().(*node)
 	if !ok && d.root.value != nil {
-		return from.Interface(), nil // the key of a map, or a part of what the hook has returned
+		return from.Interface(), nil // the key of a map, or a part of an earlier result of the hook
 	} else if !ok {
 		*d.root = *d.source.node(d.root.key, from.Interface(), d.root.origin)
 		n = d.root
@@ -105,10 +107,10 @@ func (d *decoder) hook(from, to reflect.Value) (any, error) {
 			to.SetZero() // mapstructure would decode into the type of the default
 		}
 		return n.raw, nil
-	case n.value == nil && isSection(t) && t.Kind() != reflect.Pointer: // whether that is nil means something
+	case n.value == nil && isSection(t) && t.Kind() != reflect.Pointer: // a nil pointer has a meaning of its own
 		return nil, nil //nolint:nilnil // for mapstructure: leave it as it is
 	case n.value == nil:
-		return nil, d.wrong(n, "has no value: write one, or remove the key")
+		return nil, d.report(n, "has no value: write one, or remove the key")
 	case t.Kind() == reflect.Pointer:
 		return n, nil
 	case reflect.TypeOf(n.value).AssignableTo(t) && t.Kind() != reflect.Float64:
@@ -118,7 +120,7 @@ func (d *decoder) hook(from, to reflect.Value) (any, error) {
 	case t == durationType:
 		return d.duration(n)
 	case isSection(t) && !hasKeys:
-		return nil, d.wrong(n, "must be a section of keys, not %s", noun(n.value))
+		return nil, d.report(n, "must be a section of keys, not %s", kindName(n.value))
 	case t.Kind() == reflect.Struct:
 		return d.section(n, keys, to), nil
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
@@ -142,9 +144,9 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 	for name, field := range known {
 		unshare(to.FieldByIndex(field.Index))
 		if holdsSecrets(field.Type) {
-			d.secrets = append(d.secrets, below(n.key, name))
+			d.secrets = append(d.secrets, childKey(n.key, name))
 		} else if isPublic(field) {
-			d.public = append(d.public, below(n.key, name))
+			d.public = append(d.public, childKey(n.key, name))
 		}
 		if _, taken := known[name+"_file"]; isSecret(field.Type) && !taken {
 			valid = append(valid, name+"_file")
@@ -161,7 +163,8 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 		case known[key].Type != nil:
 			result[key] = child
 		case !slices.Contains(valid, key):
-			// Not wrong: what could be read can still be validated.
+			// An unknown key does not set failed: the values that could be read can still be
+			// validated.
 			d.problems = append(d.problems, child.origin.problem(child.key, "%s", unknown(key, valid)))
 		case isFile && hasFile && isSecret(field.Type) && d.secretFile(child, keys[secret], secret) == nil:
 			d.files = append(d.files, child.key)
@@ -171,7 +174,8 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 	return result
 }
 
-// unshare makes v, if it is a pointer, one to a copy: mapstructure decodes into what it points to.
+// unshare replaces the pointer v by a pointer to a copy, because mapstructure decodes into the
+// value that v points to.
 func unshare(v reflect.Value) {
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
 		pointee := reflect.New(v.Type().Elem())
@@ -187,70 +191,71 @@ func (d *decoder) list(n *node, t reflect.Type) (any, error) {
 	case isList:
 		return items, nil
 	case !isText || isSection(t.Elem()):
-		return nil, d.wrong(n, "must be a list, not %s", noun(n.value))
+		return nil, d.report(n, "must be a list, not %s", kindName(n.value))
 	case text == "":
 		return []*node{}, nil
 	}
 	for i, part := range strings.Split(text, ",") {
 		part = strings.TrimSpace(part)
-		items = append(items, &node{below(n.key, fmt.Sprintf("[%d]", i)), n.origin, part, part})
+		items = append(items, &node{childKey(n.key, fmt.Sprintf("[%d]", i)), n.origin, part, part})
 	}
 	return items, nil
 }
 
-// index is an item of a list in the name of an option.
+// index matches the index of a list in the name of an option: "addresses[1]".
 var index = regexp.MustCompile(`\[\d+\]`)
 
-// validate adds what dst says about itself.
+// validate adds the problems that dst's own Validate method reports.
 func (d *decoder) validate(dst any) {
 	validator, ok := dst.(interface{ Validate() error })
 	if !ok {
 		return
 	}
-	for _, err := range leaves(validator.Validate()) {
-		// A section may come from several inputs, of which its own origin is only the first.
+	for _, err := range splitJoined(validator.Validate()) {
+		// A section may come from several inputs, and its origin is only the first of them.
 		n := node{key: d.root.key, origin: origin{prefix: d.root.origin.prefix}}
 		name, reason := "", err.Error()
-		// Not errors.As: the words of an error around it would be lost.
+		// Not errors.As: that would lose the words of an error that wraps the option.
 		if option, ok := err.(interface{ Option() (name, reason string) }); ok {
 			name, reason = option.Option()
 		}
 		if name != "" {
-			key := below(n.key, strings.ReplaceAll(name, ".", delimiter))
+			key := childKey(n.key, strings.ReplaceAll(name, ".", delimiter))
 			n.key = index.ReplaceAllStringFunc(key, func(item string) string { return delimiter + item })
 			n.origin.name = "default"
 			key = index.ReplaceAllString(key, "")
-			if known, ok := d.source.marks[key]; ok {
+			if known, ok := d.source.provenance[key]; ok {
 				n.origin = known.origin
-			} else if known, ok := d.source.marks[key+"_file"]; ok {
+			} else if known, ok := d.source.provenance[key+"_file"]; ok {
 				n.origin = known.origin
 			}
 		}
-		_ = d.wrong(&n, "%s", redactURL(d.without(d.root, reason)))
+		_ = d.report(&n, "%s", redactURL(d.redactTexts(d.root, reason)))
 	}
 }
 
-// shortest is how long a value must be for an error to lose it: what is shorter stands in words.
-const shortest = 4
+// minRedacted is the length from which redactTexts removes a text. A shorter text is often part of
+// a word, such as "on" in "connection".
+const minRedacted = 4
 
-// without takes the texts in n that are not public out of an error of Validate, which may quote what it
-// does not like.
-func (d *decoder) without(n *node, text string) string {
+// redactTexts removes the texts in n that are not public from an error of Validate, which may quote
+// the values it refuses.
+func (d *decoder) redactTexts(n *node, text string) string {
 	if slices.Contains(d.public, n.key) {
 		return text
 	}
 	switch value := n.value.(type) {
 	case string:
-		if len(value) >= shortest {
+		if len(value) >= minRedacted {
 			text = strings.NewReplacer(value, redacted, strconv.Quote(value), redacted).Replace(text)
 		}
 	case []*node:
 		for _, item := range value {
-			text = d.without(item, text)
+			text = d.redactTexts(item, text)
 		}
 	case map[string]*node:
 		for _, child := range value {
-			text = d.without(child, text)
+			text = d.redactTexts(child, text)
 		}
 	}
 	return text

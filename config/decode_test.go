@@ -214,9 +214,10 @@ func TestDecodeValidates(t *testing.T) {
 		t.Errorf("max_tags changed to %d", options.MaxTags)
 	}
 
-	// A missing section is validated, too, and what no input has set is the default's fault.
+	// A missing section is validated too. A problem with a key that no input has set has the origin
+	// "default".
 	wantProblems(t, source.Decode("nowhere", &strict{}), "nowhere: is hopeless", "nowhere.name (default): must not be empty")
-	// Where a value could not be read, Validate would judge another one.
+	// If a value could not be read, Validate is not called: it would check the default instead.
 	wantProblems(t, yamlSource(t, "x: {name: 5}").Decode("x", &strict{}), "x.name (inline): must be text, not a number: put it in quotes")
 	must(t, yamlSource(t, "x: {name: fine}").Decode("x", &strict{}))
 	must(t, yamlSource(t, "x:").Decode("x", &nested{}))
@@ -226,7 +227,7 @@ func TestDecodeValidates(t *testing.T) {
 		"x.l1.hosts[0] (inline): is not a host", "x.l1.mode (default): is missing", "x.password (inline): is too short")
 }
 
-// strict is valid when it has a name.
+// strict is valid if it has a name.
 type strict struct {
 	Name string `koanf:"name"`
 }
@@ -276,7 +277,7 @@ func TestDecodeLeavesDstAloneOnError(t *testing.T) {
 		}
 	}
 
-	// Nor is the secret behind a pointer, when it comes from a file.
+	// The secret behind a pointer is not written to either, if it comes from a file.
 	auth := cache.NewSecret("before")
 	dst.Auth = &auth
 	if err := yamlSource(t, "{auth_file: "+write(t, "auth", "after")+", count: lots}").Decode("", &dst); err == nil || auth.Reveal() != "before" {
@@ -284,7 +285,7 @@ func TestDecodeLeavesDstAloneOnError(t *testing.T) {
 	}
 	dst.Auth = nil
 
-	// What dst shares with somebody else is not written to, not even on success.
+	// Values that dst shares with other code are not written to, not even on success.
 	shared, labels := dst, dst.Labels
 	must(t, yamlSource(t, fmt.Sprintf(text, "")).Decode("", &dst))
 	if limit != 1 || optional.Mode != "before" || labels["k"] != "before" || len(labels) != 1 || shared.Hosts[0] != "before" {

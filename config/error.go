@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Error is everything that is wrong with a configuration. Load, Decode, CheckSections and Join return
-// it; find it with errors.As. It never contains a secret.
+// Error lists everything that is wrong with a configuration. Load, Decode, CheckSections and Join
+// return it. Find it with errors.As. It never contains a secret.
 type Error struct {
-	// Problems is not empty, sorted by path, and without duplicates.
+	// Problems is never empty. It is sorted by path and has no duplicates.
 	Problems []Problem
 }
 
 // Problem is one thing that the operator has to correct.
 type Problem struct {
-	// Path is the full path of the key: "cache.bigcache.max_size", "cache.redis.addresses[1]". It is
-	// empty when the problem is a whole file, or not one of a key.
+	// Path is the full path of the key: "cache.bigcache.max_size", "cache.redis.addresses[1]". It
+	// is empty if the problem is about a whole file, or not about a key.
 	Path string
 	// Origin says where the value came from: the path of a file, "inline", "koanf", "code",
-	// "defaults", "environment FXCACHE_CACHE__TTL", or "default" when no input has set the key. It is
-	// empty when that says nothing.
+	// "defaults" or "environment FXCACHE_CACHE__TTL". It is "default" if no input has set the key,
+	// and empty if it would not help.
 	Origin string
 	// Message says what is wrong and what to write instead.
 	Message string
@@ -39,7 +39,7 @@ func (p Problem) String() string {
 	return p.Message
 }
 
-// Error lists the problems, one on a line.
+// Error lists the problems, one on each line.
 func (e *Error) Error() string {
 	var text strings.Builder
 	plural := "s"
@@ -53,13 +53,13 @@ func (e *Error) Error() string {
 	return text.String()
 }
 
-// Join merges errors into one *Error, or returns nil when all of them are nil. An *Error contributes
-// its problems, also when another error wraps it; the result of errors.Join its parts; any other error
-// becomes a Problem with nothing but a message. Problems that are equal are listed once.
+// Join merges errors into one *Error, or returns nil if all of them are nil. An *Error adds its
+// problems, even if another error wraps it. The result of errors.Join adds its parts. Any other
+// error becomes a Problem with only a message. Equal problems are listed once.
 func Join(errs ...error) error {
 	var problems []Problem
 	for _, err := range errs {
-		for _, leaf := range leaves(err) {
+		for _, leaf := range splitJoined(err) {
 			var known *Error
 			if errors.As(leaf, &known) && known != nil {
 				problems = append(problems, known.Problems...)
@@ -82,9 +82,9 @@ func newError(problems []Problem) error {
 	return &Error{Problems: slices.Compact(problems)}
 }
 
-// leaves takes a tree of errors.Join apart. An error whose text is more than that of its parts, such
-// as fmt.Errorf with two %w, stays whole: to split it would lose words.
-func leaves(err error) []error {
+// splitJoined splits the result of errors.Join into its parts. An error with text of its own, such
+// as fmt.Errorf with two %w, stays whole: splitting it would lose words.
+func splitJoined(err error) []error {
 	var known *Error
 	if err == nil || errors.As(err, &known) && known == nil {
 		return nil
@@ -97,7 +97,7 @@ func leaves(err error) []error {
 	var texts []string
 	for _, child := range tree.Unwrap() {
 		if child != nil {
-			parts, texts = append(parts, leaves(child)...), append(texts, child.Error())
+			parts, texts = append(parts, splitJoined(child)...), append(texts, child.Error())
 		}
 	}
 	if err.Error() != strings.Join(texts, "\n") {

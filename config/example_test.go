@@ -27,7 +27,7 @@ func ExampleLoad() {
 		Redis    redis  `koanf:"redis"`
 	}
 	fmt.Println(source.Decode("cache", &options))
-	fmt.Print(source) // text shows where its tag says public; what was not decoded does not
+	fmt.Print(source) // text is shown if its tag says public; undecoded values are not
 	// Output:
 	// <nil>
 	// cache:

@@ -8,7 +8,7 @@ import (
 	"github.com/fxcache/fxcache/config"
 )
 
-// FuzzLoad reads arbitrary files of each format: no panic, and no secret in what is printed.
+// FuzzLoad reads arbitrary files of each format. It must not panic or print a secret.
 func FuzzLoad(f *testing.F) {
 	const canary = "canary@in:a=coal/mine" // unlike any key, which would be shown
 	for _, seed := range []string{
@@ -50,7 +50,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			shown += err.Error()
 		}
-		// Wherever the file has it, but for the fields that are declared to be public.
+		// The canary may be anywhere in the file, except in fields that are declared public.
 		public := got.Name + got.Homepage + got.Nested.Mode + got.Optional.Mode
 		for _, server := range got.Servers {
 			public += server.Mode

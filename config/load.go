@@ -16,14 +16,14 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// Input is one place that configuration comes from. The zero value is no input. Inputs may be used
-// for several calls of Load, which read them anew.
+// Input is one source of configuration. The zero value adds nothing. An Input may be passed to
+// several calls of Load, and each call reads it again.
 type Input struct {
 	level level
 	read  func(*loader)
 }
 
-// level orders the inputs of Load: a higher one wins.
+// level orders the inputs of Load. A higher level wins.
 type level int
 
 const (
@@ -34,15 +34,16 @@ const (
 	levelValues
 )
 
-// Load merges the inputs: Defaults, then From, then File and YAML, then the environment, then Values,
-// whatever the order of the arguments; of the same kind, later ones win. Sections are merged key by
-// key, lists and single values replace each other. The error is an *Error with all that cannot be read
-// or merged; whether keys and values are any good shows when they are decoded.
+// Load merges the inputs. The order of the arguments does not matter between kinds: Defaults come
+// first, then From, then File and YAML, then the environment, then Values. Of the same kind, later
+// inputs win. Sections are merged key by key. Lists and single values replace each other. The error
+// is an *Error that lists everything that cannot be read or merged. Unknown keys and invalid values
+// are only found when a section is decoded.
 func Load(inputs ...Input) (*Source, error) {
 	ordered := slices.Clone(inputs)
 	slices.SortStableFunc(ordered, func(a, b Input) int { return cmp.Compare(a.level, b.level) })
 	l := loader{source: &Source{}}
-	l.source.know()
+	l.source.registerSections()
 	for _, input := range ordered {
 		if input.read != nil {
 			input.read(&l)
@@ -54,24 +55,24 @@ func Load(inputs ...Input) (*Source, error) {
 	return l.source, nil
 }
 
-// Defaults gives values that every other input overrides. Keys may be nested maps or dotted paths;
-// the values may have the types that they are decoded into, or be written as in a file. The map must
-// not change while Load reads it.
+// Defaults sets values that every other input overrides. Keys may be nested maps or dotted paths.
+// Values may have the type they are decoded into, or be written as in a file. The map must not
+// change while Load reads it.
 func Defaults(values map[string]any) Input { return inCode(levelDefaults, "defaults", values) }
 
-// Values gives values that override every other input. Otherwise it is like Defaults.
+// Values sets values that override every other input. Otherwise it is like Defaults.
 func Values(values map[string]any) Input { return inCode(levelValues, "code", values) }
 
 func inCode(at level, name string, values map[string]any) Input {
-	return Input{at, func(l *loader) { l.flat(origin{name: name}, nil, plain(values)) }}
+	return Input{at, func(l *loader) { l.flatten(origin{name: name}, nil, plain(values)) }}
 }
 
-// flat loads each value below path as a layer of its own. All at once, koanf's confmap would unflatten
-// "a.b" and "a" in random order, and the one would make it forget the other.
-func (l *loader) flat(from origin, path []string, value any) {
+// flatten loads each value below path as a layer of its own. koanf's confmap would load all of them
+// in random order. If the keys are "a.b" and "a", the one loaded last would then remove the other.
+func (l *loader) flatten(from origin, path []string, value any) {
 	keys, isSection := value.(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		l.flat(from, slices.Concat(path, strings.Split(key, ".")), keys[key])
+		l.flatten(from, slices.Concat(path, strings.Split(key, ".")), keys[key])
 	}
 	switch {
 	case isSection && (len(keys) > 0 || len(path) == 0):
@@ -82,7 +83,7 @@ func (l *loader) flat(from origin, path []string, value any) {
 	}
 }
 
-// File reads files: YAML (.yaml, .yml), TOML (.toml) or JSON (.json). Later ones win. A file that
+// File reads files: YAML (.yaml, .yml), TOML (.toml) or JSON (.json). Later files win. A file that
 // does not exist is a problem.
 func File(paths ...string) Input {
 	paths = slices.Clone(paths)
@@ -102,7 +103,7 @@ func File(paths ...string) Input {
 	}}
 }
 
-// YAML is a YAML document in code, at the level of files: for tests and examples.
+// YAML is a YAML document in code, for tests and examples. It has the level of files.
 func YAML(text string) Input {
 	return Input{levelFiles, func(l *loader) { l.document(origin{name: "inline"}, []byte(text), parsers[".yaml"]) }}
 }
@@ -115,18 +116,18 @@ func (l *loader) document(from origin, data []byte, parser koanf.Parser) {
 	l.merge(from, layer, nil)
 }
 
-// Env reads the environment of the process: with the prefix "FXCACHE_", the variable
-// FXCACHE_CACHE__BIGCACHE__MAX_SIZE is cache.bigcache.max_size. Only variables with "__" behind the
-// prefix count, because Kubernetes sets others, such as FXCACHE_PORT, for a service of that name.
-// Every value is text, and an empty one is empty text.
+// Env reads the environment of the process. With the prefix "FXCACHE_", the variable
+// FXCACHE_CACHE__BIGCACHE__MAX_SIZE sets cache.bigcache.max_size. Only variables with "__" after
+// the prefix count. Kubernetes sets others, such as FXCACHE_PORT, for a service of that name. Every
+// value is text, and an empty value is empty text.
 func Env(prefix string) Input { return Environ(prefix, os.Environ) }
 
-// Environ is Env with an environment of its own, in the form of os.Environ.
+// Environ is Env with the given environment, in the form of os.Environ.
 func Environ(prefix string, environ func() []string) Input {
 	return Input{levelEnvironment, func(l *loader) {
-		// It has no error to return: see its source.
+		// Read never returns an error here, see its source.
 		variables, _ := env.Provider("", env.Opt{Prefix: prefix, EnvironFunc: environ}).Read()
-		// Each variable is a layer, with its own name as the origin: see flat.
+		// Each variable is a layer of its own, so that its name is the origin. See flatten.
 		for _, name := range slices.Sorted(maps.Keys(variables)) {
 			from := origin{name: "environment " + name}
 			path := strings.Split(strings.ToLower(strings.TrimPrefix(name, prefix)), "__")
@@ -141,9 +142,9 @@ func Environ(prefix string, environ func() []string) Input {
 	}}
 }
 
-// From reads what an application has loaded into its own koanf, at path and below; "" is its root,
-// where the application's other sections are left alone. Files, the environment and Values override
-// it. It is not an error when k has nothing at path. Values are copied, k does not change, and later
+// From reads the values at path and below from the application's own koanf. If path is "", it reads
+// the root and ignores the application's other sections. Files, the environment and Values override
+// it. It is not an error if k has nothing at path. Values are copied: k does not change, and later
 // changes of k have no effect. Problems name the full path within k.
 func From(k *koanf.Koanf, path string) Input {
 	return Input{levelKoanf, func(l *loader) {
@@ -158,8 +159,8 @@ func From(k *koanf.Koanf, path string) Input {
 		}
 		for i := range keys {
 			from.prefix = strings.Join(keys[:i+1], ".")
-			if what := noun(plain(k.Get(strings.Join(keys[:i+1], k.Delim())))); what != aSection && what != nothing {
-				l.report(from, "", "must be keys and values, not %s", what)
+			if kind := kindName(plain(k.Get(strings.Join(keys[:i+1], k.Delim())))); kind != aSection && kind != nothing {
+				l.report(from, "", "must be keys and values, not %s", kind)
 				return
 			}
 		}
@@ -168,7 +169,7 @@ func From(k *koanf.Koanf, path string) Input {
 	}}
 }
 
-// reason is err without the path of the file, which stands in the message already.
+// reason returns the text of err without the path of the file, which the message already has.
 func reason(err error) string {
 	var at *fs.PathError
 	if errors.As(err, &at) {

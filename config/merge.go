@@ -14,30 +14,31 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// delimiter separates the keys of a path within koanf. With a dot, a dot in a file's key would open a
-// section.
+// delimiter separates the keys of a path within koanf. It is not a dot because then a dot in a
+// file's key would open a section.
 const delimiter = "\x1f"
 
-// origin says where a value came from, as Problem.Origin has it.
+// origin says where a value came from. Its name is Problem.Origin.
 type origin struct {
 	name string
-	// prefix is the path within somebody else's koanf that is the root here.
+	// prefix is the path of our root within the application's koanf.
 	prefix string
-	// shared: the root also holds sections that are none of ours.
+	// shared: the root also holds sections of the application.
 	shared bool
 }
 
 func (o origin) problem(key, format string, args ...any) Problem {
-	return Problem{Path: strings.Trim(o.prefix+"."+display(key), "."), Origin: o.name, Message: fmt.Sprintf(format, args...)}
+	return Problem{Path: strings.Trim(o.prefix+"."+displayPath(key), "."), Origin: o.name, Message: fmt.Sprintf(format, args...)}
 }
 
-// mark is what koanf does not keep about the value at a path.
-type mark struct {
-	origin origin // for a section, the first input that has it
-	noun   string
+// provenance is what this package knows about a value in addition to koanf: where it came from, and
+// its kind.
+type provenance struct {
+	origin origin // of a section: the first input that has it
+	kind   string
 }
 
-// loader puts one layer after the other into a Source.
+// loader merges layers into a Source, one after the other.
 type loader struct {
 	source   *Source
 	problems []Problem
@@ -58,42 +59,45 @@ func (l *loader) load(from origin, provider koanf.Provider) {
 	l.merge(from, layer, layer.Load(provider, nil))
 }
 
-// merge puts layer over the layers so far, unless err is why there is none. koanf would let a value
-// replace a section, and a section without keys all the keys that other layers gave it.
+// merge puts layer over the layers so far. If err is not nil, it reports that layer could not be
+// loaded. koanf itself would let a single value replace a section, and would let an empty section
+// remove all the keys that other layers have set.
 func (l *loader) merge(from origin, layer *koanf.Koanf, err error) {
-	marks := l.source.marks
+	known := l.source.provenance
 	for _, key := range slices.Sorted(maps.Keys(layer.KeyMap())) {
-		last, next := marks[key], mark{from, noun(layer.Get(key))}
-		wasSection, isSection := last.noun == aSection, next.noun == aSection
+		last, next := known[key], provenance{from, kindName(layer.Get(key))}
+		wasSection, isSection := last.kind == aSection, next.kind == aSection
 		switch {
 		case wasSection && isSection:
-		case wasSection && next.noun == nothing:
+		case wasSection && next.kind == nothing:
 			layer.Delete(key)
 		case wasSection:
-			l.report(from, key, "must be a section, as in %s, not %s", last.origin.name, next.noun)
-		case isSection && cmp.Or(last.noun, nothing) != nothing:
-			l.report(from, key, "must not be a section: it is %s in %s", last.noun, last.origin.name)
+			l.report(from, key, "must be a section, as in %s, not %s", last.origin.name, next.kind)
+		case isSection && cmp.Or(last.kind, nothing) != nothing:
+			l.report(from, key, "must not be a section: it is %s in %s", last.kind, last.origin.name)
 		default:
-			marks[key] = next
+			known[key] = next
 		}
 	}
-	// What no input has set is looked for where the application keeps its configuration.
+	// A key that no input has set is reported with the prefix of the application's koanf, where an
+	// operator would add it.
 	l.source.prefix = cmp.Or(from.prefix, l.source.prefix)
 	if err = cmp.Or(err, l.source.keys.Merge(layer)); err != nil {
 		l.report(from, "", "cannot be read: %s", reason(err))
 	}
 }
 
-// below is the key of name, or of an item of a list, in what is at key.
-func below(key, name string) string {
+// childKey is the key of name, or of an item of a list, below key.
+func childKey(key, name string) string {
 	if key == "" {
 		return name
 	}
 	return key + delimiter + name
 }
 
-// display is a key of koanf as an operator reads it. What would not be recognised as one key is quoted.
-func display(key string) (path string) {
+// displayPath returns a key of koanf for an operator to read. A part that could be misread is
+// quoted: a file's key "a.b" is shown as "\"a.b\"".
+func displayPath(key string) (path string) {
 	for part := range strings.SplitSeq(key, delimiter) {
 		switch {
 		case path != "" && strings.HasPrefix(part, "["):
@@ -107,11 +111,11 @@ func display(key string) (path string) {
 	return path
 }
 
-// maxShownKey is how many letters of a key are shown. No key of ours is longer.
+// maxShownKey is the number of bytes of a key that are shown. Valid keys are shorter.
 const maxShownKey = 64
 
-// shownKey is a key as far as it may be shown: {password:secret}, with no blank behind the colon, is a
-// key to YAML.
+// shownKey returns the part of a key that may be shown. It may not all be a key: YAML reads
+// {password:secret}, without a space after the colon, as one key.
 func shownKey(key string) string {
 	end := strings.IndexFunc(key, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-. /\"\n", r)
@@ -125,12 +129,12 @@ func shownKey(key string) string {
 	return strings.ToValidUTF8(key[:end], "") + "…"
 }
 
-// carried takes a struct through koanf, whose deep copies empty the fields that are not exported: a
-// secret would be gone. They leave functions alone.
-type carried func() any
+// opaque carries a struct through koanf. koanf's deep copies empty unexported fields, and so would
+// lose a secret. They do not copy functions.
+type opaque func() any
 
-// plain copies a value of Go code into the types that the parsers produce, because koanf merges
-// nothing but map[string]any.
+// plain converts a Go value into the types that the parsers produce, because koanf merges only
+// map[string]any.
 func plain(value any) any {
 	v := reflect.ValueOf(value)
 	switch {
@@ -139,7 +143,7 @@ func plain(value any) any {
 	case v.Kind() == reflect.Pointer:
 		return plain(v.Elem().Interface())
 	case v.Kind() == reflect.Struct:
-		return carried(func() any { return value })
+		return opaque(func() any { return value })
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
 		list := make([]any, v.Len())
 		for i := range list {
@@ -164,8 +168,8 @@ const (
 	aBool    = "true or false"
 )
 
-// noun names the kind of a value, in an operator's words and without the value.
-func noun(value any) string {
+// kindName returns the kind of a value in an operator's words, without the value.
+func kindName(value any) string {
 	switch v := reflect.ValueOf(value); {
 	case !v.IsValid():
 		return nothing

@@ -16,11 +16,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parsers has the parser of each file extension.
+// parsers maps each file extension to its parser.
 var parsers = map[string]koanf.Parser{".yaml": strictYAML{kyaml.Parser()}, ".yml": strictYAML{kyaml.Parser()}, ".toml": toml.Parser(), ".json": kjson.Parser()}
 
-// strictYAML is koanf's parser, but it refuses what that overlooks: a second document, and keys that
-// are not text, of which koanf would make text: of 0123, "83".
+// strictYAML is koanf's parser, but stricter. It refuses a second document, which koanf ignores,
+// and keys that are not text. koanf would turn the key 0123 into "83".
 type strictYAML struct{ *kyaml.YAML }
 
 func (p strictYAML) Unmarshal(data []byte) (map[string]any, error) {
@@ -53,9 +53,9 @@ func textKeys(node *yaml.Node) error {
 	return nil
 }
 
-// echoes are the places where the parsers quote what stands in the file, which may be a password
-// that somebody forgot to put in quotes, and where they speak of Go.
-var echoes = []struct {
+// sanitizers remove what the messages of the parsers should not contain: quoted parts of the file,
+// which may be a password without quotes, and Go types.
+var sanitizers = []struct {
 	pattern     *regexp.Regexp
 	replacement string
 }{
@@ -69,7 +69,7 @@ var echoes = []struct {
 	{regexp.MustCompile(`mapping key "([\w.-]*).*" already defined`), `key "$1" is already defined`},
 }
 
-// syntaxProblems returns the problems of a file that cannot be parsed, with the lines if they are known.
+// syntaxProblems returns the problems of a file that cannot be parsed, with their lines if known.
 func syntaxProblems(from origin, data []byte, err error) []Problem {
 	texts := []string{err.Error()}
 	var inYAML *yaml.TypeError
@@ -83,7 +83,7 @@ func syntaxProblems(from origin, data []byte, err error) []Problem {
 		row, _ := inTOML.Position()
 		texts[0] = fmt.Sprintf("line %d: %s", row, strings.TrimPrefix(texts[0], "toml: "))
 	case errors.As(err, &inJSON):
-		// The offset is behind the byte that is wrong.
+		// Offset counts the bytes up to and including the wrong one.
 		before := data[:max(0, min(int(inJSON.Offset)-1, len(data)))]
 		texts[0] = fmt.Sprintf("line %d: %s", 1+bytes.Count(before, []byte("\n")), texts[0])
 	case errors.As(err, &notObject) && strings.HasPrefix(notObject.Value, "number "):
@@ -93,8 +93,8 @@ func syntaxProblems(from origin, data []byte, err error) []Problem {
 	}
 	problems := make([]Problem, len(texts))
 	for i, text := range texts {
-		for _, echo := range echoes {
-			text = echo.pattern.ReplaceAllString(text, echo.replacement)
+		for _, s := range sanitizers {
+			text = s.pattern.ReplaceAllString(text, s.replacement)
 		}
 		problems[i] = from.problem("", "%s", text)
 	}

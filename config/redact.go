@@ -13,47 +13,51 @@ import (
 
 const redacted = "[redacted]"
 
-// secretNames are parts of names, without '_' and '-', that give a secret away.
+// secretNames are words that mark a key as a secret. Keys are compared without '_' and '-'.
 var secretNames = []string{
 	"password", "passwd", "passphrase", "secret", "token", "credential", "dsn",
 	"privatekey", "apikey", "accesskey", "encryptionkey", "signingkey",
 }
 
-// looksSecret reports whether a key is a secret's by its name. The path of a secret's file is none.
+// looksSecret reports whether the name of a key marks it as a secret. A key that ends in _file
+// holds a path, which is not a secret.
 func looksSecret(key string) bool {
 	key = strings.ToLower(key)
 	plain := strings.NewReplacer("_", "", "-", "").Replace(key)
 	return !strings.HasSuffix(key, "_file") && slices.ContainsFunc(secretNames, func(name string) bool { return strings.Contains(plain, name) })
 }
 
-// keyLooksSecret reports whether a key of koanf, or a section that it is in, looks secret.
+// keyLooksSecret reports whether any part of a koanf key looks secret, including the sections it is
+// in.
 func keyLooksSecret(key string) bool {
 	return slices.ContainsFunc(strings.Split(key, delimiter), looksSecret)
 }
 
-// urlPassword is what stands between the user and the last '@' of a URL. A list of URLs loses more
-// than it must, because a password may contain any byte.
+// urlPassword matches everything between the user and the last '@' of a URL. In a list of URLs this
+// removes more than it must, because a password may contain any byte.
 var urlPassword = regexp.MustCompile(`(?s)(//[^/\s:@]*:).+@`)
 
 func redactURL(text string) string { return urlPassword.ReplaceAllString(text, "${1}"+redacted+"@") }
 
-// repeats reports whether message shows a part of value.
+// repeats reports whether message contains a word of value.
 func repeats(message, value string) bool {
 	message = strings.ToLower(message)
 	words := strings.FieldsFunc(strings.ToLower(value), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	return slices.ContainsFunc(words, func(word string) bool { return len(word) > 1 && strings.Contains(message, word) })
 }
 
-// visible says how much of a value is shown. True and false, durations, sizes and what is empty always are.
+// visible says how much of a value is shown. Booleans, durations, sizes and empty values are always
+// shown.
 type visible int
 
 const (
-	kinds   visible = iota // nothing else: it is not known what it is, or its name looks secret
-	numbers                // its field is a number's
-	texts                  // its owner says that it may be shown
+	kinds   visible = iota // only its kind: its meaning is not known, or its name looks secret
+	numbers                // numbers too: it has a struct field
+	texts                  // text too: its owner has declared it public
 )
 
-// mask is text, or what stands for it. That a secret is empty shows: it is what one looks for.
+// mask returns text, or a placeholder for it. An empty secret stays visible as empty, because an
+// operator may be looking for exactly that.
 func (v visible) mask(text string) any {
 	if v < texts && text != "" {
 		return redacted
@@ -61,7 +65,7 @@ func (v visible) mask(text string) any {
 	return redactURL(text)
 }
 
-// of is how much is shown of what is called name in a value of which v is.
+// of returns how much is shown of the key name in a map of visibility v.
 func (v visible) of(name string) visible {
 	if looksSecret(name) {
 		return kinds
@@ -69,7 +73,7 @@ func (v visible) of(name string) visible {
 	return v
 }
 
-// show renders the value at key, decoded or as it was loaded, as maps, lists and single values. The caller
+// show renders the value at key, decoded or as loaded, as maps, lists and single values. The caller
 // holds mu.
 func (s *Source) show(v reflect.Value, key string, as visible) any {
 	if !v.IsValid() || (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) && v.IsNil() {
@@ -80,14 +84,14 @@ func (s *Source) show(v reflect.Value, key string, as visible) any {
 	} else if s.files[key] {
 		as = texts
 	}
-	pointer := reflect.New(v.Type()) // it has the methods of both
+	pointer := reflect.New(v.Type()) // has the methods of both receivers
 	pointer.Elem().Set(v)
 	switch value := pointer.Interface().(type) {
 	case interface{ Reveal() string }:
 		return kinds.mask(value.Reveal())
 	case *time.Duration:
 		return value.String()
-	case *carried:
+	case *opaque:
 		return s.show(reflect.ValueOf((*value)()), key, as)
 	case encoding.TextMarshaler:
 		text, err := value.MarshalText()
@@ -101,7 +105,7 @@ func (s *Source) show(v reflect.Value, key string, as visible) any {
 	}
 	switch v.Kind() {
 	case reflect.Interface:
-		if as == numbers { // anything may be in there
+		if as == numbers { // its content has no declared type
 			as = kinds
 		}
 		return s.show(v.Elem(), key, as)
@@ -117,8 +121,8 @@ func (s *Source) show(v reflect.Value, key string, as visible) any {
 			if looksSecret(name) || keyLooksSecret(key) {
 				within = kinds
 			}
-			// A null could not be loaded again.
-			if shown := s.show(v.FieldByIndex(field.Index), below(key, name), within); shown != nil {
+			// A null would make the output invalid as a configuration.
+			if shown := s.show(v.FieldByIndex(field.Index), childKey(key, name), within); shown != nil {
 				section[name] = shown
 			}
 		}
@@ -127,13 +131,13 @@ func (s *Source) show(v reflect.Value, key string, as visible) any {
 		section := map[string]any{}
 		for entry := v.MapRange(); entry.Next(); {
 			name := fmt.Sprint(entry.Key().Interface())
-			section[shownKey(name)] = s.show(entry.Value(), below(key, name), as.of(name))
+			section[shownKey(name)] = s.show(entry.Value(), childKey(key, name), as.of(name))
 		}
 		return section
 	case reflect.Slice:
 		list := make([]any, v.Len())
 		for i := range list {
-			list[i] = s.show(v.Index(i), below(key, fmt.Sprintf("[%d]", i)), as)
+			list[i] = s.show(v.Index(i), childKey(key, fmt.Sprintf("[%d]", i)), as)
 		}
 		return list
 	case reflect.String:

@@ -11,33 +11,33 @@ import (
 	"time"
 )
 
-// scalar reads text, true or false, and numbers.
+// scalar reads text, booleans and numbers.
 func (d *decoder) scalar(n *node, t reflect.Type) (any, error) {
 	text, ok := literal(n.value)
 	switch {
-	case t.Kind() == reflect.String && noun(n.value) == aText:
+	case t.Kind() == reflect.String && kindName(n.value) == aText:
 		return text, nil
 	case t.Kind() == reflect.String:
 		return nil, d.notText(n, ok)
 	case t.Kind() == reflect.Bool:
 		value, err := strconv.ParseBool(text)
-		if noun(n.value) == aNumber || err != nil {
-			return nil, d.wrong(n, "must be true or false%s", not(n))
+		if kindName(n.value) == aNumber || err != nil {
+			return nil, d.report(n, "must be true or false%s", not(n))
 		}
 		return value, nil
 	case !isNumber(t):
-		return nil, d.wrong(n, "cannot be configured: its type is %s", t)
+		return nil, d.report(n, "cannot be configured: its type is %s", t)
 	case t.Kind() == reflect.Float32, t.Kind() == reflect.Float64:
 		value, err := strconv.ParseFloat(text, t.Bits())
 		if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
-			return nil, d.wrong(n, "must be a number%s", not(n))
+			return nil, d.report(n, "must be a number%s", not(n))
 		}
 		return value, nil
 	}
 	return d.whole(n, t, text)
 }
 
-// whole reads integers. A fraction is refused rather than cut off, and so is what does not fit.
+// whole reads integers. It refuses fractions and values out of range.
 func (d *decoder) whole(n *node, t reflect.Type, text string) (value any, err error) {
 	limits := fmt.Sprintf("0 to %d", uint64(math.MaxUint64)>>(64-t.Bits()))
 	if reflect.Zero(t).CanUint() {
@@ -51,11 +51,11 @@ func (d *decoder) whole(n *node, t reflect.Type, text string) (value any, err er
 	case err == nil:
 		return value, nil
 	case v.CanFloat() && math.Abs(v.Float()) > 1<<53:
-		return nil, d.wrong(n, "is too large to be read exactly: put it in quotes")
+		return nil, d.report(n, "is too large to be read exactly: put it in quotes")
 	case errors.Is(err, strconv.ErrRange) || negative == nil:
-		return nil, d.wrong(n, "must be a whole number from %s%s", limits, not(n))
+		return nil, d.report(n, "must be a whole number from %s%s", limits, not(n))
 	}
-	return nil, d.wrong(n, "must be a whole number%s", not(n))
+	return nil, d.report(n, "must be a whole number%s", not(n))
 }
 
 func (d *decoder) duration(n *node) (any, error) {
@@ -65,21 +65,21 @@ func (d *decoder) duration(n *node) (any, error) {
 	case ok && err == nil:
 		return value, nil
 	case text == "" || strings.Trim(text, "-.0123456789") != "":
-		return nil, d.wrong(n, "must be a duration such as 500ms, 30s, 5m or 24h%s", not(n))
+		return nil, d.report(n, "must be a duration such as 500ms, 30s, 5m or 24h%s", not(n))
 	case keyLooksSecret(n.key) || len(text) > maxShownDigits:
 		text = "30"
 	}
-	return nil, d.wrong(n, "has no unit: write %[1]ss, %[1]sm, …", text)
+	return nil, d.report(n, "has no unit: write %[1]ss, %[1]sm, …", text)
 }
 
-// maxShownDigits is how long a number may be that an error repeats where a duration lacks its unit. What
-// is longer is less likely a duration than a PIN in the wrong place.
+// maxShownDigits is the length up to which an error repeats a number that lacks a unit. A longer
+// number is more likely a PIN in the wrong place than a duration.
 const maxShownDigits = 4
 
-// text reads a type that reads itself from text.
+// text reads a type that implements encoding.TextUnmarshaler.
 func (d *decoder) text(n *node, t reflect.Type) (any, error) {
 	text, ok := literal(n.value)
-	if !ok || noun(n.value) != aText && !isNumber(t) && t.Kind() != reflect.Bool {
+	if !ok || kindName(n.value) != aText && !isNumber(t) && t.Kind() != reflect.Bool {
 		return nil, d.notText(n, ok)
 	}
 	value := reflect.New(t)
@@ -88,41 +88,41 @@ func (d *decoder) text(n *node, t reflect.Type) (any, error) {
 	case err == nil:
 		return value.Elem().Interface(), nil
 	case isSecret(t) || keyLooksSecret(n.key) || repeats(err.Error(), text):
-		return nil, d.wrong(n, "is not valid (the value is not shown)")
+		return nil, d.report(n, "is not valid (the value is not shown)")
 	}
-	return nil, d.wrong(n, "%s", err)
+	return nil, d.report(n, "%s", err)
 }
 
 func (d *decoder) notText(n *node, isSingle bool) error {
 	if isSingle {
-		return d.wrong(n, "must be text, not %s: put it in quotes", noun(n.value))
+		return d.report(n, "must be text, not %s: put it in quotes", kindName(n.value))
 	}
-	return d.wrong(n, "must be text, not %s", noun(n.value))
+	return d.report(n, "must be text, not %s", kindName(n.value))
 }
 
-// literal is a single value as it is written in the environment.
+// literal returns a single value as text, as it would be written in the environment.
 func literal(value any) (text string, ok bool) {
-	// JSON has only floats, so 1048576 comes as one: no exponent, as long as it is exact.
+	// JSON has only floats, so 1048576 is one here. An exact float is written without an exponent.
 	if v := reflect.ValueOf(value); v.CanFloat() && math.Abs(v.Float()) <= 1<<53 {
 		return strconv.FormatFloat(v.Float(), 'f', -1, 64), true
 	}
-	switch noun(value) {
+	switch kindName(value) {
 	case aText, aNumber, aBool:
 		return fmt.Sprint(value), true
 	}
 	return "", false
 }
 
-// not says what the value is instead, if that may be shown. Text may not: a password may have been put
-// under the wrong key.
+// not describes the value that stands there instead, if it may be shown. Text may not: it may be a
+// password under the wrong key.
 func not(n *node) string {
 	text, ok := literal(n.value)
 	switch {
 	case !ok:
-		return ", not " + noun(n.value)
+		return ", not " + kindName(n.value)
 	case keyLooksSecret(n.key):
 		return " (the value is not shown)"
-	case noun(n.value) == aText:
+	case kindName(n.value) == aText:
 		return ""
 	}
 	return ", not " + text

@@ -14,9 +14,9 @@ var (
 	revealerType        = reflect.TypeFor[interface{ Reveal() string }]()
 )
 
-// fields maps the keys of a struct, and of those squashed into it, to their fields, with the Index from
-// t on. To tell unknown keys, secrets and their files takes the types, which mapstructure does not
-// give away.
+// fields maps the keys of a struct, and of the structs squashed into it, to their fields. The Index
+// of a field starts at t. mapstructure does not reveal the types, which unknown keys, secrets and
+// secret files depend on.
 func fields(t reflect.Type) map[string]reflect.StructField {
 	found := map[string]reflect.StructField{}
 	for i := range t.NumField() {
@@ -37,17 +37,17 @@ func fields(t reflect.Type) map[string]reflect.StructField {
 	return found
 }
 
-// isPublic reports whether the text in a field may be shown: its owner says so, with the tag
-// `koanf:"name,public"`.
+// isPublic reports whether the text in a field may be shown. The owner of the field declares that
+// with the tag `koanf:"name,public"`.
 func isPublic(field reflect.StructField) bool {
 	_, options, _ := strings.Cut(field.Tag.Get("koanf"), ",")
 	return slices.Contains(strings.Split(options, ","), "public")
 }
 
-// isText reports whether a value of type t reads itself from text.
+// isText reports whether t implements encoding.TextUnmarshaler.
 func isText(t reflect.Type) bool { return reflect.PointerTo(t).Implements(textUnmarshalerType) }
 
-// isSecret reports whether t, or what t points to, is a secret.
+// isSecret reports whether t is a secret or a pointer to one.
 func isSecret(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -63,7 +63,7 @@ func holdsSecrets(t reflect.Type) bool {
 	return isSecret(t)
 }
 
-// isSection reports whether t, or what t points to, is read from a section of keys.
+// isSection reports whether t, or the type it points to, is read from a section of keys.
 func isSection(t reflect.Type) bool {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -40,7 +40,7 @@ func TestSecretFile(t *testing.T) {
 		wantProblems(t, yamlSource(t, test.yaml).Decode("", &everything{}), test.want)
 	}
 
-	// A struct's own key of that name is no secret's file.
+	// If a struct has a key of that name itself, the key is not a secret file.
 	var own struct {
 		Password     cache.Secret `koanf:"password"`
 		PasswordFile string       `koanf:"password_file"`
@@ -51,7 +51,7 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
-// picky is a secret that quotes what it does not like.
+// picky is a secret whose error quotes the value it refuses.
 type picky struct{ cache.Secret }
 
 func (*picky) UnmarshalText(text []byte) error { return errors.New("bad: " + string(text)) }
@@ -119,7 +119,7 @@ name: harmless
 		if strings.Contains(got, "hunter2") || strings.Contains(got, "7654321") || strings.Contains(got, "12345") {
 			t.Errorf("%s: a secret shows in\n%s", name, got)
 		}
-		decoded := name == "after Decode" // only then is it known what is harmless
+		decoded := name == "after Decode" // only then are the public fields known
 		if !strings.Contains(got, `empty_password: ""`) || strings.Contains(got, "harmless") != decoded ||
 			strings.Contains(got, "homepage: redis://user:[redacted]@host:6379") != decoded {
 			t.Errorf("%s: too little shows, or too much, in\n%s", name, got)
@@ -148,14 +148,14 @@ func TestStringOfASharedRoot(t *testing.T) {
 	}
 }
 
-// quoting reads itself from text, and quotes what it does not like.
+// quoting implements TextUnmarshaler. Its error quotes the value it refuses.
 type quoting string
 
 func (*quoting) UnmarshalText(text []byte) error {
 	return fmt.Errorf("cannot parse %q as anything", strings.ToUpper(string(text)))
 }
 
-// owner is a section that quotes what it does not like.
+// owner is a section whose error quotes the value it refuses.
 type owner struct {
 	URL  string   `koanf:"url"`
 	List []string `koanf:"list"`
@@ -166,7 +166,7 @@ func (o owner) Validate() error {
 	return errors.Join(fmt.Errorf("cannot use %q with mode %s", o.URL, o.Mode), &cache.OptionError{Name: "list", Reason: fmt.Sprintf("has %v", o.List)})
 }
 
-// What other code says of a value is passed on without the value.
+// The errors of other code about a value are passed on without the value.
 func TestErrorsRepeatNoText(t *testing.T) {
 	t.Parallel()
 	var dst struct {
@@ -177,7 +177,7 @@ func TestErrorsRepeatNoText(t *testing.T) {
 		`cannot use [redacted] with mode fast`, "list (inline): has [one [redacted]]")
 }
 
-// Whoever prints a Source by whatever verb sees its String, also through a pointer that is not exported.
+// Every verb prints a Source like String, even through a pointer in an unexported field.
 func TestEveryVerb(t *testing.T) {
 	t.Parallel()
 	source := yamlSource(t, "{x: {passwrod: hunter2, pin: 7654321}}")

@@ -13,37 +13,38 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// Source is a merged configuration. Make one with [Load]. It is safe for concurrent use; what was
-// loaded never changes.
+// Source is a merged configuration. Make one with [Load]. It is safe for concurrent use. The loaded
+// values never change.
 type Source struct {
-	keys   *koanf.Koanf
-	marks  map[string]mark // by path in keys
-	prefix string          // of keys that no input has set
+	keys       *koanf.Koanf
+	provenance map[string]provenance // by path in keys
+	prefix     string                // of keys that no input has set
 
 	mu        sync.Mutex
-	sections  map[string]bool // top level names that were checked or decoded
-	secrets   map[string]bool // paths that are decoded into secrets
-	files     map[string]bool // paths of secrets' files that could be read
-	effective map[string]any  // what Decode has produced, secrets redacted
+	sections  map[string]bool // top-level names that were checked or decoded
+	secrets   map[string]bool // paths that were decoded into secrets
+	files     map[string]bool // paths of the secret files that could be read
+	effective map[string]any  // the results of Decode, with secrets redacted
 }
 
-// Decode reads the section at path ("cache.bigcache"; "" is the root) into dst, a pointer to a struct
-// with `koanf` tags, on top of what dst holds: fill in the defaults first. A section that is missing
-// leaves them all. Maps are merged, everything else is replaced.
+// Decode reads the section at path into dst, a pointer to a struct with `koanf` tags. The path is
+// written as "cache.bigcache", and "" is the root. Fill dst with the defaults first: keys that are
+// not configured leave their fields alone. Maps are merged, everything else is replaced.
 //
-// It is strict: the error is one *Error with all unknown keys, values of the wrong type and secret
-// files that cannot be read, and, if dst has a method Validate() error and every value could be read,
-// what that reports about the result. Validate may join errors with errors.Join; one with a method
-// Option() (name, reason string) is about the key of that name. On an error dst is as it was before.
+// Decode is strict. The error is one *Error that lists all unknown keys, values of the wrong type
+// and secret files that cannot be read. If every value could be read and dst has a method
+// Validate() error, it lists the problems that Validate reports too. Validate may join errors with
+// errors.Join. An error with a method Option() (name, reason string) is about the key of that name.
+// On an error dst is unchanged.
 //
-// sections names keys within the section that belong to somebody else, such as the sections of the
-// strategies within `cache`: they are allowed, and left alone.
+// sections names keys within the section that other code decodes, such as the sections of the
+// strategies within `cache`. They are allowed and ignored.
 func (s *Source) Decode(path string, dst any, sections ...string) error {
 	target := reflect.ValueOf(dst)
 	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
 		return newError([]Problem{{Path: path, Message: fmt.Sprintf("cannot be decoded into %T: that is not a pointer to a struct", dst)}})
 	}
-	s.know()
+	s.registerSections()
 	d := decoder{source: s, foreign: sections}
 	found := d.find(path)
 	result := reflect.New(target.Type().Elem())
@@ -62,8 +63,8 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 	return err
 }
 
-// find makes the section at path the root. One that is missing knows the prefix of the nearest section
-// that is there.
+// find makes the section at path the root. A missing section gets the prefix of the nearest section
+// that exists.
 func (d *decoder) find(path string) (found bool) {
 	key := strings.ReplaceAll(path, ".", delimiter)
 	d.root = &node{key: key, origin: origin{prefix: d.source.prefix}}
@@ -72,26 +73,26 @@ func (d *decoder) find(path string) (found bool) {
 	}
 	at := ""
 	for name := range strings.SplitSeq(key, delimiter) {
-		at = below(at, name)
-		known, ok := d.source.marks[at]
+		at = childKey(at, name)
+		known, ok := d.source.provenance[at]
 		if !ok {
 			d.root.origin = origin{prefix: d.root.origin.prefix}
 			return false
 		}
 		d.root.origin = known.origin
-		if known.noun != aSection && known.noun != nothing {
-			_ = d.wrong(&node{key: at, origin: known.origin}, "must be a section of keys, not %s", known.noun)
+		if known.kind != aSection && known.kind != nothing {
+			_ = d.report(&node{key: at, origin: known.origin}, "must be a section of keys, not %s", known.kind)
 			return false
 		}
 	}
-	return d.source.marks[key].noun == aSection
+	return d.source.provenance[key].kind == aSection
 }
 
-// remember keeps what String shows, and what it hides.
+// remember stores what String shows and what it hides.
 func (s *Source) remember(d *decoder, result reflect.Value, valid bool) {
 	key := d.root.key
 	name, _, _ := strings.Cut(key, delimiter)
-	s.know(name)
+	s.registerSections(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, secret := range d.secrets {
@@ -110,12 +111,13 @@ func (s *Source) remember(d *decoder, result reflect.Value, valid bool) {
 	maps.Merge(shown, s.effective)
 }
 
-// know notes top level names that are ours, and makes the zero value usable.
-func (s *Source) know(names ...string) {
+// registerSections records top-level names that belong to the cache. It also makes the zero value
+// of Source usable.
+func (s *Source) registerSections(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys == nil {
-		s.keys, s.marks = koanf.New(delimiter), map[string]mark{}
+		s.keys, s.provenance = koanf.New(delimiter), map[string]provenance{}
 		s.sections, s.secrets, s.files, s.effective = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]any{}
 	}
 	for _, name := range names {
@@ -123,8 +125,8 @@ func (s *Source) know(names ...string) {
 	}
 }
 
-// Text returns the text at path, whatever else is wrong in its section; ok is false where there is
-// none. It is for the name that says whose section to decode.
+// Text returns the text at path, even if other values in the section are invalid. ok is false if
+// there is no text. Use it to read the name that selects which section to decode.
 func (s *Source) Text(path string) (text string, ok bool) {
 	if s.keys == nil {
 		return "", false
@@ -133,14 +135,14 @@ func (s *Source) Text(path string) (text string, ok bool) {
 	return text, ok
 }
 
-// CheckSections reports every key at the top level that is not in names, with the nearest name. In
-// the root of an application's koanf (From with the path "") other keys are the application's own:
-// only those that are almost a name are reported. The error is an *Error.
+// CheckSections reports every top-level key that is not in names, with the nearest name. In the
+// root of an application's koanf (From with the path "") other keys belong to the application, so
+// only keys that are almost a name are reported. The error is an *Error.
 func (s *Source) CheckSections(names ...string) error {
-	s.know(names...)
+	s.registerSections(names...)
 	var problems []Problem
 	for key := range s.keys.Raw() {
-		from := s.marks[key].origin
+		from := s.provenance[key].origin
 		if slices.Contains(names, key) || from.shared && nearest(key, names, 2) == "" {
 			continue
 		}
@@ -149,7 +151,7 @@ func (s *Source) CheckSections(names ...string) error {
 	return newError(problems)
 }
 
-// At returns the section at path, to hand on to its owner.
+// At returns the section at path, to pass to its owner.
 func (s *Source) At(path string) Section { return Section{s, path} }
 
 // Section is one section of a Source. The zero value is an empty section. It is safe for concurrent
@@ -167,18 +169,20 @@ func (s Section) Decode(dst any) error {
 	return s.source.Decode(s.path, dst)
 }
 
-// String returns the effective configuration as YAML: what was loaded, and on top of it the results of
-// Decode so far, so that defaults show. What is not known to be harmless reads "[redacted]": text, unless
-// its field has the tag `koanf:"name,public"`; numbers of a section that nobody has decoded, and whatever
-// looks like a secret by its name. So does the password in a URL. Print after decoding, therefore. Of a
-// shared root (see [From]), only sections that were decoded or named to CheckSections are shown.
+// String returns the effective configuration as YAML: the loaded values, overlaid with the results
+// of Decode so far, which include the defaults. Print it after decoding.
+//
+// A value that may be a secret reads "[redacted]". That is all text, unless its field has the tag
+// `koanf:"name,public"`. It is also every number in a section that was not decoded, every value
+// whose key looks like a secret's, and the password in a URL. Of a shared root (see [From]), only
+// the sections that were decoded or passed to CheckSections are shown.
 func (s *Source) String() string {
-	s.know()
+	s.registerSections()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := map[string]any{}
 	for key, value := range s.keys.Raw() {
-		if !s.marks[key].origin.shared || s.sections[key] {
+		if !s.provenance[key].origin.shared || s.sections[key] {
 			all[shownKey(key)] = s.show(reflect.ValueOf(value), key, kinds)
 		}
 	}
@@ -190,5 +194,6 @@ func (s *Source) String() string {
 	return string(text)
 }
 
-// Format implements fmt.Formatter: every verb and flag prints String, and none what is behind it.
+// Format implements fmt.Formatter: every verb and flag prints the result of String, and never the
+// fields.
 func (s *Source) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }

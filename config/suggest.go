@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// unknown is the message about a key that is none of names.
+// unknown returns the message for a key that is not in names.
 func unknown(key string, names []string) string {
 	if parts := strings.Split(key, "."); len(parts) > 1 {
 		return fmt.Sprintf("unknown key: a dot does not open a section; write %s: on a line of its own, and the rest below it", shownKey(parts[0]))
@@ -21,8 +21,8 @@ func unknown(key string, names []string) string {
 	return "unknown key; valid keys: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
 }
 
-// nearest returns the name that key is most likely a misspelling of, or "". A third of the letters
-// may be wrong, at most limit, and always one.
+// nearest returns the name that key most likely misspells, or "". It accepts a third of the letters
+// as wrong, but at least one and at most limit.
 func nearest(key string, names []string, limit int) string {
 	best, found := limit+1, ""
 	for _, name := range slices.Sorted(slices.Values(names)) {
@@ -34,11 +34,12 @@ func nearest(key string, names []string, limit int) string {
 	return found
 }
 
-// distance is the Levenshtein distance, with two swapped letters as one mistake (optimal string
-// alignment): it is the most common typo, and would cost "ttl" two of its three letters.
+// distance is the Levenshtein distance, but two swapped letters count as one mistake (optimal
+// string alignment). Swapping is the most common typo. As two mistakes it would cost "ttl" two of
+// its three letters.
 func distance(a, b string) int {
 	if len(a)*len(b) > 1<<16 {
-		return len(a) + len(b) // not a misspelt key, and quadratic to compare
+		return len(a) + len(b) // too long to be a misspelt key, and the comparison is quadratic
 	}
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -1,6 +1,6 @@
-// Package fxtest starts applications with the cache module in tests: on a clock that the test
-// moves, and on a storage strategy that the test watches, fails and delays. Nothing here belongs in
-// a production binary.
+// Package fxtest starts applications with the cache module in tests. The test moves the clock. It
+// can watch, fail and delay the operations of the storage strategy. Do not use this package in
+// production code.
 package fxtest
 
 import (
@@ -20,11 +20,12 @@ import (
 )
 
 type (
-	// Clock is the CacheTtlProvider of tests: it stands still until Advance.
+	// Clock is a driver.Clock for tests. It stands still until Advance.
 	Clock = drivertest.Clock
-	// Recorder sees every operation on the storage strategy, and can fail, delay and hold them.
+	// Recorder records every operation on the storage strategy, and can fail, delay and hold
+	// operations.
 	Recorder = drivertest.Recorder
-	// Operation is one call that a Recorder saw.
+	// Operation is one call that a Recorder has recorded.
 	Operation = drivertest.Operation
 )
 
@@ -41,29 +42,32 @@ const (
 	OpClear      = drivertest.OpClear
 )
 
-// defaults differ from those of production: the timeout of single operations would strike on a busy
-// machine now and then. They are the lowest level of config.Source, so that whatever the
-// application configures wins, even where that is the default of production.
+// defaults are the defaults of tests. They differ from those of production in the timeout of single
+// operations, which a busy machine would exceed now and then. They are the lowest level of
+// config.Source: every value that the application configures wins, even if it equals the production
+// default.
 var defaults = map[string]any{"cache.timeout": 10 * time.Second}
 
 // App is a started application.
 type App struct {
-	// Cache is the application's CacheService.
+	// Cache is the application's cache.Service.
 	Cache *cache.Service
 	// Sessions is the application's session cache.
 	Sessions sessioncache.Sessions
-	// Clock is "now" for every expiry in the cache. It starts at the real time, to the millisecond.
+	// Clock is the current time for every expiry in the cache. It starts at the real time, to the
+	// millisecond.
 	Clock *Clock
-	// Strategy watches the storage strategy.
+	// Strategy records the operations on the storage strategy.
 	Strategy *Recorder
 }
 
-// New builds and starts an application of options, with fxcache.Module among them or not, and stops
-// it when the test ends. It runs on bigcache and the default session strategy unless Config says
-// otherwise, and reads no environment variables. An operation on the storage may take ten seconds,
-// unless `cache.timeout` is configured. A failure to build, start or stop fails the test.
+// New builds and starts an application from options, and stops it when the test ends. The options
+// may include fxcache.Module, but need not. The application runs on bigcache and the default
+// session strategy unless Config says otherwise. It reads no environment variables. An operation on
+// the storage may take ten seconds, unless `cache.timeout` is configured. If the application cannot
+// be built, started or stopped, the test fails.
 //
-// Take parts of the application out with fx.Populate.
+// Use fx.Populate to get other parts of the application.
 func New(t testing.TB, options ...fx.Option) *App {
 	t.Helper()
 	app := &App{Clock: drivertest.NewClock(time.Now().Truncate(time.Millisecond))}
@@ -81,7 +85,7 @@ func New(t testing.TB, options ...fx.Option) *App {
 	)
 	built := fx.New(application, fxcache.Module)
 	if log.moduleClashes {
-		built = fx.New(application) // which has the module
+		built = fx.New(application) // the options include the module
 	}
 	if err := built.Err(); err != nil {
 		t.Fatalf("fxtest: the application cannot be built: %v", err)
@@ -101,9 +105,9 @@ func New(t testing.TB, options ...fx.Option) *App {
 	return app
 }
 
-// eventLog notes whether the constructors of a module "fxcache" clash with others: then it is given
-// twice. Nobody but fx can look into an fx.Option, and these events are how fx tells. When
-// constructors clash, fx runs none of them, but those of loggers, and no fx.Invoke.
+// eventLog detects that the application already includes fxcache.Module. An fx.Option cannot be
+// inspected, but if the module is given twice, fx reports that its constructors clash. fx then runs
+// no fx.Invoke, and no constructors except those of loggers.
 type eventLog struct {
 	fxevent.Logger
 	moduleClashes bool
@@ -113,7 +117,7 @@ type eventLog struct {
 func (l *eventLog) LogEvent(event fxevent.Event) {
 	if provided, ok := event.(*fxevent.Provided); ok && provided.ModuleName == "fxcache" && provided.Err != nil {
 		l.moduleClashes = true
-		return // New builds again, which either works or fails with the same error
+		return // New builds again without the second module
 	}
 	l.Logger.LogEvent(event)
 }

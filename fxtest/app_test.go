@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// userTest is a test as a user would write it: it must pass on any strategy that stores.
+// userTest is a test as a user would write it. It must pass on any strategy that stores.
 func userTest(t *testing.T, options ...fx.Option) {
 	app := fxtest.New(t, options...)
 	prices, err := cache.New(app.Cache, "prices", cache.Policy[int]{TTL: time.Minute, Tags: []string{"prices"}})
@@ -102,7 +102,7 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// A delay works against the configured timeout, in a synctest bubble at no cost.
+// In a synctest bubble, a delay exceeds the configured timeout without taking real time.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,8 +118,8 @@ func TestDelay(t *testing.T) {
 	})
 }
 
-// Without a configured timeout, none is short enough to strike on a slow machine. One that is
-// configured holds, the default of production as well.
+// Without a configured timeout, tests get one that is long enough for a slow machine. A configured
+// timeout applies, even if it equals the production default.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	production := cache.Options{}.WithDefaults().Timeout
@@ -157,7 +157,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// Wherever the application has the module, or not, its constructors and invocations run once.
+// Constructors and invocations run once, wherever the application has the module, and if it does
+// not have it.
 func TestBuiltOnce(t *testing.T) {
 	t.Parallel()
 	quiet := fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger })
@@ -201,7 +202,7 @@ func TestConfigThatIsNoYAML(t *testing.T) {
 	}
 }
 
-// A test whose application cannot be built, started or stopped fails, and says why.
+// If the application cannot be built, started or stopped, the test fails and says why.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

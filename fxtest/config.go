@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache"
 )
 
-// Config configures the application under test, inline. It wins over files that the application
-// reads. Give it once.
+// Config sets the configuration of the application under test, as inline YAML. It wins over the
+// files that the application reads. Give it once.
 func Config(text string) fx.Option {
 	var values map[string]any
 	if err := yaml.Unmarshal([]byte(text), &values); err != nil {

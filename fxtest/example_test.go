@@ -11,7 +11,7 @@ import (
 	"github.com/fxcache/fxcache/fxtest"
 )
 
-// A test of an application: it moves the clock, and makes the cache fail.
+// A test of an application moves the clock and makes the cache fail.
 func Example() {
 	test := func(t testing.TB) {
 		app := fxtest.New(t, fxtest.Config("cache: {max_ttl: 1h}")) // and the application's own options
@@ -37,7 +37,7 @@ func Example() {
 	// with the cache down: Alice <nil>
 }
 
-// run stands in for go test: an Example has no testing.T.
+// run takes the place of go test, because an Example has no testing.T.
 func run(test func(testing.TB)) {
 	t := &exampleT{}
 	defer t.stop()

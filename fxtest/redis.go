@@ -7,9 +7,9 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// Redis starts a real redis-server of the test's own, which ends with the test, and returns a
-// configuration for Config that uses it. Where redis-server is not installed the test is skipped,
-// and fails if CI=true.
+// Redis starts a real redis-server for the test and returns a configuration for Config that uses
+// it. The server stops when the test ends. If redis-server is not installed, the test is skipped,
+// or fails if CI=true.
 func Redis(t testing.TB) (config string) {
 	t.Helper()
 	redistest.Require(t)

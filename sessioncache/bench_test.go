@@ -37,7 +37,7 @@ func newSession(permissions int) *sessioncache.CachedSession {
 	}
 }
 
-// jsonSession is what a session looks like to those who store it as JSON.
+// jsonSession is a session in the form of code that stores sessions as JSON.
 type jsonSession struct {
 	ID                     string    `json:"id"`
 	Token                  string    `json:"token"`

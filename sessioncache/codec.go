@@ -11,9 +11,9 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// The encoding of a session, version 1. A text is its length and its bytes; lengths and counts are
-// unsigned varints. Times are Unix milliseconds in 8 bytes, little-endian: as varints they would save 2
-// bytes each and cost a tenth of the decoding.
+// The encoding of a session, version 1. A text is its length followed by its bytes. Lengths and
+// counts are unsigned varints. Times are Unix milliseconds in 8 bytes, little-endian. As varints
+// they would save 2 bytes each, but decoding would take a tenth longer.
 //
 //	version, flags: a byte each
 //	expires, cacheExpiry: times
@@ -26,11 +26,11 @@ import (
 //	    number of permissions, and each as a text
 //	with flagFields: the custom fields, see fields.go
 //
-// The number of all permissions comes first so that one allocation holds them all. The session token
-// is not part of it: it would hand every session to whoever can read the cache.
+// The number of all permissions comes first, so that one allocation holds them all. The session
+// token is not encoded: otherwise everyone who can read the cache could use every session.
 //
-// A change of any of this needs a new version. Processes of both versions may share a cache during a
-// deployment: each then reads the other's sessions as misses.
+// Any change of this format needs a new version. During a deployment, processes of both versions
+// may share a cache. Each of them then reads the other's sessions as misses.
 const codecVersion = 1
 
 const (
@@ -42,10 +42,10 @@ const (
 )
 
 var (
-	// ErrCorrupt is wrapped by the error of decoding something that AppendBinary never wrote.
+	// ErrCorrupt is wrapped by the error for data that AppendBinary did not write.
 	ErrCorrupt = errors.New("sessioncache: corrupt session")
-	// ErrVersion is wrapped by the error of decoding a session that another version of this package
-	// wrote. It wraps cache.ErrForeign: the cache treats such a session as a miss, and leaves it alone.
+	// ErrVersion is wrapped by the error for a session that another version of this package wrote.
+	// It wraps cache.ErrForeign: the cache treats such a session as a miss and does not delete it.
 	ErrVersion = fmt.Errorf("sessioncache: unknown version of the session encoding: %w", cache.ErrForeign)
 )
 
@@ -56,19 +56,19 @@ var (
 	_ cache.OwnedUnmarshaler     = (*CachedSession)(nil)
 )
 
-// AppendBinary implements encoding.BinaryAppender. Equal sessions have equal encodings. The Token is
-// left out. The only error is a *FieldError, for custom fields that cannot be encoded.
+// AppendBinary implements encoding.BinaryAppender. Equal sessions have equal encodings. The Token
+// is left out. The only error is a *FieldError, for custom fields that cannot be encoded.
 func (s CachedSession) AppendBinary(dst []byte) ([]byte, error) { return appendSession(dst, &s) }
 
 // MarshalBinary implements encoding.BinaryMarshaler; it is AppendBinary(nil).
 func (s CachedSession) MarshalBinary() ([]byte, error) { return appendSession(nil, &s) }
 
-// UnmarshalBinary implements encoding.BinaryUnmarshaler: it replaces all of s but the Token, which is
-// not in data. On an error, which wraps ErrCorrupt or ErrVersion, s is as before.
+// UnmarshalBinary implements encoding.BinaryUnmarshaler. It replaces all of s except the Token,
+// which is not in data. On an error, which wraps ErrCorrupt or ErrVersion, s is unchanged.
 func (s *CachedSession) UnmarshalBinary(data []byte) error { return s.decode(string(data)) }
 
-// UnmarshalOwned implements cache.OwnedUnmarshaler. It is UnmarshalBinary, but the strings of s point
-// into data, which must never change again.
+// UnmarshalOwned implements cache.OwnedUnmarshaler. It is UnmarshalBinary, but the strings of s
+// point into data, which must never change again.
 func (s *CachedSession) UnmarshalOwned(data []byte) error { return s.decode(textOf(data)) }
 
 func (s *CachedSession) decode(in string) error {
@@ -81,7 +81,7 @@ func (s *CachedSession) decode(in string) error {
 	return nil
 }
 
-// textOf returns data as a string without copying it; data must never change again.
+// textOf returns data as a string without copying it. data must never change again.
 func textOf(data []byte) string {
 	return unsafe.String(unsafe.SliceData(data), len(data)) //nolint:gosec // the pointer and length of one slice
 }

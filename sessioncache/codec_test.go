@@ -15,7 +15,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// goldenSession is what testdata/session_v1.hex holds: every field set, and every kind of custom field.
+// goldenSession is the session in testdata/session_v1.hex. It sets every field and every kind of
+// custom field.
 func goldenSession() *sessioncache.CachedSession {
 	return &sessioncache.CachedSession{
 		ID:                     "7",
@@ -92,7 +93,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// checkRoundTrip takes session through all ways of decoding.
+// checkRoundTrip encodes session and decodes it in every way.
 func checkRoundTrip(t *testing.T, session *sessioncache.CachedSession) {
 	t.Helper()
 	data := encode(t, session)
@@ -117,7 +118,7 @@ func checkRoundTrip(t *testing.T, session *sessioncache.CachedSession) {
 	}
 }
 
-// fieldwise prints all fields of a session but the secrets.
+// fieldwise prints all fields of a session except the secrets.
 type fieldwise sessioncache.CachedSession
 
 func TestTimesLoseWhatIsBelowAMillisecondAndTheirZone(t *testing.T) {
@@ -178,8 +179,8 @@ func TestTokenIsNotEncoded(t *testing.T) {
 	}
 }
 
-// TestGolden fails when a change breaks what running processes have stored. The file must never
-// change: a new format gets a new version and a new file.
+// TestGolden fails if a change breaks sessions that running processes have stored. Never change the
+// file: a new format needs a new version and a new file.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/session_v1.hex")
@@ -236,7 +237,7 @@ func TestUnmarshalOwnedDoesNotCopy(t *testing.T) {
 	}
 }
 
-// What may be written to must be copied even when decoding is free to point into the data.
+// Mutable values must be copied, even if decoding may point into the data.
 func TestOwnedBytesAreCopied(t *testing.T) {
 	t.Parallel()
 	session := &sessioncache.CachedSession{CustomFields: map[string]any{"bytes": []byte("abc"), "text": "abc"}}

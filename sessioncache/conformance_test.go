@@ -26,7 +26,8 @@ func TestDefaultOnBigcache(t *testing.T) {
 	sessiontest.Run(t, sessiontest.OnStorage(newBigcache))
 }
 
-// withoutLeases hides the optional parts of a strategy, so that the fence of the Service has to do.
+// withoutLeases hides the optional interfaces of a strategy, so that the Service uses its own
+// fence.
 type withoutLeases struct {
 	driver.Strategy
 	driver.Initializer

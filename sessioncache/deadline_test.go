@@ -10,7 +10,7 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// V16: the deadline turns a slow cache into a miss, and really ends the operation.
+// V16: the deadline turns a slow cache into a miss and ends the operation.
 func TestSlowReadIsAMiss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestSlowReadIsAMiss(t *testing.T) {
 	})
 }
 
-// A write that is late is not done at all: after the log-out that came meanwhile, nothing is there.
+// A write past its deadline has no effect: after a log-out in between, the session is not there.
 func TestLateWriteIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestLateWriteIsCancelled(t *testing.T) {
 	})
 }
 
-// The same for plain Set.
+// The same holds for a plain Set.
 func TestLateSetIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

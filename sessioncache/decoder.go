@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What one element of a list takes at least in the encoding.
+// The minimum number of bytes that one element of a list takes in the encoding.
 const (
 	minTextBytes    = 1 // its length
 	minChannelBytes = 4 // three texts and a count
@@ -15,15 +15,16 @@ const (
 )
 
 // decoder reads what appendSession wrote. After the first error every further read returns zero, so
-// that callers need only look at err in the end. Lengths of one byte, nearly all, have a path of their own.
+// callers need to check err only once, at the end. Nearly all lengths take one byte, so these have
+// a fast path.
 type decoder struct {
 	in      string
 	at      int
-	claimed int // what all counts so far need of in, at least
+	claimed int // the bytes that all counts so far need at least
 	err     error
 }
 
-// fail notes the first error and moves to the end, where nothing can be read.
+// fail records the first error and moves to the end, where nothing can be read.
 func (d *decoder) fail(problem string) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: %s near byte %d of %d", ErrCorrupt, problem, d.at, len(d.in))
@@ -43,7 +44,8 @@ func (d *decoder) text() string {
 	return d.longText()
 }
 
-// texts fills list. It keeps the position in a register: a user may have hundreds of permissions.
+// texts fills list. It keeps the position in a register, because a user may have hundreds of
+// permissions.
 func (d *decoder) texts(list []string) {
 	in, at := d.in, d.at
 	for i := range list {
@@ -70,11 +72,11 @@ func (d *decoder) longText() string {
 }
 
 // count reads the number of elements that follow, of at least size bytes each. It refuses a number
-// for which the input is too short, so that a few bytes of a forged entry cannot ask for gigabytes of
-// memory; the sum over all lists does the same for lists in lists.
+// for which the input is too short. Otherwise a few bytes of a forged entry could ask for gigabytes
+// of memory. The sum over all lists, d.claimed, does the same for lists within lists.
 func (d *decoder) count(size int) int {
 	count := d.uvarint()
-	if count > uint64(len(d.in)-d.at) { // the product below cannot overflow, then
+	if count > uint64(len(d.in)-d.at) { // so the product below cannot overflow
 		d.fail("a length beyond the end")
 		return 0
 	}

@@ -12,22 +12,23 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Default is the DefaultSessionCacheStrategy of the seed: it keeps sessions in cache.Service, on
-// whatever storage strategy that has. Create it with New; all methods are safe for concurrent use,
-// and return cache.ErrNotStarted before Init, Clear excepted.
+// Default is the default session cache: it keeps sessions in cache.Service, on any storage
+// strategy. Create it with New. All methods are safe for concurrent use. Before Init they return
+// cache.ErrNotStarted, except Clear.
 //
-// The token never leaves the process: entries are found by its SHA-256, and do not contain it. Two
-// clocks bound what is served: after CacheExpiry a session is read from the database again, after
-// Expires it is gone. It is the reader who judges: a session whose CacheExpiry is further away than the
-// reader's own StaleAfter was stored with another StaleAfter, or by a clock that runs fast, and
-// is read from the database again too.
+// The token never leaves the process: entries are found by its SHA-256 and do not contain it.
+//
+// Two times limit what is served. After CacheExpiry a session is read from the database again.
+// After Expires it is gone. Each reader applies its own StaleAfter. If CacheExpiry is further away
+// than that, another process stored the session with a longer StaleAfter, or with a clock that runs
+// fast. The session is then read from the database again too.
 type Default struct {
 	options  Options
 	state    atomic.Pointer[state] // nil before Init
 	renewals renewals
 }
 
-// state is what Init set up.
+// state is what Init sets up.
 type state struct {
 	service *cache.Service
 	records *cache.Cache[*record]
@@ -39,7 +40,8 @@ var (
 	_ driver.Initializer = (*Default)(nil)
 )
 
-// New returns a Default, not yet initialised. Unusable options are cache.OptionErrors.
+// New returns a Default that is not yet initialised. An invalid option is a cache.OptionError. The
+// errors of several options are joined.
 func New(options Options) (*Default, error) {
 	options = options.WithDefaults()
 	if err := options.Validate(); err != nil {
@@ -48,7 +50,7 @@ func New(options Options) (*Default, error) {
 	return &Default{options: options}, nil
 }
 
-// Format implements fmt.Formatter: no verb and no flag prints the sessions that are within.
+// Format implements fmt.Formatter: no verb or flag prints the sessions in d.
 func (d *Default) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessioncache.Default") }
 
 // Init takes *cache.Service from in.
@@ -75,7 +77,7 @@ func (d *Default) Init(_ context.Context, in driver.Injector) error {
 
 // Get implements Strategy.
 func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, error) {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil || !d.valid(token) {
 		return nil, false, err
 	}
@@ -87,11 +89,11 @@ func (d *Default) Get(ctx context.Context, token string) (*CachedSession, bool, 
 	return &r.CachedSession, true, nil
 }
 
-// GetOrLoad implements Sessions. It is the call for every request: what load read is never cached
-// after the session was deleted meanwhile, a slow or failing cache costs no more than its timeout
-// and then counts as a miss, and a session that expires soon is renewed (Options.Renew).
+// GetOrLoad implements Sessions. Call it for every request. If the session is deleted during load,
+// the result of load is not cached. A slow or failing cache costs no more than its timeout and then
+// counts as a miss. A session that expires soon is renewed, see Options.Renew.
 func (d *Default) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil || !d.valid(token) {
 		return nil, false, err
 	}
@@ -108,9 +110,9 @@ func (d *Default) GetOrLoad(ctx context.Context, token string, load Load) (*Cach
 	return d.renew(ctx, st, &r.CachedSession)
 }
 
-// Update implements Sessions. Use it for log-in, and for every change of a session.
+// Update implements Sessions. Use it for login, and for every change of a session.
 func (d *Default) Update(ctx context.Context, token string, write Load) (*CachedSession, error) {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +129,11 @@ func (d *Default) Update(ctx context.Context, token string, write Load) (*Cached
 	return &r.CachedSession, err
 }
 
-// Set implements Strategy. A Set that runs beside a Delete may win: the session would be back. Use
-// Update, which cannot, where the session was just written to the database, and GetOrLoad where it
-// was read. A session that has expired is removed instead.
+// Set implements Strategy. A Set at the same time as a Delete may win, and the session is back.
+// Avoid that: if the session was just written to the database, use Update, and if it was read, use
+// GetOrLoad. A session that has expired is removed instead of stored.
 func (d *Default) Set(ctx context.Context, session *CachedSession) error {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil {
 		return err
 	}
@@ -142,25 +144,28 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 	return st.records.Set(ctx, session.Token.Reveal(), d.record(session, now))
 }
 
-// Delete implements Strategy. Call it after the database has committed. Where it could not be applied, a
-// cache.PendingError says until when other nodes may still serve the session; this one does not. Call it
-// for sessions that the database has, or Get finds: any other is owed as well while the storage fails.
+// Delete implements Strategy. Call it after the database has committed. If the deletion could not
+// be applied, the error is a cache.PendingError. It says until when other nodes may still serve the
+// session. This node does not serve it. Call Delete only for sessions that the database has, or
+// that Get finds: while the storage fails, every deletion becomes a pending revocation, even one
+// for a token that never existed.
 func (d *Default) Delete(ctx context.Context, token string) error {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil || !d.valid(token) {
 		return err
 	}
-	return d.bounded(st, st.records.Delete(ctx, token))
+	return d.limitPending(st, st.records.Delete(ctx, token))
 }
 
-// DeleteUser implements Sessions: "log out everywhere". Call it after the database has committed.
+// DeleteUser implements Sessions. It logs the user out everywhere. Call it after the database has
+// committed.
 func (d *Default) DeleteUser(ctx context.Context, user ID) error {
 	return d.revoke(ctx, d.userTag(user))
 }
 
 // InvalidateTags implements Sessions. Call it after the database has committed.
 func (d *Default) InvalidateTags(ctx context.Context, tags ...string) error {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil {
 		return err
 	}
@@ -177,16 +182,16 @@ func (d *Default) Clear(ctx context.Context) error {
 
 // revoke invalidates a tag that only sessions carry.
 func (d *Default) revoke(ctx context.Context, tag string) error {
-	st, err := d.open()
+	st, err := d.started()
 	if err != nil {
 		return err
 	}
-	return d.bounded(st, st.service.InvalidateTags(ctx, tag))
+	return d.limitPending(st, st.service.InvalidateTags(ctx, tag))
 }
 
-// bounded makes a revocation that is not applied yet say what is known of sessions: they are served
-// for no longer than StaleAfter, wherever they are.
-func (d *Default) bounded(st *state, err error) error {
+// limitPending shortens the time in the error of a pending revocation: no node serves a session for
+// longer than StaleAfter.
+func (d *Default) limitPending(st *state, err error) error {
 	var pending *cache.PendingError
 	if soft := st.clock.Now().Add(d.options.StaleAfter); errors.As(err, &pending) && soft.Before(pending.Until) {
 		pending.Until = soft
@@ -194,19 +199,19 @@ func (d *Default) bounded(st *state, err error) error {
 	return err
 }
 
-// valid reports whether token may be that of a session.
+// valid reports whether token may be the token of a session.
 func (d *Default) valid(token string) bool {
 	return token != "" && (d.options.ValidToken == nil || d.options.ValidToken(token))
 }
 
-func (d *Default) open() (*state, error) {
+func (d *Default) started() (*state, error) {
 	if st := d.state.Load(); st != nil {
 		return st, nil
 	}
 	return nil, cache.ErrNotStarted
 }
 
-// run loads or writes a session, and sees to it that what comes back belongs to token.
+// run loads or writes a session, and checks that the result belongs to token.
 func (d *Default) run(ctx context.Context, st *state, token string, load Load) (*record, error) {
 	began := st.clock.Now() // what load reads may be as old as this
 	session, err := load(ctx)
@@ -222,8 +227,9 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	return d.record(session, began), nil
 }
 
-// record copies session, as it is cached: soft expiry comes stale_after the read began, at the latest, and the
-// storage keeps it no longer than it is of use there, by whatever clock the storage has.
+// record copies session into the form that is cached. CacheExpiry is at most StaleAfter from the
+// start of the read. The TTL ends when the entry is of no more use, so the storage drops it even if
+// its clock differs from ours.
 func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r := newRecord()
 	r.CachedSession = *session.Clone()
@@ -234,8 +240,8 @@ func (d *Default) record(session *CachedSession, began time.Time) *record {
 	return r
 }
 
-// ttl is how long a session may stay in the cache, counted from when the read began; negative for one that must
-// not be stored.
+// ttl returns how long a session may stay in the cache, counted from the start of the read. It is
+// negative if the session must not be stored.
 func ttl(r *record, now time.Time) time.Duration {
 	if r.ttl <= 0 || r.Expired(now) || r.Stale(now) {
 		return -1
@@ -258,7 +264,7 @@ func (d *Default) tags(session *CachedSession) []string {
 	return tags
 }
 
-// fresh reports whether a cached session may be served without asking the database.
+// fresh reports whether a cached session may be served without reading the database.
 func (d *Default) fresh(session *CachedSession, now time.Time) bool {
 	return !session.Expired(now) && !session.Stale(now) &&
 		!session.CacheExpiry.After(now.Add(d.options.StaleAfter))

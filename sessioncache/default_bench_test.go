@@ -18,12 +18,12 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// benchSessions is how many sessions are in the cache while one is read after the other.
+// benchSessions is the number of cached sessions. The benchmark reads one after the other.
 const benchSessions = 100_000
 
-// BenchmarkSession compares a hit of Default with what a team would write by hand on bigcache: the
-// bare Get of the same bytes, and Get with encoding/json. The three take turns within one loop, so that
-// the ratios hold on a noisy machine; ns/op is that of Default.
+// BenchmarkSession compares a hit of Default with code that a team would write by hand on bigcache:
+// a bare Get of the same bytes, and a Get with encoding/json. The three take turns in one loop, so
+// the ratios hold on a noisy machine. ns/op is that of Default.
 func BenchmarkSession(b *testing.B) {
 	tokens := make([]string, benchSessions)
 	for i := range tokens {
@@ -34,11 +34,11 @@ func BenchmarkSession(b *testing.B) {
 	for _, permissions := range []int{2, 60} {
 		b.Run(fmt.Sprintf("permissions=%d", permissions), func(b *testing.B) {
 			session := benchSession(permissions)
-			sealed, err := session.AppendBinary(nil)
+			encoded, err := session.AppendBinary(nil)
 			check(b, err)
 			asJSON, err := json.Marshal(plainSession(session))
 			check(b, err)
-			bare, text := rawBigcache(b, tokens, sealed), rawBigcache(b, tokens, asJSON)
+			bare, text := rawBigcache(b, tokens, encoded), rawBigcache(b, tokens, asJSON)
 			sessions, ctx := benchDefault(b, tokens, session), b.Context()
 			contenders := []struct {
 				name string
@@ -113,7 +113,7 @@ func benchSession(permissions int) *sessioncache.CachedSession {
 	}
 }
 
-// plain is the session as a team would hand it to encoding/json.
+// plain is the session in a form for encoding/json.
 type plain struct {
 	ID, ActiveOrderID, ActiveChannelID, AuthenticationStrategy string
 	Expires, CacheExpiry                                       time.Time
@@ -139,7 +139,7 @@ func plainSession(s *sessioncache.CachedSession) plain {
 	return p
 }
 
-// rawBigcache is bigcache as its documentation shows it, big enough that nothing is evicted.
+// rawBigcache is bigcache as its documentation uses it, large enough to evict nothing.
 func rawBigcache(b *testing.B, tokens []string, value []byte) *raw.BigCache {
 	config := raw.DefaultConfig(time.Hour)
 	config.Verbose = false

@@ -18,7 +18,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// V22: Clear before Init is nil; whatever else comes before Init is an error, not a panic.
+// V22: Clear before Init returns nil. Any other call before Init returns an error and does not
+// panic.
 func TestBeforeInit(t *testing.T) {
 	t.Parallel()
 	d, err := sessioncache.New(sessioncache.Options{})
@@ -62,12 +63,12 @@ func TestInvalidOptions(t *testing.T) {
 	}
 	var option *cache.OptionError
 	if !errors.As(err, &option) {
-		t.Errorf("%T is no cache.OptionError", err)
+		t.Errorf("%T is not a cache.OptionError", err)
 	}
 }
 
-// V15: an error from a revocation reaches the caller, with the time until which others may serve the
-// session. It is made up for before this node serves one.
+// V15: an error from a revocation reaches the caller, with the time until which other nodes may
+// serve the session. This node retries the revocation before it serves the session.
 func TestRevocationErrors(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -105,7 +106,7 @@ func TestRevocationErrors(t *testing.T) {
 	}
 }
 
-// The same when Update cannot store and cannot delete: the caller has the session, and is told.
+// The same holds if Update can neither store nor delete: the caller gets the session and the error.
 func TestUpdateThatCannotRevoke(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})
@@ -119,8 +120,8 @@ func TestUpdateThatCannotRevoke(t *testing.T) {
 	}
 }
 
-// V20: what is stored lives no longer than the session itself, nor than it is of use: after stale_after
-// the database is asked in any case.
+// V20: a cached session lives no longer than the session itself, and no longer than stale_after,
+// because the database is read after that in any case.
 func TestTTLIsBoundedByUse(t *testing.T) {
 	t.Parallel()
 	for name, try := range map[string]struct{ lasts, staleAfter, want time.Duration }{
@@ -150,7 +151,7 @@ func TestTTLIsBoundedByUse(t *testing.T) {
 	}
 }
 
-// G2: soft expiry counts from when the read of the database began, not from when it was stored.
+// G2: soft expiry counts from the start of the database read, not from the time of storing.
 func TestStaleAfterCountsFromTheRead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{StaleAfter: time.Minute})
@@ -170,8 +171,8 @@ func TestStaleAfterCountsFromTheRead(t *testing.T) {
 	}
 }
 
-// G2 for who comes while a slow load runs: what is past stale_after when it comes is theirs who waited from
-// before, and nobody else's.
+// G2 while a slow load runs: a session past stale_after is returned only to callers that have
+// waited since before that time.
 func TestLatecomersOfASlowLoad(t *testing.T) {
 	t.Parallel()
 	for took, shared := range map[time.Duration]bool{time.Second: true, 2 * time.Second: false, time.Hour: false} {
@@ -215,7 +216,7 @@ func TestLatecomersOfASlowLoad(t *testing.T) {
 	}
 }
 
-// A session is cached under the caller's own CacheExpiry only where that is the earlier one.
+// The caller's own CacheExpiry is used only if it is the earlier one.
 func TestCacheExpiryOfTheCaller(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})
@@ -228,8 +229,8 @@ func TestCacheExpiryOfTheCaller(t *testing.T) {
 	}
 }
 
-// What the caller wants to be read again earlier is not kept for longer, and what is due already, because the read
-// took so long, not at all: neither is of use to anybody.
+// A session with an earlier CacheExpiry is not kept longer than that. If CacheExpiry has already
+// passed because the read took so long, the session is not stored.
 func TestTTLIsBoundedByCacheExpiry(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})
@@ -257,9 +258,9 @@ func TestTTLIsBoundedByCacheExpiry(t *testing.T) {
 	}
 }
 
-// Who reads through asks the database for a session that another process stored for longer than this one
-// allows, or under a clock that is ahead, and what it loads is a hit for both.
-func TestReaderJudges(t *testing.T) {
+// A reader asks the database for a session that another process stored for longer than the reader
+// allows, or with a clock that is ahead. The session it loads is then a hit for both.
+func TestReaderAppliesItsStaleAfter(t *testing.T) {
 	t.Parallel()
 	for name, expiry := range map[string]time.Duration{"longer stale_after": time.Hour, "1 ms ahead": 5*time.Minute + time.Millisecond, "the same": 5 * time.Minute} {
 		f := newFixture(t, sessioncache.Options{})
@@ -286,7 +287,8 @@ func TestReaderJudges(t *testing.T) {
 	}
 }
 
-// A session in another version of the encoding is a miss, and stays: during a deployment it is somebody's.
+// A session in another version of the encoding is a miss and is not deleted: during a deployment
+// another process uses it.
 func TestUnknownVersionIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})
@@ -316,7 +318,8 @@ func TestUnknownVersionIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The sessions' name is theirs: a cache of that name cannot read or write them, whoever comes first.
+// The sessions own their name: another cache of that name cannot read or write them, whichever is
+// created first.
 func TestNameOfSessions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})
@@ -337,7 +340,7 @@ func TestNameOfSessions(t *testing.T) {
 	}
 }
 
-// What somebody else has put into the storage in the place of a session is a miss, and is replaced, whatever it is.
+// A foreign value in the place of a session is a miss and is replaced, whatever it is.
 func TestForeignEntryIsAMiss(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{})

@@ -1,7 +1,7 @@
-// Package sessioncache caches login sessions, so that a request need not read the database to know
-// who sends it, and so that a session which was deleted, or whose rights changed, is not served.
+// Package sessioncache caches login sessions. A request then need not read the database to know who
+// sends it. A session that was deleted, or whose permissions changed, is not served.
 //
-// What lives here: the [Strategy] plug-in point, [Default] on top of cache.Service, [Noop], and the
-// [CachedSession] with its binary form. What must not live here: anything about a particular storage
-// or database, and HTTP.
+// This package holds the [Strategy] plug-in point, [Default] on top of cache.Service, [Noop], and
+// [CachedSession] with its binary encoding. It must not contain code for a particular storage or
+// database, or for HTTP.
 package sessioncache

@@ -31,7 +31,7 @@ func ExampleCachedSession() {
 	// false
 }
 
-// A session strategy of your own stores what AppendBinary returns, and puts the token back itself.
+// A custom session strategy stores the result of AppendBinary, and sets the token again itself.
 func ExampleCachedSession_AppendBinary() {
 	session := sessioncache.CachedSession{ID: "7", Token: cache.NewSecret("5a1e8c0d9f3b7264"), CustomFields: map[string]any{"visits": 3}}
 	stored, err := session.AppendBinary(nil)

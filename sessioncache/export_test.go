@@ -1,6 +1,6 @@
 package sessioncache
 
-// Decode, NewRecord and the alias let black-box tests reach what only Default uses.
+// Decode, NewRecord and the alias give black-box tests access to parts that only Default uses.
 var (
 	Decode    = decode
 	NewRecord = newRecord

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The kinds of values in custom fields, and what follows each. Their numbers are part of the format.
+// The kinds of values in custom fields, and what follows each kind. The numbers are part of the
+// format.
 const (
 	fieldNil = iota
 	fieldFalse
@@ -28,7 +29,7 @@ const (
 	fieldMap     // count, pairs of text and value in ascending order of the texts
 )
 
-// maxFieldLevels bounds the recursion over what may come from anywhere, or contain itself.
+// maxFieldLevels limits the recursion. Encoded data may be forged, and a value may contain itself.
 const maxFieldLevels = 16
 
 // ErrUnsupportedField is wrapped by every FieldError.
@@ -40,7 +41,7 @@ type FieldError struct {
 	Path string
 	// Type is its Go type.
 	Type string
-	// Reason says why not.
+	// Reason says why it cannot be encoded.
 	Reason string
 }
 
@@ -52,14 +53,14 @@ func (e *FieldError) Error() string {
 // Unwrap returns ErrUnsupportedField.
 func (e *FieldError) Unwrap() error { return ErrUnsupportedField }
 
-// in returns e as seen from the parent that holds the field under step.
+// in adds step, the position of the field within its parent, to the front of the path.
 func (e *FieldError) in(step string) *FieldError {
 	e.Path = step + e.Path
 	return e
 }
 
-// appendFields appends a map of the given level of nesting, with its names in order: equal sessions
-// then have equal encodings, and no name comes twice.
+// appendFields appends a map of the given level of nesting, with its names in order. Equal sessions
+// then have equal encodings, and a decoder can detect a name that occurs twice.
 func appendFields(dst []byte, fields map[string]any, level int) ([]byte, *FieldError) {
 	var space [16]string
 	names := space[:0]
@@ -79,7 +80,7 @@ func appendFields(dst []byte, fields map[string]any, level int) ([]byte, *FieldE
 	return dst, nil
 }
 
-// appendField appends a value that a map or list of the given level holds.
+// appendField appends a value in a map or list of the given level.
 func appendField(dst []byte, value any, level int) ([]byte, *FieldError) {
 	switch value := value.(type) {
 	case nil:
@@ -115,7 +116,7 @@ func appendField(dst []byte, value any, level int) ([]byte, *FieldError) {
 	return appendNested(dst, value, level+1)
 }
 
-// appendNested appends a value that holds values itself; level is its own.
+// appendNested appends a list or map of the given level.
 func appendNested(dst []byte, value any, level int) ([]byte, *FieldError) {
 	reason := "only nil, bool, int, int64, uint64, float64, string, []byte, time.Time, []any, []string and map[string]any can"
 	if level > maxFieldLevels {
@@ -139,7 +140,8 @@ func appendNested(dst []byte, value any, level int) ([]byte, *FieldError) {
 	return nil, &FieldError{Type: fmt.Sprintf("%T", value), Reason: reason}
 }
 
-// pathStep quotes a name that would make the path ambiguous or unreadable.
+// pathStep returns name as a step of a path. It quotes a name that would make the path ambiguous or
+// unreadable.
 func pathStep(name string, level int) string {
 	quoted := strconv.Quote(name)
 	if name == "" || len(quoted) != len(name)+2 || strings.ContainsAny(name, ".[] ") {
@@ -173,7 +175,7 @@ func (d *decoder) fields(level int) map[string]any {
 	return fields
 }
 
-// field reads a value that a map or list of the given level holds.
+// field reads a value in a map or list of the given level.
 func (d *decoder) field(level int) any {
 	switch kind := d.byte(); kind {
 	case fieldNil:
@@ -215,7 +217,7 @@ func (d *decoder) field(level int) any {
 	}
 }
 
-// bytes copies what it reads, because the application may write to it.
+// bytes returns a copy, because the application may write to it.
 func (d *decoder) bytes() []byte { return append([]byte(nil), d.text()...) }
 
 func (d *decoder) nanoTime() time.Time {

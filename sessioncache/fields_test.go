@@ -120,7 +120,7 @@ func TestUnsupportedFields(t *testing.T) {
 		_, err := (&sessioncache.CachedSession{CustomFields: c.fields}).AppendBinary(nil)
 		var failure *sessioncache.FieldError
 		if !errors.As(err, &failure) || !errors.Is(err, sessioncache.ErrUnsupportedField) {
-			t.Errorf("%s: %v is no FieldError", c.path, err)
+			t.Errorf("%s: %v is not a FieldError", c.path, err)
 			continue
 		}
 		if failure.Path != c.path || failure.Type != c.kind {

@@ -54,8 +54,8 @@ func TestChangedBytes(t *testing.T) {
 	}
 }
 
-// checkForged checks what holds for any input: an error of ours, or a session that has an encoding of
-// its own, which is not longer; and memory in proportion to the input either way.
+// checkForged checks what holds for any input. The result is an error of this package, or a session
+// whose encoding is no longer than the input. In both cases memory is proportional to the input.
 func checkForged(t *testing.T, data []byte) {
 	t.Helper()
 	decoded, err := sessioncache.Decode(data)
@@ -78,11 +78,11 @@ func checkForged(t *testing.T, data []byte) {
 	}
 }
 
-// maxAmplification is how many bytes of memory one byte of input may cost. The worst is a map of one
-// pair: 336 bytes for 4 bytes.
+// maxAmplification is how many bytes of memory one byte of input may cost. The worst input is a map
+// of one pair: 336 bytes of memory for 4 bytes.
 const maxAmplification = 128
 
-// allocated returns how many bytes f allocates; what other goroutines allocate counts too.
+// allocated returns how many bytes f allocates. It also counts allocations of other goroutines.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -91,8 +91,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Not parallel: it measures memory. Each input announces far more than it holds, and is to be refused
-// before much is made of that: two maps of 16,384 pairs cost most here.
+// Not parallel: it measures memory. Each input announces far more than it holds, and must be
+// refused before much memory is allocated. Two maps of 16,384 pairs cost most here.
 func TestForgedCountsAllocateLittle(t *testing.T) {
 	header := func(flags byte) []byte { return append([]byte{1, flags}, make([]byte, 16+4)...) }
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x7f}
@@ -132,8 +132,8 @@ func TestForgedCountsAllocateLittle(t *testing.T) {
 	}
 }
 
-// Each of these differs from a good encoding in one thing only: the two counts of permissions must
-// agree, no channel may take what belongs to the next, and so on.
+// Each input differs from a valid encoding in one thing only. For example, the two counts of
+// permissions disagree, or a channel takes a text of the next one.
 func TestForgedNumbers(t *testing.T) {
 	t.Parallel()
 	user := append([]byte{1, 1}, make([]byte, 16+4+2)...)

@@ -12,7 +12,7 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// A load of a session that asks for the session has an error at once, and the token works afterwards.
+// A load of a session that asks for the same session fails at once. The token works afterwards.
 func TestSessionLoadReachesItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestSessionLoadReachesItself(t *testing.T) {
 	})
 }
 
-// A log-in, or a change, that reads the session back stores it as it is now, and waits for nobody.
+// A log-in or a change that reads the session back stores its new state, and does not wait.
 func TestSessionIsReadBack(t *testing.T) {
 	t.Parallel()
 	for _, warm := range []bool{true, false} {
@@ -60,7 +60,7 @@ func TestSessionIsReadBack(t *testing.T) {
 			got, err := f.Update(t.Context(), "token", func(ctx context.Context) (*sessioncache.CachedSession, error) {
 				row.User.Identifier = "new"
 				if _, found, err := f.Get(ctx, "token"); found || err != nil {
-					t.Errorf("the session of before is found: %v", err)
+					t.Errorf("the previous session is found: %v", err)
 				}
 				return find(ctx)
 			})
@@ -77,7 +77,7 @@ func TestSessionIsReadBack(t *testing.T) {
 	}
 }
 
-// A renewal that reads the session back prolongs it, and is not renewed within itself.
+// A renewal that reads the session back prolongs it, and does not renew it again.
 func TestRenewalReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, update := range []bool{false, true} {
@@ -109,8 +109,8 @@ func TestRenewalReadsBack(t *testing.T) {
 	}
 }
 
-// A session that is read in the middle of a write, or of a transaction, is not renewed there: that would
-// write to the database a second time at the same time.
+// A session that is read within a write or a transaction is not renewed there: the renewal would be
+// a second write to the database at the same time.
 func TestNoRenewalWithinAWrite(t *testing.T) {
 	t.Parallel()
 	f, r := renewing(t, time.Hour, time.Hour, time.Hour)

@@ -10,10 +10,10 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// Noop is the NoopSessionCacheStrategy of the seed: it caches nothing, so that every request reads
-// the database. The zero value is ready; it is safe for concurrent use.
+// Noop is a session cache that stores nothing, so every request reads the database. The zero value
+// is ready for use. It is safe for concurrent use.
 type Noop struct {
-	// Clock decides what has expired. Nil means driver.SystemClock.
+	// Clock tells which sessions have expired. Nil means driver.SystemClock.
 	Clock driver.Clock
 }
 
@@ -22,7 +22,7 @@ var _ Sessions = Noop{}
 // Set implements Strategy.
 func (Noop) Set(context.Context, *CachedSession) error { return nil }
 
-// Get implements Strategy: never found.
+// Get implements Strategy. It never finds a session.
 func (Noop) Get(context.Context, string) (*CachedSession, bool, error) { return nil, false, nil }
 
 // Delete implements Strategy.
@@ -31,16 +31,16 @@ func (Noop) Delete(context.Context, string) error { return nil }
 // Clear implements Strategy.
 func (Noop) Clear(context.Context) error { return nil }
 
-// noopID is what the links of a chain tell of a session that is not cached.
+// noopID identifies a session that is not cached in a chain of nested calls.
 type noopID struct{ token string }
 
-// GetOrLoad implements Sessions: it calls load.
+// GetOrLoad implements Sessions by calling load.
 func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSession, bool, error) {
 	if token == "" {
 		return nil, false, nil
 	}
 	if within := chain.From(ctx); within != nil && within.To(noopID{token}) == chain.Loading {
-		return nil, false, cache.ErrRecursiveLoad // and not a stack without end
+		return nil, false, cache.ErrRecursiveLoad // instead of an endless recursion
 	}
 	ctx, link := chain.Enter(ctx, chain.Load, noopID{token})
 	defer link.End()
@@ -51,7 +51,7 @@ func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSe
 	return session, err == nil, err
 }
 
-// Update implements Sessions: it calls write.
+// Update implements Sessions by calling write.
 func (n Noop) Update(ctx context.Context, token string, write Load) (session *CachedSession, err error) {
 	defer panics.Catch(&err) // as Default does
 	session, err = write(ctx)

@@ -12,30 +12,31 @@ import (
 // Options configure [Default]. The zero value of each field means its default. The fields with a
 // koanf tag are the keys of the configuration section `session_cache`.
 type Options struct {
-	// TTL limits how long a session stays in the cache without being stored again. It never stays longer than it
-	// is of use: until StaleAfter is over, or the session's own Expires. Default 24h.
+	// TTL limits how long a session stays in the cache without being stored again. A session also
+	// leaves the cache after StaleAfter, or at its own Expires. Default 24h.
 	TTL time.Duration `koanf:"ttl"`
-	// StaleAfter is how old a cached session may get before the database is asked again, counted
-	// from the start of the read that produced it. It bounds what a fault can do: a session that was
-	// revoked is served no longer than this. Each reader applies its own: one that was lowered
-	// applies to what is cached already. Default 5m.
+	// StaleAfter is the maximum age of a cached session before the database is read again. The age
+	// counts from the start of the read that produced the session. StaleAfter therefore limits the
+	// effect of a fault: a revoked session is served no longer than this. Each reader applies its
+	// own value, so a lower value also applies to sessions that are already cached. Default 5m.
 	StaleAfter time.Duration `koanf:"stale_after"`
-	// Prefix is the name of the sessions among all that is cached. Default "session".
+	// Prefix is the name of the sessions among all cached data. Default "session".
 	Prefix string `koanf:"prefix,public"`
 
-	// ValidToken reports whether a token looks like one that the application issues. What does not is no
-	// session: it is not looked for, not loaded, and never owed, however many of them strangers send.
-	// Nil: any token but the empty one may be.
+	// ValidToken reports whether a token has the form of the tokens that the application issues.
+	// Any other token is not looked up, not loaded, and never becomes a pending revocation, however
+	// many of them strangers send. Nil means that every token is valid except the empty one.
 	ValidToken func(token string) bool `koanf:"-"`
 	// Tags returns the application's own tags of a session, such as its roles and channels, for
 	// InvalidateTags.
 	Tags func(*CachedSession) []string `koanf:"-"`
-	// Renew prolongs a session in the database and returns it; nil or cache.ErrNotFound where it is
-	// no longer there. GetOrLoad calls it, once at a time for each session and process, when less
-	// than half of Duration is left, however the session was found. The caller gets the session even
-	// if Renew fails, unless it is gone.
+	// Renew prolongs a session in the database and returns it. It returns nil or cache.ErrNotFound
+	// if the session is no longer there. GetOrLoad calls it when less than half of Duration is
+	// left, whether the session came from the cache or the database. In one process, only one Renew
+	// of a session runs at a time. If Renew fails, the caller still gets the session, unless it is
+	// gone.
 	Renew func(ctx context.Context, session *CachedSession) (*CachedSession, error) `koanf:"-"`
-	// Duration is for how long Renew prolongs a session. Required with Renew.
+	// Duration is how long Renew prolongs a session. Required with Renew.
 	Duration time.Duration `koanf:"-"`
 }
 
@@ -53,7 +54,7 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Validate reports every unusable value as a cache.OptionError, joined.
+// Validate reports every invalid value as a cache.OptionError, joined.
 func (o Options) Validate() error {
 	var errs []error
 	report := func(name, format string, args ...any) {

@@ -37,7 +37,7 @@ func secretSession(t *testing.T) *sessioncache.CachedSession {
 	return &record.CachedSession
 }
 
-// leaks returns which of secrets text shows, also in the usual disguises.
+// leaks returns the secrets that text shows, including in their usual encodings.
 func leaks(text string, secrets ...string) (found []string) {
 	for _, secret := range secrets {
 		raw := []byte(secret)
@@ -76,8 +76,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 	t.Parallel()
 	s := secretSession(t)
 	all := []string{sessionToken, channelToken, identifier, fieldSecret}
-	// Nothing can keep fmt from reading plain strings in somebody else's unexported fields; tokens are
-	// behind a pointer that it does not follow.
+	// Nothing can keep fmt from reading plain strings in unexported fields of other types. Tokens
+	// are behind a pointer that it does not follow.
 	tokens := []string{sessionToken, channelToken}
 	record := sessioncache.NewRecord()
 	if err := record.UnmarshalOwned(encode(t, s)); err != nil {
@@ -197,7 +197,7 @@ func TestPrintedForms(t *testing.T) {
 	}
 }
 
-// Storing a session as JSON would lose its secrets without a word, so it must fail.
+// Storing a session as JSON would silently lose its secrets, so it must fail.
 func TestJSONCannotBeReadBack(t *testing.T) {
 	t.Parallel()
 	s := secretSession(t)

@@ -56,7 +56,8 @@ func randomText(random *rand.Rand) string {
 	return string(text)
 }
 
-// randomField returns a value that is equal to itself after a round trip: no NaN, nothing empty.
+// randomField returns a value that equals itself after a round trip: it contains no NaN and no
+// empty lists.
 func randomField(random *rand.Rand, levels int) any {
 	switch kind := random.IntN(13); {
 	case kind == 0:

@@ -10,22 +10,23 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// record is a CachedSession and what it points to in one block of memory, so that a hit on a usual
-// session costs one allocation. Of its texts, one channel token and three permissions fit; an
-// anonymous session wastes them, hence not more. The sizes sum up to the 352 bytes that Go allocates
-// for them.
+// record holds a CachedSession and everything it points to in one block of memory. A hit on a
+// typical session then costs one allocation. There is room for the texts of one channel token and
+// three permissions. An anonymous session wastes that room, so there is no more. The sizes add up
+// to 352 bytes, which is a size class of Go's allocator.
 type record struct {
 	CachedSession
 	user     User
 	token    hiddenText
 	channels [1]ChannelPermissions
 	texts    [4]hiddenText
-	ttl      time.Duration // of what Default stores; not encoded
+	ttl      time.Duration // for Default, which stores the session; not encoded
 }
 
-// hiddenText has the layout of a string, but fmt shows it as an address and a length. What is a string
-// in a record would be printed with whatever holds the record in an unexported field: there, fmt
-// calls no methods, and for a verb that does not fit it even follows pointers.
+// hiddenText has the layout of a string, but fmt prints it as an address and a length. fmt calls no
+// methods on the unexported fields of a struct, and for a verb that does not fit it even follows
+// pointers. A token in a string would therefore be printed along with a struct that holds the
+// record.
 type hiddenText struct {
 	data   *byte
 	length int
@@ -43,7 +44,7 @@ var (
 
 func newRecord() *record { return new(record) }
 
-// decode returns the session in data, whose strings point into data: it must never change again.
+// decode returns the session in data. Its strings point into data, which must never change again.
 func decode(data []byte) (*CachedSession, error) {
 	decoded := newRecord()
 	if err := decoded.UnmarshalOwned(data); err != nil {
@@ -58,8 +59,8 @@ func (r *record) setToken(token string) {
 	r.Token = driver.SecretAt(r.token.text())
 }
 
-// UnmarshalOwned implements cache.OwnedUnmarshaler. It replaces all but the Token; r is empty after an
-// error. A session that was decoded into r before must not be in use any more.
+// UnmarshalOwned implements cache.OwnedUnmarshaler. It replaces everything except the Token. After
+// an error r is empty. A session that was decoded into r before must no longer be in use.
 func (r *record) UnmarshalOwned(data []byte) error { return r.decode(textOf(data)) }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
@@ -107,8 +108,9 @@ func (r *record) decode(in string) error {
 	return d.err
 }
 
-// decodeUser reads a user into r. One list of texts holds the tokens and permissions of all channels;
-// each channel's Permissions is a part of it that cannot grow into the next.
+// decodeUser reads a user into r. One list of texts holds the tokens and permissions of all
+// channels. The Permissions of each channel are a part of that list whose capacity ends before the
+// next channel.
 func (r *record) decodeUser(d *decoder) {
 	r.user.ID = ID(d.text())
 	r.user.Identifier = d.text()
@@ -141,7 +143,7 @@ func (r *record) decodeUser(d *decoder) {
 		}
 		channel.Code = d.text()
 		count := d.uvarint()
-		if count > uint64(len(texts)-(channelCount-i)) { // the tokens of this channel and the next ones need a text each
+		if count > uint64(len(texts)-(channelCount-i)) { // this channel and each one after it need a text for the token
 			d.fail("more permissions than announced")
 			return
 		}

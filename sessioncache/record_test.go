@@ -69,7 +69,7 @@ func TestSetToken(t *testing.T) {
 	}
 }
 
-// A record that is used again must not show anything of the session before.
+// A reused record must not show anything of the previous session.
 func TestRecordIsReplacedWhole(t *testing.T) {
 	t.Parallel()
 	sessions := []*sessioncache.CachedSession{{}, {User: &sessioncache.User{ID: "1"}}, newSession(1), newSession(60),
@@ -90,7 +90,7 @@ func TestRecordIsReplacedWhole(t *testing.T) {
 	}
 }
 
-// An application that ignores the error must not find half a session.
+// An application that ignores the error must not find an incomplete session.
 func TestRecordIsEmptyAfterAnError(t *testing.T) {
 	t.Parallel()
 	data := encode(t, goldenSession())
@@ -106,7 +106,8 @@ func TestRecordIsEmptyAfterAnError(t *testing.T) {
 	}
 }
 
-// All permissions of a session are parts of one list: growing one must not write into the next.
+// All permissions of a session are parts of one list. Appending to one part must not write into the
+// next.
 func TestPermissionsCanBeAppendedTo(t *testing.T) {
 	t.Parallel()
 	for _, permissions := range []int{1, 5} {

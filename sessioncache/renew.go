@@ -10,13 +10,13 @@ import (
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// renewals are the sessions that are being renewed by this process.
+// renewals are the sessions that this process is renewing.
 type renewals struct {
 	mu      sync.Mutex
 	running map[ID]struct{}
 }
 
-func (r *renewals) begin(id ID) bool {
+func (r *renewals) tryStart(id ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, running := r.running[id]; running {
@@ -29,26 +29,26 @@ func (r *renewals) begin(id ID) bool {
 	return true
 }
 
-func (r *renewals) end(id ID) {
+func (r *renewals) finish(id ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.running, id)
 }
 
-// renew prolongs session where its half-life is over, and returns it as it is now. It looks at every
-// session that is served, not only at those loaded: otherwise a user whose session always comes from
-// the cache would be logged out in the middle of work.
+// renew prolongs session if less than half of its duration is left, and returns its new state. It
+// checks every session that is served, not only those that were loaded. Otherwise a user whose
+// session always comes from the cache would be logged out while working.
 func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) (*CachedSession, bool, error) {
-	if chain.From(ctx) != nil { // a load, a write or a transaction is no place to write another time
+	if chain.From(ctx) != nil { // never write to the database within a load, a write or a transaction
 		return session, true, nil
 	}
 	if d.options.Renew == nil || session.capped || session.Expires.Sub(st.clock.Now()) >= d.options.Duration/2 {
 		return session, true, nil
 	}
-	if !d.renewals.begin(session.ID) {
-		return session, true, nil // somebody is at it; the session is good until then
+	if !d.renewals.tryStart(session.ID) {
+		return session, true, nil // another request renews it, and it is still valid
 	}
-	defer d.renewals.end(session.ID)
+	defer d.renewals.finish(session.ID)
 	token := session.Token.Reveal()
 	renewed, err := d.Update(ctx, token, func(ctx context.Context) (*CachedSession, error) {
 		renewed, err := d.options.Renew(ctx, session.Clone())
@@ -56,7 +56,8 @@ func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) 
 			renewed.capped = !renewed.Expires.After(session.Expires)
 		}
 		if err != nil && !errors.Is(err, cache.ErrNotFound) {
-			// Renewing only prolongs: what is cached is as good as before, and the database may be in trouble.
+			// A failed renewal changes nothing. The cached session is still valid, and it must stay
+			// cached because the database may be in trouble.
 			err = fmt.Errorf("%w: %w", cache.ErrUnchanged, err)
 		}
 		return renewed, err

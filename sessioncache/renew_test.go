@@ -51,8 +51,8 @@ func renewing(t *testing.T, ttl, staleAfter, duration time.Duration) (*fixture, 
 	return f, r
 }
 
-// V21: who works on is not logged out, whatever the ratio of TTL and stale_after to the session's
-// duration; who does not, is.
+// V21: a user who is active is not logged out, whatever the ratio of TTL and stale_after to the
+// session's duration. An inactive user is.
 func TestRenewalForAnyRatio(t *testing.T) {
 	t.Parallel()
 	const duration = time.Hour
@@ -89,7 +89,7 @@ func TestRenewalThatFails(t *testing.T) {
 	if err != nil || !found || session.Token.Reveal() != "token" || r.renewals != 1 {
 		t.Errorf("found %t, err %v, %d renewals; want the session, which is still good", found, err, r.renewals)
 	}
-	// It stays cached: a database in trouble is not asked for it too.
+	// The session stays cached: a database in trouble must not be asked for it too.
 	for range 3 {
 		_, found, err := f.GetOrLoad(t.Context(), "token", func(context.Context) (*sessioncache.CachedSession, error) {
 			t.Error("the loader ran")
@@ -105,7 +105,7 @@ func TestRenewalThatFails(t *testing.T) {
 	}
 }
 
-// A renewal finds out that the session is gone: it is not served any more.
+// If a renewal finds that the session is gone, it is no longer served.
 func TestRenewalOfARevokedSession(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]error{"nil": nil, "ErrNotFound": cache.ErrNotFound} {
@@ -124,7 +124,7 @@ func TestRenewalOfARevokedSession(t *testing.T) {
 	}
 }
 
-// A session that cannot be prolonged any more is not renewed with every request.
+// A session that cannot be prolonged any more is not renewed again with every request.
 func TestRenewalAtTheCap(t *testing.T) {
 	t.Parallel()
 	f, r := renewing(t, time.Hour, 10*time.Minute, time.Hour)

@@ -11,12 +11,12 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// ID is the ID of the seed: the identifier of a row in the application's database, as text. The
-// empty ID means "none". It is a type of its own so that a session token cannot be passed where an
-// id is meant, nor a channel id where a permission is.
+// ID identifies a row in the application's database, as text. The empty ID means "none". It is a
+// type of its own so that a session token cannot be passed where an ID is expected, or a channel's
+// ID where a permission is expected.
 type ID string
 
-// Scan implements sql.Scanner, for keys that the database has as text or as integers.
+// Scan implements sql.Scanner, for keys that the database stores as text or as integers.
 func (id *ID) Scan(value any) error {
 	switch value := value.(type) {
 	case string:
@@ -33,49 +33,52 @@ func (id *ID) Scan(value any) error {
 	return nil
 }
 
-// CachedSession is the CachedSession of the seed: what a request needs to know about the session it
-// belongs to, without reading the database.
+// CachedSession is what a request needs to know about its session without reading the database.
 //
-// A session prints only ids and counts, in every verb of fmt, in log/slog, in JSON and as text. It is
-// therefore not to be stored as JSON: it encodes itself with AppendBinary, which leaves the token out.
+// A session prints only IDs and counts: with every verb of fmt, in log/slog, in JSON and as text.
+// It can therefore not be stored as JSON. It encodes itself with AppendBinary, which leaves the
+// token out.
 //
 // A session that came from the cache belongs to the caller. It is not safe for concurrent writes.
 type CachedSession struct {
-	// ID is the session's id in the database.
+	// ID is the session's ID in the database.
 	ID ID
-	// Token is what the client sends to prove that the session is its own. It is never encoded and
-	// never printed.
+	// Token is the secret that the client sends to prove that the session belongs to it. It is
+	// never encoded and never printed.
 	Token cache.Secret
-	// Expires is when the session itself ends, as the database has it. It is kept to the millisecond.
+	// Expires is when the session itself ends, as stored in the database. It has millisecond
+	// precision.
 	Expires time.Time
-	// CacheExpiry is the soft expiry: from then on the database is read again. It is kept to the
-	// millisecond.
+	// CacheExpiry is the soft expiry. From this time on, the session is read from the database
+	// again. It has millisecond precision.
 	CacheExpiry time.Time
-	// ActiveOrderID is the order (the cart) that the session works on; empty: none.
+	// ActiveOrderID is the order (the cart) that the session works on, or empty.
 	ActiveOrderID ID
-	// ActiveChannelID is the channel that the session works in; empty: none.
+	// ActiveChannelID is the channel that the session works in, or empty.
 	ActiveChannelID ID
-	// AuthenticationStrategy is the name of the way the user logged in; empty: not logged in.
+	// AuthenticationStrategy names the method the user logged in with. It is empty if no user is
+	// logged in.
 	AuthenticationStrategy string
-	// User is who is logged in; nil: an anonymous session.
+	// User is the user who is logged in, or nil for an anonymous session.
 	User *User
 	// CustomFields are the application's own. Values are nil, bool, int, int64, uint64, float64,
-	// string, []byte, time.Time, []any, []string and map[string]any, nested at most 16 levels deep;
-	// anything else is a *FieldError when the session is encoded. Each value comes back with the type
-	// it had, an empty slice or map as nil, a time to the nanosecond and in UTC.
+	// string, []byte, time.Time, []any, []string and map[string]any, nested at most 16 levels deep.
+	// Any other value is a *FieldError when the session is encoded. A decoded value has the type it
+	// had before. An empty slice or map comes back as nil, and a time comes back to the nanosecond
+	// and in UTC.
 	CustomFields map[string]any
 
-	// capped: Options.Renew could not prolong the session, so asking again is in vain until it is read
-	// from the database again.
+	// capped: Options.Renew could not prolong the session. It is not called again before the
+	// session is read from the database again.
 	capped bool
 }
 
-// User is the CachedSessionUser of the seed: the user of a session and what they may do.
+// User is the user of a session, with their permissions.
 type User struct {
-	// ID is the user's id in the database.
+	// ID is the user's ID in the database.
 	ID ID
-	// Identifier is what the user logs in with, such as an e-mail address. It is personal data, so
-	// it is never printed.
+	// Identifier is what the user logs in with, such as an e-mail address. It is personal data and
+	// is never printed.
 	Identifier string
 	// Verified reports whether the user has confirmed the Identifier.
 	Verified bool
@@ -83,28 +86,28 @@ type User struct {
 	ChannelPermissions []ChannelPermissions
 }
 
-// ChannelPermissions is the UserChannelPermissions of the seed: what a user may do in one channel.
+// ChannelPermissions is what a user may do in one channel.
 type ChannelPermissions struct {
-	// ID is the channel's id in the database.
+	// ID is the channel's ID in the database.
 	ID ID
-	// Token is what a client sends to choose the channel. It is encoded, but never printed.
+	// Token is what a client sends to choose the channel. It is encoded but never printed.
 	Token cache.Secret
 	// Code is the channel's name for people.
 	Code string
-	// Permissions are the names of what the user may do in the channel.
+	// Permissions are the names of the actions that the user may perform in the channel.
 	Permissions []string
 }
 
-// Expired reports whether the session has ended at now. A session without Expires has: an
-// application that forgot to set it must not log its users in for ever.
+// Expired reports whether the session has ended at now. A session without Expires has ended: an
+// application that forgets to set it must not keep its users logged in for ever.
 func (s *CachedSession) Expired(now time.Time) bool { return !now.Before(s.Expires) }
 
-// Stale reports whether the session has to be read from the database again at now. A session without
-// CacheExpiry always has.
+// Stale reports whether the session must be read from the database again at now. A session without
+// CacheExpiry is always stale.
 func (s *CachedSession) Stale(now time.Time) bool { return !now.Before(s.CacheExpiry) }
 
-// Clone returns a copy that shares nothing that can be changed with s; nil for nil. Custom fields of
-// a kind that cannot be encoded are shared.
+// Clone returns a deep copy, or nil for nil. Custom fields of a type that cannot be encoded are
+// shared.
 func (s *CachedSession) Clone() *CachedSession {
 	if s == nil {
 		return nil
@@ -115,7 +118,7 @@ func (s *CachedSession) Clone() *CachedSession {
 	return &clone
 }
 
-// Clone returns a copy that shares nothing that can be changed with u; nil for nil.
+// Clone returns a deep copy, or nil for nil.
 func (u *User) Clone() *User {
 	if u == nil {
 		return nil
@@ -139,8 +142,8 @@ func (u *User) HasPermission(channel ID, permission string) bool {
 	})
 }
 
-// cloneFields copies fields, which are at the given level of nesting. What is nested deeper than can
-// be encoded is shared, so that a map that contains itself does not copy for ever.
+// cloneFields copies fields, which are at the given level of nesting. Values nested more deeply
+// than can be encoded are shared, so that a map that contains itself is not copied for ever.
 func cloneFields(fields map[string]any, level int) map[string]any {
 	if level > maxFieldLevels {
 		return fields
@@ -174,15 +177,17 @@ func cloneField(value any, level int) any {
 	}
 }
 
-// Format implements fmt.Formatter for all verbs and flags: custom fields may hold anything.
+// Format implements fmt.Formatter for all verbs and flags. It prints no custom fields, because they
+// may hold secrets.
 func (s CachedSession) Format(f fmt.State, _ rune) { _, _ = f.Write(s.summary()) }
 
-// MarshalText implements encoding.TextMarshaler, and so JSON's, with the same summary as Format. There is
-// no UnmarshalText: who tries to store sessions as JSON shall get an error, not half a session.
+// MarshalText implements encoding.TextMarshaler, which encoding/json uses too. It returns the same
+// summary as Format. There is no UnmarshalText: code that stores sessions as JSON must get an
+// error, not an incomplete session.
 func (s CachedSession) MarshalText() ([]byte, error) { return s.summary(), nil }
 
-// LogValue implements slog.LogValuer. It has a pointer receiver because nil is common here, and a
-// value is logged by its MarshalText or Format.
+// LogValue implements slog.LogValuer. It has a pointer receiver because a nil session is common
+// here. slog logs a session that is not a pointer with its MarshalText or Format.
 func (s *CachedSession) LogValue() slog.Value {
 	if s == nil {
 		return slog.AnyValue(nil)
@@ -202,7 +207,7 @@ func (s *CachedSession) summary() []byte {
 	return fmt.Appendf(text, " expires:%s custom:%d}", s.Expires.UTC().Format(time.RFC3339), len(s.CustomFields))
 }
 
-// Format implements fmt.Formatter for all verbs and flags; it shows no Identifier.
+// Format implements fmt.Formatter for all verbs and flags. It does not print the Identifier.
 func (u User) Format(f fmt.State, _ rune) { _, _ = f.Write(u.summary()) }
 
 // MarshalText implements encoding.TextMarshaler with the same summary as Format.
@@ -224,8 +229,8 @@ func (u *User) summary() []byte {
 // Format implements fmt.Formatter for all verbs and flags.
 func (c ChannelPermissions) Format(f fmt.State, _ rune) { _, _ = f.Write(c.summary()) }
 
-// MarshalText implements encoding.TextMarshaler with the same summary as Format. A JSON of the fields
-// would hold "[redacted]" for the token, and whoever read it back would not notice.
+// MarshalText implements encoding.TextMarshaler with the same summary as Format. JSON of the fields
+// would hold "[redacted]" as the token, which a reader could mistake for a token.
 func (c ChannelPermissions) MarshalText() ([]byte, error) { return c.summary(), nil }
 
 // LogValue implements slog.LogValuer.

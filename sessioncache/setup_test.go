@@ -18,14 +18,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fixture is a Default on bigcache that a test can watch, and whose clock it moves.
+// fixture is a Default on bigcache. A test can watch the storage and move the clock.
 type fixture struct {
 	*sessioncache.Default
 	service  *cache.Service
 	clock    *drivertest.Clock
 	recorder *drivertest.Recorder
 	storage  driver.Strategy
-	log      *bytes.Buffer // read it when nothing runs any more
+	log      *bytes.Buffer // read it only after everything has stopped
 }
 
 func newFixture(t testing.TB, options sessioncache.Options) *fixture {
@@ -45,7 +45,7 @@ func newFixture(t testing.TB, options sessioncache.Options) *fixture {
 	return f
 }
 
-// session returns one that lasts for d.
+// session returns a session that lasts for d.
 func (f *fixture) session(token string, d time.Duration) *sessioncache.CachedSession {
 	return &sessioncache.CachedSession{ID: "1", Token: cache.NewSecret(token), Expires: f.clock.Now().Add(d),
 		User: &sessioncache.User{ID: "42", Identifier: "alice@example.com"}}
@@ -59,7 +59,7 @@ func (f *fixture) found(t testing.TB, token string) bool {
 	return found
 }
 
-// returns is a load of session.
+// returns returns a load that returns session.
 func returns(session *sessioncache.CachedSession) sessioncache.Load {
 	return func(context.Context) (*sessioncache.CachedSession, error) { return session.Clone(), nil }
 }
@@ -71,7 +71,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// injector returns the container of service, as the module would hand it to Init.
+// injector returns the container of service, as the module passes it to Init.
 func injector(t testing.TB, service *cache.Service) driver.Injector {
 	t.Helper()
 	container := dig.New()

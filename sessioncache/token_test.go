@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// What cannot be a token costs nothing, and while the storage fails nothing is owed for it: 20,000 of them
-// would otherwise end in a Clear for everybody.
+// An invalid token costs nothing, and does not become a pending revocation while the storage fails.
+// Otherwise 20,000 of them would end in a Clear of all sessions.
 func TestInvalidTokens(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, sessioncache.Options{ValidToken: func(token string) bool { return strings.HasPrefix(token, "t-") }})

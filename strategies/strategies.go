@@ -1,5 +1,5 @@
-// Package strategies lists the storage strategies that come with fxcache. Each one lives in its own
-// folder, and knows nothing of the others. Strategies that an application registers are not listed
+// Package strategies lists the storage strategies that come with fxcache. Each one has a folder of
+// its own and does not import the others. Strategies that an application registers are not listed
 // here.
 package strategies
 

@@ -52,7 +52,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "secrets-quoted-text", What: "an error does not repeat text that stands where it does not belong",
-		File: "config/scalar.go", Text: "case noun(n.value) == aText:\n\t\treturn \"\"", Replacement: "case noun(n.value) == aText && text == \"\":\n\t\treturn \"\"",
+		File: "config/scalar.go", Text: "case kindName(n.value) == aText:\n\t\treturn \"\"", Replacement: "case kindName(n.value) == aText && text == \"\":\n\t\treturn \"\"",
 		By: []Search{{Folder: "config", Run: "^TestDecodeProblems$"}},
 	},
 	{
@@ -62,7 +62,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "secrets-quoted-by-owners", What: "an error of Validate loses the texts of its section",
-		File: "config/decode.go", Text: "redactURL(d.without(d.root, reason))", Replacement: "redactURL(reason)",
+		File: "config/decode.go", Text: "redactURL(d.redactTexts(d.root, reason))", Replacement: "redactURL(reason)",
 		By: []Search{{Folder: "config", Run: "^TestErrorsRepeatNoText$"}},
 	},
 	{
@@ -91,7 +91,7 @@ var secrets = []Mutant{
 		By: []Search{{Folder: ".", Run: "^TestNilOptions$"}},
 	},
 	{
-		Guard: "valid-token", What: "what cannot be a token is not looked for, loaded or owed",
+		Guard: "valid-token", What: "an invalid token is not looked up, not loaded, and does not become a pending revocation",
 		File: "sessioncache/default.go", Text: `return token != "" && (d.options.ValidToken == nil || d.options.ValidToken(token))`, Replacement: `return token != ""`,
 		By: []Search{{Folder: "sessioncache", Run: "^TestInvalidTokens$"}},
 	},
@@ -101,7 +101,7 @@ var secrets = []Mutant{
 		By: attack("TestJunkTokensCostNothing"),
 	},
 	{
-		Guard: "app-junk-log-out", What: "a log-out of what nobody knows is not owed",
+		Guard: "app-junk-log-out", What: "a log-out of an unknown token does not become a pending revocation",
 		File: "app/internal/web/login.go", Text: "	if !known {", Replacement: "	if known = true; !known {",
 		By: attack("TestJunkLogOuts"),
 	},
@@ -127,7 +127,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "app-log-throttle", What: "the log says the same once in ten seconds",
-		File: "app/internal/web/complain.go", Text: "if now.Before(last.next) {", Replacement: "if now.IsZero() {",
+		File: "app/internal/web/throttle.go", Text: "if now.Before(last.next) {", Replacement: "if now.IsZero() {",
 		By: attack("TestLogOfAFlood"),
 	},
 }

@@ -3,9 +3,9 @@ package mutants
 // values are the guards of what an entry is, and of what its loss may cost.
 var values = []Mutant{
 	{
-		Guard: "reader-judges", What: "a session stored for longer than the reader's own stale_after allows is a miss",
+		Guard: "reader-stale-after", What: "a session stored for longer than the reader's own stale_after allows is a miss",
 		File: "sessioncache/default.go", Text: " &&\n\t\t!session.CacheExpiry.After(now.Add(d.options.StaleAfter))",
-		By: []Search{{Folder: "sessioncache", Run: "^TestReaderJudges$"}, {Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}},
+		By: []Search{{Folder: "sessioncache", Run: "^TestReaderAppliesItsStaleAfter$"}, {Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}},
 	},
 	{
 		Guard: "use-cap", What: "a session is stored no longer than it may be served",

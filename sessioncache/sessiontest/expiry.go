@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Two clocks: the soft one sends the reader to the database, the hard one ends the session.
+// A session has two expiries: after the soft one it is read from the database again, and after the
+// hard one it has ended.
 func (s suite) expiry(t *testing.T) {
 	if s.noRetention {
 		t.Skip("nothing is stored, so nothing can expire")
@@ -47,7 +48,7 @@ func (s suite) expiry(t *testing.T) {
 		u.pass(300 * time.Millisecond)
 		u.wantFound(false, "token", "at CacheExpiry: the database must be asked")
 	})
-	// Who reads decides how old a session may be, whatever the one who stored it had thought.
+	// The reader's stale_after decides how old a session may be, not the writer's.
 	t.Run("lowered stale_after", func(t *testing.T) {
 		t.Parallel()
 		u := s.shared(t)
@@ -76,7 +77,7 @@ func (s suite) expiry(t *testing.T) {
 	}
 }
 
-// shared returns a subject whose storage other processes share, or skips the test.
+// shared returns a subject whose storage is shared with other processes, or skips the test.
 func (s suite) shared(t testing.TB) subject {
 	t.Helper()
 	u := s.subject(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// races holds a load or write at the point where it has done its work in the database but not come
-// back, and revokes meanwhile: the revocation must win, whatever its form.
+// races revokes a session while a load or write has done its work in the database but has not
+// returned. The revocation must win, whatever its form.
 func (s suite) races(t *testing.T) {
 	revocations := map[string]func(context.Context, sessioncache.Sessions) error{
 		"delete": func(ctx context.Context, s sessioncache.Sessions) error { return s.Delete(ctx, "token") },
@@ -34,14 +34,14 @@ func (s suite) races(t *testing.T) {
 				held := u.session("token")
 				held.CustomFields = map[string]any{"roles": []string{"admin"}}
 				must(t, call(t.Context(), sessions, func(ctx context.Context) (*sessioncache.CachedSession, error) {
-					// The row is read; before it is returned, the session is revoked.
+					// The row has been read. Revoke the session before it is returned.
 					return held, revoke(ctx, sessions)
 				}))
 				u.wantFound(false, "token", "although it was revoked while it was being stored")
 			})
 		}
 	}
-	// Who asks after a revocation must not be served by a load that began before it.
+	// A caller that comes after a revocation must not be served by a load that began before it.
 	for how, revoke := range revocations {
 		t.Run("late caller after "+how, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +58,7 @@ func (s suite) races(t *testing.T) {
 				})
 			}()
 			<-reading
-			must(t, revoke(t.Context(), sessions)) // and the row is gone
+			must(t, revoke(t.Context(), sessions)) // the row is gone too
 			late := make(chan bool)
 			go func() {
 				_, found, err := sessions.GetOrLoad(t.Context(), "token", (&database{}).load)

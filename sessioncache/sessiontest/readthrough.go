@@ -10,7 +10,7 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// database is what a load reads: one session, or none.
+// database is the source of a load: one session, or none.
 type database struct {
 	session *sessioncache.CachedSession
 	loads   int
@@ -22,8 +22,8 @@ func (d *database) load(context.Context) (*sessioncache.CachedSession, error) {
 }
 
 func (s suite) readThrough(t *testing.T) {
-	// Vendure's list: populated once on log-in, the next request comes from the cache, read again
-	// after the soft TTL, gone on log-out.
+	// The life of a session as Vendure describes it. Login caches it, the next request finds it,
+	// after the soft expiry it is read again, and after logout it is gone.
 	t.Run("story", func(t *testing.T) {
 		t.Parallel()
 		u, sessions := s.sessions(t)
@@ -43,7 +43,7 @@ func (s suite) readThrough(t *testing.T) {
 			{"after the cache was cleared", func() { must(t, sessions.Clear(t.Context())) }, 1},
 		}
 		if u.Clock == nil {
-			steps = append(steps[:2], steps[3:]...) // five minutes are too long to wait
+			steps = append(steps[:2], steps[3:]...) // waiting five minutes would take too long
 		}
 		for _, step := range steps {
 			step.do()

@@ -53,7 +53,7 @@ func (s suite) revocation(t *testing.T) {
 		}
 		u.wantFound(true, "anonymous", "after DeleteUser of 42")
 	})
-	// V18: a role change drops its holders, and nobody else.
+	// V18: a role change drops the sessions of its holders, and no others.
 	t.Run("tags", func(t *testing.T) {
 		t.Parallel()
 		u, sessions := s.sessions(t)
@@ -66,7 +66,7 @@ func (s suite) revocation(t *testing.T) {
 		for token, want := range map[string]bool{"a": false, "b": false, "c": true, "d": true} {
 			u.wantFound(want, token, "after the role admin changed, as "+token)
 		}
-		// Set again with other roles: only those count.
+		// A session that is set again with other roles carries only their tags.
 		session := u.session("c")
 		session.CustomFields = map[string]any{"roles": []string{"customer"}}
 		u.set(session)
@@ -75,13 +75,13 @@ func (s suite) revocation(t *testing.T) {
 	})
 }
 
-// sessions returns a subject that is sessioncache.Sessions, or skips the test.
+// sessions returns a subject that implements sessioncache.Sessions, or skips the test.
 func (s suite) sessions(t testing.TB) (subject, sessioncache.Sessions) {
 	t.Helper()
 	u := s.subject(t)
 	sessions, ok := u.Strategy.(sessioncache.Sessions)
 	if !ok {
-		t.Skipf("%T is no sessioncache.Sessions", u.Strategy)
+		t.Skipf("%T is not a sessioncache.Sessions", u.Strategy)
 	}
 	return u, sessions
 }

@@ -1,12 +1,12 @@
-// Package sessiontest is the conformance suite for session strategies: the project's own on any
-// storage, and those of third parties.
+// Package sessiontest is the conformance suite for session strategies. It tests the project's own
+// strategies on any storage, and those of third parties.
 //
 //	func TestConformance(t *testing.T) {
 //		sessiontest.Run(t, sessiontest.OnStorage(newStorage))
 //	}
 //
-// A strategy that implements sessioncache.Sessions is tested as such. What the package does not test
-// is the storage itself: that is what cache/drivertest is for.
+// If a strategy implements sessioncache.Sessions, the suite tests those methods too. It does not
+// test the storage itself. Use cache/drivertest for that.
 package sessiontest
 
 import (
@@ -29,11 +29,12 @@ import (
 // Subject is a session strategy that is ready for use.
 type Subject struct {
 	Strategy sessioncache.Strategy
-	// Clock is what the strategy's expiries follow. Nil: they follow a clock that the test cannot
-	// move, and the suite waits.
+	// Clock is the clock of the strategy's expiries. Nil means that the test cannot move the clock,
+	// so the suite waits instead.
 	Clock *drivertest.Clock
-	// Peer returns the strategy as another process has it that shares the storage, with that stale_after and with a
-	// clock that is ahead of Clock by so much. Nil: no other process sees the sessions, or there is no Clock.
+	// Peer returns the strategy of another process that shares the storage. It uses that
+	// stale_after, and its clock is ahead of Clock by that duration. Peer is nil if no other
+	// process can see the sessions, or if Clock is nil.
 	Peer func(staleAfter, ahead time.Duration) sessioncache.Strategy
 }
 
@@ -48,8 +49,8 @@ type suite struct {
 	noRetention bool
 }
 
-// Run runs the suite. newSubject returns a fresh, initialised strategy for each test; where its
-// storage is shared, it must be empty or of a namespace of its own.
+// Run runs the suite. newSubject returns a fresh, initialised strategy for each test. If its
+// storage is shared, it must be empty or use a namespace of its own.
 func Run(t *testing.T, newSubject func(testing.TB) Subject, options ...Option) {
 	s := suite{newSubject: newSubject}
 	for _, option := range options {
@@ -62,9 +63,9 @@ func Run(t *testing.T, newSubject func(testing.TB) Subject, options ...Option) {
 	t.Run("races", s.races)
 }
 
-// OnStorage returns subjects for Run: the default session strategy on a storage strategy, which
-// newStorage returns not yet initialised. Sessions carry the tags "role:<name>" for the custom field
-// "roles".
+// OnStorage returns subjects for Run: the default session strategy on the storage strategy that
+// newStorage returns, which must not be initialised yet. A session carries the tag "role:<name>"
+// for each name in its custom field "roles".
 func OnStorage(newStorage func(testing.TB) driver.Strategy) func(testing.TB) Subject {
 	return func(t testing.TB) Subject {
 		clock := drivertest.NewClock(time.Now().Truncate(time.Millisecond))
@@ -88,7 +89,7 @@ func OnStorage(newStorage func(testing.TB) driver.Strategy) func(testing.TB) Sub
 		return Subject{
 			Strategy: process(storage, clock, 0), Clock: clock,
 			Peer: func(staleAfter, ahead time.Duration) sessioncache.Strategy {
-				return process(opened(storage), aheadClock{clock, ahead}, staleAfter)
+				return process(withoutLifecycle(storage), aheadClock{clock, ahead}, staleAfter)
 			},
 		}
 	}
@@ -106,15 +107,15 @@ func connected(t testing.TB, service *cache.Service) error {
 	}
 }
 
-// opened hides Init and Destroy of a storage that is initialised already.
-func opened(storage driver.Strategy) driver.Strategy {
+// withoutLifecycle hides Init and Destroy of a storage that is already initialised.
+func withoutLifecycle(storage driver.Strategy) driver.Strategy {
 	if leaser := driver.FeaturesOf(storage).Leaser; leaser != nil {
 		return struct{ driver.Leaser }{leaser}
 	}
 	return struct{ driver.Strategy }{storage}
 }
 
-// aheadClock runs with another one, but ahead of it.
+// aheadClock is ahead of another clock by a constant.
 type aheadClock struct {
 	clock *drivertest.Clock
 	ahead time.Duration
@@ -131,7 +132,7 @@ func roleTags(session *sessioncache.CachedSession) (tags []string) {
 	return tags
 }
 
-// subject is a Subject with the words that the tests are made of.
+// subject adds the helpers of the tests to a Subject.
 type subject struct {
 	testing.TB
 	Subject
@@ -149,7 +150,7 @@ func (s subject) now() time.Time {
 	return time.Now()
 }
 
-// pass lets d go by.
+// pass moves the clock by d, or waits.
 func (s subject) pass(d time.Duration) {
 	if s.Clock != nil {
 		s.Clock.Advance(d)
@@ -158,7 +159,7 @@ func (s subject) pass(d time.Duration) {
 	<-time.After(d)
 }
 
-// session returns a session of that token that ends in an hour.
+// session returns a session with that token which expires in an hour.
 func (s subject) session(token string) *sessioncache.CachedSession {
 	return &sessioncache.CachedSession{
 		ID: "id of " + sessioncache.ID(token), Token: cache.NewSecret(token), Expires: s.now().Add(time.Hour),

@@ -36,7 +36,8 @@ func TestNoRetention(t *testing.T) {
 	sessiontest.Run(t, sessiontest.OnStorage(func(testing.TB) driver.Strategy { return noop.Strategy{} }), sessiontest.NoRetention())
 }
 
-// mutant is a session strategy that breaks one rule: where a function is set, it replaces the method.
+// mutant is a session strategy that breaks one rule. If one of its functions is set, it replaces
+// the method.
 type mutant struct {
 	sessioncache.Sessions
 	clock *drivertest.Clock
@@ -111,7 +112,7 @@ func (m *mutant) InvalidateTags(ctx context.Context, tags ...string) error {
 	return m.Sessions.InvalidateTags(ctx, tags...)
 }
 
-// mutants has, for each rule, a strategy that breaks it, and the test that must fail.
+// mutants lists, for each rule, a strategy that breaks it and the test that must fail.
 var mutants = map[string]struct {
 	change func(m *mutant)
 	fails  string
@@ -332,8 +333,8 @@ var mutants = map[string]struct {
 	}, "races/load_against_tag"},
 }
 
-// Each mutant runs in a process of its own, because a failing test fails its parents; it must fail,
-// and in the test that is there for its rule.
+// Each mutant runs in a process of its own, because a failing test fails its parents. It must fail
+// in the test of its rule.
 func TestSuiteBites(t *testing.T) {
 	t.Parallel()
 	for name, m := range mutants {

@@ -9,12 +9,13 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// outbox keeps what the cache owes in the database: a log-out that the cache could not be told of is made
-// up for by the next start, even if this process is killed.
+// outbox stores the cache's pending revocations in the database. For example, a user logs out while
+// the cache is down. The next start applies the revocation, even if this process was killed.
 //
-// Instances that share the database keep their rows apart: one must not forget what another owes again by
-// now. Who starts takes over all rows, because it cannot tell whose owner is dead; a revocation that is
-// applied twice does no harm. The cache leaves those alone that are owed to another storage than its own.
+// Instances that share the database keep their rows apart. If one instance has applied a
+// revocation, the same one may be pending again in another. At its start an instance takes over all
+// rows, because it cannot know which owners are dead. Applying a revocation twice is harmless. The
+// cache ignores the rows of other storages.
 type outbox struct {
 	store *Store
 	owner []byte
@@ -30,10 +31,10 @@ func NewOutbox(store *Store) cache.Outbox {
 }
 
 // Add implements cache.Outbox.
-func (o outbox) Add(ctx context.Context, owed []cache.Revocation) error {
+func (o outbox) Add(ctx context.Context, pending []cache.Revocation) error {
 	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, r := range owed {
-			_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until) VALUES (?, ?, ?, ?, ?)
+		for _, r := range pending {
+			_, err := tx.ExecContext(ctx, `INSERT INTO pending_revocations (owner, storage, key, tag, until) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`, o.owner, r.Storage, []byte(r.Key), []byte(r.Tag), r.Until.Unix())
 			if err != nil {
 				return err
@@ -47,7 +48,7 @@ func (o outbox) Add(ctx context.Context, owed []cache.Revocation) error {
 func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
 	return o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, r := range applied {
-			_, err := tx.ExecContext(ctx, `DELETE FROM owed_revocations WHERE owner = ? AND storage = ? AND key = ? AND tag = ?`,
+			_, err := tx.ExecContext(ctx, `DELETE FROM pending_revocations WHERE owner = ? AND storage = ? AND key = ? AND tag = ?`,
 				o.owner, r.Storage, []byte(r.Key), []byte(r.Tag))
 			if err != nil {
 				return err
@@ -58,20 +59,20 @@ func (o outbox) Remove(ctx context.Context, applied []cache.Revocation) error {
 }
 
 // Pending implements cache.Outbox.
-func (o outbox) Pending(ctx context.Context) (owed []cache.Revocation, err error) {
+func (o outbox) Pending(ctx context.Context) (pending []cache.Revocation, err error) {
 	err = o.store.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO owed_revocations (owner, storage, key, tag, until)
-			SELECT ?, storage, key, tag, max(until) FROM owed_revocations WHERE owner <> ? GROUP BY storage, key, tag
+		_, err := tx.ExecContext(ctx, `INSERT INTO pending_revocations (owner, storage, key, tag, until)
+			SELECT ?, storage, key, tag, max(until) FROM pending_revocations WHERE owner <> ? GROUP BY storage, key, tag
 			ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`, o.owner, o.owner)
 		if err == nil {
-			_, err = tx.ExecContext(ctx, `DELETE FROM owed_revocations WHERE owner <> ?`, o.owner)
+			_, err = tx.ExecContext(ctx, `DELETE FROM pending_revocations WHERE owner <> ?`, o.owner)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := o.store.db.QueryContext(ctx, `SELECT storage, key, tag, until FROM owed_revocations WHERE owner = ?`, o.owner)
+	rows, err := o.store.db.QueryContext(ctx, `SELECT storage, key, tag, until FROM pending_revocations WHERE owner = ?`, o.owner)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (o outbox) Pending(ctx context.Context) (owed []cache.Revocation, err error
 		if err := rows.Scan(&storage, &key, &tag, &until); err != nil {
 			return nil, err
 		}
-		owed = append(owed, cache.Revocation{Key: string(key), Tag: string(tag), Storage: storage, Until: time.Unix(until, 0).UTC()})
+		pending = append(pending, cache.Revocation{Key: string(key), Tag: string(tag), Storage: storage, Until: time.Unix(until, 0).UTC()})
 	}
-	return owed, rows.Err()
+	return pending, rows.Err()
 }

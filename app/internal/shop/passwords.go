@@ -13,9 +13,9 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// Argon2id, and not bcrypt, because it takes memory, which is what makes guessing on graphics cards
-// expensive, and because bcrypt refuses passwords beyond 72 bytes. The parameters are the second set
-// of the OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
+// Argon2id rather than bcrypt: it needs memory, which makes guessing on graphics cards expensive,
+// and bcrypt refuses passwords longer than 72 bytes. The parameters are the second set of the OWASP
+// Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
 const (
 	argonMemory  = 19 * 1024 // KiB
 	argonPasses  = 2
@@ -24,24 +24,26 @@ const (
 	argonKeyLen  = 32
 )
 
-// argonPrefix opens every hash. One with another prefix was made with other parameters.
+// argonPrefix starts every hash. A hash with another prefix was made with other parameters.
 var argonPrefix = fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, argonMemory, argonPasses, argonLanes)
 
-// nobodysHash is a hash that no password is known for: its key is all zeros.
+// nobodysHash is a hash without a known password: its key is all zeros.
 var nobodysHash = encodeHash(make([]byte, argonSaltLen), make([]byte, argonKeyLen))
 
-// ErrBusy is what Authenticate and AddUser return where too many wait for their password to be hashed.
+// ErrBusy is returned by Authenticate and AddUser if too many requests wait for their password to
+// be hashed.
 var ErrBusy = errors.New("too many log-ins at once")
 
-// waiting is how many may wait for each hash that is being made: they wait for less than a second then.
+// waiting is how many requests may wait for each hash that is being computed. With this limit they
+// wait for less than a second.
 const waiting = 16
 
-// passwords hashes, no more at once than there are processors: each hash takes 19 MiB, so that a
-// flood of log-ins could otherwise take all the memory there is. Who would have to wait for long is turned
-// away at once, so that a flood does not go on when those who made it have left.
+// passwords computes no more hashes at once than there are processors. Each hash takes 19 MiB, so a
+// flood of logins could otherwise use up the memory. A request that would have to wait long is
+// refused at once. Otherwise the work would continue after the clients that caused it have left.
 type passwords struct {
-	slots chan struct{} // has room for those whose turn it is
-	queue chan struct{} // has room for them and those who wait
+	slots chan struct{} // capacity: the hashes being computed
+	queue chan struct{} // capacity: those and the waiting requests
 }
 
 func newPasswords() *passwords {
@@ -52,7 +54,7 @@ func newPasswords() *passwords {
 // hash returns password in the PHC format: $argon2id$v=19$m=…,t=…,p=…$salt$key.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, argonSaltLen)
-	_, _ = rand.Read(salt) // never fails: it ends the program instead
+	_, _ = rand.Read(salt) // never returns an error: it ends the program instead
 	key, err := p.derive(ctx, password, salt)
 	if err != nil {
 		return "", err

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// The hashes are nobody's business outside this package, so this test is inside.
+// This test is in the package because hashes are private to it.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	p, ctx := newPasswords(), t.Context()
-	long := strings.Repeat("x", 100) // bcrypt would look at 72 bytes of it
+	long := strings.Repeat("x", 100) // bcrypt would use only 72 bytes of it
 	hashes := make(map[string]bool)
 	for _, password := range []string{"", "a", "pässwörd", long, long + "y", long} {
 		encoded, err := p.hash(ctx, password)
@@ -41,7 +41,7 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// TestPasswordsWait: with all slots taken, a log-in waits as long as its client does.
+// TestPasswordsWait: if all slots are taken, a login waits until its client gives up.
 func TestPasswordsWait(t *testing.T) {
 	t.Parallel()
 	p := newPasswords()
@@ -55,7 +55,8 @@ func TestPasswordsWait(t *testing.T) {
 	}
 }
 
-// TestPasswordsTurnAway: who would wait for long is told at once, and nobody who is gone keeps a place.
+// TestPasswordsTurnAway: a login that would wait long is refused at once, and a client that has
+// left does not keep its place.
 func TestPasswordsTurnAway(t *testing.T) {
 	t.Parallel()
 	p := newPasswords()
@@ -73,7 +74,7 @@ func TestPasswordsTurnAway(t *testing.T) {
 	for len(p.queue) < cap(p.queue) {
 		runtime.Gosched()
 	}
-	brief, done := context.WithTimeout(t.Context(), time.Second) // which only a broken one waits for
+	brief, done := context.WithTimeout(t.Context(), time.Second) // reached only if the code is broken
 	defer done()
 	if _, err := p.hash(brief, "a"); !errors.Is(err, ErrBusy) {
 		t.Errorf("with a full queue: %v, want ErrBusy", err)
@@ -81,7 +82,7 @@ func TestPasswordsTurnAway(t *testing.T) {
 	cancel()
 	for range cap(p.queue) {
 		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left: %v", err)
+			t.Errorf("the client that left: %v", err)
 		}
 	}
 	<-p.slots

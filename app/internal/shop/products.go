@@ -9,18 +9,18 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// ProductID is the id of a product. It is a number, and not the text that a client sent: "1" and "01"
-// are one row of the database, and must not be two entries of the cache. It is a type of its own so
-// that the id of something else cannot become the key of a product.
+// ProductID is the ID of a product. It is a number, not the text that a client sent: "1" and "01"
+// are the same row in the database, and must not become two entries in the cache. It is a type of
+// its own so that another kind of ID cannot become the key of a product.
 type ProductID int64
 
-// String returns the id as it stands in paths, and as the key in the cache.
+// String returns the ID as it appears in paths and in the cache's keys.
 func (id ProductID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// Tag returns the tag of everything cached that shows the product.
+// Tag returns the tag of every cached value that shows the product.
 func (id ProductID) Tag() string { return "product:" + id.String() }
 
-// Product is what the shop sells.
+// Product is an article of the shop.
 type Product struct {
 	ID         ProductID `json:"id"`
 	Name       string    `json:"name"`
@@ -32,7 +32,7 @@ func (s *Store) Product(ctx context.Context, id ProductID) (Product, error) {
 	return scanProduct(s.db.QueryRowContext(ctx, `SELECT id, name, price_cents FROM products WHERE id = ?`, id))
 }
 
-// UpdateProduct replaces the product with p's id and returns it as it is now.
+// UpdateProduct replaces the product with p's ID and returns the stored product.
 func (s *Store) UpdateProduct(ctx context.Context, p Product) (updated Product, err error) {
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		updated, err = scanProduct(tx.QueryRowContext(ctx,

@@ -7,7 +7,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// SetPermissions replaces what the holders of role may do.
+// SetPermissions replaces the permissions of role.
 func (s *Store) SetPermissions(ctx context.Context, role string, permissions []string) error {
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var known bool

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS user_roles (
 
 CREATE TABLE IF NOT EXISTS sessions (
 	id         INTEGER PRIMARY KEY AUTOINCREMENT,
-	token_hash BLOB NOT NULL UNIQUE, -- SHA-256: who reads this table cannot log in with it
+	token_hash BLOB NOT NULL UNIQUE, -- SHA-256: a reader of this table cannot log in with it
 	user       INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	created    INTEGER NOT NULL, -- Unix milliseconds, like all times
 	expires    INTEGER NOT NULL
@@ -36,12 +36,12 @@ CREATE TABLE IF NOT EXISTS products (
 	price_cents INTEGER NOT NULL CHECK (price_cents >= 0)
 ) STRICT;
 
--- What the cache must not serve any more and could not be told; see outbox.go.
-CREATE TABLE IF NOT EXISTS owed_revocations (
-	owner   BLOB NOT NULL, -- the instance that is to apply it
-	storage TEXT NOT NULL, -- the storage that has to forget it, in the cache's words
+-- Pending revocations: entries that the cache must not serve but could not delete yet. See outbox.go.
+CREATE TABLE IF NOT EXISTS pending_revocations (
+	owner   BLOB NOT NULL, -- the instance that has to apply it
+	storage TEXT NOT NULL, -- the storage it applies to, as the cache names it
 	key     BLOB NOT NULL, -- any bytes: the cache hashes session tokens
 	tag     BLOB NOT NULL,
-	until   INTEGER NOT NULL, -- Unix seconds: when nothing is left that it concerns
+	until   INTEGER NOT NULL, -- Unix seconds: all entries it applies to have expired by then
 	PRIMARY KEY (owner, storage, key, tag)
 ) STRICT;

@@ -5,23 +5,24 @@ import (
 	"database/sql"
 )
 
-// The permissions that the shop asks for. Roles may have others, which mean nothing to it.
+// The permissions that the shop checks. Roles may have others, which the shop ignores.
 const (
-	// ChangeRoles lets a user say what the holders of a role may do.
+	// ChangeRoles allows a user to change the permissions of roles.
 	ChangeRoles = "roles.update"
-	// ChangeProducts lets a user change products.
+	// ChangeProducts allows a user to change products.
 	ChangeProducts = "products.update"
 )
 
-// AdminRole is the role that cannot lose ChangeRoles: nobody could give it back.
+// AdminRole is the role that cannot lose ChangeRoles, because nobody could give it back.
 const AdminRole = "admin"
 
-// Account is a user with a password that everybody may know: those that an empty database gets.
+// Account is a user in a new database. The password is public.
 type Account struct {
 	Identifier, Password, Role string
 }
 
-// Seeded returns the accounts that Prepare has made: none where the database had users already.
+// Seeded returns the accounts that Prepare has made. It returns none if the database already had
+// users.
 func (s *Store) Seeded() []Account { return s.seeded }
 
 func (s *Store) seed(ctx context.Context) error {
@@ -38,7 +39,7 @@ func (s *Store) seed(ctx context.Context) error {
 		}
 	}
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		// Asked within the transaction: two instances may start on one new file.
+		// Checked within the transaction: two instances may start on the same new file.
 		var populated bool
 		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM users)`).Scan(&populated); err != nil || populated {
 			return err

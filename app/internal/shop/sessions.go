@@ -16,36 +16,37 @@ import (
 )
 
 const (
-	// SessionDuration is how long a session lives without being used. One that is used is renewed
-	// when less than half of it is left.
+	// SessionDuration is how long an unused session lives. A session in use is renewed when less
+	// than half of it is left.
 	SessionDuration = 24 * time.Hour
-	// SessionLimit is how long a session lives in any case.
+	// SessionLimit is the maximum age of a session.
 	SessionLimit = 30 * 24 * time.Hour
-	// Channel is the one channel of this shop; see sessioncache.ChannelPermissions.
+	// Channel is the only channel of this shop, see sessioncache.ChannelPermissions.
 	Channel sessioncache.ID = "default"
-	// rolesField is the custom field of a cached session that names the user's roles.
+	// rolesField is the custom field of a cached session that holds the user's roles.
 	rolesField = "roles"
 )
 
-// NewToken returns a session token: 256 bits that cannot be guessed.
+// NewToken returns a session token of 256 random bits.
 func NewToken() string {
 	var random [32]byte
-	_, _ = rand.Read(random[:]) // never fails: it ends the program instead
+	_, _ = rand.Read(random[:]) // never returns an error: it ends the program instead
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// IsToken reports whether text may be a token of NewToken. What may not is no reason to ask anybody.
+// IsToken reports whether text has the form of a token from NewToken. Any other text is refused
+// without asking the cache or the database.
 func IsToken(text string) bool {
 	random, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	return err == nil && len(random) == 32
 }
 
-// StartSession makes a session of user that token opens, and ends the one that old opens, if there is one;
-// ended says so.
+// StartSession makes a session of user with the given token, and ends the session with the token
+// old. ended reports whether there was one.
 func (s *Store) StartSession(ctx context.Context, token string, user sessioncache.ID, old string) (session *sessioncache.CachedSession, ended bool, err error) {
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
-		// The sessions that nobody ended have to go at some time, and log-ins are rare.
+		// Expired sessions have to be deleted at some time, and logins are rare.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires <= ?`, now.UnixMilli()); err != nil {
 			return err
 		}
@@ -71,12 +72,12 @@ func (s *Store) StartSession(ctx context.Context, token string, user sessioncach
 	return session, ended, nil
 }
 
-// Session returns the session that token opens, as it is now.
+// Session returns the current state of the session with that token.
 func (s *Store) Session(ctx context.Context, token string) (*sessioncache.CachedSession, error) {
 	return sessionOf(ctx, s.db, token)
 }
 
-// RenewSession prolongs the session that token opens by SessionDuration from now, but never beyond
+// RenewSession prolongs the session with that token by SessionDuration from now, but never beyond
 // SessionLimit, and returns it.
 func (s *Store) RenewSession(ctx context.Context, token string) (session *sessioncache.CachedSession, err error) {
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -85,15 +86,15 @@ func (s *Store) RenewSession(ctx context.Context, token string) (session *sessio
 			now.Add(SessionDuration).UnixMilli(), SessionLimit.Milliseconds(), hash(token), now.UnixMilli()); err != nil {
 			return err
 		}
-		// Where the session is gone, the UPDATE found nothing, and neither does this.
+		// If the session is gone, the UPDATE changes nothing, and this finds nothing.
 		session, err = sessionOf(ctx, tx, token)
 		return err
 	})
 	return session, err
 }
 
-// EndSession deletes the session that token opens; known says whether there was one. For what nobody has
-// issued it takes no write lock: strangers can send any number of that.
+// EndSession deletes the session with that token. known reports whether there was one. For an
+// unknown token it takes no write lock, because strangers can send any number of those.
 func (s *Store) EndSession(ctx context.Context, token string) (known bool, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sessions WHERE token_hash = ?)`, hash(token)).Scan(&known)
 	if err != nil || !known {
@@ -109,8 +110,9 @@ func (s *Store) EndSessions(ctx context.Context, user sessioncache.ID) error {
 	return err
 }
 
-// sessionOf reads everything about a session in one statement, which sees one state of the database:
-// the roles of before a change and the permissions of after it would be a session that never was.
+// sessionOf reads everything about a session in one statement, which sees a single state of the
+// database. Separate statements could combine the roles from before a change with the permissions
+// from after it.
 func sessionOf(ctx context.Context, q querier, token string) (*sessioncache.CachedSession, error) {
 	session := &sessioncache.CachedSession{AuthenticationStrategy: "password", User: &sessioncache.User{}}
 	var expires int64
@@ -142,13 +144,13 @@ func sessionOf(ctx context.Context, q querier, token string) (*sessioncache.Cach
 	return session, nil
 }
 
-// Roles returns the codes of the roles that the user of session has.
+// Roles returns the codes of the user's roles.
 func Roles(session *sessioncache.CachedSession) []string {
 	roles, _ := session.CustomFields[rolesField].([]string)
 	return roles
 }
 
-// RoleTag is the tag of all cached sessions whose user has the role.
+// RoleTag returns the tag of all cached sessions whose user has the role.
 func RoleTag(role string) string { return "role:" + role }
 
 // SessionTags returns the tags of a cached session: one for each role of its user.
@@ -160,7 +162,8 @@ func SessionTags(session *sessioncache.CachedSession) []string {
 	return tags
 }
 
-// hash is what the database knows of a token. It needs no salt: tokens are random already.
+// hash returns the form in which the database stores a token. It needs no salt, because tokens are
+// random.
 func hash(token string) []byte {
 	digest := sha256.Sum256([]byte(token))
 	return digest[:]

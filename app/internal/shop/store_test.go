@@ -10,7 +10,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// What a transaction asks a cache for is neither served from it nor stored: it may be rolled back.
+// A cache lookup within a transaction is neither served from the cache nor stored: the transaction
+// may be rolled back.
 func TestTransactionsReadThrough(t *testing.T) {
 	t.Parallel()
 	db, err := Open(filepath.Join(t.TempDir(), "shop.db"))

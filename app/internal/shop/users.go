@@ -8,11 +8,12 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// ErrLogin is what Authenticate returns for a wrong password and for an unknown user alike.
+// ErrLogin is returned by Authenticate for a wrong password and for an unknown user alike.
 var ErrLogin = errors.New("the identifier or the password is wrong")
 
-// Authenticate returns the id of the user with that password, or ErrBusy. An unknown user costs the same hash as
-// a wrong password: the time that an answer takes must not tell who has an account here.
+// Authenticate returns the ID of the user with that password. It may return ErrBusy. An unknown
+// user costs the same hash as a wrong password: the response time must not reveal who has an
+// account.
 func (s *Store) Authenticate(ctx context.Context, identifier, password string) (sessioncache.ID, error) {
 	var id sessioncache.ID
 	encoded := nobodysHash

@@ -1,5 +1,5 @@
-// Package web is the HTTP side of the example: what the shop does, as JSON. It shows how a request
-// finds its session through the session cache, and in which order the database and the cache change.
+// Package web is the HTTP side of the example: the shop as a JSON API. It shows how a request finds
+// its session through the session cache, and in which order the database and the cache change.
 package web
 
 import (
@@ -15,20 +15,20 @@ import (
 type API struct {
 	store   *shop.Store
 	catalog *shop.Catalog
-	// sessions is the interface and not *sessioncache.Default, so that `session_cache.strategy: noop`
-	// works as well.
+	// sessions is the interface, not *sessioncache.Default, so that `session_cache.strategy: noop`
+	// works too.
 	sessions sessioncache.Sessions
 	cache    *cache.Service
 	metrics  http.Handler
 	logger   *slog.Logger
 
-	complaints complaints
+	throttle logThrottle
 }
 
 // Metrics answers GET /metrics.
 type Metrics http.Handler
 
-// NewAPI returns the API over its parts.
+// NewAPI returns the API of the given parts.
 func NewAPI(store *shop.Store, catalog *shop.Catalog, sessions sessioncache.Sessions, service *cache.Service, metrics Metrics, logger *slog.Logger) *API {
 	return &API{store: store, catalog: catalog, sessions: sessions, cache: service, metrics: metrics, logger: logger}
 }
@@ -52,8 +52,8 @@ func (a *API) Handler() http.Handler {
 	mux.Handle("/", a.handle(func(http.ResponseWriter, *http.Request) error {
 		return failure{http.StatusNotFound, "there is no such page"}
 	}))
-	// SameSite keeps the cookie from other sites, but not from other hosts of the same domain: what
-	// changes something must come from this very host.
+	// SameSite keeps the cookie from other sites, but not from other hosts of the same domain.
+	// Requests that change something must therefore come from this very host.
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(a.handle(func(http.ResponseWriter, *http.Request) error {
 		return failure{http.StatusForbidden, "requests from other sites are not accepted"}

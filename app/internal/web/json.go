@@ -8,13 +8,13 @@ import (
 	"net/http"
 )
 
-// maxBody is more than any request needs.
+// maxBody is larger than any valid request.
 const maxBody = 64 << 10
 
-// decode reads the body of r into a new T: one JSON value, and nothing that T does not know.
+// decode reads the body of r into a new T. The body must be one JSON value without unknown fields.
 func decode[T any](w http.ResponseWriter, r *http.Request) (T, error) {
 	var value T
-	// Forms of other sites cannot send this type, as long as no CORS rule allows it.
+	// A form on another site cannot send this content type unless a CORS rule allows it.
 	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
 		return value, failure{http.StatusUnsupportedMediaType, "send Content-Type: application/json"}
 	}
@@ -30,11 +30,12 @@ func decode[T any](w http.ResponseWriter, r *http.Request) (T, error) {
 	if errors.As(err, &tooLarge) {
 		return value, failure{http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB"}
 	}
-	// Without the decoder's words, which may quote the body: it may be a password.
+	// The decoder's message may quote the body, which may contain a password.
 	return value, failure{http.StatusBadRequest, "the body is not the JSON object that is expected here"}
 }
 
-// deliver is reply with status 200; it reports false where the client has gone before it had the answer.
+// deliver replies with status 200. It returns false if the client disconnected before it received
+// the answer.
 func deliver(w http.ResponseWriter, r *http.Request, value any) bool {
 	if r.Context().Err() != nil {
 		return false
@@ -47,5 +48,5 @@ func deliver(w http.ResponseWriter, r *http.Request, value any) bool {
 func reply(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // who has hung up does not want to know
+	_ = json.NewEncoder(w).Encode(value) // an error means that the client has disconnected
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// login answers POST /login. It always makes a new token, and ends the session that the request came
-// with: whoever had planted that token on the user would otherwise be logged in now. Both are one
-// transaction; the cache hears of it afterwards, and need not answer.
+// login answers POST /login. It always makes a new token and ends the session that the request came
+// with. Otherwise an attacker who planted that token in the user's browser would now be logged in
+// (session fixation). Both changes are one transaction. The cache is updated afterwards, and the
+// login succeeds even if the cache fails.
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	credentials, err := decode[struct {
 		Identifier string `json:"identifier"`
@@ -32,64 +33,66 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case r.Context().Err() != nil:
-		return r.Context().Err() // a session that nobody has the token of is one that nobody can end
+		return r.Context().Err() // without a client nobody would have the token, so nobody could end the session
 	}
-	// From here on a client that hangs up stops nothing half-way.
+	// From here on a client that disconnects must not stop the login half-way.
 	ctx := context.WithoutCancel(r.Context())
 	token, old, ended := shop.NewToken(), presented(r), false
-	// Update writes to the database, and then to the cache unless the session was ended meanwhile:
-	// the first request after the log-in finds it there.
+	// Update writes to the database, and then to the cache unless the session was ended meanwhile.
+	// The first request after the login is therefore a hit.
 	session, err := a.sessions.Update(ctx, token, func(ctx context.Context) (session *sessioncache.CachedSession, err error) {
 		if session, ended, err = a.store.StartSession(ctx, token, user, old); err != nil {
-			err = fmt.Errorf("%w: %w", cache.ErrUnchanged, err) // it was rolled back, and nobody has seen this token
+			err = fmt.Errorf("%w: %w", cache.ErrUnchanged, err) // it was rolled back, and no client has this token
 		}
 		return session, err
 	})
 	if session == nil {
 		return err
 	}
-	// An error beside a session says that an older state of it may still be cached. Nothing older
-	// can be: nobody has seen this token before.
+	// An error together with a session says that an older state of the session may still be cached.
+	// There is no older state, because the token is new.
 	body := map[string]string{"token": token}
 	if ended {
-		// The log-in stands, whether or not the cache can be told of the session before it.
+		// The login is valid even if the previous session could not be deleted from the cache.
 		if err := a.sessions.Delete(ctx, old); err != nil {
-			body["warning"] = "the session of before has ended, but other instances may serve it for some minutes"
-			a.complain(r, "the cache does not know that a session has ended", err)
+			body["warning"] = "the previous session has ended, but other instances may serve it for some minutes"
+			a.logError(r, "the cache does not know that a session has ended", err)
 		}
 	}
 	setCookie(w, r, token)
 	if deliver(w, r, body) {
-		a.logger.InfoContext(ctx, "logged in", "session", session) // it prints ids, and no token
+		a.logger.InfoContext(ctx, "logged in", "session", session) // session prints IDs, not the token
 		return nil
 	}
-	// Nobody has the token, so nobody could end the session.
+	// No client has the token, so no client could end the session.
 	if _, err := a.store.EndSession(ctx, token); err != nil {
-		a.complain(r, "a session without a client cannot be ended", err)
+		a.logError(r, "a session without a client cannot be ended", err)
 	} else if err := a.sessions.Delete(ctx, token); err != nil {
-		a.complain(r, "the cache does not know that a session has ended", err)
+		a.logError(r, "the cache does not know that a session has ended", err)
 	}
 	return nil
 }
 
-// logout answers POST /logout: it deletes the session from the database, and then from the cache.
+// logout answers POST /logout. It deletes the session from the database first, and then from the
+// cache.
 //
-// In this order, because of the requests that come in between. When the cache goes first, such a
-// request finds no entry, loads the session from the database, where it still is, and puts it back
-// into the cache: the user has logged out, and the token still works.
+// The order matters because of requests in between. If the cache were first, such a request would
+// miss, load the session, which the database still has, and cache it again. The user would be
+// logged out, but the token would still work.
 //
-// Ending a session that is gone already does no harm, and is what a client does whose first try failed
-// half-way. What neither the database nor the cache knows is not deleted from the cache, though: while the
-// cache does not answer that would be owed, and strangers can send any number of such tokens.
+// Ending a session that is already gone is harmless: a client repeats the request if its first
+// attempt failed half-way. However, a token that neither the database nor the cache knows is not
+// deleted from the cache. While the cache is down, each deletion becomes a pending revocation, and
+// strangers can send any number of such tokens.
 func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 	token := presented(r)
 	if token == "" {
 		return failure{http.StatusUnauthorized, "there is no session to end"}
 	}
-	ctx := context.WithoutCancel(r.Context()) // a client that hangs up must not stop this between the two
+	ctx := context.WithoutCancel(r.Context()) // a client that disconnects must not stop this between the two deletions
 	known, err := a.store.EndSession(ctx, token)
 	if err != nil {
-		return err // nothing has changed, in the cache neither
+		return err // neither the database nor the cache has changed
 	}
 	if !known {
 		if _, known, err = a.sessions.Get(ctx, token); err != nil {
@@ -97,8 +100,8 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if known {
-		// An error is the client's business: the token may work until the cache asks the database again
-		// (session_cache.stale_after).
+		// The client must know about an error: the token may work until the session is read from
+		// the database again (session_cache.stale_after).
 		if err := a.sessions.Delete(ctx, token); err != nil {
 			return err
 		}
@@ -108,8 +111,8 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// logoutEverywhere answers POST /logout-everywhere: database first, and one operation on the cache,
-// however many sessions the user has.
+// logoutEverywhere answers POST /logout-everywhere. The database is first. The cache then needs one
+// operation, however many sessions the user has.
 func (a *API) logoutEverywhere(w http.ResponseWriter, r *http.Request, session *sessioncache.CachedSession) error {
 	ctx := context.WithoutCancel(r.Context())
 	if err := a.store.EndSessions(ctx, session.User.ID); err != nil {
@@ -133,7 +136,7 @@ func (a *API) me(w http.ResponseWriter, _ *http.Request, session *sessioncache.C
 	reply(w, http.StatusOK, map[string]any{
 		"id":          session.User.ID,
 		"identifier":  session.User.Identifier,
-		"roles":       append([]string{}, shop.Roles(session)...), // [] and not null
+		"roles":       append([]string{}, shop.Roles(session)...), // [], not null
 		"permissions": permissions,
 		"expires":     session.Expires.UTC(),
 	})

@@ -11,7 +11,7 @@ import (
 
 const maxNameLength = 200
 
-// getProduct answers GET /products/{id}, for everybody.
+// getProduct answers GET /products/{id}. It needs no session.
 func (a *API) getProduct(w http.ResponseWriter, r *http.Request) error {
 	id, err := productID(r)
 	if err != nil {
@@ -33,7 +33,7 @@ func (a *API) putProduct(w http.ResponseWriter, r *http.Request, _ *sessioncache
 	}
 	body, err := decode[struct {
 		Name       string `json:"name"`
-		PriceCents *int64 `json:"price_cents"` // a pointer: nothing must not become free
+		PriceCents *int64 `json:"price_cents"` // a pointer: a missing price must not mean 0
 	}](w, r)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ const (
 	maxPermissionLength = 64
 )
 
-// putRole answers PUT /roles/{code}: it changes what the holders of a role may do.
+// putRole answers PUT /roles/{code}: it changes the permissions of a role.
 func (a *API) putRole(w http.ResponseWriter, r *http.Request, session *sessioncache.CachedSession) error {
 	body, err := decode[struct {
 		Permissions []string `json:"permissions"`
@@ -37,9 +37,10 @@ func (a *API) putRole(w http.ResponseWriter, r *http.Request, session *sessionca
 	if err := a.store.SetPermissions(ctx, role, permissions); err != nil {
 		return err
 	}
-	// The database has committed. Only now may the sessions of the holders go: one that is loaded
-	// from here on has the new permissions, and one that was being loaded is not stored. Everybody
-	// else's stay cached. On an error the old permissions may be served until stale_after.
+	// The database has committed. Only now may the cached sessions of this role's users be
+	// invalidated: a session loaded from now on has the new permissions, and a session whose load
+	// is running is not stored. All other sessions stay cached. After an error the old permissions
+	// may be served until stale_after.
 	if err := a.sessions.InvalidateTags(ctx, shop.RoleTag(role)); err != nil {
 		return err
 	}

@@ -17,12 +17,12 @@ type Server struct {
 	failed   func(error)
 }
 
-// NewServer returns a Server for the address, such as "127.0.0.1:8080". failed is called when it
-// ends otherwise than by Stop.
+// NewServer returns a Server for an address such as "127.0.0.1:8080". It calls failed if the server
+// ends for another reason than Stop.
 func NewServer(address string, handler http.Handler, logger *slog.Logger, failed func(error)) *Server {
 	return &Server{address: address, failed: failed, http: &http.Server{
 		Handler: handler,
-		// No client may hold a connection for long by being slow.
+		// A slow client must not hold a connection for long.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -32,7 +32,7 @@ func NewServer(address string, handler http.Handler, logger *slog.Logger, failed
 	}}
 }
 
-// Start listens, and serves in the background.
+// Start listens on the address and serves in the background.
 func (s *Server) Start(ctx context.Context) (err error) {
 	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.address); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	return nil
 }
 
-// Stop lets the running requests finish, until ctx ends.
+// Stop waits until running requests have finished, or ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
@@ -53,5 +53,5 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// URL returns where the server listens. Call it after Start.
+// URL returns the address that the server listens on. Call it after Start.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }

@@ -13,25 +13,25 @@ import (
 
 const (
 	cookieName = "session"
-	// sourceHeader tells whether this request asked the database for its session.
+	// sourceHeader says whether the session of this request was read from the database.
 	sourceHeader = "X-Session-Source"
 )
 
-// sessionHandler is a handler of requests that have a session.
+// sessionHandler handles a request that has a session.
 type sessionHandler func(w http.ResponseWriter, r *http.Request, session *sessioncache.CachedSession) error
 
-// authenticated passes requests on that have a session.
+// authenticated passes a request on only if it has a session.
 //
-// Note what is not here: no Get, no Set, no decision what to do when the cache is down. GetOrLoad
-// asks the cache, and the database where that has no answer in time; what it stores can never
-// outlive a log-out or a change of roles that came while it was reading.
+// There is no Get, no Set, and no special case for a cache that is down. GetOrLoad asks the cache,
+// and reads the database if the cache has no answer in time. If a logout or a change of roles
+// happens while it reads, the result is not cached.
 func (a *API) authenticated(next sessionHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		token := presented(r)
 		if token == "" {
 			return unauthenticated(w)
 		}
-		var loaded atomic.Bool // the load may still run when this request has been cancelled
+		var loaded atomic.Bool // atomic: the load may still run after this request was cancelled
 		session, found, err := a.sessions.GetOrLoad(r.Context(), token, func(ctx context.Context) (*sessioncache.CachedSession, error) {
 			loaded.Store(true)
 			return a.store.Session(ctx, token)
@@ -39,8 +39,8 @@ func (a *API) authenticated(next sessionHandler) handler {
 		if err != nil {
 			return err
 		}
-		// A session without a user is anonymous. This shop makes none, but what is in the cache may come
-		// from a program that does.
+		// A session without a user is anonymous. This shop makes none, but another program that
+		// shares the cache may.
 		if !found || session.User == nil {
 			return unauthenticated(w)
 		}
@@ -58,7 +58,7 @@ func unauthenticated(w http.ResponseWriter) error {
 	return failure{http.StatusUnauthorized, "please log in"}
 }
 
-// permitted passes requests on whose user has the permission.
+// permitted passes a request on only if its user has the permission.
 func (a *API) permitted(permission string, next sessionHandler) handler {
 	return a.authenticated(func(w http.ResponseWriter, r *http.Request, session *sessioncache.CachedSession) error {
 		if !session.User.HasPermission(shop.Channel, permission) {
@@ -68,8 +68,8 @@ func (a *API) permitted(permission string, next sessionHandler) handler {
 	})
 }
 
-// presented returns the token that r came with, from the header or else the cookie; empty: none, or what
-// cannot be a token.
+// presented returns the token of r, from the header or else from the cookie. It returns "" if there
+// is none, or if it cannot be a token.
 func presented(r *http.Request) (token string) {
 	if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		token = strings.TrimSpace(rest)
@@ -82,10 +82,10 @@ func presented(r *http.Request) (token string) {
 	return token
 }
 
-// setCookie gives the browser a token; an empty one takes the cookie away.
+// setCookie sends the token to the browser. An empty token removes the cookie.
 //
-// The cookie lives as long as any session may: the database decides when a session ends, and renews
-// it without telling the browser.
+// The cookie lives as long as the longest session. The database decides when a session ends, and
+// renews it without telling the browser.
 func setCookie(w http.ResponseWriter, r *http.Request, token string) {
 	lifetime := shop.SessionLimit
 	if token == "" {
@@ -97,8 +97,8 @@ func setCookie(w http.ResponseWriter, r *http.Request, token string) {
 		Path:     "/",
 		MaxAge:   int(lifetime / time.Second),
 		Expires:  time.Now().Add(lifetime),
-		HttpOnly: true,         // no script can read it
-		Secure:   r.TLS != nil, // a forwarded header could come from anybody
+		HttpOnly: true,         // scripts cannot read it
+		Secure:   r.TLS != nil, // a forwarded header cannot be trusted
 		SameSite: http.SameSiteLaxMode,
 	})
 }

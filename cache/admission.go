@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// admissionPatience is how long a load waits for a place. Otherwise a caller without a deadline would
-// wait for ever behind loaders that hang.
+// admissionPatience is how long a load waits for a place. Otherwise a caller without a deadline
+// would wait for ever behind loaders that hang.
 const admissionPatience = 10 * time.Second
 
 // admission has a number of places. Whoever finds none waits; places are given away in the order in
@@ -103,8 +103,8 @@ type placeKey struct{ of *admissions }
 
 type place struct{ left atomic.Bool }
 
-// admit waits until one more loader may run while the strategy fails. The loader runs with the context
-// that admit returns. leave makes room for the next one.
+// admit waits until one more loader may run while the strategy fails. The loader runs with the
+// context that admit returns. leave makes room for the next one.
 func (a *admissions) admit(ctx context.Context, places *admission) (within context.Context, leave func(), err error) {
 	if outer, ok := ctx.Value(placeKey{a}).(*place); ok && !outer.left.Load() {
 		// Loads within loads would wait for places that only they could give back.

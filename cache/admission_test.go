@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// full is a cache on a storage that fails, in whose Service a loader has the only place of its kind until
-// leave is called.
+// full is a cache on a storage that fails, in whose Service a loader has the only place of its kind
+// until leave is called.
 func full(t *testing.T) (service *cache.Service, c *cache.Cache[int], leave func()) {
 	strategy := newFragile(t)
 	strategy.others.Store(true)
@@ -28,8 +28,8 @@ func full(t *testing.T) (service *cache.Service, c *cache.Cache[int], leave func
 	return service, c, func() { close(hold); <-slow }
 }
 
-// Loads that wait for a place run in the order in which they came, and those that nobody wants any more
-// are passed over.
+// Loads that wait for a place run in the order in which they came, and those that nobody wants any
+// more are passed over.
 func TestLoadsWaitInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,8 +107,8 @@ func TestLoadWaitsNoLongerThanThat(t *testing.T) {
 	})
 }
 
-// A load within another one needs no place of its own, of whichever cache: all places could be held by loads
-// that wait for one. What outlives the outer load does.
+// A load within another one needs no place of its own, of whichever cache: all places could be held
+// by loads that wait for one. What outlives the outer load does.
 func TestLoadWithinLoadNeedsNoPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,7 +141,8 @@ func TestLoadWithinLoadNeedsNoPlace(t *testing.T) {
 	})
 }
 
-// Loads of other caches do not take the places of those that have their own, nor the other way round.
+// Loads of other caches do not take the places of those that have their own, nor the other way
+// round.
 func TestReservedPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// What concerns one entry alone, however often and for however long, does not open the breaker for the others.
+// What concerns one entry alone, however often and for however long, does not open the breaker for
+// the others.
 func TestBreakerIgnoresWhatConcernsOneEntry(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {

@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// trip fails three reads over ten timeouts, which opens the breaker of a Service with BreakerFailures 3.
+// trip fails three reads over ten timeouts, which opens the breaker of a Service with
+// BreakerFailures 3.
 func trip(t *testing.T, service *cache.Service, recorder *drivertest.Recorder) {
 	t.Helper()
 	recorder.FailNext(drivertest.OpGet, 3, errOutage)
@@ -152,7 +153,8 @@ func TestBreakerProbes(t *testing.T) {
 	}
 }
 
-// A caller that leaves and a call that is refused say nothing about the strategy, also not as the probe.
+// A caller that leaves and a call that is refused say nothing about the strategy, also not as the
+// probe.
 func TestBreakerIgnores(t *testing.T) {
 	t.Parallel()
 	refusals := []error{cache.ErrInvalidKey, cache.ErrInvalidTTL, cache.ErrValueTooLarge, cache.ErrTooManyTags, cache.ErrUnsupported}
@@ -197,7 +199,8 @@ func TestBreakerIgnores(t *testing.T) {
 	})
 }
 
-// A strategy that panics, or ends the goroutine, counts as failing, and a probe that does so is over.
+// A strategy that panics, or ends the goroutine, counts as failing, and a probe that does so is
+// over.
 func TestBreakerSurvivesPanics(t *testing.T) {
 	t.Parallel()
 	for _, end := range []func(){func() { panic("strategy bug") }, runtime.Goexit} {

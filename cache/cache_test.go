@@ -157,9 +157,10 @@ func TestTTLOfForbidsStoring(t *testing.T) {
 		})
 		ctx := t.Context()
 		for name, replace := range map[string]func() error{
-			"Set":       func() error { return c.Set(ctx, "k", -1) },
-			"Update":    func() error { _, err := c.Update(ctx, "k", value(-1)); return err },
-			"GetOrLoad": func() error { _, err := c.GetOrLoad(ctx, "k", value(-1)); return err }, // the 2 is stale
+			"Set":    func() error { return c.Set(ctx, "k", -1) },
+			"Update": func() error { _, err := c.Update(ctx, "k", value(-1)); return err },
+			// the 2 is stale
+			"GetOrLoad": func() error { _, err := c.GetOrLoad(ctx, "k", value(-1)); return err },
 		} {
 			if err := c.Set(ctx, "k", 2); err != nil {
 				t.Fatal(err)

@@ -16,8 +16,8 @@ type Codec interface {
 	Name() string
 	// Append encodes value and appends it to dst.
 	Append(dst []byte, value any) ([]byte, error)
-	// Unmarshal decodes data into target, a pointer. It keeps no reference to data. Its error may wrap
-	// [ErrForeign].
+	// Unmarshal decodes data into target, a pointer. It keeps no reference to data. Its error may
+	// wrap [ErrForeign].
 	Unmarshal(data []byte, target any) error
 }
 

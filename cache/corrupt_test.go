@@ -18,7 +18,8 @@ import (
 // envelope is how many bytes of each entry tell what the others are.
 const envelope = 6
 
-// unreadable are entries that this Service did not write. valid is what it writes for "value", as JSON.
+// unreadable are entries that this Service did not write. valid is what it writes for "value", as
+// JSON.
 func unreadable(t testing.TB) (damaged, foreign map[string][]byte) {
 	t.Helper()
 	written := func(value any, options cache.Options) []byte {
@@ -55,8 +56,9 @@ func unreadable(t testing.TB) (damaged, foreign map[string][]byte) {
 		}
 }
 
-// An entry that cannot be read is a miss, by each way to read it. One that is damaged is counted as such and
-// deleted; what belongs to another release is counted apart, and stays until a fill replaces it.
+// An entry that cannot be read is a miss, by each way to read it. One that is damaged is counted as
+// such and deleted; what belongs to another release is counted apart, and stays until a fill
+// replaces it.
 func TestUnreadableEntries(t *testing.T) {
 	t.Parallel()
 	damaged, foreign := unreadable(t)
@@ -208,9 +210,9 @@ func TestDecoderPanics(t *testing.T) {
 	}
 }
 
-// Whatever bytes a storage returns: no panic, no error, no value that is not theirs, and nothing is deleted that
-// may be somebody's. Behind an even second byte the fuzzer's input is the format and the payload of an
-// entry for the very type that is read.
+// Whatever bytes a storage returns: no panic, no error, no value that is not theirs, and nothing is
+// deleted that may be somebody's. Behind an even second byte the fuzzer's input is the format and
+// the payload of an entry for the very type that is read.
 func FuzzServiceGet(f *testing.F) {
 	damaged, foreign := unreadable(f)
 	for _, raw := range damaged {

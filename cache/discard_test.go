@@ -31,8 +31,8 @@ func (c sick) Unmarshal(data []byte, target any) error {
 	return c.JSON.Unmarshal(data, target)
 }
 
-// An entry that cannot be decoded, on a storage that refuses to delete it, costs no more than itself: nothing
-// is owed, other keys are hits, and the storage is not left alone.
+// An entry that cannot be decoded, on a storage that refuses to delete it, costs no more than
+// itself: nothing is owed, other keys are hits, and the storage is not left alone.
 func TestDiscardIsBestEffort(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -149,7 +149,8 @@ func TestNoDiscardAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A decoder that does not know the form of an entry, such as that of a later release, says so; the entry stays.
+// A decoder that does not know the form of an entry, such as that of a later release, says so; the
+// entry stays.
 type tomorrow struct{}
 
 func (tomorrow) AppendBinary(dst []byte) ([]byte, error) { return append(dst, 2), nil }
@@ -179,8 +180,8 @@ func TestForeignForItsDecoder(t *testing.T) {
 	}
 }
 
-// A loaded value that cannot be stored hides the value that it should have replaced. Where the lease was
-// granted because there is none, nothing is deleted, and nothing can be owed.
+// A loaded value that cannot be stored hides the value that it should have replaced. Where the
+// lease was granted because there is none, nothing is deleted, and nothing can be owed.
 func TestUnstorableFill(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -201,7 +202,8 @@ func TestUnstorableFill(t *testing.T) {
 						if err := c.Set(t.Context(), "k", "bad"); err != nil {
 							t.Fatal(err)
 						}
-						recorder.FailNext(drivertest.OpDelete, 1, errOutage) // it cannot be discarded
+						// it cannot be discarded
+						recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 					case "stale":
 						if err := c.Set(t.Context(), "k", old); err != nil {
 							t.Fatal(err)
@@ -271,7 +273,8 @@ func (s badKey) Delete(ctx context.Context, keys ...string) error {
 	return s.Leaser.Delete(ctx, keys...)
 }
 
-// A key that the storage cannot read does not make it fail for others; but a revocation of it is not done.
+// A key that the storage cannot read does not make it fail for others; but a revocation of it is
+// not done.
 func TestBadEntryIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

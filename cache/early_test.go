@@ -20,7 +20,8 @@ func slowly(v int) func(context.Context) (int, error) {
 	}
 }
 
-// XFetch, exactly: a hit refreshes when what is left of the TTL is no more than delta·beta·-ln(random).
+// XFetch, exactly: a hit refreshes when what is left of the TTL is no more than
+// delta·beta·-ln(random).
 func TestEarlyRefresh(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -47,7 +48,8 @@ func TestEarlyRefresh(t *testing.T) {
 			if _, err := c.GetOrLoad(t.Context(), "k", slowly(1)); err != nil {
 				t.Fatal(err)
 			}
-			pass(time.Hour - test.left - 10*time.Second) // the TTL counts from the start of the load
+			// the TTL counts from the start of the load
+			pass(time.Hour - test.left - 10*time.Second)
 			mustGet(t, c, slowly(2), 1)
 			pass(11 * time.Second)
 			stats := service.Stats()
@@ -67,7 +69,8 @@ func TestEarlyRefresh(t *testing.T) {
 	}
 }
 
-// With the real source of random numbers: a hit at one delta before the end refreshes with probability 1/e.
+// With the real source of random numbers: a hit at one delta before the end refreshes with
+// probability 1/e.
 func TestEarlyRefreshProbability(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +86,8 @@ func TestEarlyRefreshProbability(t *testing.T) {
 				t.Fatal(got.err)
 			}
 		}
-		pass(time.Hour - 10*time.Second - 10*time.Second) // what the load took, and what is to be left
+		// what the load took, and what is to be left
+		pass(time.Hour - 10*time.Second - 10*time.Second)
 		for i := range keys {
 			if got, err := c.GetOrLoad(t.Context(), fmt.Sprint(i), slowly(2)); got != 1 || err != nil {
 				t.Fatal(got, err)
@@ -99,7 +103,8 @@ func TestEarlyRefreshProbability(t *testing.T) {
 	})
 }
 
-// Nobody knows how long the load of a value takes that was not loaded; and past the TTL is too late.
+// Nobody knows how long the load of a value takes that was not loaded; and past the TTL is too
+// late.
 func TestNoEarlyRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +136,8 @@ func TestNoEarlyRefresh(t *testing.T) {
 	})
 }
 
-// Jitter: each TTL is between the full one and the part that is left, evenly, and 1 ms at the least.
+// Jitter: each TTL is between the full one and the part that is left, evenly, and 1 ms at the
+// least.
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	strategy := new(table)
@@ -141,7 +147,8 @@ func TestJitter(t *testing.T) {
 		if err := service.Start(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = service.Stop(t.Context()) }() // 2,000 of them: not at the end of the test
+		// 2,000 of them: not at the end of the test
+		defer func() { _ = service.Stop(t.Context()) }()
 		c := newCache(t, service, "c", policy)
 		if random >= 0 {
 			c.SetRandom(func() float64 { return random })
@@ -179,7 +186,8 @@ func TestJitter(t *testing.T) {
 		}
 		sum += got
 	}
-	// The mean of a uniform distribution over six minutes is six standard errors from 57 minutes at most.
+	// The mean of a uniform distribution over six minutes is six standard errors from 57 minutes at
+	// most.
 	mean, sigma := sum/entries, 6*60.0/math.Sqrt(12*entries)
 	t.Logf("mean %v", mean)
 	if off := (mean - 57*time.Minute).Abs().Seconds(); off > 6*sigma {

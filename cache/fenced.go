@@ -22,8 +22,8 @@ type fenced struct {
 	driver.Strategy
 	features driver.Features // of the Strategy
 	fence    *fence.Fence
-	// fills is held for reading while a Fill writes. InvalidateTags takes it once, after fencing, so
-	// that every fill that was checked before is stored before the strategy invalidates.
+	// fills is held for reading while a Fill writes. InvalidateTags takes it once, after fencing,
+	// so that every fill that was checked before is stored before the strategy invalidates.
 	fills sync.RWMutex
 }
 

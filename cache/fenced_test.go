@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// gated is a table whose first Set is held, after the fence let it through, until the storage has been
-// invalidated; where that waits for the Set, as it must, a moment.
+// gated is a table whose first Set is held, after the fence let it through, until the storage has
+// been invalidated; where that waits for the Set, as it must, a moment.
 type gated struct {
 	table
 	arrived, invalidated chan struct{}
@@ -79,7 +79,8 @@ func TestFenceWaitsForAFillUnderWay(t *testing.T) {
 }
 
 // A fill that comes while an invalidation with many tags is under way. The fence must be closed
-// before the wait for running fills: otherwise one could start after the wait and before the closing.
+// before the wait for running fills: otherwise one could start after the wait and before the
+// closing.
 func TestFenceClosesBeforeItWaits(t *testing.T) {
 	t.Parallel()
 	tags := make([]string, 20_000)

@@ -14,7 +14,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// The forms of one struct in several releases. They are types of one name in different packages, in life.
+// The forms of one struct in several releases. They are types of one name in different packages, in
+// life.
 type (
 	release1 struct {
 		Price int `json:"price"`
@@ -113,8 +114,8 @@ func writes[T any](v T, policy cache.Policy[T]) func(t *testing.T, service *cach
 	}
 }
 
-// reads returns a release that reads "c" in all ways, says whether the entry was a hit in each, replaces it by a
-// fill, and deletes it where ends is set.
+// reads returns a release that reads "c" in all ways, says whether the entry was a hit in each,
+// replaces it by a fill, and deletes it where ends is set.
 func reads[T any](policy cache.Policy[T]) func(t *testing.T, service *cache.Service, ends bool) bool {
 	return func(t *testing.T, service *cache.Service, ends bool) bool {
 		t.Helper()
@@ -141,8 +142,8 @@ func reads[T any](policy cache.Policy[T]) func(t *testing.T, service *cache.Serv
 	}
 }
 
-// What one release stored is a hit for another one only if it is of the same form; else it is a miss that is
-// left alone, until a fill replaces it or a Delete ends it.
+// What one release stored is a hit for another one only if it is of the same form; else it is a
+// miss that is left alone, until a fill replaces it or a Delete ends it.
 func TestReleasesShareAStorage(t *testing.T) {
 	t.Parallel()
 	v1 := writes(release1{5, nil}, cache.Policy[release1]{})
@@ -249,8 +250,8 @@ func TestCodecsShareAStorage(t *testing.T) {
 	}
 }
 
-// What Service was given as one type is no hit as another one. Pointers on the outside do not matter, and an
-// interface takes anything.
+// What Service was given as one type is no hit as another one. Pointers on the outside do not
+// matter, and an interface takes anything.
 func TestUntypedValues(t *testing.T) {
 	t.Parallel()
 	type loop *loop
@@ -314,8 +315,8 @@ type everything struct {
 	fn func() //nolint:unused // likewise
 }
 
-// Fingerprints are the same in every process, build and release: these must never change, or a deployment
-// empties every cache.
+// Fingerprints are the same in every process, build and release: these must never change, or a
+// deployment empties every cache.
 func TestFingerprintsStay(t *testing.T) {
 	t.Parallel()
 	storage := new(table)

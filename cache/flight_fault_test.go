@@ -11,8 +11,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Fail open: a strategy that fails or hangs costs at most its deadline, the loader runs once for all
-// who wait, its value is returned and not stored.
+// Fail open: a strategy that fails or hangs costs at most its deadline, the loader runs once for
+// all who wait, its value is returned and not stored.
 func TestFailOpen(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

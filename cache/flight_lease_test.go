@@ -32,7 +32,8 @@ func TestLockWait(t *testing.T) {
 				service, recorder, _ := record(t, newBigcache(t), cache.Options{LockWait: 3 * time.Second})
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				ctx := t.Context()
-				held := newCache(t, service, "c", cache.Policy[int]{}) // another single-flight, the same entries
+				// another single-flight, the same entries
+				held := newCache(t, service, "c", cache.Policy[int]{})
 				release := make(chan struct{})
 				holder := async(func() (int, error) {
 					return held.GetOrLoad(ctx, "k", func(context.Context) (int, error) {

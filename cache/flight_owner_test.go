@@ -31,8 +31,8 @@ var deaths = map[string]func(request context.Context) (int, error){
 	"panic of the end": func(request context.Context) (int, error) { panic(request.Err()) },
 }
 
-// One caller's dead request fails nobody else: the others go on with the loader of the next one, one at a
-// time, whenever they came and however many leave one after the other.
+// One caller's dead request fails nobody else: the others go on with the loader of the next one,
+// one at a time, whenever they came and however many leave one after the other.
 func TestDeadRequestFailsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
@@ -135,7 +135,8 @@ func TestEveryRequestDies(t *testing.T) {
 	})
 }
 
-// A failure of the database is everybody's, also when it looks like a deadline, and when others leave.
+// A failure of the database is everybody's, also when it looks like a deadline, and when others
+// leave.
 func TestGenuineFailureIsShared(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("user: %w", cache.ErrNotFound)} {
@@ -147,7 +148,8 @@ func TestGenuineFailureIsShared(t *testing.T) {
 			load := func(context.Context) (int, error) { <-release; return 0, failure }
 			ctx, leave := context.WithCancel(t.Context())
 			owner := t.Context()
-			if errors.Is(failure, cache.ErrNotFound) { // that there is nothing, the owner's loader has found out all the same
+			// that there is nothing, the owner's loader has found out all the same
+			if errors.Is(failure, cache.ErrNotFound) {
 				owner = ctx
 			}
 			first := async(func() (int, error) { return c.GetOrLoad(owner, "k", load) })
@@ -181,8 +183,8 @@ func TestGenuineFailureIsShared(t *testing.T) {
 	}
 }
 
-// Who has left while the lease was somebody else's does not lend the flight its loader: that of a caller
-// who is still there runs, with that one's values, and is cancelled when nobody is left.
+// Who has left while the lease was somebody else's does not lend the flight its loader: that of a
+// caller who is still there runs, with that one's values, and is cancelled when nobody is left.
 func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -241,8 +243,8 @@ func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	})
 }
 
-// A refresh in the background whose loader uses the request of its caller leaves the key to the next caller
-// soon, and not after the pause that a database in trouble gets.
+// A refresh in the background whose loader uses the request of its caller leaves the key to the
+// next caller soon, and not after the pause that a database in trouble gets.
 func TestRefreshOfADeadRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -262,8 +264,8 @@ func TestRefreshOfADeadRequest(t *testing.T) {
 	})
 }
 
-// RefreshWith of a dead request: those who wait go on with the next one's load, the value is not taken for
-// outdated, and there is no back-off.
+// RefreshWith of a dead request: those who wait go on with the next one's load, the value is not
+// taken for outdated, and there is no back-off.
 func TestRefreshWithOfADeadRequest(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
@@ -313,9 +315,9 @@ func TestRefreshWithOfADeadRequest(t *testing.T) {
 	}
 }
 
-// The load of a Refreshing itself is nobody's own: when it fails after whoever began it has left, that is a
-// failure as any other, with a back-off and the last good value, unless it says that it was cancelled, which
-// it can only have from that caller's values.
+// The load of a Refreshing itself is nobody's own: when it fails after whoever began it has left,
+// that is a failure as any other, with a back-off and the last good value, unless it says that it
+// was cancelled, which it can only have from that caller's values.
 func TestRefreshingFailsAfterItsCallerLeft(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{errOutage, context.DeadlineExceeded, context.Canceled} {

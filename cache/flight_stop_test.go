@@ -57,7 +57,8 @@ func TestStopWhileLoading(t *testing.T) {
 	}
 }
 
-// After a Stop that gave up on a loader, the Service starts again, and the old load disturbs no one.
+// After a Stop that gave up on a loader, the Service starts again, and the old load disturbs no
+// one.
 func TestStartAgainBesideAStuckLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,8 +101,8 @@ func TestStartAgainBesideAStuckLoad(t *testing.T) {
 	})
 }
 
-// A load that Stop gave up on ends while the next run of the Service is already loading: the two runs
-// share no accounting that could mistake one for the other (a reused sync.WaitGroup panics).
+// A load that Stop gave up on ends while the next run of the Service is already loading: the two
+// runs share no accounting that could mistake one for the other (a reused sync.WaitGroup panics).
 func TestStartAgainWhileAnOldLoadEnds(t *testing.T) {
 	t.Parallel()
 	gone, cancel := context.WithCancel(t.Context())

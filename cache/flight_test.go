@@ -43,7 +43,8 @@ func TestOneLoadForAll(t *testing.T) {
 							t.Fatalf("got %+v", got)
 						}
 					}
-					// Where nothing can be stored, who came after the read began needs a second one.
+					// Where nothing can be stored, who came after the read began needs a second
+					// one.
 					limit := int32(1)
 					if !kind.stores {
 						limit = 2
@@ -139,8 +140,8 @@ func TestAllCallersLeave(t *testing.T) {
 	}
 }
 
-// Nobody is left while the flight still asks the storage: that is no failure of the storage, which would have
-// the loader run without anybody to have its value.
+// Nobody is left while the flight still asks the storage: that is no failure of the storage, which
+// would have the loader run without anybody to have its value.
 func TestAllCallersLeaveBeforeTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,7 +165,8 @@ func TestAllCallersLeaveBeforeTheLoad(t *testing.T) {
 	})
 }
 
-// A panic or runtime.Goexit in the loader reaches every waiter as an error and leaves nothing locked.
+// A panic or runtime.Goexit in the loader reaches every waiter as an error and leaves nothing
+// locked.
 func TestLoaderBreaks(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")

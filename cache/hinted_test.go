@@ -26,8 +26,8 @@ func (s *hinted) GetHinted(ctx context.Context, key string, tags []string) ([]by
 	return s.Strategy.Get(ctx, key)
 }
 
-// A storage that can use it is told the tags of an entry, where the policy knows them; not where they
-// are learned from the value.
+// A storage that can use it is told the tags of an entry, where the policy knows them; not where
+// they are learned from the value.
 func TestHintedStrategy(t *testing.T) {
 	t.Parallel()
 	strategy := &hinted{Strategy: newBigcache(t)}

@@ -12,8 +12,8 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// loader runs the loads and writes of one cache. It decides who may store what was read. Leases are in
-// lease.go, refreshes in the background in refresh.go.
+// loader runs the loads and writes of one cache. It decides who may store what was read. Leases are
+// in lease.go, refreshes in the background in refresh.go.
 type loader[T any] struct {
 	name    string // of the cache
 	service *Service
@@ -106,8 +106,8 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 		// Whoever comes from now on may come after an invalidation that follows the storing.
 		l.flights.Detach(f)
 		if l.store.pending.Generation() != generation {
-			// The storage does not know yet that something was revoked while the loader ran, and would
-			// take the value. Callers that came after that must not get it.
+			// The storage does not know yet that something was revoked while the loader ran, and
+			// would take the value. Callers that came after that must not get it.
 			l.service.counters.refused.Add(1)
 			return value, flight.Admitted, err
 		}

@@ -57,8 +57,9 @@ func (b *batch) err() error {
 	return b.service.store.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
 }
 
-// GetMany is Get for many keys: what was found, by key, in one round trip for each node of the storage
-// where the strategy is a [Batcher]. Where some keys fail, the others are returned beside a [BatchError].
+// GetMany is Get for many keys: what was found, by key, in one round trip for each node of the
+// storage where the strategy is a [Batcher]. Where some keys fail, the others are returned beside a
+// [BatchError].
 func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, error) {
 	if err := c.service.ready(); err != nil {
 		return nil, c.fail("get", err)
@@ -106,8 +107,8 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	return values, b.err()
 }
 
-// SetMany is Set for many keys, in one round trip for each node of the storage where the strategy is a
-// [Batcher]. Where some fail, a [BatchError] says which; the others are stored.
+// SetMany is Set for many keys, in one round trip for each node of the storage where the strategy
+// is a [Batcher]. Where some fail, a [BatchError] says which; the others are stored.
 func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	s := c.service
 	if err := s.ready(); err != nil {
@@ -152,7 +153,8 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	return b.err()
 }
 
-// readMany reads many entries, and counts misses and errors. The result at i belongs to physical[i].
+// readMany reads many entries, and counts misses and errors. The result at i belongs to
+// physical[i].
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
 	results := c.service.store.getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {

@@ -232,8 +232,8 @@ func TestManyPartialResults(t *testing.T) {
 	}
 }
 
-// A batch has the deadline of one operation, and counts as one for the breaker; a strategy that does not
-// keep to its contract fails the batch.
+// A batch has the deadline of one operation, and counts as one for the breaker; a strategy that
+// does not keep to its contract fails the batch.
 func TestManyFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -309,7 +309,8 @@ func TestManyWhileRevocationsArePending(t *testing.T) {
 			if err := c.SetMany(t.Context(), map[string]int{"a": 1, "b": 2}); err != nil {
 				t.Fatal(err)
 			}
-			recorder.FailNext(drivertest.OpDelete, 3, errOutage) // what each of both keys tries, too
+			// what each of both keys tries, too
+			recorder.FailNext(drivertest.OpDelete, 3, errOutage)
 			var pending *cache.PendingError
 			if err := c.Delete(t.Context(), "a"); !errors.As(err, &pending) {
 				t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/fxcache/fxcache/cache/internal/entry"
 )
 
-// NameError says that a Service has a cache of that name already, whose values or policy are others: each
-// would read, and replace, what the other stored. Find it with errors.As.
+// NameError says that a Service has a cache of that name already, whose values or policy are
+// others: each would read, and replace, what the other stored. Find it with errors.As.
 type NameError struct {
 	// Name is the name that is taken.
 	Name string
@@ -36,8 +36,8 @@ type trait struct {
 	value any // comparable
 }
 
-// traits are those of a cache: the type first. Functions cannot be compared, but whether there is one tells whose
-// entries carry tags that the other one's lack.
+// traits are those of a cache: the type first. Functions cannot be compared, but whether there is
+// one tells whose entries carry tags that the other one's lack.
 func traits[T any](p Policy[T]) []trait {
 	tags := slices.Clone(p.Tags)
 	slices.Sort(tags)
@@ -55,8 +55,8 @@ type names struct {
 	taken map[string][]trait
 }
 
-// claim takes a name, or checks that whoever has it has the same traits: an application makes its caches
-// anew at every start.
+// claim takes a name, or checks that whoever has it has the same traits: an application makes its
+// caches anew at every start.
 func (n *names) claim(name string, wanted []trait) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

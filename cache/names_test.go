@@ -22,7 +22,8 @@ func fullPolicy() cache.Policy[int] {
 	}
 }
 
-// A second cache of a name must be the same as the first; an application makes its caches at every start.
+// A second cache of a name must be the same as the first; an application makes its caches at every
+// start.
 func TestOneNameOneCache(t *testing.T) {
 	t.Parallel()
 	type other struct{ A int }
@@ -153,7 +154,8 @@ func TestServiceKeysAreNoCacheKeys(t *testing.T) {
 	}
 }
 
-// Entries of Service's own may live for as long as any: that is what a caller is told whose Delete is pending.
+// Entries of Service's own may live for as long as any: that is what a caller is told whose Delete
+// is pending.
 func TestPendingDeleteOfService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

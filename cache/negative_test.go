@@ -86,8 +86,8 @@ func TestNegativeEntryEnds(t *testing.T) {
 	}
 }
 
-// A row that is created while a loader finds nothing, and revoked, is found: the answer of before is
-// not stored, and not given to who came after.
+// A row that is created while a loader finds nothing, and revoked, is found: the answer of before
+// is not stored, and not given to who came after.
 func TestCreationBeatsNegativeFill(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -150,8 +150,8 @@ func TestNegativeFillIsShared(t *testing.T) {
 	})
 }
 
-// An entry that must be loaded again, and is not there any more, does not stay; also when that cannot be
-// stored.
+// An entry that must be loaded again, and is not there any more, does not stay; also when that
+// cannot be stored.
 func TestNothingReplacesWhatIsNotFresh(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []bool{false, true} {

@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// A load in the background that reaches itself has the error, which is logged. The last good value is
-// kept, and not stored again as new.
+// A load in the background that reaches itself has the error, which is logged. The last good value
+// is kept, and not stored again as new.
 func TestRefreshReachesItself(t *testing.T) {
 	t.Parallel()
 	for name, age := range map[string]time.Duration{"StaleFor": 2 * time.Minute, "EarlyRefresh": 59 * time.Second} {
@@ -35,7 +35,8 @@ func refreshReachesItself(t *testing.T, age time.Duration, detour func(testing.T
 	policy := stale()
 	policy.EarlyRefresh = 1
 	c := newCache(t, service, "c", policy)
-	c.SetRandom(func() float64 { return 0.9 }) // so that a hit within two loads of the end refreshes
+	// so that a hit within two loads of the end refreshes
+	c.SetRandom(func() float64 { return 0.9 })
 	want(t, 1)(c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { <-time.After(time.Second); return 1, nil }))
 	pass(age)
 	var loads atomic.Int32
@@ -62,8 +63,8 @@ func refreshReachesItself(t *testing.T, age time.Duration, detour func(testing.T
 	mustGet(t, c, unexpected[int](t), 2)
 }
 
-// A refresh is nobody's load but its own: nobody waits for it, so it may ask for what the load is about
-// that it was begun in.
+// A refresh is nobody's load but its own: nobody waits for it, so it may ask for what the load is
+// about that it was begun in.
 func TestRefreshWithinALoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,8 +101,8 @@ var reaches = map[string]func(context.Context, *refreshing.Value[int]) (int, err
 	},
 }
 
-// A load of a Refreshing that asks for its value has an error at once, also while the last one is good.
-// That is kept.
+// A load of a Refreshing that asks for its value has an error at once, also while the last one is
+// good. That is kept.
 func TestRefreshingReachesItself(t *testing.T) {
 	t.Parallel()
 	for outer, begin := range reaches {
@@ -178,7 +179,8 @@ func TestRefreshWithReachesItself(t *testing.T) {
 	}
 }
 
-// Two values whose loads ask for each other, each begun by a goroutine of its own, end after one wait.
+// Two values whose loads ask for each other, each begun by a goroutine of its own, end after one
+// wait.
 func TestRingOfRefreshing(t *testing.T) {
 	t.Parallel()
 	for name, reach := range reaches {
@@ -274,8 +276,8 @@ func TestRingOfMemos(t *testing.T) {
 	})
 }
 
-// A load that does not end is warned about after a minute, once, with the name of its cache and never the
-// key.
+// A load that does not end is warned about after a minute, once, with the name of its cache and
+// never the key.
 func TestHungLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

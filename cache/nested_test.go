@@ -68,7 +68,8 @@ func again(t testing.TB, service *cache.Service) *cache.Cache[int] {
 	return newCache(t, service, "c", policy)
 }
 
-// A loader that asks for its own key gets an error at once, whichever way it takes, and the key lives on.
+// A loader that asks for its own key gets an error at once, whichever way it takes, and the key
+// lives on.
 func TestLoaderReachesItself(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -98,7 +99,8 @@ func TestLoaderReachesItself(t *testing.T) {
 	}
 }
 
-// A cycle in the data, a tree whose root has a parent for example, is an error, and its keys live on.
+// A cycle in the data, a tree whose root has a parent for example, is an error, and its keys live
+// on.
 func TestCycleOfLoads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +144,8 @@ func TestRecursionIsNobodyElsesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		unblock := recorder.Block(drivertest.OpGetOrLease) // so that all are aboard when the load begins
+		// so that all are aboard when the load begins
+		unblock := recorder.Block(drivertest.OpGetOrLease)
 		first := async(func() (int, error) {
 			return c.GetOrLoad(t.Context(), "k", func(ctx context.Context) (int, error) {
 				return c.GetOrLoad(ctx, "k", unexpected[int](t))
@@ -166,11 +169,13 @@ func TestRecursionIsNobodyElsesFailure(t *testing.T) {
 	})
 }
 
-// Loads that wait for each other in a ring, each begun by a goroutine of its own, end after one lock_wait.
+// Loads that wait for each other in a ring, each begun by a goroutine of its own, end after one
+// lock_wait.
 func TestRingOfLoads(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
-		for _, shared := range []bool{true, false} { // the flights, or the leases only, as those of several nodes
+		// the flights, or the leases only, as those of several nodes
+		for _, shared := range []bool{true, false} {
 			for _, size := range []int{2, 3, 5} {
 				if !shared && size > 2 {
 					continue // each node waits for a lease of its own accord
@@ -233,8 +238,8 @@ func ringOfLoads(t *testing.T, strategy driver.Strategy, shared bool, size int) 
 	}
 }
 
-// A caller within a load waits for somebody else's no longer than lock_wait, and then loads for itself and
-// stores nothing. It waits for its own load as anybody does.
+// A caller within a load waits for somebody else's no longer than lock_wait, and then loads for
+// itself and stores nothing. It waits for its own load as anybody does.
 func TestNestedWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -325,7 +330,8 @@ func TestContextOfAnEndedLoad(t *testing.T) {
 	}
 }
 
-// A loader that revokes or writes its own key does not hang, and what it read before that is not stored.
+// A loader that revokes or writes its own key does not hang, and what it read before that is not
+// stored.
 func TestLoaderChangesItsKey(t *testing.T) {
 	t.Parallel()
 	changes := slices.Concat(invalidations, []struct {

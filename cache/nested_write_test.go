@@ -48,7 +48,8 @@ var readBacks = slices.Concat(detours, []struct {
 	}},
 })
 
-// A write that reads the row back through the cache stores what it has written, and waits for nobody.
+// A write that reads the row back through the cache stores what it has written, and waits for
+// nobody.
 func TestWriteReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -101,8 +102,8 @@ func TestReadBackIsStored(t *testing.T) {
 	}
 }
 
-// Of two Updates of one key, one within the other, neither waits; nothing is left of what was stored
-// before, whichever of them fails.
+// Of two Updates of one key, one within the other, neither waits; nothing is left of what was
+// stored before, whichever of them fails.
 func TestUpdateWithinUpdate(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {

@@ -24,8 +24,8 @@ func (n *notifying) Notify(ctx context.Context, key string) <-chan struct{} {
 	return n.notify(ctx, key)
 }
 
-// Who waits for somebody else's lease goes on when the Notifier tells, and not at the next look; without a
-// notice, or with one for nothing, the looks do.
+// Who waits for somebody else's lease goes on when the Notifier tells, and not at the next look;
+// without a notice, or with one for nothing, the looks do.
 func TestWaitersAreTold(t *testing.T) {
 	t.Parallel()
 	const released = 37 * time.Millisecond

@@ -14,8 +14,9 @@ import (
 	"github.com/fxcache/fxcache/internal/absent"
 )
 
-// Options configure a [Service]. The zero value of each field means its default, and so does an interface
-// that holds nil. The fields with a koanf tag are the keys of the configuration section `cache`.
+// Options configure a [Service]. The zero value of each field means its default, and so does an
+// interface that holds nil. The fields with a koanf tag are the keys of the configuration section
+// `cache`.
 //
 // A strategy finds what concerns it with Resolve[driver.Limits] in Init.
 type Options struct {
@@ -38,23 +39,24 @@ type Options struct {
 	// LockWait is how long GetOrLoad waits for another holder of a key's lease before it loads
 	// without storing. Default 2s.
 	LockWait time.Duration `koanf:"lock_wait"`
-	// MaxConcurrentLoads limits the loaders that run because the strategy fails, so that an outage of
-	// the cache does not become one of the database. Further ones wait in the order in which they came, until
-	// their callers leave, and after ten seconds get ErrOverloaded. As many may run in the background, to
-	// refresh entries; further ones are not started. Caches with Policy.Reserved, and the others, have so
-	// many each. Default 100.
+	// MaxConcurrentLoads limits the loaders that run because the strategy fails, so that an outage
+	// of the cache does not become one of the database. Further ones wait in the order in which
+	// they came, until their callers leave, and after ten seconds get ErrOverloaded. As many may
+	// run in the background, to refresh entries; further ones are not started. Caches with
+	// Policy.Reserved, and the others, have so many each. Default 100.
 	MaxConcurrentLoads int `koanf:"max_concurrent_loads"`
 	// MaxPendingRevocations limits the revocations that are queued because the strategy fails; when
-	// there are more, one Clear takes the place of all; where the strategy is no Clearer, this Service
-	// serves no hits then until MaxTTL is over. Default 10000.
+	// there are more, one Clear takes the place of all; where the strategy is no Clearer, this
+	// Service serves no hits then until MaxTTL is over. Default 10000.
 	MaxPendingRevocations int `koanf:"max_pending_revocations"`
-	// BreakerFailures is how many reads, leases and fills have to fail for the Service to stop asking the
-	// strategy for BreakerPause: over ten Timeouts at least, and with fewer than one success in ten; where
-	// more than four times as many are under way, a quarter of those. Revocations are always tried. Default 10.
+	// BreakerFailures is how many reads, leases and fills have to fail for the Service to stop
+	// asking the strategy for BreakerPause: over ten Timeouts at least, and with fewer than one
+	// success in ten; where more than four times as many are under way, a quarter of those.
+	// Revocations are always tried. Default 10.
 	BreakerFailures int `koanf:"breaker_failures"`
-	// BreakerPause is how long the strategy is left alone then, at the most, before one operation tries it again:
-	// a sixteenth of it at first, and twice as long after each try that fails. Each that
-	// succeeds makes room for one more. Default 1s.
+	// BreakerPause is how long the strategy is left alone then, at the most, before one operation
+	// tries it again: a sixteenth of it at first, and twice as long after each try that fails. Each
+	// that succeeds makes room for one more. Default 1s.
 	BreakerPause time.Duration `koanf:"breaker_pause"`
 
 	// StrategyName is what errors and metrics call the strategy. Default: its Go type.
@@ -63,9 +65,9 @@ type Options struct {
 	Codec Codec `koanf:"-"`
 	// Clock is "now". Default SystemClock.
 	Clock driver.Clock `koanf:"-"`
-	// Logger receives warnings about a failing strategy, or a loader that fails in the background, at
-	// most one per kind and ten seconds. They hold the error as it is, and never a key or a value of
-	// ours. Default slog.Default().
+	// Logger receives warnings about a failing strategy, or a loader that fails in the background,
+	// at most one per kind and ten seconds. They hold the error as it is, and never a key or a
+	// value of ours. Default slog.Default().
 	Logger *slog.Logger `koanf:"-"`
 	// MeterProvider makes the instruments behind Stats. Default: OpenTelemetry's global one.
 	MeterProvider metric.MeterProvider `koanf:"-"`
@@ -170,7 +172,8 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Limits is what a strategy is told of the options. It finds it with Resolve[driver.Limits] in Init.
+// Limits is what a strategy is told of the options. It finds it with Resolve[driver.Limits] in
+// Init.
 func (o Options) Limits() driver.Limits {
 	return driver.Limits{
 		KeyPrefix: o.KeyPrefix(), MaxTTL: o.MaxTTL, MaxKeyBytes: o.MaxKeyBytes, MaxValueBytes: o.MaxValueBytes,

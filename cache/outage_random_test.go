@@ -17,13 +17,15 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Many keys, many callers, and revocations that fail at random: on this node nobody gets less than the version of a revocation that has returned.
+// Many keys, many callers, and revocations that fail at random: on this node nobody gets less than
+// the version of a revocation that has returned.
 func TestRandomOutage(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{4, 10_000} {
 		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := start(t, strategy, cache.Options{MaxPendingRevocations: limit, BreakerFailures: 1 << 20, Timeout: 5 * time.Second})
-		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{}) // stores as well, and is not checked
+		// stores as well, and is not checked
+		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{})
 		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
 		var database, floors [12]atomic.Int64
 		var callers sync.WaitGroup
@@ -77,8 +79,8 @@ func TestRandomOutage(t *testing.T) {
 	}
 }
 
-// Who comes after a pending revocation does not get what another node stores meanwhile, also where an
-// earlier caller waits for that node's lease.
+// Who comes after a pending revocation does not get what another node stores meanwhile, also where
+// an earlier caller waits for that node's lease.
 func TestPendingRevocationBesideForeignLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -60,7 +60,8 @@ func TestNotPending(t *testing.T) {
 	}
 }
 
-// What is owed is not paid by a revocation that was applied and not replicated: a failover would undo it.
+// What is owed is not paid by a revocation that was applied and not replicated: a failover would
+// undo it.
 func TestNotReplicatedDoesNotPay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,8 +158,8 @@ func TestStopBesideHungClear(t *testing.T) {
 	})
 }
 
-// Who comes after a revocation, be it only pending, never gets what a load read before, although the
-// storage would store it.
+// Who comes after a revocation, be it only pending, never gets what a load read before, although
+// the storage would store it.
 func TestPendingRevocationBesideLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
@@ -191,8 +192,8 @@ func TestPendingRevocationBesideLoad(t *testing.T) {
 	}
 }
 
-// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key share, and
-// whoever comes beyond waits for as long as it wants to.
+// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key
+// share, and whoever comes beyond waits for as long as it wants to.
 func TestMaxConcurrentLoads(t *testing.T) {
 	t.Parallel()
 	const room = 3
@@ -253,7 +254,8 @@ func TestMaxConcurrentLoads(t *testing.T) {
 	}
 }
 
-// A strategy that hangs costs each call its timeout, exactly, and the calls that wait are all there is.
+// A strategy that hangs costs each call its timeout, exactly, and the calls that wait are all there
+// is.
 func TestHungStrategy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -322,7 +324,8 @@ func TestClearIsPatient(t *testing.T) {
 	})
 }
 
-// A debt outlives what this process's policy gives its entries: another one may have given them more.
+// A debt outlives what this process's policy gives its entries: another one may have given them
+// more.
 func TestDebtOutlivesThePolicy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

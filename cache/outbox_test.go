@@ -43,8 +43,8 @@ func TestOutboxKeepsWhatIsPending(t *testing.T) {
 	}
 }
 
-// What an earlier process owed is applied before the first hit: at Start where the storage is there, or
-// else as soon as it is.
+// What an earlier process owed is applied before the first hit: at Start where the storage is
+// there, or else as soon as it is.
 func TestOutboxIsRecalled(t *testing.T) {
 	t.Parallel()
 	for _, down := range []bool{false, true} {
@@ -139,7 +139,8 @@ func TestOutboxFails(t *testing.T) {
 	}
 }
 
-// Rows that were covered by one leave the outbox after that one is in it, also when it happens twice.
+// Rows that were covered by one leave the outbox after that one is in it, also when it happens
+// twice.
 func TestOutboxOverflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// busy is a storage over a network, which does one thing after the other. Whoever leaves at a deadline has
-// left work behind.
+// busy is a storage over a network, which does one thing after the other. Whoever leaves at a
+// deadline has left work behind.
 type busy struct {
 	table
 
@@ -186,8 +186,8 @@ func TestSlowIsNotDown(t *testing.T) {
 	})
 }
 
-// The process, or the storage, stops for a moment: all operations under way fail together. That opens
-// nothing, however many they are.
+// The process, or the storage, stops for a moment: all operations under way fail together. That
+// opens nothing, however many they are.
 func TestPauseIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for _, pause := range []time.Duration{80 * time.Millisecond, 400 * time.Millisecond} {
@@ -214,8 +214,8 @@ func TestPauseIsNoOutage(t *testing.T) {
 	}
 }
 
-// A storage that hangs costs a call one timeout at the most, and after a dozen nearly nothing. When it goes on,
-// callers are let in little by little, and all is well within two seconds.
+// A storage that hangs costs a call one timeout at the most, and after a dozen nearly nothing. When
+// it goes on, callers are let in little by little, and all is well within two seconds.
 func TestHangIsAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -239,7 +239,8 @@ func TestHangIsAnOutage(t *testing.T) {
 			t.Errorf("a call took %v", d)
 		}
 		resume()
-		// A crowd at once would be too much for it: one after the other takes longer than a timeout.
+		// A crowd at once would be too much for it: one after the other takes longer than a
+		// timeout.
 		storage.change(func() { storage.way, storage.most = limit/2, 0 })
 		for storage.reached() == 0 {
 			_, _ = c.during(time.Millisecond)
@@ -319,7 +320,8 @@ func TestBurstIsOneFailure(t *testing.T) {
 	})
 }
 
-// The more operations are under way, the more have to fail. Those that were not begun are no failures.
+// The more operations are under way, the more have to fail. Those that were not begun are no
+// failures.
 func TestBreakerScales(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -344,8 +346,9 @@ func TestBreakerScales(t *testing.T) {
 	})
 }
 
-// After the pause, an operation that fails at its deadline says that the storage does. One that learns of
-// its end long after says that this process was busy: then the next one tries, which waits for that.
+// After the pause, an operation that fails at its deadline says that the storage does. One that
+// learns of its end long after says that this process was busy: then the next one tries, which
+// waits for that.
 func TestBusyProcessIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for _, busy := range []time.Duration{0, limit} {

@@ -17,7 +17,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// fragile is a strategy with leases whose revocations, or all of whose operations, fail when they are told to.
+// fragile is a strategy with leases whose revocations, or all of whose operations, fail when they
+// are told to.
 type fragile struct {
 	*bigcache.Strategy
 	remote                          //nolint:unused // two Local at one depth are none

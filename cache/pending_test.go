@@ -16,8 +16,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// leaseTTL is that of the strategies here: who has a lease from before a revocation may store what it
-// read for so long.
+// leaseTTL is that of the strategies here: who has a lease from before a revocation may store what
+// it read for so long.
 const leaseTTL = driver.MaxLeaseTTL
 
 // revocations are the ways to revoke the entry "k" of the cache "c", which has the tag "t".
@@ -36,7 +36,8 @@ var revocations = []struct {
 	}},
 }
 
-// A revocation that the storage does not take is told as such; nothing is served until it was applied.
+// A revocation that the storage does not take is told as such; nothing is served until it was
+// applied.
 func TestPendingRevocation(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -109,8 +110,8 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 	}
 }
 
-// What is owed is applied without any reader, at most 500 ms after the storage is back, and one try at a
-// time is made until then, however much is owed.
+// What is owed is applied without any reader, at most 500 ms after the storage is back, and one try
+// at a time is made until then, however much is owed.
 func TestOwedIsRetried(t *testing.T) {
 	t.Parallel()
 	outages := []time.Duration{0, 30 * time.Millisecond, 10 * time.Second}
@@ -200,8 +201,8 @@ func TestOwedOverflows(t *testing.T) {
 	})
 }
 
-// A strategy that cannot clear serves no hits after an overflow until max_ttl is over; revocations that
-// come later are applied all the same.
+// A strategy that cannot clear serves no hits after an overflow until max_ttl is over; revocations
+// that come later are applied all the same.
 func TestOverflowWithoutClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,7 +253,8 @@ func TestOwedIsSettledByTheNextCall(t *testing.T) {
 	}
 }
 
-// A key that is owed again while it is being applied stays owed, also where an earlier call fails last.
+// A key that is owed again while it is being applied stays owed, also where an earlier call fails
+// last.
 func TestOwedAgainMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, straggler := range []bool{false, true} {

@@ -13,52 +13,54 @@ import (
 // Policy says how a [Cache] stores its values. The zero value is usable: default TTL, no tags. The
 // functions must be safe for concurrent use and quick; they run on every load, Fresh on every hit.
 type Policy[T any] struct {
-	// TTL of each entry, counted from the start of the load or write that its value comes from. Zero means
-	// the Service's default_ttl.
+	// TTL of each entry, counted from the start of the load or write that its value comes from.
+	// Zero means the Service's default_ttl.
 	TTL time.Duration
-	// Jitter shortens the TTL of each entry by a random part of up to this fraction, 0 to 1, so that
-	// entries which were stored together do not end together. It never prolongs one.
+	// Jitter shortens the TTL of each entry by a random part of up to this fraction, 0 to 1, so
+	// that entries which were stored together do not end together. It never prolongs one.
 	Jitter float64
-	// StaleFor keeps entries for that much longer than their TTL, but never beyond max_ttl in all. Past
-	// its TTL an entry is a miss for Get, while GetOrLoad serves it at once, and its load runs in the
-	// background, once in the fleet, after GetOrLoad has returned: it must not use what belongs to
-	// the request. When that load fails, the last good value goes on being served until StaleFor ends;
-	// ErrNotFound is no failure, and ends the entry. An entry that was deleted or invalidated is never
-	// served. Not together with Fresh.
+	// StaleFor keeps entries for that much longer than their TTL, but never beyond max_ttl in all.
+	// Past its TTL an entry is a miss for Get, while GetOrLoad serves it at once, and its load runs
+	// in the background, once in the fleet, after GetOrLoad has returned: it must not use what
+	// belongs to the request. When that load fails, the last good value goes on being served until
+	// StaleFor ends; ErrNotFound is no failure, and ends the entry. An entry that was deleted or
+	// invalidated is never served. Not together with Fresh.
 	StaleFor time.Duration
-	// EarlyRefresh starts such a load in the background for some hits shortly before the TTL ends, the
-	// likelier the nearer the end is and the longer the load took that made the entry. 0 is off, 1 is
-	// what the paper recommends, more is earlier. This is XFetch: Vattani, Chierichetti, Lowenstein,
-	// "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015. An entry that was stored by Set or
-	// Update is not refreshed early, because nobody knows how long its load takes. Not together with Fresh.
+	// EarlyRefresh starts such a load in the background for some hits shortly before the TTL ends,
+	// the likelier the nearer the end is and the longer the load took that made the entry. 0 is
+	// off, 1 is what the paper recommends, more is earlier. This is XFetch: Vattani, Chierichetti,
+	// Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015. An entry that was
+	// stored by Set or Update is not refreshed early, because nobody knows how long its load takes.
+	// Not together with Fresh.
 	EarlyRefresh float64
-	// NegativeTTL is for how long from its start GetOrLoad remembers that load returned ErrNotFound; it returns that
-	// without loading then. It is stored under the same lease as a value, with Tags, and ended by whatever
-	// ends or replaces an entry: who creates the row must Update, Set or Delete the key after the
-	// commit. Zero means that it is not remembered.
+	// NegativeTTL is for how long from its start GetOrLoad remembers that load returned
+	// ErrNotFound; it returns that without loading then. It is stored under the same lease as a
+	// value, with Tags, and ended by whatever ends or replaces an entry: who creates the row must
+	// Update, Set or Delete the key after the commit. Zero means that it is not remembered.
 	NegativeTTL time.Duration
 	// Tags that every entry carries.
 	Tags []string
 	// TagsOf returns further tags, learned from the value.
 	TagsOf func(value T) []string
-	// TTLOf returns the TTL of one value, counted as TTL: zero means TTL; negative means that the value must not be
-	// stored, and that an entry which it would have replaced goes.
+	// TTLOf returns the TTL of one value, counted as TTL: zero means TTL; negative means that the
+	// value must not be stored, and that an entry which it would have replaced goes.
 	TTLOf func(value T) time.Duration
 	// Fresh reports whether a stored value may still be served; GetOrLoad loads again when it may
 	// not. Get returns such a value all the same.
 	Fresh func(value T) bool
-	// Version names the form of the values. Where it is empty, the type stands for it: an entry that was
-	// stored for another one, or for a struct whose fields have changed since, or without one of Tags, is a miss, and
-	// stays until it is replaced. So two releases can share a storage. What the type does not show, such as
-	// another unit of the same number, needs another Version. Where Version is set, the type does
-	// not count: whoever changes it must change Version too.
+	// Version names the form of the values. Where it is empty, the type stands for it: an entry
+	// that was stored for another one, or for a struct whose fields have changed since, or without
+	// one of Tags, is a miss, and stays until it is replaced. So two releases can share a storage.
+	// What the type does not show, such as another unit of the same number, needs another Version.
+	// Where Version is set, the type does not count: whoever changes it must change Version too.
 	Version string
-	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for keys
-	// that are secrets, such as session tokens: they never leave the process.
+	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for
+	// keys that are secrets, such as session tokens: they never leave the process.
 	HashKeys bool
-	// Reserved gives the loads of this cache places of their own, max_concurrent_loads of them, while the
-	// storage fails and in the background, which the loads of other caches cannot take. It is for what
-	// every request needs, such as sessions: slow loads of something else do not hold it up.
+	// Reserved gives the loads of this cache places of their own, max_concurrent_loads of them,
+	// while the storage fails and in the background, which the loads of other caches cannot take.
+	// It is for what every request needs, such as sessions: slow loads of something else do not
+	// hold it up.
 	Reserved bool
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// The database is down: what was read before goes on being served, and that a row is missing is known.
+// The database is down: what was read before goes on being served, and that a row is missing is
+// known.
 func ExamplePolicy_staleFor() {
 	ctx := context.Background()
 	service := open()

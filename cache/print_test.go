@@ -28,8 +28,8 @@ type confiding struct{ cache.JSON }
 
 func (confiding) Append([]byte, any) ([]byte, error) { return nil, said("cannot encode " + hidden) }
 
-// What holds keys, tags, values or what somebody panicked with shows none of it: by no verb and no flag of
-// fmt, in no log, and encoded by nobody.
+// What holds keys, tags, values or what somebody panicked with shows none of it: by no verb and no
+// flag of fmt, in no log, and encoded by nobody.
 func TestNothingPrintsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{Logger: slog.New(slog.DiscardHandler)})

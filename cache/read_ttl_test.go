@@ -12,8 +12,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// G2: an entry is served no longer than its TTL after the read that produced it began, however long that
-// took. What is over by then is not stored, an older entry goes, and it is said.
+// G2: an entry is served no longer than its TTL after the read that produced it began, however long
+// that took. What is over by then is not stored, an older entry goes, and it is said.
 func TestTTLCountsFromTheRead(t *testing.T) {
 	t.Parallel()
 	for name, store := range slowWays {
@@ -128,8 +128,9 @@ func TestClockSetBackDuringTheLoad(t *testing.T) {
 	})
 }
 
-// Latecomers of a slow flight are given what was read before they came only while it is good: not past its
-// TTL, nor when the policy says that it is not fresh. Those who were there before the read have it in any case.
+// Latecomers of a slow flight are given what was read before they came only while it is good: not
+// past its TTL, nor when the policy says that it is not fresh. Those who were there before the read
+// have it in any case.
 func TestLatecomersAreJudged(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

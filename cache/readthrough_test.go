@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// A transaction whose snapshot is older than a revocation, or that is rolled back, leaves nothing behind.
+// A transaction whose snapshot is older than a revocation, or that is rolled back, leaves nothing
+// behind.
 func TestReadThroughStoresNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -190,8 +191,8 @@ func TestReadThroughErrors(t *testing.T) {
 	}
 }
 
-// What a request has memoised is not used within a transaction, nor the other way round. A scope that is
-// opened there is the transaction's own.
+// What a request has memoised is not used within a transaction, nor the other way round. A scope
+// that is opened there is the transaction's own.
 func TestReadThroughAndMemo(t *testing.T) {
 	t.Parallel()
 	ctx := requestscope.With(t.Context())

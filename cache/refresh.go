@@ -45,9 +45,9 @@ func (s *keySet) remove(key string) {
 	delete(s.keys, key)
 }
 
-// refresh loads an entry again in the background, unless that is being done already. seen is the stamp
-// of the entry that was served. Nobody waits for a refresh, so it is not a flight. To a flight for the
-// same key it is what a load of another process is, because it has the lease.
+// refresh loads an entry again in the background, unless that is being done already. seen is the
+// stamp of the entry that was served. Nobody waits for a refresh, so it is not a flight. To a
+// flight for the same key it is what a load of another process is, because it has the lease.
 func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Stamp, load func(context.Context) (T, error)) {
 	if !l.refreshing.add(physical) {
 		return
@@ -79,8 +79,8 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 	}
 }
 
-// reload is one refresh, with the load of the caller whose context is owner. It returns for how long
-// the key should be left alone.
+// reload is one refresh, with the load of the caller whose context is owner. It returns for how
+// long the key should be left alone.
 func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen entry.Stamp, load func(context.Context) (T, error)) (pause time.Duration) {
 	lease, err := l.lease(ctx, physical)
 	if err != nil {
@@ -139,7 +139,8 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 			l.store.logger.warn(ctx, ofRefreshes, "cache: a refresh failed; the last good values are served until they end", err)
 		}
 		if ended := owner.Err(); ended != nil && ctx.Err() == nil && errors.Is(err, ended) {
-			return busyPause // it used what belonged to its request; another caller's load may do better
+			// it used what belonged to its request; another caller's load may do better
+			return busyPause
 		}
 		return failurePause
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// A refresh that fails, at whichever step, leaves its key alone for a second, and its lease free: hits ask
-// neither the storage nor the database again.
+// A refresh that fails, at whichever step, leaves its key alone for a second, and its lease free:
+// hits ask neither the storage nor the database again.
 func TestRefreshPausesAfterFailure(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -101,8 +101,8 @@ func TestRefreshFindsNothingAndCannotStoreIt(t *testing.T) {
 	})
 }
 
-// What a refresh read before a revocation that is still owed is not stored, although the storage would take
-// it: other processes would serve it.
+// What a refresh read before a revocation that is still owed is not stored, although the storage
+// would take it: other processes would serve it.
 func TestPendingRevocationBesideRefresh(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
@@ -139,8 +139,8 @@ func TestPendingRevocationBesideRefresh(t *testing.T) {
 	}
 }
 
-// What a refresh has read though Stop cancelled it is stored all the same, and not under a context that is
-// over.
+// What a refresh has read though Stop cancelled it is stored all the same, and not under a context
+// that is over.
 func TestRefreshEndsAfterStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -170,8 +170,8 @@ func TestRefreshEndsAfterStop(t *testing.T) {
 	})
 }
 
-// A refresh that cannot start because the Service stops leaves nothing behind: after the next Start there
-// is room for one, of the same key.
+// A refresh that cannot start because the Service stops leaves nothing behind: after the next Start
+// there is room for one, of the same key.
 func TestRefreshBesideStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,7 +253,8 @@ func TestRefreshOutsideRequestScope(t *testing.T) {
 	})
 }
 
-// A value that must not be stored, while the entry cannot be deleted either, does not keep the key leased.
+// A value that must not be stored, while the entry cannot be deleted either, does not keep the key
+// leased.
 func TestUnstoredValueGivesTheLeaseUp(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})

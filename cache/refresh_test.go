@@ -45,7 +45,8 @@ func TestRefreshOfWhatIsFreshByNow(t *testing.T) {
 	}
 }
 
-// Of one process, one asks for the lease at a time, and not at once again when another process has it.
+// Of one process, one asks for the lease at a time, and not at once again when another process has
+// it.
 func TestRefreshDoesNotCrowdTheStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

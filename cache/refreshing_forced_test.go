@@ -14,8 +14,8 @@ import (
 	"github.com/fxcache/fxcache/cache/refreshing"
 )
 
-// Refresh returns what was read after it was called; all that wait share that load, and a failure of
-// it is theirs, while Get still has the last good value and tries again after the back-off.
+// Refresh returns what was read after it was called; all that wait share that load, and a failure
+// of it is theirs, while Get still has the last good value and tries again after the back-off.
 func TestRefreshIsForced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

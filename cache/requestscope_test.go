@@ -136,7 +136,8 @@ func TestMemoIsBounded(t *testing.T) {
 			t.Parallel()
 			loads := 0
 			for range 2 {
-				wantError[int](t, errOutage)(requestscope.Memo(scope.ctx, "fails", func(context.Context) (int, error) { return 0, errOutage })) // takes no place
+				// takes no place
+				wantError[int](t, errOutage)(requestscope.Memo(scope.ctx, "fails", func(context.Context) (int, error) { return 0, errOutage }))
 				for k := range scope.limit + 10 {
 					want(t, k)(requestscope.Memo(scope.ctx, k, func(context.Context) (int, error) { loads++; return k, nil }))
 				}

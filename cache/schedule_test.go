@@ -174,7 +174,8 @@ func (s *schedule) run(steps int, updates bool) {
 		case n < 11:
 			s.get(c)
 		case n < 12:
-			<-time.After(time.Duration(s.random.IntN(3)) * time.Second) // beyond lock_wait, sometimes
+			// beyond lock_wait, sometimes
+			<-time.After(time.Duration(s.random.IntN(3)) * time.Second)
 		default:
 			s.parking.leave(s.random)
 		}
@@ -265,7 +266,8 @@ func bubble(t *testing.T, strategy driver.Strategy, seed uint64, first, count in
 		policy.Tags = []string{"static:" + id}
 		nodes = nodes[:0]
 		for range 1 + random.IntN(2) {
-			nodes = append(nodes, newCache(t, service, "c"+id, policy)) // a policy of its own, a name of its own
+			// a policy of its own, a name of its own
+			nodes = append(nodes, newCache(t, service, "c"+id, policy))
 		}
 		s := &schedule{t: t, id: id, service: service, nodes: nodes, random: random}
 		current.Store(s)

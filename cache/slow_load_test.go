@@ -39,7 +39,8 @@ var slowWays = map[string]func(t *testing.T, c *cache.Cache[int], work func(cont
 	},
 }
 
-// What takes longer than a lease's term is stored all the same, and meanwhile nobody else gets the lease.
+// What takes longer than a lease's term is stored all the same, and meanwhile nobody else gets the
+// lease.
 func TestSlowLoadIsStored(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -73,7 +74,8 @@ func TestSlowLoadIsStored(t *testing.T) {
 	}
 }
 
-// The bound: what takes longer than that is not stored, which is counted apart and said, with what helps.
+// The bound: what takes longer than that is not stored, which is counted apart and said, with what
+// helps.
 func TestSlowestLoadIsNotStored(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -164,9 +166,9 @@ func TestRevokedDuringASlowLoad(t *testing.T) {
 	}
 }
 
-// A lease is extended three times a term, sooner after a failure, and not for quick loads; that it fails now and then, hangs or panics
-// costs nothing, and when it always does, the lease expires. Nothing goes on when the load has ended, or nobody
-// waits for it any more.
+// A lease is extended three times a term, sooner after a failure, and not for quick loads; that it
+// fails now and then, hangs or panics costs nothing, and when it always does, the lease expires.
+// Nothing goes on when the load has ended, or nobody waits for it any more.
 func TestExtending(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -218,8 +220,8 @@ func TestExtending(t *testing.T) {
 	})
 }
 
-// A request for the lease that is extended just when the load ends is waited for, and cancelled: nothing outlives
-// Stop.
+// A request for the lease that is extended just when the load ends is waited for, and cancelled:
+// nothing outlives Stop.
 func TestExtendingEndsWithTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// source is the load or write that a value comes from. The TTL of the value counts from its start. The
-// lease is extended until its end.
+// source is the load or write that a value comes from. The TTL of the value counts from its start.
+// The lease is extended until its end.
 type source struct {
 	store *store
 	clock driver.Clock
@@ -36,8 +36,9 @@ type source struct {
 	cancel context.CancelFunc // of extend; nil before
 }
 
-// newSource begins a load or a write under lease, which may be nil. The lease is extended from time to
-// time until end is called, or ctx ends. That costs a timer, and a goroutine only if it takes long.
+// newSource begins a load or a write under lease, which may be nil. The lease is extended from time
+// to time until end is called, or ctx ends. That costs a timer, and a goroutine only if it takes
+// long.
 func newSource(ctx context.Context, s *store, clock driver.Clock, lease *driver.Lease) *source {
 	now := time.Now()
 	o := &source{store: s, clock: clock, lease: lease, began: clock.Now(), started: now, held: now, ctx: ctx}
@@ -115,8 +116,8 @@ func (o *source) extendUntil(ctx context.Context) {
 // leaseExpired reports whether the lease has had its time.
 func (o *source) leaseExpired() bool { return time.Since(o.held) >= o.store.leaseTerm }
 
-// age is how old what was read is by now, in whole milliseconds, as storages count. A clock that was
-// set back makes nothing younger than 0.
+// age is how old what was read is by now, in whole milliseconds, as storages count. A clock that
+// was set back makes nothing younger than 0.
 func (o *source) age() time.Duration {
 	return max(0, o.clock.Now().Sub(o.began)).Truncate(time.Millisecond)
 }

@@ -35,7 +35,8 @@ func mustGet(t *testing.T, c *cache.Cache[int], load func(context.Context) (int,
 	}
 }
 
-// Past the TTL all are served at once, and one load runs for all of them, also in several processes.
+// Past the TTL all are served at once, and one load runs for all of them, also in several
+// processes.
 func TestStaleWhileOneRefreshRuns(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -43,7 +44,8 @@ func TestStaleWhileOneRefreshRuns(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				service := start(t, kind.make(t), cache.Options{})
-				var nodes []*cache.Cache[int] // each has refreshes of its own, as another process would
+				// each has refreshes of its own, as another process would
+				var nodes []*cache.Cache[int]
 				for range 3 {
 					nodes = append(nodes, newCache(t, service, "c", stale()))
 				}
@@ -82,8 +84,8 @@ func TestStaleWhileOneRefreshRuns(t *testing.T) {
 	}
 }
 
-// When the loader fails, the last good value is served until StaleFor ends; the loader is tried once a
-// second, and that is counted, and logged once in ten seconds.
+// When the loader fails, the last good value is served until StaleFor ends; the loader is tried
+// once a second, and that is counted, and logged once in ten seconds.
 func TestLastGoodValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -207,8 +209,8 @@ func TestStaleIsKeptInTheStorage(t *testing.T) {
 	}
 }
 
-// Processes with different policies share a storage, as they do while a new version is rolled out: no
-// entry is served for longer than its own TTL and the reader's StaleFor, none is damaged.
+// Processes with different policies share a storage, as they do while a new version is rolled out:
+// no entry is served for longer than its own TTL and the reader's StaleFor, none is damaged.
 func TestPoliciesShareAStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -269,8 +271,8 @@ func TestStaleNil(t *testing.T) {
 	})
 }
 
-// Concurrent hits, refreshes and revocations, for the race detector; a version is never served after the
-// revocation that followed it.
+// Concurrent hits, refreshes and revocations, for the race detector; a version is never served
+// after the revocation that followed it.
 func TestStaleBesideRevocations(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{})

@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// FuzzStampedEntry reads arbitrary bytes through a cache that refreshes, and judges each answer by taking
-// the entry apart once more, in another way.
+// FuzzStampedEntry reads arbitrary bytes through a cache that refreshes, and judges each answer by
+// taking the entry apart once more, in another way.
 func FuzzStampedEntry(f *testing.F) {
 	strategy := new(table)
 	service := start(f, strategy, cache.Options{MaxConcurrentLoads: 1 << 20})
@@ -63,7 +63,8 @@ func FuzzStampedEntry(f *testing.F) {
 	})
 }
 
-// expected is what a reader gets of raw: its value, or what was loaded instead, or that there is nothing.
+// expected is what a reader gets of raw: its value, or what was loaded instead, or that there is
+// nothing.
 func expected(raw, header []byte, loaded int) (want int, absent, due bool) {
 	if len(raw) < envelope || !bytes.Equal(raw[1:envelope], header) {
 		return loaded, false, false

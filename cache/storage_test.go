@@ -60,8 +60,8 @@ func owing(t *testing.T, s *shared, options cache.Options) *rows {
 	return outbox
 }
 
-// What one storage owes is not paid to another one: when the process comes back on the first one, it is applied
-// before a hit is served.
+// What one storage owes is not paid to another one: when the process comes back on the first one,
+// it is applied before a hit is served.
 func TestDebtsHaveACreditor(t *testing.T) {
 	t.Parallel()
 	shop := cache.Options{Namespace: "shop", StrategyName: "redis"}
@@ -106,8 +106,8 @@ func TestDebtsHaveACreditor(t *testing.T) {
 	}
 }
 
-// A storage that comes back under another name of its strategy, as tiered does, or that an earlier release or an
-// outage from the start left unnamed, is known by what there is.
+// A storage that comes back under another name of its strategy, as tiered does, or that an earlier
+// release or an outage from the start left unnamed, is known by what there is.
 func TestDebtsOfKnownStorages(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour).UTC()
@@ -137,8 +137,8 @@ func TestDebtsOfKnownStorages(t *testing.T) {
 	}
 }
 
-// Rows whose time is over leave the outbox at the next start, whomever they are owed to; so do those of storages
-// that ended with their processes.
+// Rows whose time is over leave the outbox at the next start, whomever they are owed to; so do
+// those of storages that ended with their processes.
 func TestOutboxIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -170,7 +170,8 @@ func TestOutboxIsBounded(t *testing.T) {
 	})
 }
 
-// What is owed again and again, for hours, leaves an outbox that tells rows apart by all their fields, too.
+// What is owed again and again, for hours, leaves an outbox that tells rows apart by all their
+// fields, too.
 func TestOutboxForgetsWhatWasOwedForHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -188,7 +189,8 @@ func TestOutboxForgetsWhatWasOwedForHours(t *testing.T) {
 	})
 }
 
-// Two applications with one namespace on one storage would read each other's entries: the default is refused.
+// Two applications with one namespace on one storage would read each other's entries: the default
+// is refused.
 func TestSharedStorageNeedsANamespace(t *testing.T) {
 	t.Parallel()
 	recorded, _ := drivertest.Record(newShared("one"))

@@ -47,7 +47,8 @@ type store struct {
 // assumedLeaseTTL is how long a lease is taken to be good if the strategy is no LeaseLimiter.
 const assumedLeaseTTL = time.Minute
 
-// clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the entries.
+// clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the
+// entries.
 const clearTimeout = 10 * time.Second
 
 func newStore(features driver.Features, strategy driver.Strategy, options Options, tasks *task.Group, counters *counters) *store {
@@ -168,8 +169,8 @@ func (s *store) release(ctx context.Context, lease *driver.Lease) {
 	}
 }
 
-// notify returns a channel that is closed when the lease on key ends, or nil. A panic of the strategy
-// costs no more than a notice that does not come.
+// notify returns a channel that is closed when the lease on key ends, or nil. A panic of the
+// strategy costs no more than a notice that does not come.
 func (s *store) notify(ctx context.Context, key string) (notice <-chan struct{}) {
 	var err error
 	defer panics.Catch(&err)
@@ -218,7 +219,8 @@ func (s *store) revocations(physical []string, of func(name string) revocation.R
 	return revocations
 }
 
-// revoke runs a revocation. One that fails is pending from then on, and its error is a PendingError.
+// revoke runs a revocation. One that fails is pending from then on, and its error is a
+// PendingError.
 func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
 	call := s.pending.Begin()
 	err := s.callWithin(ctx, op, timeout, apply)
@@ -240,9 +242,9 @@ func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Durat
 	return &PendingError{Until: until, Err: err}
 }
 
-// apply revokes what is pending: everything, or keys, or tags. That a replica is behind is a failure
-// here. Nobody is told of it, and a replica that is promoted would bring back what this process has
-// said it will not serve.
+// apply revokes what is pending: everything, or keys, or tags. That a replica is behind is a
+// failure here. Nobody is told of it, and a replica that is promoted would bring back what this
+// process has said it will not serve.
 func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) (err error) {
 	defer s.recovered("delete", &err)
 	names := make([]string, len(revocations))
@@ -261,9 +263,10 @@ func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) 
 	return timeoutError(ctx, s.timeout, s.leaser.Delete(bounded, names...))
 }
 
-// discard deletes damaged entries, as far as that is possible at once. Nobody is promised that it is
-// done: they are no hits in any case, so a failure costs no more than meeting them again. It is never
-// pending. It is not tried for a caller who has left, nor for breaker_pause after it has failed.
+// discard deletes damaged entries, as far as that is possible at once. Nobody is promised that it
+// is done: they are no hits in any case, so a failure costs no more than meeting them again. It is
+// never pending. It is not tried for a caller who has left, nor for breaker_pause after it has
+// failed.
 func (s *store) discard(ctx context.Context, cause error, keys ...string) {
 	if len(keys) == 0 {
 		return

@@ -61,7 +61,8 @@ func (s *store) withBreaker(ctx context.Context, op string, operation func(conte
 	outcome := errEnded
 	defer func() { s.breaker.Leave(pass, outcome) }()
 	err := s.callWithin(ctx, op, s.timeout-waited, operation)
-	// None of these says anything about the strategy, least of all that it had less time than it should have.
+	// None of these says anything about the strategy, least of all that it had less time than it
+	// should have.
 	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, driver.ErrEntryUnavailable) || waited > s.timeout/4) {
 		outcome = breaker.ErrAbandoned
 	}
@@ -104,8 +105,8 @@ func (s *store) getMany(ctx context.Context, keys, tags []string, known bool) []
 	return results
 }
 
-// getBatch is getMany by a Batcher. For the circuit breaker it is one operation, which fails if no key
-// succeeds.
+// getBatch is getMany by a Batcher. For the circuit breaker it is one operation, which fails if no
+// key succeeds.
 func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, results []driver.Result) error {
 	if err := s.mayHit(ctx); err != nil {
 		return err
@@ -127,7 +128,8 @@ func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, r
 			}
 			failures++
 			results[i] = driver.Result{Err: timeoutError(ctx, s.timeout, r.Err)}
-			if worst == nil || failure.IsBadEntry(worst) { // what says something about the strategy goes before
+			// what says something about the strategy goes before
+			if worst == nil || failure.IsBadEntry(worst) {
 				worst = results[i].Err
 			}
 		}

@@ -101,7 +101,8 @@ func TestEarlyRefreshOfTheSlowest(t *testing.T) {
 	})
 }
 
-// The TTL ends at its last millisecond exactly, and one that is no whole number of them is rounded up.
+// The TTL ends at its last millisecond exactly, and one that is no whole number of them is rounded
+// up.
 func TestStampEndsExactly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -176,7 +176,8 @@ func TestNothingLeaks(t *testing.T) {
 		if err := strategy.Set(ctx, "app::"+k, planted, cache.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		bare := start(t, strategyOnly{strategy}, cache.Options{Logger: log.logger()}) // its own throttle
+		// its own throttle
+		bare := start(t, strategyOnly{strategy}, cache.Options{Logger: log.logger()})
 		if found, err := bare.Get(ctx, k, new(stamped)); found || err != nil {
 			t.Errorf("%q: %v, %v", raw, found, err)
 		}

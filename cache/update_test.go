@@ -59,7 +59,8 @@ func TestUpdateBesideALoad(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				service := start(t, kind.make(t), cache.Options{LockWait: time.Millisecond})
 				c := newCache(t, service, "c", cache.Policy[int]{})
-				other := newCache(t, service, "c", cache.Policy[int]{}) // another node's single-flight
+				// another node's single-flight
+				other := newCache(t, service, "c", cache.Policy[int]{})
 				ctx := t.Context()
 				readHeld, writeHeld := make(chan struct{}), make(chan struct{})
 				load := func() (int, error) {
@@ -140,8 +141,8 @@ func TestUpdateWriteFails(t *testing.T) {
 	}
 }
 
-// When neither the value nor the deletion reaches the storage, the caller gets both the value and an
-// Error; the deletion is made up for before anything is read.
+// When neither the value nor the deletion reaches the storage, the caller gets both the value and
+// an Error; the deletion is made up for before anything is read.
 func TestUpdateStorageFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -264,7 +265,8 @@ func TestUpdateDuringStop(t *testing.T) {
 	}
 }
 
-// A write that says that it has changed nothing leaves the entry, and no lease; a revocation meanwhile wins.
+// A write that says that it has changed nothing leaves the entry, and no lease; a revocation
+// meanwhile wins.
 func TestUpdateUnchanged(t *testing.T) {
 	t.Parallel()
 	refused := fmt.Errorf("%w: constraint violated", cache.ErrUnchanged)

@@ -121,8 +121,8 @@ func (v *values[T]) fresh(value T) (fresh bool, err error) {
 	return v.policy.Fresh(value), nil
 }
 
-// current reports whether what was just stored may be given to a caller that came after its load had
-// begun, and might have found it in the storage.
+// current reports whether what was just stored may be given to a caller that came after its load
+// had begun, and might have found it in the storage.
 func (v *values[T]) current(value T, absent bool, source *source) bool {
 	if source.outlived() {
 		return false
@@ -137,8 +137,8 @@ func (v *values[T]) current(value T, absent bool, source *source) bool {
 // maxSurprise is above -ln of the smallest number that 1-Float64 returns, 2^-53.
 const maxSurprise = 37
 
-// early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named in
-// Policy. Far from the end the answer needs no random number.
+// early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named
+// in Policy. Far from the end the answer needs no random number.
 func (v *values[T]) early(s entry.Stamp) bool {
 	if v.policy.EarlyRefresh == 0 || s.Took == 0 {
 		return false

@@ -41,8 +41,8 @@ var cborDecoding = func() cbor.DecMode {
 	return mode
 }()
 
-// cborEncoding keeps the nanoseconds and the zone of a time.Time; the library's default truncates to
-// seconds.
+// cborEncoding keeps the nanoseconds and the zone of a time.Time; the library's default truncates
+// to seconds.
 var cborEncoding = func() cbor.EncMode {
 	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode()
 	if err != nil {

@@ -31,7 +31,8 @@ func wellFormed(data []byte) error {
 		data = data[1:]
 		var size, values uint64
 		switch {
-		case head <= 0x7f || head >= 0xe0 || head == 0xc0 || head == 0xc2 || head == 0xc3: // small integers, nil, booleans
+		// small integers, nil, booleans
+		case head <= 0x7f || head >= 0xe0 || head == 0xc0 || head == 0xc2 || head == 0xc3:
 		case head <= 0x8f: // small map
 			values = 2 * uint64(head&0x0f)
 		case head <= 0x9f: // small array

@@ -27,8 +27,8 @@ var sizeUnits = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
 }
 
-// ParseSize reads a Size from its text, for example "64MiB", "512 KiB" or "1048576". Errors do not repeat
-// the text, which may be what somebody has put in the wrong place.
+// ParseSize reads a Size from its text, for example "64MiB", "512 KiB" or "1048576". Errors do not
+// repeat the text, which may be what somebody has put in the wrong place.
 func ParseSize(text string) (Size, error) {
 	digits, unit := strings.TrimSpace(text), Size(1)
 	for _, u := range sizeUnits {

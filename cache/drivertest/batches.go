@@ -11,7 +11,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// batches: what a driver.Batcher answers for many keys is what Get and Set answer for one after the other.
+// batches: what a driver.Batcher answers for many keys is what Get and Set answer for one after the
+// other.
 var batches = []check{
 	{"NoKeys", func(s *subject) {
 		b := s.batcher()

@@ -12,9 +12,9 @@
 //	}
 //
 // Run calls the function once per check and receives a strategy that is not initialised yet; it
-// runs Init with a container that holds what the application's would (see [NewInjector]), and Destroy
-// at the end. Each check has a namespace of its own, so that all of them can share one server.
-// Run it with -race: many checks exist to give the race detector something to see.
+// runs Init with a container that holds what the application's would (see [NewInjector]), and
+// Destroy at the end. Each check has a namespace of its own, so that all of them can share one
+// server. Run it with -race: many checks exist to give the race detector something to see.
 //
 // A strategy is expected to do everything; say what it cannot do, with an [Option]:
 //

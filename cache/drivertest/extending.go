@@ -6,8 +6,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// extending: a lease is good for longer while its holder extends it, and Extend does nothing else. A Leaser
-// that is no driver.LeaseExtender skips these checks.
+// extending: a lease is good for longer while its holder extends it, and Extend does nothing else.
+// A Leaser that is no driver.LeaseExtender skips these checks.
 var extending = []check{
 	{"KeepsTheLease", func(s *subject) {
 		extender, term, limit := s.extender()
@@ -80,8 +80,8 @@ var extending = []check{
 	}},
 }
 
-// extender skips the check of a strategy that cannot extend leases. term is how long they are good otherwise,
-// and limit how long at the most.
+// extender skips the check of a strategy that cannot extend leases. term is how long they are good
+// otherwise, and limit how long at the most.
 func (s *subject) extender() (extender driver.LeaseExtender, term, limit time.Duration) {
 	s.Helper()
 	if extender = s.features.LeaseExtender; extender == nil {

@@ -67,8 +67,8 @@ func TestMutantsAreKilled(t *testing.T) {
 				if !strings.Contains(output, "=== RUN   TestMutant/"+check+"\n") {
 					t.Errorf("%s did not run", check)
 				}
-				// A panic in a goroutine ends the process before go test reports the check, which was
-				// the only one to run.
+				// A panic in a goroutine ends the process before go test reports the check, which
+				// was the only one to run.
 				failed := strings.Contains(output, "--- FAIL: TestMutant/"+check+" ")
 				if panicked := len(kills) == 1 && strings.Contains(output, "panic: "); !failed && !panicked {
 					t.Errorf("%s lets the mutant live:\n%s", check, output)

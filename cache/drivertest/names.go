@@ -9,8 +9,10 @@ import (
 // adversarial are names that strategies with a naive layout take for one another, or for their own.
 var adversarial = append([]string{
 	"a", "A", "aa", "b", "a:", ":a", "a:a", ":", "::", "a:b", "0", "00", "1", "-1", "null", "x",
-	"tag:x", "tag:a", "tags:a", "key:a", "v:0:a", "l:0:a", "t:0:a", "g:0", "ns:a", // prefixes of a layout
-	"{}", "{a}", "{a}b", "{a}{b}", "*", "a*", "?", "[a]", "\\", "a\\", "'", "\"", // hash tags, globs, quotes
+	// prefixes of a layout
+	"tag:x", "tag:a", "tags:a", "key:a", "v:0:a", "l:0:a", "t:0:a", "g:0", "ns:a",
+	// hash tags, globs, quotes
+	"{}", "{a}", "{a}b", "{a}{b}", "*", "a*", "?", "[a]", "\\", "a\\", "'", "\"",
 	"%", "%3A", "a%3Aa", "%25", "a/b", "../a", "a,b", "a|b", // escapes and separators
 	"\x00", "a\x00", "\x00a", "a\x00b", "\x01", "\x7f", "\xff\xfe", // bytes
 	" ", "a ", " a", "a b", "\t", "\n", "\r\n", "a\r\nDEL b", // white space and protocol

@@ -136,7 +136,8 @@ func fillAgainst(invalidate func(s *subject)) func(s *subject) {
 }
 
 // neverGoBack lets loaders and readers run freely against writers that commit and then invalidate.
-// A read that starts after an invalidation returned must not see an older version than it announced.
+// A read that starts after an invalidation returned must not see an older version than it
+// announced.
 func neverGoBack(s *subject) {
 	l := s.leaser()
 	key := s.physical("key")

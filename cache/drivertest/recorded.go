@@ -154,8 +154,8 @@ func (s *recordedLeaser) Release(ctx context.Context, lease *driver.Lease) error
 	})
 }
 
-// recordedBatcher is what Record adds for a strategy that takes many keys at once. A planned failure fails
-// each of them.
+// recordedBatcher is what Record adds for a strategy that takes many keys at once. A planned
+// failure fails each of them.
 type recordedBatcher struct {
 	recorder *Recorder
 	batcher  driver.Batcher

@@ -126,8 +126,8 @@ func (r *Recorder) Block(name string) (release func()) {
 }
 
 // Before makes every operation of one name call hook first, in the caller's goroutine; key is its
-// first key, or for an invalidation its first tag, or empty. hook may wait, to hold the operation at
-// a known point, and may use the strategy. A nil hook ends that.
+// first key, or for an invalidation its first tag, or empty. hook may wait, to hold the operation
+// at a known point, and may use the strategy. A nil hook ends that.
 func (r *Recorder) Before(name string, hook func(ctx context.Context, key string)) {
 	r.plan(name, func(f *faults) { f.before = hook })
 }

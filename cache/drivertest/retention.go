@@ -45,7 +45,8 @@ var noRetention = []check{
 				s.Fatalf("GetOrLease: %s, found %t, error %v; want a miss", show(string(value)), found, err)
 			}
 			if lease == nil {
-				continue // whether a lease is granted without anything to store is up to the strategy
+				// whether a lease is granted without anything to store is up to the strategy
+				continue
 			}
 			if stored, err := l.Fill(s.ctx, lease, []byte("v"), s.opts(time.Minute)); stored || err != nil {
 				s.Errorf("Fill: stored %t, error %v; want neither, because nothing is stored", stored, err)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// tagging: InvalidateTags hides every entry with any of the tags that was written before, and no other.
+// tagging: InvalidateTags hides every entry with any of the tags that was written before, and no
+// other.
 var tagging = []check{
 	{"OneTag", func(s *subject) {
 		s.set("a", "1", time.Minute, "red")

@@ -23,7 +23,8 @@ var invalidTTLs = []time.Duration{0, -1, -time.Millisecond, -1500 * time.Millise
 var ttls = []check{
 	{"OneMillisecond", expiresAfter(time.Millisecond)},
 	{"BelowAMillisecond", expiresAfter(time.Nanosecond)},
-	{"SubSecond", expiresAfter(499 * time.Millisecond)}, // Vendure rounded to seconds and refused it
+	// Vendure rounded to seconds and refused it
+	{"SubSecond", expiresAfter(499 * time.Millisecond)},
 	{"SecondsAndMilliseconds", expiresAfter(1001 * time.Millisecond)},
 	{"Hour", expiresAfter(time.Hour)},
 	{"Month", expiresAfter(720 * time.Hour)},

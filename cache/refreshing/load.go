@@ -17,17 +17,17 @@ type refresh[T any] struct {
 	load    func(context.Context) (T, error) // that caller's own; nil: that of the Value
 	cancel  context.CancelFunc
 	waiting int
-	// void: nobody may be given its result, because Invalidate came since it began, or everybody left, or it
-	// failed for the caller who began it alone.
+	// void: nobody may be given its result, because Invalidate came since it began, or everybody
+	// left, or it failed for the caller who began it alone.
 	void bool
 	done chan struct{}
 	read *reading[T]
 	err  error
 }
 
-// join returns the load that a caller is to wait for, and begins it where none runs. With forced, it
-// is one that has not begun yet. It may be void: then the caller comes back when it has ended. own says that
-// it is with the caller's context. Callers hold mu.
+// join returns the load that a caller is to wait for, and begins it where none runs. With forced,
+// it is one that has not begun yet. It may be void: then the caller comes back when it has ended.
+// own says that it is with the caller's context. Callers hold mu.
 func (r *Value[T]) join(ctx context.Context, load func(context.Context) (T, error), forced bool) (f *refresh[T], own bool) {
 	f = r.running
 	if f == nil || forced {
@@ -90,8 +90,8 @@ func (r *Value[T]) alone(ctx context.Context, kind chain.Kind, load func(context
 	return read, err
 }
 
-// forceAlone is alone for RefreshWith. What it returns is newer than what r has, and than what r may be
-// loading.
+// forceAlone is alone for RefreshWith. What it returns is newer than what r has, and than what r
+// may be loading.
 func (r *Value[T]) forceAlone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
 	read, err := r.alone(ctx, kind, load)
 	if err != nil {
@@ -114,9 +114,9 @@ func (r *Value[T]) outdate() {
 	}
 }
 
-// abandoned reports whether a load failed because the context of the caller who began it has ended, which
-// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Value
-// only by what it has from the context's values.
+// abandoned reports whether a load failed because the context of the caller who began it has ended,
+// which says nothing to the others. A load of the caller's own may fail for that in any way, that
+// of the Value only by what it has from the context's values.
 func (f *refresh[T]) abandoned(ctx context.Context, err error) bool {
 	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
 }
@@ -152,12 +152,12 @@ func (r *Value[T]) finish(ctx context.Context, f *refresh[T], read *reading[T], 
 	}
 }
 
-// maxVoided is how many loads of its own a caller sees invalidated, by themselves perhaps, before it takes
-// what one of them has read: that is as new as its call.
+// maxVoided is how many loads of its own a caller sees invalidated, by themselves perhaps, before
+// it takes what one of them has read: that is as new as its call.
 const maxVoided = 3
 
-// wait waits until f has ended, and reports false where the caller's context ended first, or its patience
-// with what is not its own load. The last caller who leaves takes the load along.
+// wait waits until f has ended, and reports false where the caller's context ended first, or its
+// patience with what is not its own load. The last caller who leaves takes the load along.
 func (r *Value[T]) wait(ctx context.Context, within *chain.Link, f *refresh[T], own bool) bool {
 	over, stop := within.Patience(memo.Patience)
 	defer stop()

@@ -18,9 +18,11 @@ import (
 type Options struct {
 	// Name is what log messages call the value.
 	Name string
-	// TTL is how old the value may become, counted from the start of the load that read it. Required.
+	// TTL is how old the value may become, counted from the start of the load that read it.
+	// Required.
 	TTL time.Duration
-	// MaxAge is how old the value may become when it is served because loads fail. Default: any age.
+	// MaxAge is how old the value may become when it is served because loads fail. Default: any
+	// age.
 	MaxAge time.Duration
 	// Timeout ends the context of a load, which then counts as failed. Default 10s.
 	Timeout time.Duration
@@ -29,7 +31,8 @@ type Options struct {
 	Backoff time.Duration
 	// MaxBackoff is the longest such pause. Default 10s, or Backoff if that is longer.
 	MaxBackoff time.Duration
-	// MaxDerived limits the results that Derive keeps; when there are more, any one goes. Default 1000.
+	// MaxDerived limits the results that Derive keeps; when there are more, any one goes. Default
+	// 1000.
 	MaxDerived int
 	// Clock is "now" for TTL, MaxAge and Backoff. Default SystemClock.
 	Clock driver.Clock
@@ -75,18 +78,19 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// Value is one value that everybody needs (Vendure's SelfRefreshingCache). It is kept in the process.
-// It is loaded when it is first asked for, and again when it is older than its TTL. It needs no
-// cache and no storage: other processes do not learn of Refresh and Invalidate. All methods are safe
-// for concurrent use.
+// Value is one value that everybody needs (Vendure's SelfRefreshingCache). It is kept in the
+// process. It is loaded when it is first asked for, and again when it is older than its TTL. It
+// needs no cache and no storage: other processes do not learn of Refresh and Invalidate. All
+// methods are safe for concurrent use.
 //
-// Never more than one load runs at a time. It runs in a goroutine of its own, with the values of the
-// context of the caller that began it. All callers wait for the same load. A caller that leaves
+// Never more than one load runs at a time. It runs in a goroutine of its own, with the values of
+// the context of the caller that began it. All callers wait for the same load. A caller that leaves
 // because its context ends does not end the load for the others. If nobody is left, the context of
 // the load is cancelled. A load must return when its context ends, because the next one waits for
 // it. A panic in it is a [driver.PanicError]. A load that asks for the value that it loads gets
 // cache.ErrRecursiveLoad. A caller within another load waits for two seconds at most. With
-// cache.ReadThrough a caller does not wait at all: its load runs beside the others, and is not kept.
+// cache.ReadThrough a caller does not wait at all: its load runs beside the others, and is not
+// kept.
 //
 // Everybody gets the same value, not a copy: treat what it points to as read-only.
 type Value[T any] struct {
@@ -126,8 +130,8 @@ func New[T any](load func(context.Context) (T, error), options Options) (*Value[
 	return &Value[T]{options: options, load: load}, nil
 }
 
-// Get returns the value. Past its TTL it waits for a load, so that a value that is rarely asked for is
-// not older than that either.
+// Get returns the value. Past its TTL it waits for a load, so that a value that is rarely asked for
+// is not older than that either.
 //
 // A load that fails leaves the last good value, which Get goes on to return until it is older than
 // MaxAge. If there is none, Get returns the error as it is. Either holds for all calls until the
@@ -141,19 +145,19 @@ func (r *Value[T]) Get(ctx context.Context) (T, error) {
 	return read.value, nil
 }
 
-// Refresh loads the value now, whatever its age and the back-off. Call it after a change of the source
-// has been committed. It never returns what was being loaded when it was called. Calls that wait
-// share the load that comes next. Its error is that of the load; Get then takes the value as past
-// its TTL. Until Refresh has returned, Get may return the old value. If that must not happen, call
-// Invalidate.
+// Refresh loads the value now, whatever its age and the back-off. Call it after a change of the
+// source has been committed. It never returns what was being loaded when it was called. Calls that
+// wait share the load that comes next. Its error is that of the load; Get then takes the value as
+// past its TTL. Until Refresh has returned, Get may return the old value. If that must not happen,
+// call Invalidate.
 func (r *Value[T]) Refresh(ctx context.Context) (T, error) {
 	return r.force(ctx, nil)
 }
 
-// RefreshWith is Refresh with a load of its own, which reads the value once, in place of the function
-// that New got. It may read in another way, for example through another connection, but must read
-// the same value: the load of the first call that waits serves all of them. A load that fails after
-// ctx has ended fails for this call only. The others begin the load of the next one.
+// RefreshWith is Refresh with a load of its own, which reads the value once, in place of the
+// function that New got. It may read in another way, for example through another connection, but
+// must read the same value: the load of the first call that waits serves all of them. A load that
+// fails after ctx has ended fails for this call only. The others begin the load of the next one.
 func (r *Value[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	return r.force(ctx, load)
 }
@@ -206,9 +210,9 @@ func (r *Value[T]) Invalidate() {
 	}
 }
 
-// Derive returns what derive makes of the value of r, computed once for each key and kept as long as
-// that value (memoize of Vendure's SelfRefreshingCache). Call it with one derive for each type of key
-// and result. The rules for derive are those of requestscope.Memo: errors are not kept.
+// Derive returns what derive makes of the value of r, computed once for each key and kept as long
+// as that value (memoize of Vendure's SelfRefreshingCache). Call it with one derive for each type
+// of key and result. The rules for derive are those of requestscope.Memo: errors are not kept.
 func Derive[R, T any, K comparable](ctx context.Context, r *Value[T], key K, derive func(context.Context, T) (R, error)) (R, error) {
 	read, err := r.get(ctx)
 	if err != nil {
@@ -270,9 +274,9 @@ func (r *Value[T]) fresh(read *reading[T]) bool {
 	return read != nil && !read.outdated && r.within(read.began, r.options.TTL)
 }
 
-// within reports whether less than d has passed since then. A clock that was set back ends d at once:
-// otherwise it would last as much longer. The clock is read here, and so after then: a "now" that a
-// slow caller had read before would look like such a clock.
+// within reports whether less than d has passed since then. A clock that was set back ends d at
+// once: otherwise it would last as much longer. The clock is read here, and so after then: a "now"
+// that a slow caller had read before would look like such a clock.
 func (r *Value[T]) within(then time.Time, d time.Duration) bool {
 	passed := r.options.Clock.Now().Sub(then)
 	return passed >= 0 && passed < d

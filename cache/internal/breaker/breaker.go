@@ -15,15 +15,16 @@ import (
 const (
 	// successShare: a storage of whose operations one in so many succeeds is worth asking.
 	successShare = 10
-	// failureShare: of the operations under way, one in so many must have failed. It counts if there
-	// are more of them than Options.Failures.
+	// failureShare: of the operations under way, one in so many must have failed. It counts if
+	// there are more of them than Options.Failures.
 	failureShare = 4
 	// minRun is for how many timeouts a run of failures must have gone on.
 	minRun = 10
-	// firstPauseShare: the first pause is that part of Options.Pause. Each one that follows without a
-	// success is twice as long. If the breaker was opened for no good reason, that is soon over.
+	// firstPauseShare: the first pause is that part of Options.Pause. Each one that follows without
+	// a success is twice as long. If the breaker was opened for no good reason, that is soon over.
 	firstPauseShare = 16
-	// maxLate is how many operations after a pause may be ended by this process and not by the storage.
+	// maxLate is how many operations after a pause may be ended by this process and not by the
+	// storage.
 	maxLate = 3
 )
 
@@ -41,17 +42,17 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// Breaker leaves a storage that fails alone for a while, so that requests do not wait for one timeout
-// after the other. Reads, leases and fills ask it; revocations never do.
+// Breaker leaves a storage that fails alone for a while, so that requests do not wait for one
+// timeout after the other. Reads, leases and fills ask it; revocations never do.
 //
-// A run of failures opens it. Many failures at once prove nothing: if 2,000 operations are under way
-// and the process does not run for a moment, hundreds fail together. So a run has to last for some
-// timeouts, only operations count that began within it, and the more are under way, the more have to
-// fail. Successes end a run as soon as they are one in ten.
+// A run of failures opens it. Many failures at once prove nothing: if 2,000 operations are under
+// way and the process does not run for a moment, hundreds fail together. So a run has to last for
+// some timeouts, only operations count that began within it, and the more are under way, the more
+// have to fail. Successes end a run as soon as they are one in ten.
 //
 // After the pause one operation is let in, and each success makes room for one more. If all came at
-// once, they would fail because there are so many. The others wait for a while. If they were refused
-// and tried again at once, they would take the time that the operation inside needs.
+// once, they would fail because there are so many. The others wait for a while. If they were
+// refused and tried again at once, they would take the time that the operation inside needs.
 //
 // It is safe for concurrent use.
 type Breaker struct {
@@ -73,7 +74,8 @@ type Breaker struct {
 	until     time.Time     // nobody is let in until then
 	room      int           // for operations inside after that
 	fullSince time.Time     // when there was no room last
-	waiting   list.List     // for room: of chan int, which receives the generation to be let in with, or refused
+	// for room: of chan int, which receives the generation to be let in with, or refused
+	waiting list.List
 }
 
 // New returns a closed Breaker: it lets everybody in.
@@ -106,7 +108,8 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 	decided := make(chan int, 1)
 	e := b.waiting.PushBack(decided)
 	b.mu.Unlock()
-	patience := time.NewTimer(b.options.Timeout / 2) // or too little is left for the operation itself
+	// or too little is left for the operation itself
+	patience := time.NewTimer(b.options.Timeout / 2)
 	defer patience.Stop()
 	select {
 	case p.generation = <-decided:
@@ -116,7 +119,8 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 		p.generation = b.giveUp(e)
 	}
 	p.began = time.Now()
-	if waited = p.began.Sub(now); waited > b.options.Timeout*3/4 && p.generation != refused { // this process was not run
+	// this process was not run
+	if waited = p.began.Sub(now); waited > b.options.Timeout*3/4 && p.generation != refused {
 		b.Leave(p, ErrAbandoned)
 		p.generation = refused
 	}
@@ -184,7 +188,8 @@ func (b *Breaker) failure(began, now time.Time) {
 		b.pause = b.options.Pause / firstPauseShare
 		b.open(now)
 	case b.isOpen && !b.worked && now.Sub(began) > b.options.Timeout*3/2 && b.late < maxLate:
-		// This process did not run: everybody was waking up to wait. Now they do, and the next one has time.
+		// This process did not run: everybody was waking up to wait. Now they do, and the next one
+		// has time.
 		b.late++
 	case b.isOpen && (enough || !b.worked):
 		b.pause = min(2*b.pause, b.options.Pause)

@@ -9,10 +9,10 @@ import (
 	"strconv"
 )
 
-// fingerprint tells entries of one form from those of another: of a struct that has changed since, of
-// another type, or without a tag that every entry carries by now. It is the same in every process and
-// every build of the same source. It is part of the entry and never of its key: whoever deletes a key
-// ends the entry that is there, whichever release wrote it.
+// fingerprint tells entries of one form from those of another: of a struct that has changed since,
+// of another type, or without a tag that every entry carries by now. It is the same in every
+// process and every build of the same source. It is part of the entry and never of its key: whoever
+// deletes a key ends the entry that is there, whichever release wrote it.
 type fingerprint [4]byte
 
 // fingerprintOf returns the fingerprint of values of that form, all of which carry tags.
@@ -44,8 +44,9 @@ func formOf(t reflect.Type, self bool) []byte {
 	return f.text
 }
 
-// form is a description in the making: the kinds of all parts, and of structs the names, tags and order of
-// the fields that codecs see. The name of a type matters where it has an encoding of its own.
+// form is a description in the making: the kinds of all parts, and of structs the names, tags and
+// order of the fields that codecs see. The name of a type matters where it has an encoding of its
+// own.
 type form struct {
 	text []byte
 	seen map[reflect.Type]int // named types, by when they were met first: one may contain itself

@@ -25,8 +25,8 @@ func IsApplied(err error) bool {
 	return everyLeaf(err, func(leaf error) bool { return leaf == driver.ErrNotReplicated }) //nolint:errorlint // the leaf itself
 }
 
-// everyLeaf reports whether is holds for everything that err is made of. An error may tell of several
-// parts of the storage, and errors.Is is true if one of them matches.
+// everyLeaf reports whether is holds for everything that err is made of. An error may tell of
+// several parts of the storage, and errors.Is is true if one of them matches.
 func everyLeaf(err error, is func(leaf error) bool) bool {
 	switch wrapper := err.(type) { //nolint:errorlint // walks the tree
 	case interface{ Unwrap() error }:

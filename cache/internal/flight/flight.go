@@ -1,13 +1,13 @@
-// Package flight shares loads: all callers that want the same key at the same time wait for one load,
-// the flight.
+// Package flight shares loads: all callers that want the same key at the same time wait for one
+// load, the flight.
 //
 // One rule makes that safe beside invalidations. A caller may be given what was read after it came.
 // It may also be given what was stored under a lease after it came, because nothing was invalidated
 // until then. Any other caller is carried over to a next flight. So nobody who comes after an
 // invalidation sees what was read before it.
 //
-// The package knows no policy, no lease and no storage: Options.Run loads, and says who may have the
-// result.
+// The package knows no policy, no lease and no storage: Options.Run loads, and says who may have
+// the result.
 package flight
 
 import (
@@ -54,7 +54,8 @@ type Options[T any] struct {
 	// Encode and Decode make the copies that all callers but one receive.
 	Encode func(value T) ([]byte, error)
 	Decode func(encoded []byte) (T, error)
-	// NotFound is the error of a load that found that there is nothing, which is as good as a value.
+	// NotFound is the error of a load that found that there is nothing, which is as good as a
+	// value.
 	NotFound error
 }
 
@@ -74,11 +75,12 @@ func New[T any](options Options[T]) *Group[T] {
 // Flight loads one key for everybody who waits for it.
 type Flight[T any] struct {
 	Key string
-	// Unleased: the storage has failed, so that nothing will be stored. The next flight inherits it.
-	// It belongs to Run.
+	// Unleased: the storage has failed, so that nothing will be stored. The next flight inherits
+	// it. It belongs to Run.
 	Unleased bool
 
-	// owner is the caller whose loader runs: the first one, or one who is there when the load begins.
+	// owner is the caller whose loader runs: the first one, or one who is there when the load
+	// begins.
 	owner  *caller[T]
 	life   context.Context // of the process
 	cancel context.CancelFunc
@@ -114,9 +116,9 @@ func (f *Flight[T]) Load(ctx context.Context) (T, error) { return f.owner.load(c
 // Nested reports whether the owner is within another load or write, and has waited.
 func (f *Flight[T]) Nested() bool { return f.owner.nested }
 
-// Do waits for the flight of key, and starts one if there is none, with load. A caller within another load or write waits no longer than patience for the load of
-// somebody else, which may be waiting for this caller; then the error is ErrPatience. If ctx ends
-// first, the error is ctx's.
+// Do waits for the flight of key, and starts one if there is none, with load. A caller within
+// another load or write waits no longer than patience for the load of somebody else, which may be
+// waiting for this caller; then the error is ErrPatience. If ctx ends first, the error is ctx's.
 func (g *Group[T]) Do(ctx context.Context, key string, load func(context.Context) (T, error), unleased bool, patience time.Duration) (value T, err error) {
 	c := &caller[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
 	within := chain.From(ctx)
@@ -183,8 +185,8 @@ func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
 }
 
 // leave takes a caller out. The last one cancels the load, and makes room for a new flight: whoever
-// comes now must not join one that is cancelled. With impatient, leave does nothing and reports false
-// if the load is the caller's own.
+// comes now must not join one that is cancelled. With impatient, leave does nothing and reports
+// false if the load is the caller's own.
 func (g *Group[T]) leave(c *caller[T], impatient bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -220,8 +222,9 @@ func (g *Group[T]) Admit(f *Flight[T]) {
 	f.admitted, f.late = append(f.admitted, f.late...), nil
 }
 
-// Begin is Admit for the load itself, and returns its context. If the owner has left, another caller
-// becomes the owner: the loader of one who has left may know no more than that its request has ended.
+// Begin is Admit for the load itself, and returns its context. If the owner has left, another
+// caller becomes the owner: the loader of one who has left may know no more than that its request
+// has ended.
 func (g *Group[T]) Begin(ctx context.Context, f *Flight[T]) (context.Context, context.CancelFunc) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -250,16 +253,16 @@ func (g *Group[T]) run(ctx context.Context, f *Flight[T]) {
 	value, sharing, err = g.options.Run(ctx, f)
 }
 
-// concernsOwner reports whether an error says nothing to the other callers. The context of the owner
-// may have ended, while that of the load has not: if it has, nobody waits any more. A recursive load
-// is that of the owner's loader. Each time there is one caller less.
+// concernsOwner reports whether an error says nothing to the other callers. The context of the
+// owner may have ended, while that of the load has not: if it has, nobody waits any more. A
+// recursive load is that of the owner's loader. Each time there is one caller less.
 func (g *Group[T]) concernsOwner(ctx context.Context, f *Flight[T], err error) bool {
 	abandoned := err != nil && !errors.Is(err, g.options.NotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil
 	return abandoned || errors.Is(err, chain.ErrRecursiveLoad)
 }
 
-// finish ends a flight. It hands the result to those who may have it, and starts the next flight for
-// the others.
+// finish ends a flight. It hands the result to those who may have it, and starts the next flight
+// for the others.
 func (g *Group[T]) finish(ctx context.Context, f *Flight[T], value T, sharing Sharing, err error) {
 	g.mu.Lock()
 	g.detach(f)

@@ -15,8 +15,8 @@ import (
 // as long as Options.LockWait by default. The two loads may be waiting for each other.
 const Patience = 2 * time.Second
 
-// Table is a bounded table of what was computed once, by typed key. It is safe for concurrent use. A
-// nil Table keeps nothing.
+// Table is a bounded table of what was computed once, by typed key. It is safe for concurrent use.
+// A nil Table keeps nothing.
 type Table struct {
 	// Limit is how many entries there are at most.
 	Limit int
@@ -30,13 +30,14 @@ type Table struct {
 // typedKey has the types in it, so that a string and an int under the same key are two entries.
 type typedKey[T any, K comparable] struct{ key K }
 
-// computed is one value, or the call that computes it. Its fields are written before done is closed.
+// computed is one value, or the call that computes it. Its fields are written before done is
+// closed.
 type computed[T any] struct {
 	done  chan struct{}
 	value T
 	err   error
-	// abandoned: the call failed after the context of its own caller had ended. That says nothing to
-	// the others.
+	// abandoned: the call failed after the context of its own caller had ended. That says nothing
+	// to the others.
 	abandoned bool
 }
 
@@ -86,8 +87,8 @@ func Compute[T any, K comparable](ctx context.Context, t *Table, key K, load fun
 	}
 }
 
-// entryOf returns the entry of key. mine says that it is new, and the caller's to compute. It is nil
-// if there is no room.
+// entryOf returns the entry of key. mine says that it is new, and the caller's to compute. It is
+// nil if there is no room.
 func entryOf[T any](t *Table, key any) (e *computed[T], mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -37,8 +37,8 @@ type Options struct {
 	Clock driver.Clock
 	// Storage is the one that the revocations are for.
 	Storage Storage
-	// Apply revokes, in one call of the strategy. The revocations are all of keys, all of tags, or the
-	// one of everything.
+	// Apply revokes, in one call of the strategy. The revocations are all of keys, all of tags, or
+	// the one of everything.
 	Apply func(ctx context.Context, revocations []Revocation) error
 	// Refused says that an error of Apply means that the strategy cannot do it at all.
 	Refused func(err error) bool
@@ -90,8 +90,8 @@ func (q *Queue) Begin() Call { return Call(q.calls.Add(1)) }
 // Len returns how many revocations are pending.
 func (q *Queue) Len() int { return int(q.pending.Load()) }
 
-// Generation changes with each revocation that is added. A loader that began in an earlier generation
-// must not store: the storage does not know yet that it has to refuse.
+// Generation changes with each revocation that is added. A loader that began in an earlier
+// generation must not store: the storage does not know yet that it has to refuse.
 func (q *Queue) Generation() uint64 { return q.generation.Load() }
 
 // Add takes revocations in that could not be applied. Entries that they concern live for no longer
@@ -99,8 +99,8 @@ func (q *Queue) Generation() uint64 { return q.generation.Load() }
 // and an error if the outbox cannot keep them.
 func (q *Queue) Add(ctx context.Context, call Call, revocations []Revocation, bound time.Duration) (until time.Time, err error) {
 	q.mu.Lock()
-	// They are pending for as long as any entry may live, because another process may give its entries
-	// more time than this one's policy.
+	// They are pending for as long as any entry may live, because another process may give its
+	// entries more time than this one's policy.
 	now := q.options.Clock.Now()
 	kept, until, covered := q.keep(uint64(call), revocations, now.Add(q.options.Longest))
 	if until.IsZero() {

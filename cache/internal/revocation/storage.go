@@ -7,8 +7,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Storage tells which rows of the outbox the storage in use has to forget. A row names its storage as
-// "<strategy>/<namespace>/<id>", or as "process" if that storage ends with its process.
+// Storage tells which rows of the outbox the storage in use has to forget. A row names its storage
+// as "<strategy>/<namespace>/<id>", or as "process" if that storage ends with its process.
 type Storage struct {
 	place  string        // the name without the id, or "process"
 	shared driver.Shared // nil if there is no id
@@ -46,8 +46,8 @@ func (s Storage) row(r Revocation, until time.Time) Revocation {
 // died reports whether what a row concerns has ended with a process.
 func (s Storage) died(row Revocation) bool { return row.Storage == inProcess }
 
-// concerns reports whether a row is to be applied here. It is even if the storage has another id than
-// it had, because nobody knows how much of its contents was lost with the id.
+// concerns reports whether a row is to be applied here. It is even if the storage has another id
+// than it had, because nobody knows how much of its contents was lost with the id.
 func (s Storage) concerns(row Revocation) bool {
 	if s.place == inProcess {
 		return false

@@ -79,7 +79,7 @@ func TestBreakerOpens(t *testing.T) {
 			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			pending(t, service.Delete(ctx, "k"))
 			<-time.After(500 * time.Millisecond)
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			if !short(t, service) {
 				t.Error("a revocation closed it")
 			}

@@ -115,7 +115,7 @@ func TestWaitersForALeaseShareTheLook(t *testing.T) {
 			calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) }))
 			synctest.Wait()
 		}
-		if ok, err := leaser.Fill(t.Context(), lease, sealedOne(t), cache.SetOptions{TTL: time.Hour}); !ok || err != nil {
+		if ok, err := leaser.Fill(t.Context(), lease, encodedOne(t), cache.SetOptions{TTL: time.Hour}); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		recorder.Reset()
@@ -130,8 +130,8 @@ func TestWaitersForALeaseShareTheLook(t *testing.T) {
 	})
 }
 
-// sealedOne is what a Service stores for a 1.
-func sealedOne(t *testing.T) []byte {
+// encodedOne is what a Service stores for a 1.
+func encodedOne(t *testing.T) []byte {
 	t.Helper()
 	strategy := new(table)
 	mustSet(t, start(t, strategy, cache.Options{}), "k", 1, cache.SetOptions{})

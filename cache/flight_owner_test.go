@@ -36,25 +36,25 @@ var deaths = map[string]func(request context.Context) (int, error){
 func TestDeadRequestFailsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
-		for _, aboard := range []bool{true, false} {
+		for _, early := range []bool{true, false} {
 			for _, kind := range kinds {
-				if aboard && kind.name != "leases" {
+				if early && kind.name != "leases" {
 					continue // it looks with the call that every caller has begun with
 				}
-				t.Run(fmt.Sprint(name, "/aboard ", aboard, "/", kind.name), func(t *testing.T) {
+				t.Run(fmt.Sprint(name, "/early ", early, "/", kind.name), func(t *testing.T) {
 					t.Parallel()
-					synctest.Test(t, func(t *testing.T) { deadRequests(t, kind.make(t), aboard, die) })
+					synctest.Test(t, func(t *testing.T) { deadRequests(t, kind.make(t), early, die) })
 				})
 			}
 		}
 	}
 }
 
-func deadRequests(t *testing.T, strategy driver.Strategy, aboard bool, die func(request context.Context) (int, error)) {
+func deadRequests(t *testing.T, strategy driver.Strategy, early bool, die func(request context.Context) (int, error)) {
 	service, recorder, _ := record(t, strategy, cache.Options{Timeout: time.Hour})
 	c := newCache(t, service, "c", cache.Policy[int]{})
 	unblock := func() {}
-	if aboard { // everybody is there before the first load begins
+	if early { // everybody is there before the first load begins
 		unblock = recorder.Block(drivertest.OpGetOrLease)
 		defer unblock()
 	}

@@ -104,7 +104,7 @@ func (s *afterFill) Destroy(ctx context.Context) error {
 
 // G1: an invalidation in between the storing and the landing of a flight. The value was stored
 // rightly, and yet who comes after the invalidation must not be given it.
-func TestInvalidationBetweenFillAndLanding(t *testing.T) {
+func TestInvalidationBetweenFillAndFinish(t *testing.T) {
 	t.Parallel()
 	for _, how := range invalidations {
 		t.Run(how.name, func(t *testing.T) {

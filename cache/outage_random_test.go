@@ -29,7 +29,7 @@ func TestRandomOutage(t *testing.T) {
 		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
 		var database, floors [12]atomic.Int64
 		var callers sync.WaitGroup
-		var hits, owed atomic.Int64
+		var hits, pending atomic.Int64
 		for range 8 {
 			callers.Go(func() {
 				for range 1500 {
@@ -47,7 +47,7 @@ func TestRandomOutage(t *testing.T) {
 							recorder.FailNext(op, 1+rand.N(3), errOutage)
 						}
 						if err := revoke(); errors.Is(err, cache.ErrRevocationPending) {
-							owed.Add(1)
+							pending.Add(1)
 						} else if err != nil {
 							t.Errorf("revoke: %v", err)
 						}
@@ -72,10 +72,10 @@ func TestRandomOutage(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if hits.Load() < 100 || owed.Load() < 100 {
-			t.Errorf("%d hits, %d owed revocations: too few to prove anything", hits.Load(), owed.Load())
+		if hits.Load() < 100 || pending.Load() < 100 {
+			t.Errorf("%d hits, %d pending revocations: too few to prove anything", hits.Load(), pending.Load())
 		}
-		t.Logf("limit %d: %d hits, %d owed", limit, hits.Load(), owed.Load())
+		t.Logf("limit %d: %d hits, %d pending", limit, hits.Load(), pending.Load())
 	}
 }
 
@@ -111,7 +111,7 @@ func TestPendingRevocationBesideForeignLease(t *testing.T) {
 		}
 		<-first
 		<-time.After(time.Minute)
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 

@@ -22,8 +22,8 @@ func TestNotPending(t *testing.T) {
 	t.Parallel()
 	behind := fmt.Errorf("%w: 0 of 1 replicas have it", cache.ErrNotReplicated)
 	for _, test := range []struct {
-		err  error
-		owed uint64
+		err     error
+		pending uint64
 	}{
 		{cache.ErrInvalidKey, 0}, {cache.ErrInvalidTTL, 0}, {cache.ErrValueTooLarge, 0}, {cache.ErrTooManyTags, 0},
 		{cache.ErrUnsupported, 0}, {behind, 0}, {fmt.Errorf("in 2 of 4 lanes: %w", errors.Join(behind, behind)), 0},
@@ -34,10 +34,10 @@ func TestNotPending(t *testing.T) {
 				service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 				recorder.FailNext(way.operation, 1, test.err)
 				err := way.revoke(t.Context(), service, newCache(t, service, "c", cache.Policy[int]{}))
-				if !errors.Is(err, test.err) || errors.Is(err, cache.ErrRevocationPending) != (test.owed > 0) {
+				if !errors.Is(err, test.err) || errors.Is(err, cache.ErrRevocationPending) != (test.pending > 0) {
 					t.Errorf("%s: %v", way.name, err)
 				}
-				owes(t, service, test.owed)
+				wantPending(t, service, test.pending)
 			})
 		}
 	}
@@ -53,7 +53,7 @@ func TestNotPending(t *testing.T) {
 				t.Errorf("%s: %v", way.name, err)
 			}
 		}
-		owes(t, idle, 0)
+		wantPending(t, idle, 0)
 		if err := errors.Join(idle.Start(t.Context(), nil), idle.Stop(t.Context())); err != nil {
 			t.Error(err)
 		}
@@ -62,7 +62,7 @@ func TestNotPending(t *testing.T) {
 
 // What is owed is not paid by a revocation that was applied and not replicated: a failover would
 // undo it.
-func TestNotReplicatedDoesNotPay(t *testing.T) {
+func TestNotReplicatedStaysPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -73,10 +73,10 @@ func TestNotReplicatedDoesNotPay(t *testing.T) {
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrRevocationPending) {
 				t.Errorf("Get: %v, want no hits before replicas have confirmed", err)
 			}
-			owes(t, service, 1)
+			wantPending(t, service, 1)
 		}
 		mustMiss(t, service, "k")
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
@@ -117,7 +117,7 @@ func TestStopFlushes(t *testing.T) {
 			if d := time.Since(began); d != time.Second {
 				t.Errorf("Stop took %v of 2s, want half", d)
 			}
-			owes(t, service, 1)
+			wantPending(t, service, 1)
 			release()
 			recorder.Reset()
 			if err := service.Start(t.Context(), nil); err != nil {
@@ -326,7 +326,7 @@ func TestClearIsPatient(t *testing.T) {
 
 // A debt outlives what this process's policy gives its entries: another one may have given them
 // more.
-func TestDebtOutlivesThePolicy(t *testing.T) {
+func TestPendingRevocationOutlivesThePolicy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
@@ -338,17 +338,17 @@ func TestDebtOutlivesThePolicy(t *testing.T) {
 		recorder.FailNext(drivertest.OpDelete, 605, errOutage) // for five minutes, twice a second
 		pending(t, after.Delete(t.Context(), "k"))
 		<-time.After(3 * time.Minute)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		if _, found, _ := after.Get(t.Context(), "k"); found {
 			t.Error("it is served although it was revoked")
 		}
 		<-time.After(10 * time.Minute)
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
 // One revocation that keeps failing does not keep the others from being applied.
-func TestDebtsAreAppliedApart(t *testing.T) {
+func TestPendingRevocationsAreAppliedApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})

@@ -37,7 +37,7 @@ func TestOutboxKeepsWhatIsPending(t *testing.T) {
 				}
 				<-time.After(500 * time.Millisecond)
 				outbox.has(t)
-				owes(t, service, 0)
+				wantPending(t, service, 0)
 			})
 		}
 	}
@@ -64,13 +64,13 @@ func TestOutboxIsRecalled(t *testing.T) {
 			}
 			service := startWith(t, recorded, cache.Options{}, outbox)
 			if down {
-				owes(t, service, 2)
+				wantPending(t, service, 2)
 				if found, err := service.Get(t.Context(), "other", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) {
 					t.Errorf("Get = %v, %v", found, err)
 				}
 				outbox.has(t, cache.Revocation{Key: ":k"}, cache.Revocation{Tag: "t"})
 			} else {
-				owes(t, service, 0)
+				wantPending(t, service, 0)
 			}
 			mustMiss(t, service, "k")
 			if _, found := inner.row("app::tagged"); found {
@@ -130,7 +130,7 @@ func TestOutboxFails(t *testing.T) {
 			outbox.set(full, panics)
 			strategy.revocations.Store(false)
 			mustMiss(t, service, "k")
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			<-time.After(time.Second)
 			if log.count("cannot forget what was applied") != 1 {
 				t.Errorf("a failing Remove is not logged once:\n%s", log)
@@ -151,7 +151,7 @@ func TestOutboxOverflow(t *testing.T) {
 			pending(t, service.Delete(t.Context(), strconv.Itoa(i)))
 		}
 		<-time.After(time.Second)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		outbox.has(t, cache.Revocation{})
 		if err := service.Stop(t.Context()); !errors.Is(err, cache.ErrRevocationPending) {
 			t.Errorf("Stop = %v", err)
@@ -161,7 +161,7 @@ func TestOutboxOverflow(t *testing.T) {
 		next := newFragile(t)
 		next.revocations.Store(true)
 		successor := startWith(t, next, cache.Options{MaxPendingRevocations: 2}, outbox)
-		owes(t, successor, 1)
+		wantPending(t, successor, 1)
 		<-time.After(time.Second)
 		outbox.has(t, cache.Revocation{})
 		next.revocations.Store(false)
@@ -171,7 +171,7 @@ func TestOutboxOverflow(t *testing.T) {
 }
 
 // The Add of what is owed again is not undone by the Remove of what was applied before.
-func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
+func TestOutboxKeepsWhatIsPendingAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		entered, release := make(chan struct{}), make(chan struct{})
@@ -187,7 +187,7 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
 		<-entered // it was applied in the background
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 		recorder.FailNext(drivertest.OpDelete, 1000, errOutage)
 		again := async(func() (any, error) { return nil, service.Delete(t.Context(), "k") })
 		for service.Stats().PendingRevocations == 0 {
@@ -196,7 +196,7 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 		close(release)
 		pending(t, (<-again).err)
 		<-time.After(time.Second)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		outbox.has(t, cache.Revocation{Key: ":k"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -89,8 +89,8 @@ func pendingError(t testing.TB, err error) *cache.PendingError {
 	return p
 }
 
-// owes checks how much service owes.
-func owes(t testing.TB, service *cache.Service, want uint64) {
+// wantPending checks how many revocations of service are pending.
+func wantPending(t testing.TB, service *cache.Service, want uint64) {
 	t.Helper()
 	if n := service.Stats().PendingRevocations; n != want {
 		t.Errorf("%d revocations are pending, want %d", n, want)
@@ -135,12 +135,12 @@ func (r *rows) do(change func()) error {
 	return r.fail
 }
 
-func (r *rows) Add(_ context.Context, owed []cache.Revocation) error {
+func (r *rows) Add(_ context.Context, revocations []cache.Revocation) error {
 	if r.beforeAdd != nil {
 		r.beforeAdd()
 	}
 	return r.do(func() {
-		for _, o := range owed {
+		for _, o := range revocations {
 			r.kept[o] = true
 		}
 	})
@@ -155,9 +155,9 @@ func (r *rows) Remove(ctx context.Context, applied []cache.Revocation) error {
 	})
 }
 
-func (r *rows) Pending(context.Context) (owed []cache.Revocation, err error) {
-	err = r.do(func() { owed = slices.Collect(maps.Keys(r.kept)) })
-	return owed, err
+func (r *rows) Pending(context.Context) (revocations []cache.Revocation, err error) {
+	err = r.do(func() { revocations = slices.Collect(maps.Keys(r.kept)) })
+	return revocations, err
 }
 
 func (r *rows) set(fail error, panics bool) {

@@ -58,7 +58,7 @@ func TestPendingRevocation(t *testing.T) {
 					if !errors.Is(err, errOutage) || !p.Until.Equal(time.Now().Add(test.bound+leaseTTL)) {
 						t.Errorf("%v, until %v; want the cause, and until %v", err, p.Until, time.Now().Add(test.bound+leaseTTL))
 					}
-					owes(t, service, 1)
+					wantPending(t, service, 1)
 					if found, err := service.Get(ctx, "of no cache", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) || !errors.Is(err, cache.ErrUnavailable) {
 						t.Errorf("Service.Get = %v, %v", found, err)
 					}
@@ -83,7 +83,7 @@ func TestPendingRevocation(t *testing.T) {
 					if want := []string{test.operation + "!", test.operation}; len(order) < 3 || !slices.Equal(order[:2], want) {
 						t.Errorf("%v, want %v first", order, want)
 					}
-					owes(t, service, 0)
+					wantPending(t, service, 0)
 					if stats := service.Stats(); stats.DeleteErrors != 1 {
 						t.Errorf("%+v", stats)
 					}
@@ -112,7 +112,7 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 
 // What is owed is applied without any reader, at most 500 ms after the storage is back, and one try
 // at a time is made until then, however much is owed.
-func TestOwedIsRetried(t *testing.T) {
+func TestPendingIsRetried(t *testing.T) {
 	t.Parallel()
 	outages := []time.Duration{0, 30 * time.Millisecond, 10 * time.Second}
 	for i := range 40 { // the pauses are random
@@ -128,7 +128,7 @@ func TestOwedIsRetried(t *testing.T) {
 				calls.Go(func() { pending(t, service.Delete(t.Context(), strconv.Itoa(i))) })
 			}
 			calls.Wait()
-			owes(t, service, 100)
+			wantPending(t, service, 100)
 			recorder.Reset()
 			<-time.After(outage)
 			if n, most := recorder.Count(drivertest.OpDelete), 6+int(outage/(250*time.Millisecond)); n > most {
@@ -137,7 +137,7 @@ func TestOwedIsRetried(t *testing.T) {
 			strategy.revocations.Store(false)
 			<-time.After(500 * time.Millisecond)
 			synctest.Wait()
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			recorder.Reset()
 			<-time.After(time.Hour)
 			if n := len(recorder.Operations()); n != 0 {
@@ -148,7 +148,7 @@ func TestOwedIsRetried(t *testing.T) {
 }
 
 // The same revocation again is the same one; and it does not overflow.
-func TestOwedCoalesces(t *testing.T) {
+func TestPendingCoalesces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := newFragile(t)
@@ -157,10 +157,10 @@ func TestOwedCoalesces(t *testing.T) {
 		for range 1000 {
 			pending(t, service.Delete(t.Context(), "k", "k"))
 		}
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		strategy.revocations.Store(false)
 		mustMiss(t, service, "k")
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 		if n := recorder.Count(drivertest.OpClear); n != 0 {
 			t.Errorf("%d clears for one key", n)
 		}
@@ -168,7 +168,7 @@ func TestOwedCoalesces(t *testing.T) {
 }
 
 // Beyond the limit, one Clear takes the place of all.
-func TestOwedOverflows(t *testing.T) {
+func TestPendingOverflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := newFragile(t)
@@ -194,7 +194,7 @@ func TestOwedOverflows(t *testing.T) {
 		}
 		strategy.revocations.Store(false)
 		mustMiss(t, service, "bystander")
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 		if n := recorder.Count(drivertest.OpClear); n == 0 {
 			t.Error("Clear was not called")
 		}
@@ -212,10 +212,10 @@ func TestOverflowWithoutClear(t *testing.T) {
 		mustSet(t, service, "late", 1, cache.SetOptions{})
 		recorder.FailNext(drivertest.OpDelete, 2, errOutage)
 		pending(t, service.Delete(t.Context(), "a", "b", "c"))
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		pending(t, service.Delete(t.Context(), "late"))
 		<-time.After(time.Second)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		if _, found := inner.row("app::late"); found {
 			t.Error("a revocation that came after the overflow is not applied")
 		}
@@ -226,12 +226,12 @@ func TestOverflowWithoutClear(t *testing.T) {
 		if found, err := service.Get(t.Context(), "other", new(int)); !found || err != nil {
 			t.Errorf("after max_ttl: %v, %v", found, err)
 		}
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
 // A later Delete of the same key settles what was owed.
-func TestOwedIsSettledByTheNextCall(t *testing.T) {
+func TestPendingIsSettledByTheNextCall(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
 		synctest.Test(t, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestOwedIsSettledByTheNextCall(t *testing.T) {
 			if err := test.revoke(t.Context(), service, c); err != nil {
 				t.Errorf("%s again: %v", test.name, err)
 			}
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			if _, found, err := c.Get(t.Context(), "k"); found || err != nil {
 				t.Errorf("Get = %v, %v; want a miss", found, err)
 			}
@@ -255,7 +255,7 @@ func TestOwedIsSettledByTheNextCall(t *testing.T) {
 
 // A key that is owed again while it is being applied stays owed, also where an earlier call fails
 // last.
-func TestOwedAgainMeanwhile(t *testing.T) {
+func TestPendingAgainMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, straggler := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -298,9 +298,9 @@ func TestOwedAgainMeanwhile(t *testing.T) {
 			if got := <-read; got.value || !errors.Is(got.err, cache.ErrRevocationPending) {
 				t.Errorf("straggler %v: Get = %v, %v", straggler, got.value, got.err)
 			}
-			owes(t, service, 1)
+			wantPending(t, service, 1)
 			mustMiss(t, service, "k")
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 		})
 	}
 }

@@ -54,7 +54,7 @@ func wantError[T any](t testing.TB, expected error) func(T, error) {
 
 // The ten tests that the seed has for its SelfRefreshingCache, under their names. Each goes on
 // where the one before it ended, as there.
-func TestSeedSelfRefreshingCache(t *testing.T) {
+func TestVendureSelfRefreshingCache(t *testing.T) {
 	t.Parallel()
 	clock, ctx := drivertest.NewClock(time.Unix(0, 0)), t.Context()
 	var loaded []string

@@ -14,7 +14,7 @@ import (
 )
 
 // The four tests that the seed has for its RequestContextCacheService, under their names.
-func TestSeedRequestContextCacheService(t *testing.T) {
+func TestVendureRequestContextCacheService(t *testing.T) {
 	t.Parallel()
 	t.Run("stores and retrieves multiple values", func(t *testing.T) {
 		t.Parallel()

@@ -38,7 +38,7 @@ func (s *shared) Delete(ctx context.Context, keys ...string) error {
 }
 
 // owing returns what is in the outbox of a Service on s that owed the deletion of k and was killed.
-func owing(t *testing.T, s *shared, options cache.Options) *rows {
+func outboxAfterKill(t *testing.T, s *shared, options cache.Options) *rows {
 	t.Helper()
 	outbox := new(rows)
 	service := newService(t, s, options)
@@ -62,7 +62,7 @@ func owing(t *testing.T, s *shared, options cache.Options) *rows {
 
 // What one storage owes is not paid to another one: when the process comes back on the first one,
 // it is applied before a hit is served.
-func TestDebtsHaveACreditor(t *testing.T) {
+func TestPendingRevocationNamesItsStorage(t *testing.T) {
 	t.Parallel()
 	shop := cache.Options{Namespace: "shop", StrategyName: "redis"}
 	other := shop
@@ -82,7 +82,7 @@ func TestDebtsHaveACreditor(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			first := newShared("one")
-			outbox := owing(t, first, shop)
+			outbox := outboxAfterKill(t, first, shop)
 			log := new(logBook)
 			options := test.options
 			options.Logger = log.logger()
@@ -108,7 +108,7 @@ func TestDebtsHaveACreditor(t *testing.T) {
 
 // A storage that comes back under another name of its strategy, as tiered does, or that an earlier
 // release or an outage from the start left unnamed, is known by what there is.
-func TestDebtsOfKnownStorages(t *testing.T) {
+func TestPendingRevocationsOfKnownStorages(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour).UTC()
 	for name, row := range map[string]cache.Revocation{
@@ -143,7 +143,7 @@ func TestOutboxIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first := newShared("one")
-		outbox := owing(t, first, cache.Options{Namespace: "shop", StrategyName: "redis", MaxTTL: 24 * time.Hour})
+		outbox := outboxAfterKill(t, first, cache.Options{Namespace: "shop", StrategyName: "redis", MaxTTL: 24 * time.Hour})
 		local, recorder := drivertest.Record(newBigcache(t))
 		recorder.FailNext(drivertest.OpDelete, 1000, errOutage)
 		service := newService(t, local, cache.Options{})
@@ -172,7 +172,7 @@ func TestOutboxIsBounded(t *testing.T) {
 
 // What is owed again and again, for hours, leaves an outbox that tells rows apart by all their
 // fields, too.
-func TestOutboxForgetsWhatWasOwedForHours(t *testing.T) {
+func TestOutboxForgetsWhatWasPendingForHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		outbox, strategy := new(rows), newFragile(t)

@@ -38,13 +38,13 @@ type Options struct {
 	// Timeout is the deadline of each single operation on the strategy. A read that takes longer
 	// fails, which GetOrLoad treats as a miss. Default 50ms.
 	Timeout time.Duration `koanf:"timeout"`
-	// LockWait is how long GetOrLoad waits while another process holds the lease on its key. After
+	// LockWait is how long GetOrLoad waits while somebody else holds the lease on its key. After
 	// that it loads without storing. Default 2s.
 	LockWait time.Duration `koanf:"lock_wait"`
 	// MaxConcurrentLoads limits the loaders that run because the strategy fails. Without a limit,
 	// an outage of the cache would become one of the database. Further loaders wait in the order in
-	// which they came. They give up with ErrOverloaded after ten seconds, or when their callers
-	// leave.
+	// which they came. They give up when their callers leave, and after ten seconds with
+	// ErrOverloaded.
 	//
 	// The same number of loaders may run in the background, to refresh entries. Further refreshes
 	// are not started. Both limits exist twice: once for the caches with Policy.Reserved, and once
@@ -85,7 +85,7 @@ type Options struct {
 const defaultNamespace = "app"
 
 // WithDefaults returns a copy of o in which every zero field is replaced by its default. The
-// exception is DefaultTTL, whose zero means MaxTTL, and StrategyName, which NewService fills in.
+// exceptions are DefaultTTL, whose zero means MaxTTL, and StrategyName, which NewService fills in.
 func (o Options) WithDefaults() Options {
 	if o.Namespace == "" {
 		o.Namespace = defaultNamespace

@@ -11,9 +11,9 @@ import (
 // cache cannot know what a transaction sees. Its snapshot may be older than an invalidation, and
 // its writes may be rolled back. With this context
 //
-//   - GetOrLoad runs its load at once, for this caller alone, and stores nothing. Get and GetMany
-//     are misses. The same holds for package refreshing and the session cache. Sessions are not
-//     renewed.
+//   - GetOrLoad runs its load at once, with this context and for this caller alone, and stores
+//     nothing. Get and GetMany are misses. The same holds for package refreshing and the session
+//     cache. Sessions are not renewed.
 //   - Update runs its write and stores nothing. Update, Set and SetMany delete the entry instead.
 //     The Refresh of a refreshing.Value is followed by Invalidate.
 //   - requestscope.Memo neither uses nor keeps what the request has memoised.

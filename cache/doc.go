@@ -37,10 +37,10 @@
 //  3. On success, Queue.Applied (cache/internal/revocation) takes the keys out of the queue, in case
 //     an earlier Delete of them was pending.
 //  4. On failure, Queue.Add puts the keys into the queue and into the application's [Outbox]
-//     (outbox.go), and the caller gets a [PendingError]. From then on, step 2 of every read fails,
-//     and nothing that was loaded before is stored.
-//  5. The queue tries again in the background, and so does every read: Queue.Drain calls store.go,
-//     apply. Service.Stop tries once more (Queue.Flush).
+//     (outbox.go), and the caller gets a [PendingError]. Until the queue is empty, reads fail at
+//     step 2 of a GetOrLoad. A load that was running is not stored.
+//  5. The queue tries again in the background, with store.go, apply. So does one reader at a time
+//     (Queue.Drain), and Service.Stop (Queue.Flush).
 //
 // InvalidateTags and Clear go the same way, from step 2 on.
 package cache

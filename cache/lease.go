@@ -29,8 +29,8 @@ type found[T any] struct {
 	vacant bool
 }
 
-// await returns the lease of a flight's key, or the entry that somebody else has stored meanwhile.
-// It returns neither if the strategy fails, or lock_wait has passed.
+// await returns the lease on a flight's key, or the entry that somebody else has stored meanwhile.
+// It returns neither if the strategy fails, or if lock_wait has passed.
 func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], error) {
 	over := time.NewTimer(l.service.options.LockWait)
 	defer over.Stop()
@@ -64,7 +64,8 @@ func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], e
 	}
 }
 
-// getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
+// getOrLease reads the entry once. If there is none, or it is stale, damaged or foreign, getOrLease
+// asks for the lease.
 func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held found[T], err error) {
 	encoded, exists, lease, err := l.store.getOrLease(ctx, f.Key)
 	if err != nil && ctx.Err() != nil { // everybody has left
@@ -120,8 +121,9 @@ const (
 )
 
 // fill stores value under lease, and gives the lease up. If the value cannot be stored, the entry
-// that it should have replaced goes too, unless vacant says that there was none under this lease: a
-// deletion that fails is pending, and would cost this process its hits. took is for encode.
+// that it should have replaced is deleted. With vacant there is no such entry, and nothing is
+// deleted: a deletion that fails would be pending, and this process would serve no hits. took is
+// for encode.
 func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, source *source, took time.Duration, vacant bool) outcome {
 	encoded, opts, store, err := l.values.encode(value, source, took)
 	if err == nil && store {
@@ -140,7 +142,7 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 	return failed
 }
 
-// fillAbsent stores under lease that there is nothing, and gives the lease up.
+// fillAbsent stores under lease that the loader found nothing, and gives the lease up.
 func (l *loader[T]) fillAbsent(ctx context.Context, lease *driver.Lease, source *source) outcome {
 	encoded, opts, err := l.values.encodeAbsent(source)
 	if err != nil {

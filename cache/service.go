@@ -125,10 +125,10 @@ var noStamp entry.Stamp
 
 // Set stores value under key until opts.TTL ends, and replaces a previous entry as a whole. If Set
 // is refused (ErrInvalidTTL, ErrTooManyTags, ErrValueTooLarge, ErrEncoding) or fails, the previous
-// value is no longer readable either, as far as the storage can be reached.
+// value is not readable any more either, if the storage can be reached.
 //
-// A Set that runs beside a Delete or InvalidateTags may win. If value was read from a database, use
-// Cache.GetOrLoad or Cache.Update, which cannot.
+// A Set that runs at the same time as a Delete or InvalidateTags may win. If value was read from a
+// database, use Cache.GetOrLoad or Cache.Update, which cannot.
 func (s *Service) Set(ctx context.Context, key string, value any, opts SetOptions) error {
 	physical, err := s.key(key)
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *Service) tags(tags []string) ([]string, error) {
 	return physical, nil
 }
 
-// limit makes opts physical, within the limits.
+// limit returns opts with physical tags and a TTL within the limits.
 func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	switch {
 	case opts.TTL < 0:
@@ -253,16 +253,16 @@ func (s *Service) unreadable(ctx context.Context, physical string) bool {
 	return true
 }
 
-// undecoded takes note of an entry that was found and could not be decoded.
+// undecoded handles an entry that was found and could not be decoded.
 func (s *Service) undecoded(ctx context.Context, physical string, cause error) {
 	if s.damaged(cause) {
 		s.store.discard(ctx, cause, physical)
 	}
 }
 
-// damaged counts an entry that was found and could not be decoded, and reports whether it is good
-// for nobody. An entry of another release, type or codec is somebody's, and stays until it is
-// replaced.
+// damaged counts an entry that was found and could not be decoded, and reports whether it should be
+// deleted. An entry of another release, type or codec may still be needed by another process, and
+// stays until it is replaced.
 func (s *Service) damaged(cause error) bool {
 	s.counters.misses.Add(1)
 	if errors.Is(cause, ErrForeign) {
@@ -273,8 +273,8 @@ func (s *Service) damaged(cause error) bool {
 	return true
 }
 
-// set stores what was encoded. If refusal says that it cannot be stored, or ctx that it must not,
-// the entry that it should have replaced must not stay readable.
+// set stores an encoded value. If there is a refusal, or ctx reads through, it deletes the previous
+// entry instead.
 func (s *Service) set(ctx context.Context, physical string, encoded []byte, opts SetOptions, refusal error) (err error) {
 	if refusal != nil || ReadsThrough(ctx) {
 		err = errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))

@@ -5,14 +5,14 @@ import (
 	"errors"
 )
 
-// maxDepth limits how deep arrays and maps may be nested: deeper ones could exhaust the stack of a
-// decoder, which nothing can recover from.
+// maxDepth limits how deep arrays and maps may be nested. Deeper ones could exhaust the stack of a
+// decoder, and no recover can catch that.
 const maxDepth = 1000
 
 var errMalformed = errors.New("codec: malformed MessagePack")
 
-// wellFormed checks that data is one MessagePack value and nothing else. The library believes the
-// lengths that are announced, so that a few damaged bytes would make it allocate gigabytes.
+// wellFormed checks that data is exactly one MessagePack value. The library trusts the lengths in
+// the data, so a few damaged bytes could make it allocate gigabytes.
 //
 // Formats: https://github.com/msgpack/msgpack/blob/master/spec.md
 func wellFormed(data []byte) error {
@@ -56,7 +56,7 @@ func wellFormed(data []byte) error {
 		default: // 0xc1 is never used
 			return errMalformed
 		}
-		// Each value has a byte at least.
+		// Each value takes at least one byte.
 		if size+values > uint64(len(data)) || len(open) == maxDepth {
 			return errMalformed
 		}
@@ -71,8 +71,8 @@ func wellFormed(data []byte) error {
 	return nil
 }
 
-// announced takes a length of that many bytes off data. Where data is too short it is larger than
-// any data.
+// announced reads a length of width bytes from the front of data. If data is too short, the length
+// is larger than any data.
 func announced(data *[]byte, width int) uint64 {
 	var length [8]byte
 	if len(*data) < width {

@@ -13,18 +13,19 @@ import (
 )
 
 const (
-	// successShare: a storage of whose operations one in so many succeeds is worth asking.
+	// successShare: if one operation in 10 succeeds, the storage is worth asking.
 	successShare = 10
-	// failureShare: of the operations under way, one in so many must have failed. It counts if
-	// there are more of them than Options.Failures.
+	// failureShare: one in 4 of the operations under way must have failed, if that is more than
+	// Options.Failures.
 	failureShare = 4
-	// minRun is for how many timeouts a run of failures must have gone on.
+	// minRun is how long a run of failures must have gone on, in timeouts.
 	minRun = 10
-	// firstPauseShare: the first pause is that part of Options.Pause. Each one that follows without
-	// a success is twice as long. If the breaker was opened for no good reason, that is soon over.
+	// firstPauseShare: the first pause is one 16th of Options.Pause. Each one that follows without
+	// a success is twice as long. So a breaker that was opened for no good reason soon closes
+	// again.
 	firstPauseShare = 16
-	// maxLate is how many operations after a pause may be ended by this process and not by the
-	// storage.
+	// maxLate is how many operations after a pause may end late because this process did not run.
+	// They are not held against the storage.
 	maxLate = 3
 )
 
@@ -50,9 +51,10 @@ type Options struct {
 // some timeouts, only operations count that began within it, and the more are under way, the more
 // have to fail. Successes end a run as soon as they are one in ten.
 //
-// After the pause one operation is let in, and each success makes room for one more. If all came at
-// once, they would fail because there are so many. The others wait for a while. If they were
-// refused and tried again at once, they would take the time that the operation inside needs.
+// After the pause one operation is let in, and each success makes room for one more. If all came in
+// at once, they would fail because they are too many. The others wait for a while. If they were
+// refused, their callers would try again at once, and take the time that the operation inside
+// needs.
 //
 // It is safe for concurrent use.
 type Breaker struct {
@@ -60,18 +62,19 @@ type Breaker struct {
 
 	mu sync.Mutex
 	// inside counts the operations that were let in since the breaker opened last. generation tells
-	// them from those that are under way from before.
+	// them from operations that began earlier.
 	inside, generation int
 
 	// The run of failures.
 	since             time.Time // zero: there is none
 	failed, succeeded int
 
-	isOpen    bool
-	worked    bool          // an operation has succeeded since it opened
-	late      int           // operations since then that learned too late of their end to say much
+	isOpen bool
+	worked bool // an operation has succeeded since it opened
+	// operations since then that ended late because this process did not run
+	late      int
 	pause     time.Duration // the one in force
-	until     time.Time     // nobody is let in until then
+	until     time.Time     // no operation is let in before
 	room      int           // for operations inside after that
 	fullSince time.Time     // when there was no room last
 	// for room: of chan int, which receives the generation to be let in with, or refused
@@ -81,16 +84,17 @@ type Breaker struct {
 // New returns a closed Breaker: it lets everybody in.
 func New(options Options) *Breaker { return &Breaker{options: options} }
 
-// refused is no generation.
+// refused takes the place of a generation if an operation is not let in.
 const refused = -1
 
-// Pass is what an operation gets that is let in.
+// Pass is what an operation that is let in gets. It gives it back with Leave.
 type Pass struct {
 	generation int
 	began      time.Time
 }
 
-// Enter lets an operation in, or refuses. waited is how much of its time has passed.
+// Enter lets an operation in, or refuses it. waited is how long the operation has waited, which
+// counts towards its timeout.
 func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok bool) {
 	now := time.Now()
 	b.mu.Lock()
@@ -127,7 +131,7 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 	return p, waited, p.generation != refused
 }
 
-// giveUp takes an operation out that waits, unless it was decided on meanwhile.
+// giveUp removes a waiting operation, unless it was let in or refused meanwhile.
 func (b *Breaker) giveUp(e *list.Element) (generation int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,7 +144,8 @@ func (b *Breaker) giveUp(e *list.Element) (generation int) {
 	}
 }
 
-// Leave takes note of how an operation ended. ErrAbandoned and driver.ErrOverloaded say nothing.
+// Leave records how an operation ended. ErrAbandoned and driver.ErrOverloaded say nothing about the
+// storage.
 func (b *Breaker) Leave(p Pass, err error) {
 	now := time.Now()
 	b.mu.Lock()
@@ -158,7 +163,7 @@ func (b *Breaker) Leave(p Pass, err error) {
 	}
 	for b.waiting.Len() > 0 && (!b.isOpen || b.inside < b.room) {
 		b.inside++
-		// The last one: it has the most time left, and there are more than can be served.
+		// Let the last one in: it has the most time left, and not all can be served in time.
 		b.waiting.Remove(b.waiting.Back()).(chan int) <- b.generation
 	}
 }
@@ -188,8 +193,8 @@ func (b *Breaker) failure(began, now time.Time) {
 		b.pause = b.options.Pause / firstPauseShare
 		b.open(now)
 	case b.isOpen && !b.worked && now.Sub(began) > b.options.Timeout*3/2 && b.late < maxLate:
-		// This process did not run: everybody was waking up to wait. Now they do, and the next one
-		// has time.
+		// This process did not run for a while, because it was waking up all waiting operations.
+		// They wait by now, so the next operation has its time.
 		b.late++
 	case b.isOpen && (enough || !b.worked):
 		b.pause = min(2*b.pause, b.options.Pause)
@@ -197,7 +202,7 @@ func (b *Breaker) failure(began, now time.Time) {
 	}
 }
 
-// open lets nobody in for a while.
+// open opens the breaker: no operation is let in until the pause has passed.
 func (b *Breaker) open(now time.Time) {
 	b.isOpen, b.worked, b.late, b.until, b.room = true, false, 0, now.Add(b.pause), 1
 	b.generation++

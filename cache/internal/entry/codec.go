@@ -23,7 +23,7 @@ type ownedUnmarshaler interface {
 	UnmarshalOwned(data []byte) error
 }
 
-// Codec makes entries of values, and values of entries. It is safe for concurrent use.
+// Codec turns values into entries and back. It is safe for concurrent use.
 type Codec struct {
 	values ValueCodec
 	limit  driver.Size // of an encoded value
@@ -132,7 +132,8 @@ func (t *Type) decodeSelf(payload []byte, target any) (err error) {
 	return nil
 }
 
-// codecError is an error of a codec. Only its type is told, because its text may quote the value.
+// codecError is an error of a codec. Its text names the type of the cause only, because the text of
+// the cause may quote the value.
 type codecError struct {
 	reason error
 	cause  func() error // not the error itself, which fmt would find in here for some verbs

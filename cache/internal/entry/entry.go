@@ -20,7 +20,7 @@ const (
 	formatNil      = 0x07 // a nil pointer, if the codec is not asked
 	formatTimed    = 0x08 // formatPlain with a stamp
 	formatTimedNil = 0x09 // formatNil with a stamp
-	formatAbsent   = 0x0a // no value: the loader found that there is nothing
+	formatAbsent   = 0x0a // no value: the loader returned ErrNotFound
 	selfEncoded    = 0x00 // the tag of types that encode themselves
 )
 
@@ -65,7 +65,7 @@ func (s Stamp) Expired(clock driver.Clock) bool {
 // Entry is a stored entry whose header was read. Its value is not decoded yet.
 type Entry struct {
 	Stamp
-	// Absent: there is no value, because the loader found that there is nothing.
+	// Absent: there is no value, because the loader returned ErrNotFound.
 	Absent bool
 
 	payload []byte

@@ -16,7 +16,7 @@ var ErrPending = errors.New("cache: the revocation is not applied yet; it is bei
 
 // Revocation is cache.Revocation.
 type Revocation struct {
-	Key, Tag string // where both are empty, everything
+	Key, Tag string // if both are empty, everything
 	Storage  string
 	Until    time.Time
 }
@@ -26,10 +26,10 @@ func (r Revocation) target() Revocation { return Revocation{Key: r.Key, Tag: r.T
 
 // Options say what a Queue works with. All fields are required.
 type Options struct {
-	// Limit is how many revocations are kept one by one. If there are more, one of everything takes
-	// their place.
+	// Limit is how many revocations are kept one by one. If there are more, a single revocation of
+	// everything replaces them.
 	Limit int
-	// Longest is how long an entry can live that was stored, or is being loaded, now.
+	// Longest is how long an entry can live that is stored or being loaded now.
 	Longest time.Duration
 	// Patience bounds an attempt of a reader.
 	Patience time.Duration
@@ -63,17 +63,19 @@ type Queue struct {
 	outbox   Outbox
 	applied  []Revocation // rows that the outbox has to forget
 
-	// writing has room for whoever changes the outbox. Of a revocation that is added again, the Add
-	// must be the last word. These are channels and not mutexes, because they are held during I/O.
+	// writing is held by the one goroutine that changes the outbox. If a revocation is added again,
+	// its Add must come after the Remove. applying is held by the one that applies. Both are
+	// channels and not mutexes, because they are held during I/O, and waiting for them must end
+	// with a context.
 	writing  chan struct{}
-	applying chan struct{} // has room for whoever applies
+	applying chan struct{}
 }
 
 // item is a pending revocation.
 type item struct {
 	call  uint64       // the last call that asked for it
 	until time.Time    // no entry that it concerns can live longer
-	rows  []Revocation // that stand for it in the outbox
+	rows  []Revocation // that the outbox has for it
 }
 
 // New returns an empty Queue.
@@ -114,9 +116,10 @@ func (q *Queue) Add(ctx context.Context, call Call, revocations []Revocation, bo
 	return until, q.writeOutbox(ctx, kept, covered)
 }
 
-// keep puts revocations into the queue. If there are too many, one of everything takes their place;
-// then until is its end, and covered are the rows of the others. kept is what now stands for
-// revocations. Callers hold mu.
+// keep puts revocations into the queue, until end. If the queue is then too long, a single
+// revocation of everything replaces all. In that case until is when that one ends, and covered are
+// the outbox rows of the replaced ones. kept is what the outbox has to keep for revocations.
+// Callers hold mu.
 func (q *Queue) keep(call uint64, revocations []Revocation, end time.Time) (kept []Revocation, until time.Time, covered []Revocation) {
 	if q.items == nil {
 		q.items = make(map[Revocation]item)

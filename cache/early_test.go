@@ -12,7 +12,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// slowly is a loader that takes ten seconds.
+// slowly returns a loader that takes ten seconds.
 func slowly(v int) func(context.Context) (int, error) {
 	return func(context.Context) (int, error) {
 		<-time.After(10 * time.Second)
@@ -20,7 +20,7 @@ func slowly(v int) func(context.Context) (int, error) {
 	}
 }
 
-// XFetch, exactly: a hit refreshes when what is left of the TTL is no more than
+// This is the exact rule of XFetch: a hit refreshes if the rest of the TTL is at most
 // delta·beta·-ln(random).
 func TestEarlyRefresh(t *testing.T) {
 	t.Parallel()
@@ -69,8 +69,7 @@ func TestEarlyRefresh(t *testing.T) {
 	}
 }
 
-// With the real source of random numbers: a hit at one delta before the end refreshes with
-// probability 1/e.
+// With real random numbers, a hit at one delta before the end refreshes with probability 1/e.
 func TestEarlyRefreshProbability(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -103,8 +102,8 @@ func TestEarlyRefreshProbability(t *testing.T) {
 	})
 }
 
-// Nobody knows how long the load of a value takes that was not loaded; and past the TTL is too
-// late.
+// A value that was not loaded has no load time, so it is not refreshed early. Past the TTL it is
+// too late.
 func TestNoEarlyRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -136,8 +135,7 @@ func TestNoEarlyRefresh(t *testing.T) {
 	})
 }
 
-// Jitter: each TTL is between the full one and the part that is left, evenly, and 1 ms at the
-// least.
+// Jitter spreads TTLs evenly between the shortest and the full one. A TTL is at least 1 ms.
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	strategy := new(table)
@@ -195,7 +193,7 @@ func TestJitter(t *testing.T) {
 	}
 }
 
-// Unusable policies are OptionErrors that name the field.
+// An unusable policy is an OptionError that names the field.
 func TestPolicyValidation(t *testing.T) {
 	t.Parallel()
 	service := start(t, new(table), cache.Options{})

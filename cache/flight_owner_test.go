@@ -18,7 +18,7 @@ import (
 
 var errCause = errors.New("the browser has gone")
 
-// deaths are what a loader makes of the end of the request that it belongs to.
+// deaths are the ways in which a loader fails when its request has ended.
 var deaths = map[string]func(request context.Context) (int, error){
 	"its error": func(request context.Context) (int, error) { return 0, request.Err() },
 	"wrapped":   func(request context.Context) (int, error) { return 0, fmt.Errorf("query: %w", request.Err()) },
@@ -31,15 +31,15 @@ var deaths = map[string]func(request context.Context) (int, error){
 	"panic of the end": func(request context.Context) (int, error) { panic(request.Err()) },
 }
 
-// One caller's dead request fails nobody else: the others go on with the loader of the next one,
-// one at a time, whenever they came and however many leave one after the other.
+// If one caller's request ends, nobody else fails. The others go on with the loader of the next
+// caller, one at a time, whenever they came and however many leave.
 func TestDeadRequestFailsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
 		for _, early := range []bool{true, false} {
 			for _, kind := range kinds {
 				if early && kind.name != "leases" {
-					continue // it looks with the call that every caller has begun with
+					continue // each caller reads first, which would time out here
 				}
 				t.Run(fmt.Sprint(name, "/early ", early, "/", kind.name), func(t *testing.T) {
 					t.Parallel()
@@ -54,7 +54,7 @@ func deadRequests(t *testing.T, strategy driver.Strategy, early bool, die func(r
 	service, recorder, _ := record(t, strategy, cache.Options{Timeout: time.Hour})
 	c := newCache(t, service, "c", cache.Policy[int]{})
 	unblock := func() {}
-	if early { // everybody is there before the first load begins
+	if early { // all callers are there before the first load begins
 		unblock = recorder.Block(drivertest.OpGetOrLease)
 		defer unblock()
 	}
@@ -103,7 +103,8 @@ func deadRequests(t *testing.T, strategy driver.Strategy, early bool, die func(r
 	}
 }
 
-// The same with a deadline, and where all are dead: each has its own error, and it comes to an end.
+// The requests of all callers end at a deadline. Each caller gets its own error, and the loads come
+// to an end.
 func TestEveryRequestDies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -135,7 +136,7 @@ func TestEveryRequestDies(t *testing.T) {
 	})
 }
 
-// A failure of the database is everybody's, also when it looks like a deadline, and when others
+// All callers share a failure of the database, even if it looks like a deadline, and even if others
 // leave.
 func TestGenuineFailureIsShared(t *testing.T) {
 	t.Parallel()
@@ -183,8 +184,9 @@ func TestGenuineFailureIsShared(t *testing.T) {
 	}
 }
 
-// Who has left while the lease was somebody else's does not lend the flight its loader: that of a
-// caller who is still there runs, with that one's values, and is cancelled when nobody is left.
+// If a caller has left while somebody else held the lease, its loader does not run. The loader of a
+// caller that is still there runs, with that caller's context values. It is cancelled when nobody
+// is left.
 func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -243,8 +245,8 @@ func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	})
 }
 
-// A refresh in the background whose loader uses the request of its caller leaves the key to the
-// next caller soon, and not after the pause that a database in trouble gets.
+// A background refresh fails because its loader depends on a request that has ended. Another caller
+// may soon refresh the key, without the long pause that follows a failure of the database.
 func TestRefreshOfADeadRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,8 +266,8 @@ func TestRefreshOfADeadRequest(t *testing.T) {
 	})
 }
 
-// RefreshWith of a dead request: those who wait go on with the next one's load, the value is not
-// taken for outdated, and there is no back-off.
+// A RefreshWith whose request has ended does not fail the others. They go on with the next caller's
+// load. The value is not marked as outdated, and there is no back-off.
 func TestRefreshWithOfADeadRequest(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
@@ -290,7 +292,7 @@ func TestRefreshWithOfADeadRequest(t *testing.T) {
 				<-entered
 				var waiting []<-chan outcome[int]
 				if !alone {
-					// Those who wait for the next one: the first leaves, too.
+					// The first of the callers that wait for the next load leaves, too.
 					for i := range 3 {
 						ctx, load := t.Context(), value(2)
 						if i == 0 {
@@ -315,9 +317,9 @@ func TestRefreshWithOfADeadRequest(t *testing.T) {
 	}
 }
 
-// The load of a Refreshing itself is nobody's own: when it fails after whoever began it has left,
-// that is a failure as any other, with a back-off and the last good value, unless it says that it
-// was cancelled, which it can only have from that caller's values.
+// The Value's own loader belongs to no caller. If it fails after the caller that started it has
+// left, that is an ordinary failure, with a back-off and the last good value. Only if it says that
+// it was cancelled does the failure concern that caller alone.
 func TestRefreshingFailsAfterItsCallerLeft(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{errOutage, context.DeadlineExceeded, context.Canceled} {

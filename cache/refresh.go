@@ -140,7 +140,7 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 			l.store.logger.warn(ctx, ofRefreshes, "cache: a refresh failed; the last good values are served until they end", err)
 		}
 		if ended := owner.Err(); ended != nil && ctx.Err() == nil && errors.Is(err, ended) {
-			// it used what belonged to its request; another caller's load may do better
+			// it depended on its request; the load of another caller may succeed
 			return busyPause
 		}
 		return failurePause

@@ -11,7 +11,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// concurrency: no value is ever torn, mixed up or lost, with everybody at work at once.
+// concurrency checks that no value is torn, mixed up or lost while many goroutines use the
+// strategy.
 var concurrency = []check{
 	{"SameKey", func(s *subject) {
 		var work sync.WaitGroup
@@ -90,7 +91,7 @@ var concurrency = []check{
 	}},
 }
 
-// fillMarked reads through to a value that intact can check.
+// fillMarked fills key with a value that intact can check, if nobody else has the lease.
 func (s *subject) fillMarked(l driver.Leaser, key string, writer, round int) {
 	s.Helper()
 	_, _, lease, err := l.GetOrLease(s.ctx, s.physical(key))
@@ -105,13 +106,14 @@ func (s *subject) fillMarked(l driver.Leaser, key string, writer, round int) {
 	}
 }
 
-// sealed is a value of varying length that says which key it belongs to, and that it is whole.
+// marked returns a value of varying length. The value shows which key it belongs to, and whether it
+// is whole.
 func marked(key string, writer, round int) string {
 	body := fmt.Sprintf("%s|%d|%d|%s", key, writer, round, strings.Repeat("*", round%97))
 	return fmt.Sprintf("%s|%08x", body, crc32.ChecksumIEEE([]byte(body)))
 }
 
-// intact checks that key is missing, or holds a sealed value of its own.
+// intact checks that key is missing, or holds a value that marked made for it.
 func (s *subject) intact(key string) {
 	s.Helper()
 	value, found := s.get(key)

@@ -10,9 +10,10 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// heldLoader: the race of every read-through cache. A loader reads the database; a writer commits
-// and invalidates; the loader stores what it read. Here the steps of two loaders, a writer and a
-// reader are interleaved at random, in one goroutine, so that each failure repeats.
+// heldLoader checks the race that every read-through cache has. A loader reads the database, a
+// writer commits and invalidates, and then the loader stores what it has read. The steps of two
+// loaders, a writer and a reader are interleaved at random. They run in one goroutine, so that a
+// failure can be repeated.
 var heldLoader = []check{
 	{"RandomSchedules", func(s *subject) {
 		stored, seed := 0, s.seed
@@ -39,15 +40,15 @@ var heldLoader = []check{
 	}},
 }
 
-// schedule is one interleaving, and the model that judges it.
+// schedule is one interleaving, with the model that says which results are correct.
 type schedule struct {
 	*subject
 	random               *rand.Rand
 	key, static, learned string
 
-	version int  // what the database holds
+	version int  // in the database
 	floor   int  // the oldest version that may still be read: the last whose invalidation returned
-	pending bool // the writer has committed, and not invalidated yet
+	pending bool // the writer has committed, but not invalidated yet
 	loaders [2]loader
 
 	stored  int
@@ -71,7 +72,7 @@ func (r *schedule) step() {
 	}
 }
 
-// load does the next step of loader i: lease, read the database, fill.
+// load does the next step of loader i: lease, read from the database, or fill.
 func (r *schedule) load(i int) {
 	switch l := &r.loaders[i]; {
 	case l.lease == nil && r.random.IntN(4) == 0:
@@ -114,7 +115,7 @@ func (r *schedule) load(i int) {
 	}
 }
 
-// write does the writer's next step: commit, or tell the cache about it.
+// write does the writer's next step: commit, or invalidate.
 func (r *schedule) write() {
 	if !r.pending {
 		r.version++
@@ -147,7 +148,7 @@ func (r *schedule) read() {
 	}
 }
 
-// finish lets everybody finish, and leaves nothing behind.
+// finish completes the remaining steps and cleans up.
 func (r *schedule) finish() {
 	if r.pending {
 		r.write()

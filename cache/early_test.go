@@ -85,7 +85,7 @@ func TestEarlyRefreshProbability(t *testing.T) {
 				t.Fatal(got.err)
 			}
 		}
-		// what the load took, and what is to be left
+		// the time that the load took, and the time that should be left
 		pass(time.Hour - 10*time.Second - 10*time.Second)
 		for i := range keys {
 			if got, err := c.GetOrLoad(t.Context(), fmt.Sprint(i), slowly(2)); got != 1 || err != nil {

@@ -39,7 +39,7 @@ func TestDeadRequestFailsNobodyElse(t *testing.T) {
 		for _, early := range []bool{true, false} {
 			for _, kind := range kinds {
 				if early && kind.name != "leases" {
-					continue // each caller reads first, which would time out here
+					continue // the flight reads with the operation that every caller starts with
 				}
 				t.Run(fmt.Sprint(name, "/early ", early, "/", kind.name), func(t *testing.T) {
 					t.Parallel()
@@ -149,7 +149,7 @@ func TestGenuineFailureIsShared(t *testing.T) {
 			load := func(context.Context) (int, error) { <-release; return 0, failure }
 			ctx, leave := context.WithCancel(t.Context())
 			owner := t.Context()
-			// that there is nothing, the owner's loader has found out all the same
+			// the owner's loader has still found out that there is nothing
 			if errors.Is(failure, cache.ErrNotFound) {
 				owner = ctx
 			}

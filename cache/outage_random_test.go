@@ -17,14 +17,14 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Many keys, many callers, and revocations that fail at random: on this node nobody gets less than
-// the version of a revocation that has returned.
+// Many callers use many keys, and revocations fail at random. On this node, nobody gets an older
+// version than that of a revocation that has returned.
 func TestRandomOutage(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{4, 10_000} {
 		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := start(t, strategy, cache.Options{MaxPendingRevocations: limit, BreakerFailures: 1 << 20, Timeout: 5 * time.Second})
-		// stores as well, and is not checked
+		// another node, which stores too and whose reads are not checked
 		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{})
 		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
 		var database, floors [12]atomic.Int64
@@ -79,8 +79,8 @@ func TestRandomOutage(t *testing.T) {
 	}
 }
 
-// Who comes after a pending revocation does not get what another node stores meanwhile, also where
-// an earlier caller waits for that node's lease.
+// A caller that comes after a pending revocation does not get a value that another node stores
+// meanwhile, even if an earlier caller waits for that node's lease.
 func TestPendingRevocationBesideForeignLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestPendingRevocationBesideForeignLease(t *testing.T) {
 	})
 }
 
-// The metric follows what is owed.
+// The metric follows the number of pending revocations.
 func TestPendingMetric(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// What is refused, or applied but not replicated, is not owed; neither is anything before Start and
-// after Stop, and of no keys.
+// A revocation is not pending if it was refused, if it was applied but not replicated, if it came
+// before Start or after Stop, or if it has no keys.
 func TestNotPending(t *testing.T) {
 	t.Parallel()
 	behind := fmt.Errorf("%w: 0 of 1 replicas have it", cache.ErrNotReplicated)
@@ -60,8 +60,8 @@ func TestNotPending(t *testing.T) {
 	}
 }
 
-// What is owed is not paid by a revocation that was applied and not replicated: a failover would
-// undo it.
+// A pending revocation stays pending if it was applied but not replicated: a failover would undo
+// it.
 func TestNotReplicatedStaysPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +80,8 @@ func TestNotReplicatedStaysPending(t *testing.T) {
 	})
 }
 
-// Stop applies what is owed, or says what is left within its time; a next Start still owes that.
+// Stop applies pending revocations, or says how many are left when its time is up. Those are still
+// pending after the next Start.
 func TestStopFlushes(t *testing.T) {
 	t.Parallel()
 	for _, healthy := range []bool{true, false} {
@@ -136,7 +137,7 @@ func TestStopFlushes(t *testing.T) {
 	}
 }
 
-// Stop keeps to its context also where a Clear hangs in the background.
+// Stop returns when its context ends, even if a Clear hangs in the background.
 func TestStopBesideHungClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -158,8 +159,8 @@ func TestStopBesideHungClear(t *testing.T) {
 	})
 }
 
-// Who comes after a revocation, be it only pending, never gets what a load read before, although
-// the storage would store it.
+// A caller that comes after a revocation, even a pending one, never gets a value that was read
+// before it, although the storage would store that value.
 func TestPendingRevocationBesideLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
@@ -192,8 +193,8 @@ func TestPendingRevocationBesideLoad(t *testing.T) {
 	}
 }
 
-// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key
-// share, and whoever comes beyond waits for as long as it wants to.
+// In an outage, at most max_concurrent_loads keys are loaded at once. Callers of the same key share
+// a load. Further callers wait until their contexts end.
 func TestMaxConcurrentLoads(t *testing.T) {
 	t.Parallel()
 	const room = 3
@@ -207,7 +208,7 @@ func TestMaxConcurrentLoads(t *testing.T) {
 				service, _, _ := record(t, strategy, cache.Options{MaxConcurrentLoads: room})
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				strategy.others.Store(!healthy)
-				for round := range 2 { // the second finds all room given back
+				for round := range 2 { // in the second, all places are free again
 					synctest.Wait() // a place is given back when the caller has its answer already
 					before := service.Stats()
 					gate := make(chan struct{})
@@ -254,8 +255,8 @@ func TestMaxConcurrentLoads(t *testing.T) {
 	}
 }
 
-// A strategy that hangs costs each call its timeout, exactly, and the calls that wait are all there
-// is.
+// A strategy that hangs costs each call exactly its timeout, and no goroutine is left but those of
+// the calls.
 func TestHungStrategy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,7 +286,7 @@ func TestHungStrategy(t *testing.T) {
 			timed(func() error { return service.Set(ctx, key, 1, cache.SetOptions{}) })
 			timed(func() error { return service.Delete(ctx, key) })
 			timed(func() error { return service.InvalidateTags(ctx, key) })
-			timed(func() error { // which may take its time: the caller says how long
+			timed(func() error { // it may take longer: the caller's deadline counts
 				ctx, cancel := context.WithTimeout(ctx, timeout)
 				defer cancel()
 				return service.Clear(ctx)
@@ -305,7 +306,8 @@ func TestHungStrategy(t *testing.T) {
 	})
 }
 
-// Clear has the time that a storage needs which must look for its entries, and ends then too.
+// Clear has more time, because a storage may have to look for its entries. It ends after that time,
+// too.
 func TestClearIsPatient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -324,8 +326,8 @@ func TestClearIsPatient(t *testing.T) {
 	})
 }
 
-// A debt outlives what this process's policy gives its entries: another one may have given them
-// more.
+// A pending revocation lasts longer than the TTL in this process's policy: another process may give
+// entries a longer TTL.
 func TestPendingRevocationOutlivesThePolicy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -347,7 +349,7 @@ func TestPendingRevocationOutlivesThePolicy(t *testing.T) {
 	})
 }
 
-// One revocation that keeps failing does not keep the others from being applied.
+// If one revocation keeps failing, the others are still applied.
 func TestPendingRevocationsAreAppliedApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,15 +17,15 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// fragile is a strategy with leases whose revocations, or all of whose operations, fail when they
-// are told to.
+// fragile is a strategy with leases. A test can make its revocations fail, or its other operations,
+// or both.
 type fragile struct {
 	*bigcache.Strategy
 	remote                          //nolint:unused // two Local at one depth are none
 	revocations, others atomic.Bool // whether they fail
 }
 
-// remote takes the mark off what it is embedded with: that its storage ends with the process.
+// remote hides that the storage of the embedding strategy ends with the process.
 type remote struct{} //nolint:unused // as above
 
 func (remote) Local() {} //nolint:unused // as above
@@ -97,7 +97,7 @@ func wantPending(t testing.TB, service *cache.Service, want uint64) {
 	}
 }
 
-// names are those of operations, in order, with "!" where one failed.
+// names returns the names of operations, in order. A failed one has a "!".
 func names(recorder *drivertest.Recorder) []string {
 	var list []string
 	for _, o := range recorder.Operations() {
@@ -109,14 +109,14 @@ func names(recorder *drivertest.Recorder) []string {
 	return list
 }
 
-// rows is an Outbox in memory, with what can go wrong.
+// rows is an Outbox in memory. A test can make its methods fail, panic or hang.
 type rows struct {
 	mu        sync.Mutex
 	kept      map[cache.Revocation]bool
 	fail      error
 	panics    bool
 	beforeAdd func()
-	// beforeRemove is called without the lock, as a slow database is.
+	// beforeRemove is called without the lock, like a slow database.
 	beforeRemove func(ctx context.Context)
 }
 
@@ -166,7 +166,7 @@ func (r *rows) set(fail error, panics bool) {
 	r.fail, r.panics = fail, panics
 }
 
-// has reports whether exactly these rows are kept, for whichever storage, and until when.
+// has checks that the outbox has exactly these rows. Their storage and time do not matter.
 func (r *rows) has(t testing.TB, want ...cache.Revocation) {
 	t.Helper()
 	r.mu.Lock()

@@ -16,11 +16,11 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// leaseTTL is that of the strategies here: who has a lease from before a revocation may store what
-// it read for so long.
+// leaseTTL is the LeaseTTL of the strategies in these tests. For that long, a loader with a lease
+// from before a revocation may store its value.
 const leaseTTL = driver.MaxLeaseTTL
 
-// revocations are the ways to revoke the entry "k" of the cache "c", which has the tag "t".
+// revocations are the ways to revoke entry "k" of cache "c", which has the tag "t".
 var revocations = []struct {
 	name, operation string
 	bound           time.Duration
@@ -36,8 +36,8 @@ var revocations = []struct {
 	}},
 }
 
-// A revocation that the storage does not take is told as such; nothing is served until it was
-// applied.
+// If the storage does not take a revocation, the caller is told so, and nothing is served until the
+// revocation is applied.
 func TestPendingRevocation(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -93,7 +93,7 @@ func TestPendingRevocation(t *testing.T) {
 	}
 }
 
-// Where the TTL depends on the value, nothing but max_ttl is known.
+// If the TTL depends on the value, only max_ttl is known.
 func TestPendingBoundOfComputedTTL(t *testing.T) {
 	t.Parallel()
 	for name, policy := range map[string]cache.Policy[int]{
@@ -110,8 +110,8 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 	}
 }
 
-// What is owed is applied without any reader, at most 500 ms after the storage is back, and one try
-// at a time is made until then, however much is owed.
+// Pending revocations are applied without any reader, at most 500 ms after the storage is back.
+// Until then, only one try is made at a time, however many are pending.
 func TestPendingIsRetried(t *testing.T) {
 	t.Parallel()
 	outages := []time.Duration{0, 30 * time.Millisecond, 10 * time.Second}
@@ -147,7 +147,7 @@ func TestPendingIsRetried(t *testing.T) {
 	}
 }
 
-// The same revocation again is the same one; and it does not overflow.
+// The same revocation again is pending only once, so it does not cause an overflow.
 func TestPendingCoalesces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestPendingCoalesces(t *testing.T) {
 	})
 }
 
-// Beyond the limit, one Clear takes the place of all.
+// Beyond the limit, a single Clear replaces all pending revocations.
 func TestPendingOverflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -201,8 +201,8 @@ func TestPendingOverflows(t *testing.T) {
 	})
 }
 
-// A strategy that cannot clear serves no hits after an overflow until max_ttl is over; revocations
-// that come later are applied all the same.
+// If the strategy cannot clear, no hits are served after an overflow until max_ttl has passed.
+// Later revocations are still applied.
 func TestOverflowWithoutClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestOverflowWithoutClear(t *testing.T) {
 	})
 }
 
-// A later Delete of the same key settles what was owed.
+// A later Delete of the same key settles a pending one.
 func TestPendingIsSettledByTheNextCall(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
@@ -253,8 +253,8 @@ func TestPendingIsSettledByTheNextCall(t *testing.T) {
 	}
 }
 
-// A key that is owed again while it is being applied stays owed, also where an earlier call fails
-// last.
+// If a key is revoked again while its pending revocation is being applied, it stays pending, even
+// if the earlier call is the last to fail.
 func TestPendingAgainMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, straggler := range []bool{false, true} {

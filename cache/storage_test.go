@@ -37,7 +37,8 @@ func (s *shared) Delete(ctx context.Context, keys ...string) error {
 	return s.table.Delete(ctx, keys...)
 }
 
-// owing returns what is in the outbox of a Service on s that owed the deletion of k and was killed.
+// outboxAfterKill returns the outbox of a Service on s that was stopped while the deletion of k was
+// pending.
 func outboxAfterKill(t *testing.T, s *shared, options cache.Options) *rows {
 	t.Helper()
 	outbox := new(rows)
@@ -60,8 +61,8 @@ func outboxAfterKill(t *testing.T, s *shared, options cache.Options) *rows {
 	return outbox
 }
 
-// What one storage owes is not paid to another one: when the process comes back on the first one,
-// it is applied before a hit is served.
+// A pending revocation of one storage is not settled by another storage. When the process comes
+// back on the first one, it is applied before a hit is served.
 func TestPendingRevocationNamesItsStorage(t *testing.T) {
 	t.Parallel()
 	shop := cache.Options{Namespace: "shop", StrategyName: "redis"}
@@ -70,7 +71,7 @@ func TestPendingRevocationNamesItsStorage(t *testing.T) {
 	for name, test := range map[string]struct {
 		strategy func(s *shared) driver.Strategy
 		options  cache.Options
-		applied  bool // harmless, and nobody knows whether it is needed
+		applied  bool // harmless, and it may be needed
 	}{
 		"noop":                  {func(*shared) driver.Strategy { return noop.Strategy{} }, shop, false},
 		"bigcache":              {func(*shared) driver.Strategy { return newBigcache(t) }, shop, false},
@@ -106,8 +107,9 @@ func TestPendingRevocationNamesItsStorage(t *testing.T) {
 	}
 }
 
-// A storage that comes back under another name of its strategy, as tiered does, or that an earlier
-// release or an outage from the start left unnamed, is known by what there is.
+// A row is recognised even if its storage comes back under another name of its strategy, as with
+// tiered. It is also recognised if it names no storage, because it is from an earlier release, or
+// no id, because the storage had never been reached.
 func TestPendingRevocationsOfKnownStorages(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour).UTC()
@@ -137,8 +139,8 @@ func TestPendingRevocationsOfKnownStorages(t *testing.T) {
 	}
 }
 
-// Rows whose time is over leave the outbox at the next start, whomever they are owed to; so do
-// those of storages that ended with their processes.
+// Rows that have expired leave the outbox at the next start, whichever storage they are for. So do
+// the rows of storages that ended with their processes.
 func TestOutboxIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +156,7 @@ func TestOutboxIsBounded(t *testing.T) {
 		outbox.has(t, cache.Revocation{Key: ":k"}, cache.Revocation{Key: ":local"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_ = service.Stop(ctx) // it owes
+		_ = service.Stop(ctx) // a revocation is pending
 		next := func() {
 			service := startWith(t, noop.Strategy{}, cache.Options{}, outbox)
 			<-time.After(time.Second)
@@ -170,8 +172,8 @@ func TestOutboxIsBounded(t *testing.T) {
 	})
 }
 
-// What is owed again and again, for hours, leaves an outbox that tells rows apart by all their
-// fields, too.
+// A revocation that is added again and again for hours leaves the outbox, even if the outbox tells
+// rows apart by all their fields.
 func TestOutboxForgetsWhatWasPendingForHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -189,8 +191,8 @@ func TestOutboxForgetsWhatWasPendingForHours(t *testing.T) {
 	})
 }
 
-// Two applications with one namespace on one storage would read each other's entries: the default
-// is refused.
+// Two applications with the same namespace on one storage would read each other's entries. So the
+// default is refused.
 func TestSharedStorageNeedsANamespace(t *testing.T) {
 	t.Parallel()
 	recorded, _ := drivertest.Record(newShared("one"))

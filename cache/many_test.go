@@ -311,7 +311,7 @@ func TestManyWhileRevocationsArePending(t *testing.T) {
 			if err := c.SetMany(t.Context(), map[string]int{"a": 1, "b": 2}); err != nil {
 				t.Fatal(err)
 			}
-			// what each of both keys tries, too
+			// each of the two keys tries it, too
 			recorder.FailNext(drivertest.OpDelete, 3, errOutage)
 			var pending *cache.PendingError
 			if err := c.Delete(t.Context(), "a"); !errors.As(err, &pending) {

@@ -266,7 +266,7 @@ func bubble(t *testing.T, strategy driver.Strategy, seed uint64, first, count in
 		policy.Tags = []string{"static:" + id}
 		nodes = nodes[:0]
 		for range 1 + random.IntN(2) {
-			// a policy of its own, a name of its own
+			// each policy needs its own name
 			nodes = append(nodes, newCache(t, service, "c"+id, policy))
 		}
 		s := &schedule{t: t, id: id, service: service, nodes: nodes, random: random}

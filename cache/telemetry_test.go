@@ -176,7 +176,7 @@ func TestNothingLeaks(t *testing.T) {
 		if err := strategy.Set(ctx, "app::"+k, planted, cache.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		// its own throttle
+		// a Service has its own throttles
 		bare := start(t, strategyOnly{strategy}, cache.Options{Logger: log.logger()})
 		if found, err := bare.Get(ctx, k, new(stamped)); found || err != nil {
 			t.Errorf("%q: %v, %v", raw, found, err)

@@ -60,7 +60,7 @@ func TestUpdateBesideALoad(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				service := start(t, kind.make(t), cache.Options{LockWait: time.Millisecond})
 				c := newCache(t, service, "c", cache.Policy[int]{})
-				// another node's single-flight
+				// with flights of its own, like another node
 				other := newCache(t, service, "c", cache.Policy[int]{})
 				ctx := t.Context()
 				readHeld, writeHeld := make(chan struct{}), make(chan struct{})
@@ -80,7 +80,7 @@ func TestUpdateBesideALoad(t *testing.T) {
 					synctest.Wait()
 					loading = async(load)
 				}
-				<-time.After(time.Second) // the one without the lease gave up waiting
+				<-time.After(time.Second) // the call without the lease has stopped waiting
 				close(writeHeld)
 				if got := <-updating; got.value != 2 || got.err != nil {
 					t.Errorf("Update = %+v", got)

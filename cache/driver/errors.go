@@ -59,8 +59,9 @@ func (e *OptionError) Error() string { return e.Name + ": " + e.Reason }
 // Option returns the parts of e. The config package looks for this method, without knowing e.
 func (e *OptionError) Option() (name, reason string) { return e.Name, e.Reason }
 
-// PanicError is what became of a panic in code that is not the cache's own: a loader, a codec, a
-// function of a policy, a strategy. The error of a loader reaches every caller that waits for it.
+// PanicError is the error that a panic becomes in code that is not the cache's own: a loader, a
+// codec, a strategy or a function of a policy. If a loader panics, every caller that waits for it
+// gets the error.
 type PanicError struct {
 	// Value is what the code panicked with. It is nil if the code ended its goroutine
 	// (runtime.Goexit). The message does not quote it, because it may hold anything.

@@ -45,8 +45,8 @@ type LeaseLimiter interface {
 	LeaseTTL() time.Duration
 }
 
-// MaxLeaseTTL is the LeaseTTL of the strategies of this module, unless a lease is good for longer
-// without being extended.
+// MaxLeaseTTL is the LeaseTTL of the strategies of this module, except for those whose leases are
+// good for longer without being extended.
 const MaxLeaseTTL = 5 * time.Minute
 
 // LeaseExtender is an optional part of a Leaser whose leases end soon unless they are extended.

@@ -15,8 +15,8 @@
 //  2. service.go, read, calls store.go, get. That refuses while a revocation is pending
 //     (cache/internal/revocation, Queue.Drain). Otherwise it calls the strategy, behind the circuit
 //     breaker (store_call.go, withBreaker; cache/internal/breaker).
-//  3. values.go: decode reads the bytes (cache/internal/entry), and judge applies the Policy. A good
-//     entry is returned. A stale one is returned too, and refresh.go loads it again in the
+//  3. values.go: decode reads the bytes (cache/internal/entry), and judge applies the Policy. A
+//     good entry is returned. A stale one is returned too, and refresh.go loads it again in the
 //     background.
 //  4. load.go, load, joins the flight of the key, or starts one (cache/internal/flight, Group.Do).
 //     The flight runs in a goroutine of cache/internal/task and calls load.go, produce.
@@ -34,8 +34,8 @@
 //     this policy can live.
 //  2. service.go, revoke, counts the call. store.go, revoke, calls the strategy. The breaker is not
 //     asked.
-//  3. On success, Queue.Applied (cache/internal/revocation) takes the keys out of the queue, in case
-//     an earlier Delete of them was pending.
+//  3. On success, Queue.Applied (cache/internal/revocation) takes the keys out of the queue, in
+//     case an earlier Delete of them was pending.
 //  4. On failure, Queue.Add puts the keys into the queue and into the application's [Outbox]
 //     (outbox.go), and the caller gets a [PendingError]. Until the queue is empty, reads fail at
 //     step 2 of a GetOrLoad. A load that was running is not stored.

@@ -8,7 +8,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Stats are the counts of what a Service has done since NewService. Start and Stop do not reset them.
+// Stats are the counts of what a Service has done since NewService. Start and Stop do not reset
+// them.
 type Stats struct {
 	// Hits are reads that returned an entry.
 	Hits uint64 `json:"hits"`
@@ -24,8 +25,8 @@ type Stats struct {
 
 	// StaleHits are the Hits past the TTL, because of Policy.StaleFor.
 	StaleHits uint64 `json:"stale_hits"`
-	// NegativeHits are reads that found a remembered ErrNotFound, because of Policy.NegativeTTL. They
-	// count neither as hits nor as misses.
+	// NegativeHits are reads that found a remembered ErrNotFound, because of Policy.NegativeTTL.
+	// They count neither as hits nor as misses.
 	NegativeHits uint64 `json:"negative_hits"`
 
 	// Loads are calls of loaders by GetOrLoad.
@@ -36,13 +37,14 @@ type Stats struct {
 	LoadErrors uint64 `json:"load_errors"`
 	// SharedLoads are calls of GetOrLoad that waited for another caller's load.
 	SharedLoads uint64 `json:"shared_loads"`
-	// LeaseTimeouts are the Loads that stored nothing, because somebody else held the lease for longer
-	// than lock_wait.
+	// LeaseTimeouts are the Loads that stored nothing, because somebody else held the lease for
+	// longer than lock_wait.
 	LeaseTimeouts uint64 `json:"lease_timeouts"`
 
 	// WaitedLoads are loads that had to wait, because max_concurrent_loads were running.
 	WaitedLoads uint64 `json:"waited_loads"`
-	// RejectedLoads are the WaitedLoads that did not run: their callers left, or ten seconds passed.
+	// RejectedLoads are the WaitedLoads that did not run: their callers left, or ten seconds
+	// passed.
 	RejectedLoads uint64 `json:"rejected_loads"`
 
 	// Filled are values of loaders and Updates that were stored.

@@ -222,7 +222,7 @@ func (s *store) revocations(physical []string, of func(name string) revocation.R
 // revoke runs a revocation. One that fails is pending from then on, and its error is a
 // PendingError.
 func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
-	call := s.pending.Begin()
+	call := s.pending.NewCall()
 	err := s.callWithin(ctx, op, timeout, apply)
 	if err == nil {
 		s.pending.Applied(call, all)

@@ -16,14 +16,14 @@ var errMalformed = errors.New("codec: malformed MessagePack")
 //
 // Formats: https://github.com/msgpack/msgpack/blob/master/spec.md
 func wellFormed(data []byte) error {
-	open := []uint64{1} // how many values are still to come, at each level
-	for len(open) > 0 {
-		last := len(open) - 1
-		if open[last] == 0 {
-			open = open[:last]
+	left := []uint64{1} // how many values are still to come, at each level
+	for len(left) > 0 {
+		last := len(left) - 1
+		if left[last] == 0 {
+			left = left[:last]
 			continue
 		}
-		open[last]--
+		left[last]--
 		if len(data) == 0 {
 			return errMalformed
 		}
@@ -57,12 +57,12 @@ func wellFormed(data []byte) error {
 			return errMalformed
 		}
 		// Each value takes at least one byte.
-		if size+values > uint64(len(data)) || len(open) == maxDepth {
+		if size+values > uint64(len(data)) || len(left) == maxDepth {
 			return errMalformed
 		}
 		data = data[size:]
 		if values > 0 {
-			open = append(open, values)
+			left = append(left, values)
 		}
 	}
 	if len(data) > 0 {

@@ -143,7 +143,7 @@ func neverGoBack(s *subject) {
 	key := s.physical("key")
 	var database, floor atomic.Int64
 	database.Store(1)
-	judge := func(least int64, value string) {
+	check := func(least int64, value string) {
 		if version, err := strconv.ParseInt(value, 10, 64); err != nil || version < least {
 			s.Errorf("a read served version %s, although the invalidation of version %d had returned before", show(value), least)
 		}
@@ -151,7 +151,7 @@ func neverGoBack(s *subject) {
 	read := func(s *subject) {
 		least := floor.Load()
 		if value, found := s.get("key"); found {
-			judge(least, value)
+			check(least, value)
 		}
 	}
 	load := func(s *subject) {
@@ -161,7 +161,7 @@ func neverGoBack(s *subject) {
 		case err != nil:
 			s.Fatalf("GetOrLease: %v", err)
 		case found:
-			judge(least, string(value))
+			check(least, string(value))
 		case lease != nil:
 			version := strconv.FormatInt(database.Load(), 10)
 			runtime.Gosched()

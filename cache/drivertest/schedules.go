@@ -89,7 +89,7 @@ func (r *schedule) load(i int) {
 			r.Fatalf("GetOrLease: %v", err)
 		}
 		if found {
-			r.judge("GetOrLease", string(value))
+			r.checkVersion("GetOrLease", string(value))
 		}
 		l.lease, l.version = lease, 0
 	case l.version == 0:
@@ -109,7 +109,7 @@ func (r *schedule) load(i int) {
 		l.lease = nil
 		if stored {
 			r.stored++
-			r.judge("Fill, which reported stored,", value)
+			r.checkVersion("Fill, which reported stored,", value)
 		}
 		r.read()
 	}
@@ -144,7 +144,7 @@ func (r *schedule) write() {
 
 func (r *schedule) read() {
 	if value, found := r.get(r.key); found {
-		r.judge("Get", value)
+		r.checkVersion("Get", value)
 	}
 }
 
@@ -161,7 +161,7 @@ func (r *schedule) finish() {
 	r.delete(r.key)
 }
 
-func (r *schedule) judge(operation, value string) {
+func (r *schedule) checkVersion(operation, value string) {
 	version, err := strconv.Atoi(value)
 	if r.failure == "" && (err != nil || version < r.floor || version > r.version) {
 		r.failure = fmt.Sprintf("%s served version %s; after the invalidation of version %d returned, "+

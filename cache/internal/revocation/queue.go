@@ -53,7 +53,7 @@ type Queue struct {
 	options Options
 
 	pending    atomic.Int64  // how many; every read looks at it
-	calls      atomic.Uint64 // of Begin
+	calls      atomic.Uint64 // of NewCall
 	generation atomic.Uint64
 
 	mu sync.Mutex
@@ -86,8 +86,8 @@ func New(options Options) *Queue {
 // Call is the number of a Delete, InvalidateTags or Clear.
 type Call uint64
 
-// Begin numbers a call, before it is tried.
-func (q *Queue) Begin() Call { return Call(q.calls.Add(1)) }
+// NewCall numbers a call, before it is tried.
+func (q *Queue) NewCall() Call { return Call(q.calls.Add(1)) }
 
 // Len returns how many revocations are pending.
 func (q *Queue) Len() int { return int(q.pending.Load()) }

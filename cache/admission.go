@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// admissionPatience is how long a load waits for a place. Otherwise a caller without a deadline would
-// wait for ever behind loaders that hang.
+// admissionPatience is how long a load waits for a place. Without it, a caller that has no deadline
+// would wait for ever behind loaders that hang.
 const admissionPatience = 10 * time.Second
 
-// admission has a number of places. Whoever finds none waits; places are given away in the order in
-// which the callers came. The zero value has no places.
+// admission is a semaphore with a number of places. A caller that finds none free waits. Places go
+// to waiting callers in the order in which they came. The zero value has no places.
 type admission struct {
 	mu      sync.Mutex
 	free    int
@@ -32,7 +32,7 @@ func (a *admission) tryEnter() bool {
 	return true
 }
 
-// enter waits for a place until ctx ends. waited says that there was none at first.
+// enter takes a place, and waits for one until ctx ends. waited reports whether it had to wait.
 func (a *admission) enter(ctx context.Context) (waited bool, err error) {
 	a.mu.Lock()
 	if a.free > 0 {
@@ -51,7 +51,7 @@ func (a *admission) enter(ctx context.Context) (waited bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	select {
-	case <-admitted: // meanwhile
+	case <-admitted: // leave was quicker than ctx's end
 		return true, nil
 	default:
 		a.waiting.Remove(e)
@@ -59,7 +59,7 @@ func (a *admission) enter(ctx context.Context) (waited bool, err error) {
 	}
 }
 
-// leave gives a place back, or to whoever has waited for one for the longest.
+// leave gives a place to the caller that has waited longest. If nobody waits, the place is free.
 func (a *admission) leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -70,14 +70,14 @@ func (a *admission) leave() {
 	a.free++
 }
 
-// loaders are the places of the loaders of one kind.
+// loaders holds the places for the loaders of one kind: those of reserved caches, or all others.
 type loaders struct {
-	outage  admission // because the strategy fails
-	refresh admission // in the background
+	outage  admission // for loads that run because the strategy fails
+	refresh admission // for loads in the background
 }
 
-// admissions are the places of all loaders of a Service. The loaders of caches with Policy.Reserved
-// have places that the others cannot take.
+// admissions holds the places for all loaders of a Service. The loaders of caches with
+// Policy.Reserved have places that the others cannot take.
 type admissions struct {
 	ordinary, reserved loaders
 	counters           *counters
@@ -98,16 +98,17 @@ func (a *admissions) of(reserved bool) *loaders {
 	return &a.ordinary
 }
 
-// placeKey finds in the context of a loader the place that it has.
+// placeKey is the context key of the place that a running loader has.
 type placeKey struct{ of *admissions }
 
 type place struct{ left atomic.Bool }
 
-// admit waits until one more loader may run while the strategy fails. The loader runs with the context
-// that admit returns. leave makes room for the next one.
+// admit waits until one more loader may run while the strategy fails. The loader must run with the
+// context that admit returns. leave gives its place back. A loader that runs within another one
+// needs no place of its own. The error is that of ctx, or ErrOverloaded.
 func (a *admissions) admit(ctx context.Context, places *admission) (within context.Context, leave func(), err error) {
 	if outer, ok := ctx.Value(placeKey{a}).(*place); ok && !outer.left.Load() {
-		// Loads within loads would wait for places that only they could give back.
+		// All places could be held by loads that wait for a place for a load within them.
 		return ctx, func() {}, nil
 	}
 	patient, cancel := context.WithTimeout(ctx, admissionPatience)

@@ -13,7 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// full is a cache on a storage that fails, in whose Service a loader has the only place of its kind until
+// full returns a cache on a storage that fails. A loader has the only place of its Service until
 // leave is called.
 func full(t *testing.T) (service *cache.Service, c *cache.Cache[int], leave func()) {
 	strategy := newFragile(t)
@@ -28,8 +28,8 @@ func full(t *testing.T) (service *cache.Service, c *cache.Cache[int], leave func
 	return service, c, func() { close(hold); <-slow }
 }
 
-// Loads that wait for a place run in the order in which they came, and those that nobody wants any more
-// are passed over.
+// Loads that wait for a place run in the order in which they came. Loads that nobody waits for any
+// more are skipped.
 func TestLoadsWaitInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestLoadsWaitInOrder(t *testing.T) {
 	})
 }
 
-// Callers of one key wait together: one that leaves does not end it for the others.
+// Callers of one key wait together. If one leaves, the others go on waiting.
 func TestWaitingLoadIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,8 +107,8 @@ func TestLoadWaitsNoLongerThanThat(t *testing.T) {
 	})
 }
 
-// A load within another one needs no place of its own, of whichever cache: all places could be held by loads
-// that wait for one. What outlives the outer load does.
+// A load within another load needs no place of its own, whatever its cache: all places could be
+// held by loads that wait for a place. A load that outlives the outer one needs a place.
 func TestLoadWithinLoadNeedsNoPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestLoadWithinLoadNeedsNoPlace(t *testing.T) {
 	})
 }
 
-// Loads of other caches do not take the places of those that have their own, nor the other way round.
+// Loads of reserved caches and of other caches do not take each other's places.
 func TestReservedPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestReservedPlaces(t *testing.T) {
 	})
 }
 
-// The same goes for what is loaded in the background.
+// The same holds for loads in the background.
 func TestReservedRefreshes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

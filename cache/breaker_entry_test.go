@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// What concerns one entry alone, however often and for however long, does not open the breaker for the others.
+// Errors that concern a single entry do not open the breaker, however often and for however long
+// they occur.
 func TestBreakerIgnoresWhatConcernsOneEntry(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {

@@ -13,7 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// trip fails three reads over ten timeouts, which opens the breaker of a Service with BreakerFailures 3.
+// trip opens the breaker of a Service with BreakerFailures 3: three reads fail over ten timeouts.
 func trip(t *testing.T, service *cache.Service, recorder *drivertest.Recorder) {
 	t.Helper()
 	recorder.FailNext(drivertest.OpGet, 3, errOutage)
@@ -74,11 +74,11 @@ func TestBreakerOpens(t *testing.T) {
 			if want := []string{"delete", "delete", "invalidate", "clear"}; len(got) != 4 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] || got[3] != want[3] {
 				t.Errorf("%s: the strategy saw %v, want %v", kind.name, got, want)
 			}
-			// What is owed is tried as well.
+			// Pending revocations are tried as well.
 			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			pending(t, service.Delete(ctx, "k"))
 			<-time.After(500 * time.Millisecond)
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			if !short(t, service) {
 				t.Error("a revocation closed it")
 			}
@@ -86,12 +86,13 @@ func TestBreakerOpens(t *testing.T) {
 	}
 }
 
-// Failing leases and fills count like reads.
+// Failed leases and fills count like failed reads.
 func TestBreakerCountsLeasesAndFills(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{drivertest.OpGetOrLease, drivertest.OpLease, drivertest.OpFill} {
 		synctest.Test(t, func(t *testing.T) {
-			const failures = 12 // so that the success before the operation ends no run
+			// so many that the success before the operation does not end the run
+			const failures = 12
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{BreakerFailures: failures, BreakerPause: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int]{})
 			recorder.FailNext(drivertest.OpGet, failures-1, errOutage)
@@ -112,7 +113,7 @@ func TestBreakerCountsLeasesAndFills(t *testing.T) {
 	}
 }
 
-// After the pause one read tries the strategy: it closes the breaker or opens it again.
+// After the pause one read tries the strategy. It closes the breaker, or opens it again.
 func TestBreakerProbes(t *testing.T) {
 	t.Parallel()
 	for _, works := range []bool{false, true} {
@@ -152,7 +153,8 @@ func TestBreakerProbes(t *testing.T) {
 	}
 }
 
-// A caller that leaves and a call that is refused say nothing about the strategy, also not as the probe.
+// A caller that leaves and a call that is refused say nothing about the strategy, even if they are
+// the probe.
 func TestBreakerIgnores(t *testing.T) {
 	t.Parallel()
 	refusals := []error{cache.ErrInvalidKey, cache.ErrInvalidTTL, cache.ErrValueTooLarge, cache.ErrTooManyTags, cache.ErrUnsupported}
@@ -184,7 +186,7 @@ func TestBreakerIgnores(t *testing.T) {
 		if short(t, service) {
 			t.Error("callers that left spoilt the probe")
 		}
-		// Its own deadline is the strategy's fault.
+		// A missed deadline of the operation itself is a failure of the strategy.
 		defer recorder.Block(drivertest.OpGet)()
 		for range 12 {
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrUnavailable) {
@@ -197,7 +199,8 @@ func TestBreakerIgnores(t *testing.T) {
 	})
 }
 
-// A strategy that panics, or ends the goroutine, counts as failing, and a probe that does so is over.
+// A strategy that panics or ends the goroutine counts as failing. So does a probe that ends that
+// way.
 func TestBreakerSurvivesPanics(t *testing.T) {
 	t.Parallel()
 	for _, end := range []func(){func() { panic("strategy bug") }, runtime.Goexit} {
@@ -237,7 +240,7 @@ func TestBreakerSurvivesPanics(t *testing.T) {
 	}
 }
 
-// failingLocal never leaves the process, and fails.
+// failingLocal is Local, and fails.
 type failingLocal struct{ table }
 
 func (*failingLocal) Local() {}

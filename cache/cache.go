@@ -28,8 +28,9 @@ type Cache[T any] struct {
 	loader  *loader[T]
 }
 
-// New returns the cache of that name. An unusable policy is an [OptionError]. If service has a cache
-// of that name already, T and the policy must be the same; otherwise New returns a [NameError].
+// New returns the cache of that name. An unusable policy is an [OptionError]. If service has a
+// cache of that name already, T and the policy must be the same; otherwise New returns a
+// [NameError].
 func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], error) {
 	if service == nil {
 		return nil, errors.New("cache: New needs a service")
@@ -58,10 +59,10 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 // Format implements fmt.Formatter: no verb and no flag prints the keys that are within.
 func (c *Cache[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Cache") }
 
-// Get returns the entry of key. A miss is false and nil. Zero values are hits like any other. A damaged
-// entry is a miss, and is deleted if that is possible at once. An entry of another release, type or
-// codec is a miss, and stays. An entry past its TTL is a miss, even with Policy.StaleFor. So is an
-// entry that the caller is loading or writing, and every entry with [ReadThrough].
+// Get returns the entry of key. A miss is false and nil. Zero values are hits like any other. A
+// damaged entry is a miss, and is deleted if that is possible at once. An entry of another release,
+// type or codec is a miss, and stays. An entry past its TTL is a miss, even with Policy.StaleFor.
+// So is an entry that the caller is loading or writing, and every entry with [ReadThrough].
 func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, err error) {
 	physical, err := c.key(key)
 	if err != nil {
@@ -78,22 +79,22 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 	return value, true, nil
 }
 
-// GetOrLoad returns the entry of key, or else what load returns, which it stores. Errors of load come
-// back as they are. load returns ErrNotFound if there is nothing.
+// GetOrLoad returns the entry of key, or else what load returns, which it stores. Errors of load
+// come back as they are. load returns ErrNotFound if there is nothing.
 //
 // load runs once for all callers that wait for the same key, in a goroutine of its own, with the
 // values of its caller's context. A caller whose context ends returns at once. The load goes on for
 // the others, and is cancelled when nobody is left. If a load fails after its own caller's context
-// has ended, it fails for that caller alone, unless with ErrNotFound: the others go on with the load
-// of the next one. A panic in load reaches every waiting caller as a [PanicError].
+// has ended, it fails for that caller alone, unless with ErrNotFound: the others go on with the
+// load of the next one. A panic in load reaches every waiting caller as a [PanicError].
 //
 // The TTL counts from the start of the load. A load that takes longer than that is not stored, and
 // neither is one that outlives its lease (driver.LeaseExtender). Both are logged.
 //
-// load must use the context that it gets. Then a load that reaches its own key gets ErrRecursiveLoad,
-// and one that waits for another's load waits no longer than lock_wait and then runs its own. Within
-// a write of the key, and with [ReadThrough], load runs at once, for this caller alone, and nothing
-// is stored.
+// load must use the context that it gets. Then a load that reaches its own key gets
+// ErrRecursiveLoad, and one that waits for another's load waits no longer than lock_wait and then
+// runs its own. Within a write of the key, and with [ReadThrough], load runs at once, for this
+// caller alone, and nothing is stored.
 //
 // What load read before an invalidation is never stored after it, and never handed to a caller that
 // came after it. If the strategy fails, load runs, and its value is returned and not stored.
@@ -155,7 +156,8 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 //
 // An error of write comes back as it is. The entry is deleted, because the write may have been done
 // all the same, unless the error wraps ErrUnchanged. If that fails as well, both errors are joined.
-// An error beside the value of a write that succeeded says that an older entry may still be readable.
+// An error beside the value of a write that succeeded says that an older entry may still be
+// readable.
 func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Context) (T, error)) (value T, err error) {
 	physical, err := c.key(key)
 	if err != nil {
@@ -186,8 +188,8 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	return c.service.set(ctx, physical, encoded, opts, err)
 }
 
-// Delete removes the entries of keys, however many, in one call of the strategy. It returns nil only
-// if all of them are gone; otherwise as Service.Delete.
+// Delete removes the entries of keys, however many, in one call of the strategy. It returns nil
+// only if all of them are gone; otherwise as Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	physical := make([]string, len(keys))
 	for i, key := range keys {
@@ -221,8 +223,8 @@ func (c *Cache[T]) key(key string) (string, error) {
 	return c.prefix + key, nil
 }
 
-// get reads and decodes an entry, of any age. It counts misses and errors, and leaves it to the caller
-// to count what was found.
+// get reads and decodes an entry, of any age. It counts misses and errors, and leaves it to the
+// caller to count what was found.
 func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e entry.Entry, found bool, err error) {
 	encoded, found, err := c.service.read(ctx, physical, c.values.tags, c.values.tagsKnown())
 	if err != nil || !found {

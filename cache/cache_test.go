@@ -109,7 +109,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// V19: with HashKeys the strategy sees digests alone, and keys may be of any length.
+// V19: with HashKeys the strategy sees digests only, and keys may have any length.
 func TestHashKeys(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -146,7 +146,8 @@ func TestHashKeys(t *testing.T) {
 	}
 }
 
-// TTLOf: negative means not stored, and the entry that would have been replaced goes.
+// If TTLOf is negative, the value is not stored, and the entry that it would have replaced is
+// deleted.
 func TestTTLOfForbidsStoring(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -157,9 +158,10 @@ func TestTTLOfForbidsStoring(t *testing.T) {
 		})
 		ctx := t.Context()
 		for name, replace := range map[string]func() error{
-			"Set":       func() error { return c.Set(ctx, "k", -1) },
-			"Update":    func() error { _, err := c.Update(ctx, "k", value(-1)); return err },
-			"GetOrLoad": func() error { _, err := c.GetOrLoad(ctx, "k", value(-1)); return err }, // the 2 is stale
+			"Set":    func() error { return c.Set(ctx, "k", -1) },
+			"Update": func() error { _, err := c.Update(ctx, "k", value(-1)); return err },
+			// the 2 is stale
+			"GetOrLoad": func() error { _, err := c.GetOrLoad(ctx, "k", value(-1)); return err },
 		} {
 			if err := c.Set(ctx, "k", 2); err != nil {
 				t.Fatal(err)
@@ -174,7 +176,7 @@ func TestTTLOfForbidsStoring(t *testing.T) {
 	}
 }
 
-// The deletion that comes with a refused value is not lost silently (G4).
+// If the deletion that comes with a refused value fails, it is not lost silently (G4).
 func TestSetReportsAFailedDeletion(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -192,8 +194,8 @@ func TestSetReportsAFailedDeletion(t *testing.T) {
 	}
 }
 
-// The functions of a Policy are foreign code: their panics are errors, and what they should have
-// replaced is hidden.
+// A panic in a function of a Policy becomes an error. The entry that should have been replaced is
+// hidden.
 func TestPolicyPanics(t *testing.T) {
 	t.Parallel()
 	armed := false
@@ -234,7 +236,7 @@ func TestPolicyPanics(t *testing.T) {
 	}
 }
 
-// note is a value that a caller could change for others.
+// note is a value that one caller could change for others.
 type note struct {
 	Lines []string
 	Marks map[string]int
@@ -251,7 +253,7 @@ func (n *note) clean() bool {
 	return slices.Equal(n.Lines, []string{"a"}) && n.Marks["a"] == 1 && n.Next != nil && n.Next.Lines == nil
 }
 
-// V14: every caller has a value of its own: readers, and all the waiters of one load.
+// V14: every caller has a value of its own, both readers and all who wait for one load.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -322,7 +324,7 @@ func TestIsolationOfOwnedBytes(t *testing.T) {
 	})
 }
 
-// A policy is what it was when New was called.
+// New copies the policy.
 func TestPolicyIsCopied(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{})
@@ -340,8 +342,8 @@ func TestPolicyIsCopied(t *testing.T) {
 	}
 }
 
-// Values that cannot be shared among waiters, because they do not encode or are too large, still
-// reach all of them.
+// Values that cannot be shared, because they do not encode or are too large, still reach all
+// waiting callers.
 func TestWaitersOfAnUnencodableValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -365,13 +367,13 @@ func TestWaitersOfAnUnencodableValue(t *testing.T) {
 	})
 }
 
-// lossy encodes, and then does not decode.
+// lossy can be encoded, but not decoded.
 type lossy struct{ X int }
 
 func (lossy) MarshalJSON() ([]byte, error)  { return []byte(`"VALUEdistinct"`), nil }
 func (*lossy) UnmarshalJSON(b []byte) error { return errors.New("bad " + string(b)) }
 
-// A value that does not survive its own codec is still given to every waiter of the load.
+// A value that does not survive its own codec still reaches every caller that waits for the load.
 func TestWaitersOfALossyValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

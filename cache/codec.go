@@ -5,29 +5,29 @@ import (
 	"encoding/json"
 )
 
-// Codec turns values into bytes and back. Implementations are safe for concurrent use. The ones for
-// CBOR and MessagePack are in package cache/codec.
+// Codec turns values into bytes and back. Implementations must be safe for concurrent use. Package
+// cache/codec has codecs for CBOR and MessagePack.
 //
-// A type T with encoding.BinaryAppender and encoding.BinaryUnmarshaler (or [OwnedUnmarshaler])
-// encodes itself, whatever the Codec.
+// No Codec is asked for a type that encodes itself. Such a type implements encoding.BinaryAppender,
+// and either encoding.BinaryUnmarshaler or [OwnedUnmarshaler].
 type Codec interface {
-	// Name is the codec's name in the configuration. It is stored with each value in a hashed form,
-	// so that after a change of codec the old values read as misses.
+	// Name is the codec's name in the configuration. A hash of it is stored with each value, so
+	// that the old values are misses after a change of codec.
 	Name() string
-	// Append encodes value and appends it to dst.
+	// Append encodes value and appends it to dst. It returns the extended slice.
 	Append(dst []byte, value any) ([]byte, error)
-	// Unmarshal decodes data into target, a pointer. It keeps no reference to data. Its error may wrap
-	// [ErrForeign].
+	// Unmarshal decodes data into target, a pointer. It must keep no reference to data. Its error
+	// may wrap [ErrForeign]; any other error means that data is damaged.
 	Unmarshal(data []byte, target any) error
 }
 
-// OwnedUnmarshaler is encoding.BinaryUnmarshaler for types that may keep data: UnmarshalOwned can
-// point into data instead of copying it, because nobody else will ever write or read it.
+// OwnedUnmarshaler is encoding.BinaryUnmarshaler for types that may keep data. UnmarshalOwned may
+// point into data instead of copying it, because nobody else will read or write data.
 type OwnedUnmarshaler interface {
 	UnmarshalOwned(data []byte) error
 }
 
-// JSON is the Codec of encoding/json, the default.
+// JSON is the default [Codec]. It uses encoding/json.
 type JSON struct{}
 
 // Name implements Codec.

@@ -15,10 +15,11 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// envelope is how many bytes of each entry tell what the others are.
+// envelope is the length of an entry's header.
 const envelope = 6
 
-// unreadable are entries that this Service did not write. valid is what it writes for "value", as JSON.
+// unreadable returns entries that this Service did not write. valid is the entry that it writes for
+// "value", as JSON.
 func unreadable(t testing.TB) (damaged, foreign map[string][]byte) {
 	t.Helper()
 	written := func(value any, options cache.Options) []byte {
@@ -55,8 +56,8 @@ func unreadable(t testing.TB) (damaged, foreign map[string][]byte) {
 		}
 }
 
-// An entry that cannot be read is a miss, by each way to read it. One that is damaged is counted as such and
-// deleted; what belongs to another release is counted apart, and stays until a fill replaces it.
+// An entry that cannot be read is a miss, however it is read. A damaged one is counted as corrupt
+// and deleted. One of another release is counted as foreign, and stays until a fill replaces it.
 func TestUnreadableEntries(t *testing.T) {
 	t.Parallel()
 	damaged, foreign := unreadable(t)
@@ -124,7 +125,7 @@ func unreadableEntry(t *testing.T, name string, raw []byte, damaged bool) {
 			if damaged {
 				met, other = s.Corrupt, s.Foreign
 			}
-			// The look under the lease meets what is foreign once more.
+			// The read under the lease finds the foreign entry once more.
 			if want := uint64(3 + i); met != want && (damaged || met != want+uint64(i)) || other != 0 || s.Misses != met {
 				t.Errorf("%s: %+v: %d met, and %d others, want %d and 0, all of them misses", name, s, met, other, want)
 			}
@@ -135,7 +136,7 @@ func unreadableEntry(t *testing.T, name string, raw []byte, damaged bool) {
 	}
 }
 
-// An entry that goes bad between the first look of GetOrLoad and the one under the lease.
+// An entry becomes unreadable between the first read of GetOrLoad and the read under the lease.
 func TestForeignEntryUnderTheLease(t *testing.T) {
 	t.Parallel()
 	damaged, foreign := unreadable(t)
@@ -174,7 +175,7 @@ func TestDecoderPanics(t *testing.T) {
 	row, _ := strategy.row("app::k")
 	values := newCache(t, service, "values", cache.Policy[panics]{})
 	pointers := newCache(t, service, "pointers", cache.Policy[*panics]{})
-	// Entries of types that encode themselves begin like those of nil, but for the format.
+	// Entries of types that encode themselves begin like entries of nil. Only the format differs.
 	mustSet(t, service, "nil", (*panics)(nil), cache.SetOptions{})
 	if err := pointers.Set(t.Context(), "nil", nil); err != nil {
 		t.Fatal(err)
@@ -208,9 +209,9 @@ func TestDecoderPanics(t *testing.T) {
 	}
 }
 
-// Whatever bytes a storage returns: no panic, no error, no value that is not theirs, and nothing is deleted that
-// may be somebody's. Behind an even second byte the fuzzer's input is the format and the payload of an
-// entry for the very type that is read.
+// Whatever bytes a storage returns, there is no panic, no error and no wrong value, and no foreign
+// entry is deleted. If the second byte is even, the fuzzer's input is the format and the payload of
+// an entry of the type that is read.
 func FuzzServiceGet(f *testing.F) {
 	damaged, foreign := unreadable(f)
 	for _, raw := range damaged {
@@ -274,7 +275,7 @@ func FuzzServiceGet(f *testing.F) {
 	})
 }
 
-// Random bytes behind a valid envelope, in any run of the tests and not only when fuzzing.
+// Random bytes follow a valid header. This runs with every go test, and not only when fuzzing.
 func TestRandomBytes(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

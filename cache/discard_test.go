@@ -15,7 +15,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// sick is a Codec that cannot decode what begins with "bad".
+// sick is a Codec that cannot decode data that begins with "bad".
 type sick struct {
 	cache.JSON
 	met func()
@@ -31,8 +31,8 @@ func (c sick) Unmarshal(data []byte, target any) error {
 	return c.JSON.Unmarshal(data, target)
 }
 
-// An entry that cannot be decoded, on a storage that refuses to delete it, costs no more than itself: nothing
-// is owed, other keys are hits, and the storage is not left alone.
+// A storage refuses to delete an entry that cannot be decoded. That affects this entry only: no
+// revocation is pending, other keys are hits, and the breaker stays closed.
 func TestDiscardIsBestEffort(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -118,7 +118,7 @@ func TestDiscardOfMany(t *testing.T) {
 	}
 }
 
-// Nothing is discarded for a caller who has left.
+// Nothing is discarded for a caller that has left.
 func TestNoDiscardAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	var leave context.CancelFunc
@@ -149,7 +149,8 @@ func TestNoDiscardAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A decoder that does not know the form of an entry, such as that of a later release, says so; the entry stays.
+// If a decoder says that it does not know the form of an entry, such as that of a later release,
+// the entry stays.
 type tomorrow struct{}
 
 func (tomorrow) AppendBinary(dst []byte) ([]byte, error) { return append(dst, 2), nil }
@@ -179,8 +180,8 @@ func TestForeignForItsDecoder(t *testing.T) {
 	}
 }
 
-// A loaded value that cannot be stored hides the value that it should have replaced. Where the lease was
-// granted because there is none, nothing is deleted, and nothing can be owed.
+// A loaded value that cannot be stored hides the value that it should have replaced. If the lease
+// was granted because there was no entry, nothing is deleted, so no revocation can be pending.
 func TestUnstorableFill(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -201,7 +202,8 @@ func TestUnstorableFill(t *testing.T) {
 						if err := c.Set(t.Context(), "k", "bad"); err != nil {
 							t.Fatal(err)
 						}
-						recorder.FailNext(drivertest.OpDelete, 1, errOutage) // it cannot be discarded
+						// it cannot be discarded
+						recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 					case "stale":
 						if err := c.Set(t.Context(), "k", old); err != nil {
 							t.Fatal(err)
@@ -233,7 +235,7 @@ func TestUnstorableFill(t *testing.T) {
 					if _, found, _ := storage.Get(t.Context(), "app:c:k"); found {
 						t.Errorf("%s: the old value is still there", name)
 					}
-					// The lease was given up, or is over.
+					// The lease was given up, or has expired.
 					began := time.Now()
 					if got, err := c.GetOrLoad(t.Context(), "k", value("small")); got != "small" || err != nil || time.Since(began) != 0 {
 						t.Errorf("%s: the next load: %q, %v after %v", name, got, err, time.Since(began))
@@ -244,7 +246,7 @@ func TestUnstorableFill(t *testing.T) {
 	}
 }
 
-// badKey is a strategy that holds something else than an entry under one key.
+// badKey is a strategy that holds something other than an entry under one key.
 type badKey struct {
 	driver.Leaser
 	key string
@@ -271,7 +273,8 @@ func (s badKey) Delete(ctx context.Context, keys ...string) error {
 	return s.Leaser.Delete(ctx, keys...)
 }
 
-// A key that the storage cannot read does not make it fail for others; but a revocation of it is not done.
+// A key that the storage cannot read does not make other keys fail. But a revocation of that key is
+// not done.
 func TestBadEntryIsNoOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -311,14 +314,15 @@ func TestBadEntryIsNoOutage(t *testing.T) {
 	})
 }
 
-// Of many keys that all fail, one that tells of an outage counts, whatever the others say.
+// If all of many keys fail, and the error of one of them shows an outage, the batch counts as a
+// failure.
 func TestBadEntriesDoNotHideAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": driver.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": driver.ErrBadEntry}}
 		service := start(t, strategy, cache.Options{BreakerFailures: 1, BreakerPause: time.Hour})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		// The breaker wants failures that go on for some timeouts.
+		// The breaker opens only if failures go on for some timeouts.
 		again := func(want error, keys ...string) {
 			t.Helper()
 			for range 4 {

@@ -12,7 +12,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// slowly is a loader that takes ten seconds.
+// slowly returns a loader that takes ten seconds.
 func slowly(v int) func(context.Context) (int, error) {
 	return func(context.Context) (int, error) {
 		<-time.After(10 * time.Second)
@@ -20,7 +20,8 @@ func slowly(v int) func(context.Context) (int, error) {
 	}
 }
 
-// XFetch, exactly: a hit refreshes when what is left of the TTL is no more than delta·beta·-ln(random).
+// This is the exact rule of XFetch: a hit refreshes if the rest of the TTL is at most
+// delta·beta·-ln(random).
 func TestEarlyRefresh(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -47,7 +48,8 @@ func TestEarlyRefresh(t *testing.T) {
 			if _, err := c.GetOrLoad(t.Context(), "k", slowly(1)); err != nil {
 				t.Fatal(err)
 			}
-			pass(time.Hour - test.left - 10*time.Second) // the TTL counts from the start of the load
+			// the TTL counts from the start of the load
+			pass(time.Hour - test.left - 10*time.Second)
 			mustGet(t, c, slowly(2), 1)
 			pass(11 * time.Second)
 			stats := service.Stats()
@@ -67,7 +69,7 @@ func TestEarlyRefresh(t *testing.T) {
 	}
 }
 
-// With the real source of random numbers: a hit at one delta before the end refreshes with probability 1/e.
+// With real random numbers, a hit at one delta before the end refreshes with probability 1/e.
 func TestEarlyRefreshProbability(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +85,8 @@ func TestEarlyRefreshProbability(t *testing.T) {
 				t.Fatal(got.err)
 			}
 		}
-		pass(time.Hour - 10*time.Second - 10*time.Second) // what the load took, and what is to be left
+		// the time that the load took, and the time that should be left
+		pass(time.Hour - 10*time.Second - 10*time.Second)
 		for i := range keys {
 			if got, err := c.GetOrLoad(t.Context(), fmt.Sprint(i), slowly(2)); got != 1 || err != nil {
 				t.Fatal(got, err)
@@ -99,7 +102,8 @@ func TestEarlyRefreshProbability(t *testing.T) {
 	})
 }
 
-// Nobody knows how long the load of a value takes that was not loaded; and past the TTL is too late.
+// A value that was not loaded has no load time, so it is not refreshed early. Past the TTL it is
+// too late.
 func TestNoEarlyRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +135,7 @@ func TestNoEarlyRefresh(t *testing.T) {
 	})
 }
 
-// Jitter: each TTL is between the full one and the part that is left, evenly, and 1 ms at the least.
+// Jitter spreads TTLs evenly between the shortest and the full one. A TTL is at least 1 ms.
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	strategy := new(table)
@@ -141,7 +145,8 @@ func TestJitter(t *testing.T) {
 		if err := service.Start(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = service.Stop(t.Context()) }() // 2,000 of them: not at the end of the test
+		// 2,000 of them: not at the end of the test
+		defer func() { _ = service.Stop(t.Context()) }()
 		c := newCache(t, service, "c", policy)
 		if random >= 0 {
 			c.SetRandom(func() float64 { return random })
@@ -179,7 +184,8 @@ func TestJitter(t *testing.T) {
 		}
 		sum += got
 	}
-	// The mean of a uniform distribution over six minutes is six standard errors from 57 minutes at most.
+	// The mean of a uniform distribution over six minutes is six standard errors from 57 minutes at
+	// most.
 	mean, sigma := sum/entries, 6*60.0/math.Sqrt(12*entries)
 	t.Logf("mean %v", mean)
 	if off := (mean - 57*time.Minute).Abs().Seconds(); off > 6*sigma {
@@ -187,7 +193,7 @@ func TestJitter(t *testing.T) {
 	}
 }
 
-// Unusable policies are OptionErrors that name the field.
+// An unusable policy is an OptionError that names the field.
 func TestPolicyValidation(t *testing.T) {
 	t.Parallel()
 	service := start(t, new(table), cache.Options{})

@@ -32,7 +32,7 @@ func (p products) find(_ context.Context, id string) (product, error) {
 	return row, nil
 }
 
-// open starts a Service over the embedded strategy; in an fx application the module does this.
+// open starts a Service over the embedded strategy. In an fx application, the module does this.
 func open() *cache.Service {
 	strategy, err := bigcache.New(bigcache.Options{MaxSize: 16 * driver.MiB})
 	if err != nil {
@@ -82,7 +82,7 @@ func ExampleNewService() {
 	// false <nil>
 }
 
-// GetOrLoad asks the database once; ErrNotFound is not stored.
+// GetOrLoad asks the database once. ErrNotFound is not stored.
 func ExampleCache_GetOrLoad() {
 	ctx := context.Background()
 	service := open()
@@ -104,7 +104,7 @@ func ExampleCache_GetOrLoad() {
 	//  cache: not found
 }
 
-// Update writes to the database and to the cache; a deletion in between would win.
+// Update writes to the database and to the cache. A deletion in between would win.
 func ExampleCache_Update() {
 	ctx := context.Background()
 	service := open()
@@ -129,7 +129,8 @@ func ExampleCache_Update() {
 	// 8900 true <nil>
 }
 
-// Tags invalidate many entries in one call, also by what is known from the value only.
+// InvalidateTags invalidates many entries in one call. TagsOf adds tags that are known from the
+// value only.
 func ExampleCache_InvalidateTags() {
 	ctx := context.Background()
 	service := open()
@@ -188,7 +189,7 @@ func (xmlCodec) Append(dst []byte, value any) ([]byte, error) {
 
 func (xmlCodec) Unmarshal(data []byte, target any) error { return xml.Unmarshal(data, target) }
 
-// A Codec of one's own.
+// An application can have a Codec of its own.
 func ExampleCodec() {
 	var codec cache.Codec = xmlCodec{}
 	text, err := codec.Append(nil, product{1, "chair", 9900})

@@ -9,21 +9,22 @@ import (
 	"github.com/fxcache/fxcache/internal/fence"
 )
 
-// The bounds of the fence that Service puts around a strategy without leases.
+// The limits of the fence that Service puts around a strategy without leases.
 const (
 	fencedMaxTags   = 1 << 16
 	fencedMaxLeases = 1 << 16
 	fencedLeaseTTL  = 30 * time.Second
 )
 
-// fenced decorates a Strategy without leases with leases that hold within this process. It cannot
-// see what another process does to the same storage.
+// fenced adds leases to a Strategy that has none. They hold within this process only: a fenced
+// strategy does not see what another process does to the same storage.
 type fenced struct {
 	driver.Strategy
 	features driver.Features // of the Strategy
 	fence    *fence.Fence
-	// fills is held for reading while a Fill writes. InvalidateTags takes it once, after fencing, so
-	// that every fill that was checked before is stored before the strategy invalidates.
+	// fills is held for reading while a Fill writes. InvalidateTags locks it once, after it has
+	// closed the fence. So a Fill that the fence let through before is stored before the strategy
+	// invalidates.
 	fills sync.RWMutex
 }
 
@@ -43,7 +44,7 @@ func newFenced(strategy driver.Strategy, features driver.Features, clock driver.
 func (f *fenced) Features() driver.Features {
 	features := f.features
 	features.Leaser, features.LeaseLimiter, features.LeaseExtender = f, f, f
-	features.Notifier = nil // of leases that the Strategy does not have
+	features.Notifier = nil // the Strategy grants no leases that it could notify about
 	if features.Clearer != nil {
 		features.Clearer = f
 	}
@@ -53,8 +54,8 @@ func (f *fenced) Features() driver.Features {
 	return features
 }
 
-// fencedBatcher reads many entries at once. It writes one after the other, so that the fence sees
-// each key.
+// fencedBatcher reads many entries at once. It writes entries one after the other, so that the
+// fence sees each key.
 type fencedBatcher struct {
 	driver.Batcher
 	fenced *fenced
@@ -74,7 +75,7 @@ func (f *fenced) Set(ctx context.Context, key string, value []byte, opts SetOpti
 
 func (f *fenced) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
-		// Waits for a fill of the same key that is under way, and revokes the lease of any other.
+		// This waits for a running fill of the same key, and revokes the lease of any other one.
 		_ = f.fence.Update(f.fence.Hash(key), func() error { return nil })
 	}
 	return f.Strategy.Delete(ctx, keys...)
@@ -83,11 +84,11 @@ func (f *fenced) Delete(ctx context.Context, keys ...string) error {
 func (f *fenced) InvalidateTags(ctx context.Context, tags ...string) error {
 	f.fence.InvalidateTags(tags...)
 	f.fills.Lock()
-	f.fills.Unlock() //nolint:staticcheck // an empty section: it only waits for running fills
+	f.fills.Unlock() //nolint:staticcheck // an empty critical section: it waits for running fills
 	return f.Strategy.InvalidateTags(ctx, tags...)
 }
 
-// Clear implements driver.Clearer. It is a feature only if the Strategy can be cleared.
+// Clear implements driver.Clearer. Features offers it only if the Strategy can be cleared.
 func (f *fenced) Clear(ctx context.Context) error {
 	f.fence.Clear()
 	f.fills.Lock()
@@ -95,22 +96,22 @@ func (f *fenced) Clear(ctx context.Context) error {
 	return f.features.Clearer.Clear(ctx)
 }
 
-// LeaseTTL implements LeaseLimiter.
+// LeaseTTL implements driver.LeaseLimiter.
 func (f *fenced) LeaseTTL() time.Duration { return driver.MaxLeaseTTL }
 
-// LeaseTerm implements LeaseExtender.
+// LeaseTerm implements driver.LeaseExtender.
 func (f *fenced) LeaseTerm() time.Duration { return fencedLeaseTTL }
 
-// Extend implements LeaseExtender.
+// Extend implements driver.LeaseExtender.
 func (f *fenced) Extend(_ context.Context, lease *driver.Lease) (bool, error) {
 	return lease != nil && f.fence.Extend(f.fence.Hash(lease.Key), lease.Sequence), nil
 }
 
 func (f *fenced) GetOrLease(ctx context.Context, key string) (value []byte, found bool, lease *driver.Lease, err error) {
-	// The lease comes first: what is read under it is then as new as the lease.
-	held, _ := f.Lease(ctx, key) // never fails
+	// The lease comes before the read. So what is read is at least as new as the lease.
+	held, _ := f.Lease(ctx, key) // the error is always nil
 	defer func() {
-		if lease == nil { // found, failed, or panicked
+		if lease == nil { // the read found an entry, failed, or panicked
 			_ = f.Release(ctx, held)
 		}
 	}()

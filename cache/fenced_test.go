@@ -13,8 +13,9 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// gated is a table whose first Set is held, after the fence let it through, until the storage has been
-// invalidated; where that waits for the Set, as it must, a moment.
+// gated is a table whose first Set is held after the fence has let it through. It goes on when the
+// storage has been invalidated. If the invalidation waits for the Set, as it must, the Set goes on
+// after a moment.
 type gated struct {
 	table
 	arrived, invalidated chan struct{}
@@ -52,8 +53,8 @@ func (s *gated) Clear(ctx context.Context) error {
 	return s.table.Clear(ctx)
 }
 
-// A fill that was found good and is being stored when an invalidation comes: the invalidation waits
-// for it and then removes it.
+// An invalidation comes while a fill that the fence has let through is being stored. The
+// invalidation waits for the fill, and then removes the entry.
 func TestFenceWaitsForAFillUnderWay(t *testing.T) {
 	t.Parallel()
 	for _, how := range invalidations {
@@ -78,8 +79,9 @@ func TestFenceWaitsForAFillUnderWay(t *testing.T) {
 	}
 }
 
-// A fill that comes while an invalidation with many tags is under way. The fence must be closed
-// before the wait for running fills: otherwise one could start after the wait and before the closing.
+// A fill comes while an invalidation with many tags is running. The fence must be closed before the
+// wait for running fills. Otherwise a fill could start after the wait and before the fence is
+// closed.
 func TestFenceClosesBeforeItWaits(t *testing.T) {
 	t.Parallel()
 	tags := make([]string, 20_000)
@@ -116,7 +118,8 @@ func TestFenceClosesBeforeItWaits(t *testing.T) {
 	}
 }
 
-// latch is a table whose invalidations let the test act between the fence and the storage.
+// latch is a table whose invalidations let the test act after the fence is closed and before the
+// storage invalidates.
 type latch struct {
 	table
 	invalidating func()
@@ -140,8 +143,8 @@ func (s *latch) Clear(ctx context.Context) error {
 	return err
 }
 
-// A fill that comes when the storage has invalidated already, and the call has not returned: the
-// fence must have been closed before.
+// A fill comes after the storage has invalidated, but before the call has returned. The fence must
+// already be closed.
 func TestFenceClosesBeforeTheStorageInvalidates(t *testing.T) {
 	t.Parallel()
 	for _, how := range invalidations {
@@ -173,7 +176,7 @@ func TestFenceClosesBeforeTheStorageInvalidates(t *testing.T) {
 	}
 }
 
-// Through the fence, too, a plain Set replaces what a running load would store.
+// A plain Set through the fence replaces what a running load would store.
 func TestFenceSetRevokesTheLease(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -189,8 +192,8 @@ func TestFenceSetRevokesTheLease(t *testing.T) {
 	}
 }
 
-// What the strategy without leases sees of it all is Get, Set, Delete and InvalidateTags, and its
-// failures come through.
+// A strategy without leases sees only Get, Set, Delete and InvalidateTags. Its failures come
+// through.
 func TestFenceOverAFailingStrategy(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, new(table), cache.Options{})
@@ -218,7 +221,7 @@ func TestFenceOverAFailingStrategy(t *testing.T) {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
-	// A failed fill: the value is returned, and the next call stores.
+	// If the fill fails, the value is returned, and the next call stores it.
 	if err := c.Delete(ctx, "k"); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// The forms of one struct in several releases. They are types of one name in different packages, in life.
+// These are the forms of one struct in several releases. In reality they are types of the same name
+// in different builds.
 type (
 	release1 struct {
 		Price int `json:"price"`
@@ -93,7 +94,7 @@ type (
 	cents          int
 	generic[T any] struct{ Value T }
 
-	// text has an encoding of its own in JSON, and nothing that a codec sees.
+	// text has an encoding of its own in JSON, and no field that a codec sees.
 	text      struct{ s string }
 	otherText struct{ s string }
 )
@@ -103,7 +104,7 @@ func (t *text) UnmarshalText(b []byte) error      { t.s = string(b); return nil 
 func (t otherText) MarshalText() ([]byte, error)  { return []byte(t.s), nil }
 func (t *otherText) UnmarshalText(b []byte) error { t.s = string(b); return nil }
 
-// writes returns a release that stores a value in the cache "c".
+// writes returns a release that stores a value in cache "c".
 func writes[T any](v T, policy cache.Policy[T]) func(t *testing.T, service *cache.Service) {
 	return func(t *testing.T, service *cache.Service) {
 		t.Helper()
@@ -113,8 +114,8 @@ func writes[T any](v T, policy cache.Policy[T]) func(t *testing.T, service *cach
 	}
 }
 
-// reads returns a release that reads "c" in all ways, says whether the entry was a hit in each, replaces it by a
-// fill, and deletes it where ends is set.
+// reads returns a release that reads cache "c" in all ways. It reports whether the entry was a hit
+// each time, and replaces it by a fill. If ends is set, it deletes the entry.
 func reads[T any](policy cache.Policy[T]) func(t *testing.T, service *cache.Service, ends bool) bool {
 	return func(t *testing.T, service *cache.Service, ends bool) bool {
 		t.Helper()
@@ -141,8 +142,8 @@ func reads[T any](policy cache.Policy[T]) func(t *testing.T, service *cache.Serv
 	}
 }
 
-// What one release stored is a hit for another one only if it is of the same form; else it is a miss that is
-// left alone, until a fill replaces it or a Delete ends it.
+// An entry that one release stored is a hit for another release only if its form is the same.
+// Otherwise it is a miss. It stays until a fill replaces it or a Delete ends it.
 func TestReleasesShareAStorage(t *testing.T) {
 	t.Parallel()
 	v1 := writes(release1{5, nil}, cache.Policy[release1]{})
@@ -228,7 +229,7 @@ func TestReleasesShareAStorage(t *testing.T) {
 	}
 }
 
-// Another codec is another form, and so it is for the values of Service itself.
+// Another codec is another form, also for the values of Service itself.
 func TestCodecsShareAStorage(t *testing.T) {
 	t.Parallel()
 	for _, name := range codec.Names() {
@@ -249,8 +250,8 @@ func TestCodecsShareAStorage(t *testing.T) {
 	}
 }
 
-// What Service was given as one type is no hit as another one. Pointers on the outside do not matter, and an
-// interface takes anything.
+// A value that Service stored as one type is a miss as another type. Outer pointers do not matter,
+// and an interface takes any value.
 func TestUntypedValues(t *testing.T) {
 	t.Parallel()
 	type loop *loop
@@ -291,7 +292,7 @@ func TestUntypedValues(t *testing.T) {
 	}
 }
 
-// That there is nothing was remembered without the tag: it is not for whoever relies on it.
+// ErrNotFound was remembered without the tag, so it is a miss for a cache that relies on the tag.
 func TestAbsenceWithoutAStaticTag(t *testing.T) {
 	t.Parallel()
 	storage := newBigcache(t)
@@ -303,7 +304,7 @@ func TestAbsenceWithoutAStaticTag(t *testing.T) {
 	}
 }
 
-// everything is a type with a part of each kind.
+// everything is a type with parts of every kind.
 type everything struct {
 	A int `json:"a,omitempty"`
 	B map[string][]*everything
@@ -314,8 +315,8 @@ type everything struct {
 	fn func() //nolint:unused // likewise
 }
 
-// Fingerprints are the same in every process, build and release: these must never change, or a deployment
-// empties every cache.
+// Fingerprints are the same in every process, build and release. These must never change: otherwise
+// a deployment would empty every cache.
 func TestFingerprintsStay(t *testing.T) {
 	t.Parallel()
 	storage := new(table)

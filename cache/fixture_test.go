@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errOutage = errors.New("connection refused")
 
-// table is a Strategy of the simplest kind, without leases: Service puts its fence around it.
+// table is the simplest kind of Strategy. It has no leases, so Service puts its fence around it.
 type table struct {
 	mu   sync.Mutex
 	rows map[string]tableRow
@@ -78,7 +78,7 @@ func (s *table) Clear(context.Context) error {
 	return nil
 }
 
-// row returns what is stored under a physical key.
+// row returns the bytes that are stored under a physical key.
 func (s *table) row(key string) (tableRow, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *table) row(key string) (tableRow, bool) {
 	return row, found
 }
 
-// unclearable hides everything but the four methods that a Strategy must have.
+// unclearable hides all methods but the four that a Strategy must have.
 type unclearable struct{ driver.Strategy }
 
 func newBigcache(t testing.TB) *bigcache.Strategy {
@@ -98,7 +98,7 @@ func newBigcache(t testing.TB) *bigcache.Strategy {
 	return strategy
 }
 
-// kinds are the strategies whose fills Service protects in different ways.
+// kinds are strategies whose fills Service protects in different ways.
 var kinds = []struct {
 	name   string
 	make   func(testing.TB) driver.Strategy
@@ -109,7 +109,7 @@ var kinds = []struct {
 	{"noop", func(testing.TB) driver.Strategy { return noop.Strategy{} }, false},
 }
 
-// quiet fills in what no test wants from the global defaults.
+// quiet replaces the global defaults, which no test should use.
 func quiet(options cache.Options) cache.Options {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -135,7 +135,7 @@ func newService(t testing.TB, strategy driver.Strategy, options cache.Options) *
 	return service
 }
 
-// start returns a started Service that the test's end stops.
+// start returns a started Service, which is stopped at the end of the test.
 func start(t testing.TB, strategy driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	service := newService(t, strategy, options)
@@ -160,7 +160,7 @@ func record(t testing.TB, strategy driver.Strategy, options cache.Options) (*cac
 // peer is a started Service of another process, on a storage that one has started already.
 func peer(t testing.TB, storage driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
-	options.Timeout = time.Minute // the storage is not seen to be Local
+	options.Timeout = time.Minute // Service does not see that the storage is Local
 	if leaser := driver.FeaturesOf(storage).Leaser; leaser != nil {
 		return start(t, struct{ driver.Leaser }{leaser}, options)
 	}
@@ -195,7 +195,7 @@ type outcome[T any] struct {
 	err   error
 }
 
-// async runs call in a goroutine of its own.
+// async runs call in a goroutine of its own, and returns the channel of its outcome.
 func async[T any](call func() (T, error)) <-chan outcome[T] {
 	done := make(chan outcome[T], 1)
 	go func() {

@@ -11,8 +11,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Fail open: a strategy that fails or hangs costs at most its deadline, the loader runs once for all
-// who wait, its value is returned and not stored.
+// A strategy that fails or hangs costs at most its deadline. The loader runs once for all who wait.
+// Its value is returned and not stored.
 func TestFailOpen(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -53,7 +53,8 @@ func TestFailOpen(t *testing.T) {
 				if d := time.Since(began); d != test.cost {
 					t.Errorf("it cost %v, want %v", d, test.cost)
 				}
-				// Who comes after an unprotected load began cannot be given its value.
+				// A caller that comes after a load without a lease has begun cannot be given its
+				// value.
 				if n := loads.Load(); n > 10 || recorder.Count(drivertest.OpFill)+recorder.Count(drivertest.OpSet) != 0 {
 					t.Errorf("%d loads", n)
 				}
@@ -65,7 +66,7 @@ func TestFailOpen(t *testing.T) {
 	}
 }
 
-// Fail open, single-flight: while a load without a lease is held, those who wait share one more.
+// While a load without a lease is held, the callers that wait share one more load.
 func TestFailOpenIsSingleFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,8 +97,8 @@ func TestFailOpenIsSingleFlight(t *testing.T) {
 	})
 }
 
-// Fail open, at once: a stale or damaged entry whose lease cannot be had because the strategy fails
-// is not a lease that somebody else holds.
+// If the lease on a stale or damaged entry fails because the strategy fails, the caller loads at
+// once. It does not wait as if somebody else held the lease.
 func TestFailOpenForStaleEntryDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,8 +119,8 @@ func TestFailOpenForStaleEntryDoesNotWait(t *testing.T) {
 	})
 }
 
-// A Fill that fails costs nobody the value, and does not keep the key leased: the next caller must
-// not wait for a lease that nobody uses.
+// If a Fill fails, callers still get the value, and the key does not stay leased. Otherwise the
+// next caller would wait for a lease that nobody uses.
 func TestFillFails(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -154,8 +155,8 @@ func TestFillFails(t *testing.T) {
 	}
 }
 
-// A value that cannot be stored is returned all the same, and does not keep the key leased, also
-// when the deletion that goes with it fails.
+// A value that cannot be stored is still returned. The key does not stay leased, even if the
+// deletion that goes with it fails.
 func TestUnstorableValue(t *testing.T) {
 	t.Parallel()
 	for _, deletions := range []int{0, 1} {

@@ -12,8 +12,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// lock_wait: while somebody else holds the lease, GetOrLoad waits for the value, not longer than
-// lock_wait, and then loads without storing.
+// While somebody else holds the lease, GetOrLoad waits for the value for up to lock_wait. Then it
+// loads without storing.
 func TestLockWait(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -32,7 +32,8 @@ func TestLockWait(t *testing.T) {
 				service, recorder, _ := record(t, newBigcache(t), cache.Options{LockWait: 3 * time.Second})
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				ctx := t.Context()
-				held := newCache(t, service, "c", cache.Policy[int]{}) // another single-flight, the same entries
+				// another single-flight, the same entries
+				held := newCache(t, service, "c", cache.Policy[int]{})
 				release := make(chan struct{})
 				holder := async(func() (int, error) {
 					return held.GetOrLoad(ctx, "k", func(context.Context) (int, error) {
@@ -73,7 +74,7 @@ func TestLockWait(t *testing.T) {
 	}
 }
 
-// A lease that the Service knows nothing of, as another node would hold it.
+// The Service does not know of this lease, as if another node held it.
 func TestLeaseHeldElsewhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +99,7 @@ func TestLeaseHeldElsewhere(t *testing.T) {
 	})
 }
 
-// All who wait for somebody else's value are served by the one look that finds it.
+// All callers that wait for somebody else's value are served by the one read that finds it.
 func TestWaitersForALeaseShareTheLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +115,7 @@ func TestWaitersForALeaseShareTheLook(t *testing.T) {
 			calls = append(calls, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", unexpected[int](t)) }))
 			synctest.Wait()
 		}
-		if ok, err := leaser.Fill(t.Context(), lease, sealedOne(t), cache.SetOptions{TTL: time.Hour}); !ok || err != nil {
+		if ok, err := leaser.Fill(t.Context(), lease, encodedOne(t), cache.SetOptions{TTL: time.Hour}); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		recorder.Reset()
@@ -129,8 +130,8 @@ func TestWaitersForALeaseShareTheLook(t *testing.T) {
 	})
 }
 
-// sealedOne is what a Service stores for a 1.
-func sealedOne(t *testing.T) []byte {
+// encodedOne returns the entry that a Service stores for a 1.
+func encodedOne(t *testing.T) []byte {
 	t.Helper()
 	strategy := new(table)
 	mustSet(t, start(t, strategy, cache.Options{}), "k", 1, cache.SetOptions{})
@@ -138,8 +139,8 @@ func sealedOne(t *testing.T) []byte {
 	return row.value
 }
 
-// A load that nobody waits for any more is cancelled. Where it comes to an end all the same, its
-// value is stored for the next caller.
+// A load that nobody waits for any more is cancelled. If it succeeds all the same, its value is
+// stored for the next caller.
 func TestAbandonedLoadIsStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +158,7 @@ func TestAbandonedLoadIsStored(t *testing.T) {
 	})
 }
 
-// Everything in a flight that waits for somebody else's lease still honours the callers' contexts.
+// Callers' contexts still count while a flight waits for somebody else's lease.
 func TestCancelledWhileWaitingForALease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 var errCause = errors.New("the browser has gone")
 
-// deaths are what a loader makes of the end of the request that it belongs to.
+// deaths are the ways in which a loader fails when its request has ended.
 var deaths = map[string]func(request context.Context) (int, error){
 	"its error": func(request context.Context) (int, error) { return 0, request.Err() },
 	"wrapped":   func(request context.Context) (int, error) { return 0, fmt.Errorf("query: %w", request.Err()) },
@@ -31,30 +31,30 @@ var deaths = map[string]func(request context.Context) (int, error){
 	"panic of the end": func(request context.Context) (int, error) { panic(request.Err()) },
 }
 
-// One caller's dead request fails nobody else: the others go on with the loader of the next one, one at a
-// time, whenever they came and however many leave one after the other.
+// If one caller's request ends, nobody else fails. The others go on with the loader of the next
+// caller, one at a time, whenever they came and however many leave.
 func TestDeadRequestFailsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
-		for _, aboard := range []bool{true, false} {
+		for _, early := range []bool{true, false} {
 			for _, kind := range kinds {
-				if aboard && kind.name != "leases" {
-					continue // it looks with the call that every caller has begun with
+				if early && kind.name != "leases" {
+					continue // the flight reads with the operation that every caller starts with
 				}
-				t.Run(fmt.Sprint(name, "/aboard ", aboard, "/", kind.name), func(t *testing.T) {
+				t.Run(fmt.Sprint(name, "/early ", early, "/", kind.name), func(t *testing.T) {
 					t.Parallel()
-					synctest.Test(t, func(t *testing.T) { deadRequests(t, kind.make(t), aboard, die) })
+					synctest.Test(t, func(t *testing.T) { deadRequests(t, kind.make(t), early, die) })
 				})
 			}
 		}
 	}
 }
 
-func deadRequests(t *testing.T, strategy driver.Strategy, aboard bool, die func(request context.Context) (int, error)) {
+func deadRequests(t *testing.T, strategy driver.Strategy, early bool, die func(request context.Context) (int, error)) {
 	service, recorder, _ := record(t, strategy, cache.Options{Timeout: time.Hour})
 	c := newCache(t, service, "c", cache.Policy[int]{})
 	unblock := func() {}
-	if aboard { // everybody is there before the first load begins
+	if early { // all callers are there before the first load begins
 		unblock = recorder.Block(drivertest.OpGetOrLease)
 		defer unblock()
 	}
@@ -103,7 +103,8 @@ func deadRequests(t *testing.T, strategy driver.Strategy, aboard bool, die func(
 	}
 }
 
-// The same with a deadline, and where all are dead: each has its own error, and it comes to an end.
+// The requests of all callers end at a deadline. Each caller gets its own error, and the loads come
+// to an end.
 func TestEveryRequestDies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -135,7 +136,8 @@ func TestEveryRequestDies(t *testing.T) {
 	})
 }
 
-// A failure of the database is everybody's, also when it looks like a deadline, and when others leave.
+// All callers share a failure of the database, even if it looks like a deadline, and even if others
+// leave.
 func TestGenuineFailureIsShared(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("user: %w", cache.ErrNotFound)} {
@@ -147,7 +149,8 @@ func TestGenuineFailureIsShared(t *testing.T) {
 			load := func(context.Context) (int, error) { <-release; return 0, failure }
 			ctx, leave := context.WithCancel(t.Context())
 			owner := t.Context()
-			if errors.Is(failure, cache.ErrNotFound) { // that there is nothing, the owner's loader has found out all the same
+			// the owner's loader has still found out that there is nothing
+			if errors.Is(failure, cache.ErrNotFound) {
 				owner = ctx
 			}
 			first := async(func() (int, error) { return c.GetOrLoad(owner, "k", load) })
@@ -181,8 +184,9 @@ func TestGenuineFailureIsShared(t *testing.T) {
 	}
 }
 
-// Who has left while the lease was somebody else's does not lend the flight its loader: that of a caller
-// who is still there runs, with that one's values, and is cancelled when nobody is left.
+// If a caller has left while somebody else held the lease, its loader does not run. The loader of a
+// caller that is still there runs, with that caller's context values. It is cancelled when nobody
+// is left.
 func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -241,8 +245,8 @@ func TestOwnerLeavesBeforeTheLoad(t *testing.T) {
 	})
 }
 
-// A refresh in the background whose loader uses the request of its caller leaves the key to the next caller
-// soon, and not after the pause that a database in trouble gets.
+// A background refresh fails because its loader depends on a request that has ended. Another caller
+// may soon refresh the key, without the long pause that follows a failure of the database.
 func TestRefreshOfADeadRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -262,8 +266,8 @@ func TestRefreshOfADeadRequest(t *testing.T) {
 	})
 }
 
-// RefreshWith of a dead request: those who wait go on with the next one's load, the value is not taken for
-// outdated, and there is no back-off.
+// A RefreshWith whose request has ended does not fail the others. They go on with the next caller's
+// load. The value is not marked as outdated, and there is no back-off.
 func TestRefreshWithOfADeadRequest(t *testing.T) {
 	t.Parallel()
 	for name, die := range deaths {
@@ -288,7 +292,7 @@ func TestRefreshWithOfADeadRequest(t *testing.T) {
 				<-entered
 				var waiting []<-chan outcome[int]
 				if !alone {
-					// Those who wait for the next one: the first leaves, too.
+					// The first of the callers that wait for the next load leaves, too.
 					for i := range 3 {
 						ctx, load := t.Context(), value(2)
 						if i == 0 {
@@ -313,9 +317,9 @@ func TestRefreshWithOfADeadRequest(t *testing.T) {
 	}
 }
 
-// The load of a Refreshing itself is nobody's own: when it fails after whoever began it has left, that is a
-// failure as any other, with a back-off and the last good value, unless it says that it was cancelled, which
-// it can only have from that caller's values.
+// The Value's own loader belongs to no caller. If it fails after the caller that started it has
+// left, that is an ordinary failure, with a back-off and the last good value. Only if it says that
+// it was cancelled does the failure concern that caller alone.
 func TestRefreshingFailsAfterItsCallerLeft(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{errOutage, context.DeadlineExceeded, context.Canceled} {

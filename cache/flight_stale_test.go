@@ -32,8 +32,8 @@ func tagged() cache.Policy[int] {
 	return cache.Policy[int]{Tags: []string{"static"}, TagsOf: func(int) []string { return []string{"learned"} }}
 }
 
-// V3 and G1 through single-flight: what was read before an invalidation is neither stored after it
-// nor handed to a caller who came after it.
+// V3 and G1 for shared loads: a value that was read before an invalidation is not stored after it,
+// and not given to a caller that came after it.
 func TestInvalidationBeatsHeldLoad(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -80,7 +80,7 @@ func TestInvalidationBeatsHeldLoad(t *testing.T) {
 	}
 }
 
-// afterFill calls hook between the storing of a value and the answer about it.
+// afterFill calls hook after a value was stored and before Fill returns.
 type afterFill struct {
 	driver.Leaser
 	hook func()
@@ -102,9 +102,9 @@ func (s *afterFill) Destroy(ctx context.Context) error {
 	return s.Leaser.(driver.Destroyer).Destroy(ctx)
 }
 
-// G1: an invalidation in between the storing and the landing of a flight. The value was stored
-// rightly, and yet who comes after the invalidation must not be given it.
-func TestInvalidationBetweenFillAndLanding(t *testing.T) {
+// G1: an invalidation comes after the fill and before the flight finishes. The value was stored
+// correctly. Still, a caller that comes after the invalidation must not be given it.
+func TestInvalidationBetweenFillAndFinish(t *testing.T) {
 	t.Parallel()
 	for _, how := range invalidations {
 		t.Run(how.name, func(t *testing.T) {
@@ -140,7 +140,8 @@ func TestInvalidationBetweenFillAndLanding(t *testing.T) {
 	}
 }
 
-// Who came while the load ran is served by what it stored, without a further look at the storage.
+// Callers that came while the load ran get the value that it stored, without another read of the
+// storage.
 func TestLateCallersShareTheFill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +167,8 @@ func TestLateCallersShareTheFill(t *testing.T) {
 	})
 }
 
-// Who comes while a value is being stored is served by the entry, not by another load.
+// A caller that comes while a value is being stored gets the entry, and does not start another
+// load.
 func TestLateCallerIsServedByTheEntry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -198,8 +200,8 @@ func TestLateCallerIsServedByTheEntry(t *testing.T) {
 	})
 }
 
-// Fresh: a stale entry is loaded again, under a lease; ErrNotFound then deletes it; another failure
-// leaves it.
+// An entry that is not Fresh is loaded again, under a lease. ErrNotFound then deletes it. Any other
+// failure leaves it.
 func TestStaleEntry(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {

@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
-// Stop cancels running loads; their waiters get an error; Stop keeps to its own context even when a
-// loader does not.
+// Stop cancels running loads, and their callers get an error. Stop returns when its own context
+// ends, even if a loader does not end.
 func TestStopWhileLoading(t *testing.T) {
 	t.Parallel()
 	for _, stubborn := range []bool{false, true} {
@@ -57,7 +57,7 @@ func TestStopWhileLoading(t *testing.T) {
 	}
 }
 
-// After a Stop that gave up on a loader, the Service starts again, and the old load disturbs no one.
+// After a Stop that gave up on a loader, the Service can start again. The old load disturbs nobody.
 func TestStartAgainBesideAStuckLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestStartAgainBesideAStuckLoad(t *testing.T) {
 	})
 }
 
-// A load that Stop gave up on ends while the next run of the Service is already loading: the two runs
-// share no accounting that could mistake one for the other (a reused sync.WaitGroup panics).
+// A load that Stop gave up on ends while the next run of the Service is already loading. The two
+// runs must not share their accounting: a reused sync.WaitGroup panics.
 func TestStartAgainWhileAnOldLoadEnds(t *testing.T) {
 	t.Parallel()
 	gone, cancel := context.WithCancel(t.Context())

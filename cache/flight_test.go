@@ -16,7 +16,7 @@ import (
 
 type callerKey struct{}
 
-// V2: any number of concurrent misses is one load.
+// V2: any number of concurrent misses causes one load.
 func TestOneLoadForAll(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -43,7 +43,8 @@ func TestOneLoadForAll(t *testing.T) {
 							t.Fatalf("got %+v", got)
 						}
 					}
-					// Where nothing can be stored, who came after the read began needs a second one.
+					// If nothing can be stored, callers that came after the read had begun need a
+					// second load.
 					limit := int32(1)
 					if !kind.stores {
 						limit = 2
@@ -61,7 +62,7 @@ func TestOneLoadForAll(t *testing.T) {
 	}
 }
 
-// A caller whose context ends returns at once; the load goes on for the others.
+// A caller whose context ends returns at once. The load goes on for the others.
 func TestFirstCallerLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +98,7 @@ func TestFirstCallerLeaves(t *testing.T) {
 	})
 }
 
-// When nobody is left the load is cancelled, and who comes then gets a fresh one.
+// If nobody is left, the load is cancelled. A caller that comes later starts a new one.
 func TestAllCallersLeave(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -139,8 +140,8 @@ func TestAllCallersLeave(t *testing.T) {
 	}
 }
 
-// Nobody is left while the flight still asks the storage: that is no failure of the storage, which would have
-// the loader run without anybody to have its value.
+// All callers leave while the flight still waits for the storage. That is not a failure of the
+// storage, after which the loader would run for nobody.
 func TestAllCallersLeaveBeforeTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,7 +165,8 @@ func TestAllCallersLeaveBeforeTheLoad(t *testing.T) {
 	})
 }
 
-// A panic or runtime.Goexit in the loader reaches every waiter as an error and leaves nothing locked.
+// A panic or runtime.Goexit in the loader reaches every waiter as an error and leaves nothing
+// locked.
 func TestLoaderBreaks(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -224,7 +226,7 @@ func TestLoaderBreaks(t *testing.T) {
 	}
 }
 
-// The loader's error comes back as it is, to all who may have it, and nothing is stored.
+// The loader's error comes back as it is, to all callers that may have it, and nothing is stored.
 func TestLoaderFails(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{errors.New("no such table"), cache.ErrNotFound, fmt.Errorf("user: %w", cache.ErrNotFound)} {
@@ -236,7 +238,7 @@ func TestLoaderFails(t *testing.T) {
 				<-release
 				return new(int), failure
 			}
-			// The first call of all waits for the lease, so that the others are early.
+			// The first call waits for the lease, so that the others join before the load begins.
 			unblock := recorder.Block(drivertest.OpGetOrLease)
 			var calls []<-chan outcome[*int]
 			for range 3 {

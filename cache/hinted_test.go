@@ -9,7 +9,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// hinted writes down what it is told about the tags of an entry.
+// hinted records the hints that it gets.
 type hinted struct {
 	*bigcache.Strategy
 	hints [][]string
@@ -26,8 +26,8 @@ func (s *hinted) GetHinted(ctx context.Context, key string, tags []string) ([]by
 	return s.Strategy.Get(ctx, key)
 }
 
-// A storage that can use it is told the tags of an entry, where the policy knows them; not where they
-// are learned from the value.
+// A Hinted strategy is told the tags of an entry if the policy knows them. It is not told if they
+// depend on the value.
 func TestHintedStrategy(t *testing.T) {
 	t.Parallel()
 	strategy := &hinted{Strategy: newBigcache(t)}

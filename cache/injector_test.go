@@ -17,7 +17,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// curious is a strategy that looks into the container in Init.
+// curious is a strategy that resolves types from the container in Init.
 type curious struct {
 	table
 	look func(driver.Injector) error
@@ -25,7 +25,7 @@ type curious struct {
 
 func (s *curious) Init(_ context.Context, in driver.Injector) error { return s.look(in) }
 
-// Without an Injector of the caller's, Init finds what ProvideTo promises.
+// If Start gets no Injector, Init finds what ProvideTo promises.
 func TestInitFindsTheServicesOwnTypes(t *testing.T) {
 	t.Parallel()
 	clock := drivertest.NewClock(driver.SystemClock{}.Now())

@@ -10,8 +10,8 @@ import (
 	"github.com/fxcache/fxcache/internal/backoff"
 )
 
-// The pauses between two looks at a key whose lease somebody else holds. notifiedPause is the longest
-// one with a Notifier, and lastPause without one.
+// The pauses between two looks at a key whose lease somebody else holds. notifiedPause is the
+// longest one with a Notifier, and lastPause without one.
 const (
 	firstPause    = 2 * time.Millisecond
 	lastPause     = 50 * time.Millisecond
@@ -29,8 +29,8 @@ type found[T any] struct {
 	vacant bool
 }
 
-// await returns the lease of a flight's key, or the entry that somebody else has stored meanwhile. It
-// returns neither if the strategy fails, or lock_wait has passed.
+// await returns the lease on a flight's key, or the entry that somebody else has stored meanwhile.
+// It returns neither if the strategy fails, or if lock_wait has passed.
 func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], error) {
 	over := time.NewTimer(l.service.options.LockWait)
 	defer over.Stop()
@@ -64,7 +64,8 @@ func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], e
 	}
 }
 
-// getOrLease looks once. An entry that is stale, damaged or foreign is leased instead.
+// getOrLease reads the entry once. If there is none, or it is stale, damaged or foreign, getOrLease
+// asks for the lease.
 func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held found[T], err error) {
 	encoded, exists, lease, err := l.store.getOrLease(ctx, f.Key)
 	if err != nil && ctx.Err() != nil { // everybody has left
@@ -113,14 +114,16 @@ func (l *loader[T]) lease(ctx context.Context, physical string) (*driver.Lease, 
 type outcome int
 
 const (
-	failed  outcome = iota // the strategy failed, or the value cannot be stored
-	refused                // something was invalidated since the lease was granted, or the lease has expired
+	failed outcome = iota // the strategy failed, or the value cannot be stored
+	// something was invalidated since the lease was granted, or the lease has expired
+	refused
 	stored
 )
 
-// fill stores value under lease, and gives the lease up. If the value cannot be stored, the entry that
-// it should have replaced goes too, unless vacant says that there was none under this lease: a
-// deletion that fails is pending, and would cost this process its hits. took is for encode.
+// fill stores value under lease, and gives the lease up. If the value cannot be stored, the entry
+// that it should have replaced is deleted. With vacant there is no such entry, and nothing is
+// deleted: a deletion that fails would be pending, and this process would serve no hits. took is
+// for encode.
 func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, source *source, took time.Duration, vacant bool) outcome {
 	encoded, opts, store, err := l.values.encode(value, source, took)
 	if err == nil && store {
@@ -128,7 +131,8 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 	}
 	if vacant {
 		l.store.release(ctx, lease)
-	} else if failure := l.deleteReplaced(ctx, lease.Key); failure != nil { // deleting ends the lease, if it succeeds
+		// deleting ends the lease, if it succeeds
+	} else if failure := l.deleteReplaced(ctx, lease.Key); failure != nil {
 		err = errors.Join(err, failure)
 		l.store.release(ctx, lease)
 	}
@@ -138,7 +142,7 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 	return failed
 }
 
-// fillAbsent stores under lease that there is nothing, and gives the lease up.
+// fillAbsent stores under lease that the loader found nothing, and gives the lease up.
 func (l *loader[T]) fillAbsent(ctx context.Context, lease *driver.Lease, source *source) outcome {
 	encoded, opts, err := l.values.encodeAbsent(source)
 	if err != nil {
@@ -174,8 +178,8 @@ func (l *loader[T]) put(ctx context.Context, lease *driver.Lease, encoded []byte
 
 var errLeaseExpired = errors.New("the lease expired: let loads be quicker, or raise lease_ttl")
 
-// refused counts a value that was not stored. Either something was invalidated meanwhile, or its lease
-// had expired, about which something can be done.
+// refused counts a value that was not stored. Either something was invalidated meanwhile, or its
+// lease had expired, about which something can be done.
 func (l *loader[T]) refused(ctx context.Context, source *source) {
 	if source.revoked || !source.leaseExpired() {
 		l.service.counters.refused.Add(1)

@@ -14,9 +14,10 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// Start initialises the strategy and opens the Service. in is what the strategy's Init receives; nil
-// means a container that holds no more than [Service.ProvideTo] puts there. ctx bounds Start alone.
-// After a failed Start nothing stays open, and Start may be tried again; so it may after Stop.
+// Start initialises the strategy and opens the Service. in is what the strategy's Init receives;
+// nil means a container that holds no more than [Service.ProvideTo] puts there. ctx bounds Start
+// alone. After a failed Start nothing stays open, and Start may be tried again; so it may after
+// Stop.
 func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
@@ -37,10 +38,10 @@ func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	return nil
 }
 
-// Stop closes the Service. Later calls return ErrClosed. Pending revocations are tried for half of the
-// time that ctx leaves. Running loads are cancelled, and waited for until ctx ends. Then the strategy
-// is destroyed. If revocations are still pending, the error says how many. Stopping twice, or before
-// Start, does nothing.
+// Stop closes the Service. Later calls return ErrClosed. Pending revocations are tried for half of
+// the time that ctx leaves. Running loads are cancelled, and waited for until ctx ends. Then the
+// strategy is destroyed. If revocations are still pending, the error says how many. Stopping twice,
+// or before Start, does nothing.
 func (s *Service) Stop(ctx context.Context) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
@@ -91,7 +92,8 @@ func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, 
 	return outbox, err
 }
 
-// restore takes over the revocations that an earlier process has left in the outbox, which may be nil.
+// restore takes over the revocations that an earlier process has left in the outbox, which may be
+// nil.
 func (s *Service) restore(ctx context.Context, outbox Outbox) error {
 	var rows revocation.Outbox
 	if outbox != nil {

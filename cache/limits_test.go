@@ -51,7 +51,7 @@ func TestRefusedSetHidesThePreviousValue(t *testing.T) {
 	}
 }
 
-// At the limit is within it.
+// The limits are inclusive.
 func TestLimitsAreInclusive(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{MaxKeyBytes: 64, MaxValueBytes: 100, MaxTags: 2})
@@ -97,7 +97,7 @@ func TestInvalidKeys(t *testing.T) {
 	}
 }
 
-// The strategy's keys are never longer than it was promised: max_key_bytes after the namespace.
+// The strategy's keys are never longer than promised: max_key_bytes after the namespace.
 func TestPhysicalKeysKeepToTheLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 40
@@ -106,7 +106,7 @@ func TestPhysicalKeysKeepToTheLimit(t *testing.T) {
 			service, recorder, _ := record(t, newBigcache(t), cache.Options{MaxKeyBytes: limit})
 			c, err := cache.New(service, name, cache.Policy[int]{HashKeys: hashed})
 			if err != nil {
-				continue // refused when the application is built: fine, too
+				continue // New may refuse the name instead
 			}
 			for _, key := range []string{"k", strings.Repeat("k", limit/2), strings.Repeat("k", limit)} {
 				_ = c.Set(t.Context(), key, 1) // may be refused
@@ -125,7 +125,7 @@ func TestPhysicalKeysKeepToTheLimit(t *testing.T) {
 	}
 }
 
-// A TTL of zero is default_ttl, which is max_ttl unless set; max_ttl caps all.
+// A TTL of zero means default_ttl, which is max_ttl unless it is set. max_ttl caps every TTL.
 func TestTTL(t *testing.T) {
 	t.Parallel()
 	const h = time.Hour
@@ -164,7 +164,7 @@ func TestTTL(t *testing.T) {
 	}
 }
 
-// V5 and V6: a new Set replaces the TTL and the tags, for longer and for shorter.
+// V5 and V6: a new Set replaces the tags and the TTL, whether the new TTL is longer or shorter.
 func TestSetReplacesWhole(t *testing.T) {
 	t.Parallel()
 	clock := drivertest.NewClock(time.Unix(1_000_000, 0))
@@ -188,8 +188,8 @@ func TestSetReplacesWhole(t *testing.T) {
 	mustMiss(t, service, "longer")
 }
 
-// The namespace and the name of a cache end where they end: no two (namespace, name, key) share a
-// physical key, nor (namespace, tag) a physical tag, whatever bytes they hold.
+// Whatever bytes they hold, no two triples of namespace, name and key share a physical key, and no
+// two pairs of namespace and tag share a physical tag.
 func TestNamesAreInjective(t *testing.T) {
 	t.Parallel()
 	parts := []string{"a", ":", "%", "a:", ":a", "a:a", "%3A", "%25", "%253A", "a%3A", "::", "%:", ":%", "\x00", "\xff:", "app", "é"}
@@ -237,7 +237,8 @@ func TestNamesAreInjective(t *testing.T) {
 	}
 }
 
-// Two services on one storage do not see each other's entries, nor invalidate each other's tags.
+// Two Services with different namespaces on one storage do not see each other's entries, and do not
+// invalidate each other's tags.
 func TestNamespacesAreApart(t *testing.T) {
 	t.Parallel()
 	shared := new(table)

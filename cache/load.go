@@ -12,15 +12,15 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// loader runs the loads and writes of one cache. It decides who may store what was read. Leases are in
-// lease.go, refreshes in the background in refresh.go.
+// loader runs the loads and writes of one cache. It decides whether a loaded value may be stored.
+// Leases are in lease.go, refreshes in the background in refresh.go.
 type loader[T any] struct {
 	name    string // of the cache
 	service *Service
 	store   *store
 	values  *values[T]
 	flights *flight.Group[T]
-	// refreshing are the keys for which no refresh may be started now.
+	// refreshing holds the keys for which no refresh may be started now.
 	refreshing keySet
 	// hung and slow are of this cache alone, because the warnings name it.
 	hung, slow throttle
@@ -103,11 +103,11 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	absent := errors.Is(err, ErrNotFound)
 	how := failed
 	if held.lease != nil && (err == nil || absent && l.values.policy.NegativeTTL > 0) {
-		// Whoever comes from now on may come after an invalidation that follows the storing.
+		// A caller that comes from now on may come after an invalidation that follows the fill.
 		l.flights.Detach(f)
 		if l.store.pending.Generation() != generation {
-			// The storage does not know yet that something was revoked while the loader ran, and would
-			// take the value. Callers that came after that must not get it.
+			// The storage does not know yet that something was revoked while the loader ran, and
+			// would take the value. Callers that came after that must not get it.
 			l.service.counters.refused.Add(1)
 			return value, flight.Admitted, err
 		}
@@ -186,7 +186,8 @@ func (l *loader[T]) delete(ctx context.Context, physical ...string) error {
 	return l.service.delete(ctx, l.values.bound(), physical...)
 }
 
-// deleteReplaced removes the entries that values which cannot be stored should have replaced.
+// deleteReplaced removes the entries that should have been replaced by values that cannot be
+// stored.
 func (l *loader[T]) deleteReplaced(ctx context.Context, physical ...string) error {
 	if len(physical) == 0 {
 		return nil
@@ -194,12 +195,12 @@ func (l *loader[T]) deleteReplaced(ctx context.Context, physical ...string) erro
 	return l.delete(ctx, physical...)
 }
 
-// admissions are the places that the loads of this cache may take.
+// admissions returns the places that the loads of this cache may take.
 func (l *loader[T]) admissions() *loaders {
 	return l.service.admissions.of(l.values.policy.Reserved)
 }
 
-// watch warns of a load that has not ended after a minute, until stop is called.
+// watch logs a warning if stop is not called within a minute.
 func (l *loader[T]) watch() (stop func()) {
 	timer := time.AfterFunc(chain.HungAfter, func() {
 		l.store.logger.warnOnce(context.Background(), &l.hung, "cache: a load does not end, and who asks for its key waits for it",

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// logBook keeps what was logged. It is safe for concurrent use.
+// logBook keeps the lines that were logged. It is safe for concurrent use.
 type logBook struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -29,7 +29,7 @@ func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// count returns how many lines hold text.
+// count returns how many lines contain text.
 func (b *logBook) count(text string) (n int) {
 	for line := range strings.Lines(b.String()) {
 		if strings.Contains(line, text) {

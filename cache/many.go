@@ -12,12 +12,12 @@ import (
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// BatchError says which of many keys failed. It is found with errors.As in what GetMany and SetMany
-// return; errors.Is finds the causes. Its text does not hold the keys.
+// BatchError says which of many keys failed in a GetMany or SetMany. Find it with errors.As.
+// errors.Is finds the causes. Its text does not contain the keys.
 type BatchError struct {
-	// Failed has the error of each key that failed.
+	// Failed holds the error of each key that failed. It is never empty.
 	Failed map[string]error `json:"-" yaml:"-"`
-	// Of is how many keys there were.
+	// Of is how many different keys the call was about.
 	Of int
 }
 
@@ -29,13 +29,14 @@ func (e *BatchError) Error() string {
 	return fmt.Sprintf("0 of %d keys failed", e.Of)
 }
 
-// Format implements fmt.Formatter: every verb and flag prints the message, and none the keys.
+// Format implements fmt.Formatter. Every verb and flag prints the message, and none prints the
+// keys.
 func (e *BatchError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 // Unwrap returns the causes, for errors.Is and errors.As.
 func (e *BatchError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
 
-// batch is the outcome of many keys in the making.
+// batch collects the errors of one GetMany or SetMany.
 type batch struct {
 	service *Service
 	op      string
@@ -57,8 +58,9 @@ func (b *batch) err() error {
 	return b.service.store.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
 }
 
-// GetMany is Get for many keys: what was found, by key, in one round trip for each node of the storage
-// where the strategy is a [Batcher]. Where some keys fail, the others are returned beside a [BatchError].
+// GetMany is Get for many keys. The map holds the values that were found. If the strategy is a
+// driver.Batcher, it takes one round trip for each node of the storage. If some keys fail, GetMany
+// returns the values of the others together with a [BatchError].
 func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, error) {
 	if err := c.service.ready(); err != nil {
 		return nil, c.fail("get", err)
@@ -106,8 +108,9 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	return values, b.err()
 }
 
-// SetMany is Set for many keys, in one round trip for each node of the storage where the strategy is a
-// [Batcher]. Where some fail, a [BatchError] says which; the others are stored.
+// SetMany is Set for many keys. If the strategy is a driver.Batcher, it takes one round trip for
+// each node of the storage. If some keys fail, the others are stored, and a [BatchError] says which
+// ones failed.
 func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	s := c.service
 	if err := s.ready(); err != nil {
@@ -116,7 +119,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	b := batch{service: s, op: "set", of: len(values)}
 	items, names := make([]driver.Item, 0, len(values)), make([]string, 0, len(values))
 	through := ReadsThrough(ctx)
-	var refused, replaced []string // keys, and where they are
+	var refused, replaced []string // keys that are not stored, and their physical form
 	for key, value := range values {
 		physical, err := c.key(key)
 		if err != nil {
@@ -133,7 +136,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 		}
 		items, names = append(items, driver.Item{Key: physical, Value: encoded, Options: opts}), append(names, key)
 	}
-	// What they should have replaced goes.
+	// The entries that refused values should have replaced must not stay readable.
 	if err := c.loader.deleteReplaced(ctx, replaced...); err != nil {
 		for _, key := range refused {
 			b.fail(key, errors.Join(b.failed[key], err))
@@ -152,7 +155,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	return b.err()
 }
 
-// readMany reads many entries, and counts misses and errors. The result at i belongs to physical[i].
+// readMany reads many entries. It counts misses and errors. The result at i belongs to physical[i].
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
 	results := c.service.store.getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {

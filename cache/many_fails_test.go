@@ -9,7 +9,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// A key for which a batch had no answer in time is unavailable, as it would be alone, and counted.
+// A key for which a batch got no answer in time is unavailable and counted, as in a single Get.
 func TestManyKeyWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": context.DeadlineExceeded}}
@@ -33,7 +33,7 @@ func TestManyKeyWithoutAnswer(t *testing.T) {
 	}
 }
 
-// Of no key nothing is asked, and it is no failure.
+// A call without keys does not ask the strategy, and does not fail.
 func TestManyOfNothing(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, &batching{Leaser: newBigcache(t)}, cache.Options{BreakerFailures: 1})

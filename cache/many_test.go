@@ -17,7 +17,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// batching makes a Batcher of a strategy, and can fail single keys.
+// batching makes a strategy a Batcher, and can fail single keys.
 type batching struct {
 	driver.Leaser
 	fails map[string]error
@@ -85,7 +85,8 @@ func manyKinds(t testing.TB) map[string]driver.Strategy {
 	}
 }
 
-// fencedBatch is a Batcher without leases: what it stores itself, the fence would not see.
+// fencedBatch is a Batcher without leases. The fence would not see the entries that its SetMany
+// stores.
 type fencedBatch struct{ *table }
 
 func (s fencedBatch) GetMany(ctx context.Context, keys, _ []string) []driver.Result {
@@ -98,7 +99,7 @@ func (s fencedBatch) GetMany(ctx context.Context, keys, _ []string) []driver.Res
 
 func (s fencedBatch) SetMany(context.Context, []driver.Item) []error { panic("must not be used") }
 
-// Many keys are stored and found as one after the other would be.
+// GetMany and SetMany do what Get and Set do for one key after the other.
 func TestMany(t *testing.T) {
 	t.Parallel()
 	for name, strategy := range manyKinds(t) {
@@ -148,7 +149,7 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// A Batcher is asked once, and told the tags where they are known.
+// A Batcher is asked once, and told the tags if they are known.
 func TestManyIsOneOperation(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, &batching{Leaser: newBigcache(t)}, cache.Options{})
@@ -179,7 +180,8 @@ func TestManyIsOneOperation(t *testing.T) {
 	}
 }
 
-// Where some keys fail the others are there, and the error says which failed, but not in its text.
+// If some keys fail, the others are returned. The error says which ones failed, but not in its
+// text.
 func TestManyPartialResults(t *testing.T) {
 	t.Parallel()
 	strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{}}
@@ -232,8 +234,8 @@ func TestManyPartialResults(t *testing.T) {
 	}
 }
 
-// A batch has the deadline of one operation, and counts as one for the breaker; a strategy that does not
-// keep to its contract fails the batch.
+// A batch has the deadline of one operation, and the breaker counts it as one. If a strategy breaks
+// its contract, the batch fails.
 func TestManyFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -279,7 +281,7 @@ func TestManyFails(t *testing.T) {
 	}
 }
 
-// Some keys that fail are no failure of the strategy.
+// If only some keys fail, the strategy has not failed.
 func TestManyPartialFailureKeepsTheBreakerClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -299,7 +301,7 @@ func TestManyPartialFailureKeepsTheBreakerClosed(t *testing.T) {
 	})
 }
 
-// While a revocation is owed GetMany finds nothing, whichever way the strategy is asked.
+// While a revocation is pending, GetMany finds nothing, whichever way the strategy is asked.
 func TestManyWhileRevocationsArePending(t *testing.T) {
 	t.Parallel()
 	for name, inner := range map[string]driver.Strategy{"batches": &batching{Leaser: newBigcache(t)}, "one by one": newBigcache(t)} {
@@ -309,7 +311,8 @@ func TestManyWhileRevocationsArePending(t *testing.T) {
 			if err := c.SetMany(t.Context(), map[string]int{"a": 1, "b": 2}); err != nil {
 				t.Fatal(err)
 			}
-			recorder.FailNext(drivertest.OpDelete, 3, errOutage) // what each of both keys tries, too
+			// each of the two keys tries it, too
+			recorder.FailNext(drivertest.OpDelete, 3, errOutage)
 			var pending *cache.PendingError
 			if err := c.Delete(t.Context(), "a"); !errors.As(err, &pending) {
 				t.Fatal(err)
@@ -325,7 +328,8 @@ func TestManyWhileRevocationsArePending(t *testing.T) {
 	}
 }
 
-// What is past its TTL, what is not there, and what cannot be read is not among what is found.
+// GetMany does not return entries that are past their TTL, that do not exist, or that cannot be
+// read.
 func TestManyFindsOnlyWhatIsGood(t *testing.T) {
 	t.Parallel()
 	for name, strategy := range manyKinds(t) {
@@ -362,7 +366,7 @@ func TestManyFindsOnlyWhatIsGood(t *testing.T) {
 	}
 }
 
-// Before Start and after Stop there is nothing to ask.
+// Before Start and after Stop, GetMany and SetMany fail.
 func TestManyNotStarted(t *testing.T) {
 	t.Parallel()
 	service := newService(t, newBigcache(t), cache.Options{})

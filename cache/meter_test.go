@@ -10,10 +10,10 @@ import (
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 )
 
-// meter is a MeterProvider and its only Meter, of which a test can ask what the instruments
-// measure. The SDK of OpenTelemetry, with which the tests of app run, would be a requirement of
-// every user of this module. Like the SDK, a meter measures what a registered callback observes of
-// the instruments that it was registered with, and nothing else.
+// meter is a MeterProvider and its only Meter. A test can ask it what the instruments measure. It
+// is used instead of the SDK of OpenTelemetry, which would become a requirement of every user of
+// this module. The tests of app use the SDK. Like the SDK, a meter measures only what a callback
+// observes of the instruments that it was registered with.
 type meter struct {
 	metricnoop.Meter
 
@@ -103,7 +103,7 @@ func (m *measurements) ObserveInt64(instrument metric.Int64Observable, value int
 	m.all = append(m.all, one)
 }
 
-// collect asks every callback.
+// collect calls every callback.
 func (m *meter) collect(t *testing.T) (all []measurement) {
 	t.Helper()
 	m.mu.Lock()

@@ -10,12 +10,12 @@ import (
 	"github.com/fxcache/fxcache/cache/internal/entry"
 )
 
-// NameError says that a Service has a cache of that name already, whose values or policy are others: each
-// would read, and replace, what the other stored. Find it with errors.As.
+// NameError says that a Service already has a cache of the same name, with another type or another
+// policy. Each of the two would read and replace what the other one stored. Find it with errors.As.
 type NameError struct {
 	// Name is the name that is taken.
 	Name string
-	// Differs says in what the two differ: "T", or fields of Policy.
+	// Differs names what differs: "T", or fields of Policy. It is never empty.
 	Differs []string
 
 	types [2]reflect.Type // the old one and the new one
@@ -30,14 +30,15 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("%s (%s and now %s); give this one another name", text, entry.NameOf(e.types[0]), entry.NameOf(e.types[1]))
 }
 
-// trait is something that two caches of one name must have in common.
+// trait is a property that two caches of one name must have in common.
 type trait struct {
 	name  string
 	value any // comparable
 }
 
-// traits are those of a cache: the type first. Functions cannot be compared, but whether there is one tells whose
-// entries carry tags that the other one's lack.
+// traits returns the traits of a cache, the type first. Functions cannot be compared, but their
+// presence can. For example, if only one of two caches has TagsOf, the entries of the other one
+// lack tags.
 func traits[T any](p Policy[T]) []trait {
 	tags := slices.Clone(p.Tags)
 	slices.Sort(tags)
@@ -49,14 +50,14 @@ func traits[T any](p Policy[T]) []trait {
 	}
 }
 
-// names are those of the caches that a Service has, for as long as it lives.
+// names holds the names of a Service's caches. A name stays taken for as long as the Service lives.
 type names struct {
 	mu    sync.Mutex
 	taken map[string][]trait
 }
 
-// claim takes a name, or checks that whoever has it has the same traits: an application makes its caches
-// anew at every start.
+// claim takes a name. If the name is taken, claim checks that the traits are the same: an
+// application may make the same cache again at each start.
 func (n *names) claim(name string, wanted []trait) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// fullPolicy sets everything that two caches of one name must have in common.
+// fullPolicy sets every field in which two caches of one name must agree.
 func fullPolicy() cache.Policy[int] {
 	return cache.Policy[int]{
 		TTL: time.Hour, Jitter: 0.5, NegativeTTL: time.Minute, StaleFor: time.Hour, EarlyRefresh: 1, HashKeys: true, Version: "1",
@@ -22,7 +22,8 @@ func fullPolicy() cache.Policy[int] {
 	}
 }
 
-// A second cache of a name must be the same as the first; an application makes its caches at every start.
+// A second cache of the same name must be the same as the first, because an application may make
+// its caches at every start.
 func TestOneNameOneCache(t *testing.T) {
 	t.Parallel()
 	type other struct{ A int }
@@ -92,7 +93,7 @@ func TestOneNameOneCache(t *testing.T) {
 	}
 }
 
-// The types that differ are said, with their packages.
+// The error names the types that differ, with their packages.
 func TestNameErrorSaysTypes(t *testing.T) {
 	t.Parallel()
 	service := newService(t, new(table), cache.Options{})
@@ -101,14 +102,14 @@ func TestNameErrorSaysTypes(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "github.com/fxcache/fxcache/cache_test.point") || !strings.Contains(err.Error(), "time.Time") {
 		t.Errorf("%v", err)
 	}
-	// What is refused for another reason takes no name.
+	// If New refuses a cache for another reason, the name stays free.
 	if _, err := cache.New(service, "d", cache.Policy[int]{TTL: -1}); err == nil {
 		t.Error("a negative TTL is accepted")
 	}
 	newCache(t, service, "d", cache.Policy[string]{})
 }
 
-// Of two that are made at the same time one gets the name.
+// If two caches are made at the same time, one gets the name.
 func TestOneNameAtATime(t *testing.T) {
 	t.Parallel()
 	service := newService(t, new(table), cache.Options{})
@@ -153,7 +154,7 @@ func TestServiceKeysAreNoCacheKeys(t *testing.T) {
 	}
 }
 
-// Entries of Service's own may live for as long as any: that is what a caller is told whose Delete is pending.
+// Entries of Service itself may live as long as any entry. A pending Delete tells its caller so.
 func TestPendingDeleteOfService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

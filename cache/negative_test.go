@@ -16,7 +16,7 @@ func remembered() cache.Policy[int] {
 	return cache.Policy[int]{TTL: time.Hour, NegativeTTL: time.Minute, Tags: []string{"static"}, TagsOf: func(int) []string { return []string{"learned"} }}
 }
 
-// nothing is a loader that finds nothing.
+// nothing is a loader that returns ErrNotFound.
 func nothing(context.Context) (int, error) { return 0, fmt.Errorf("user: %w", cache.ErrNotFound) }
 
 func mustFindNothing(t *testing.T, c *cache.Cache[int], load func(context.Context) (int, error)) {
@@ -29,7 +29,7 @@ func mustFindNothing(t *testing.T, c *cache.Cache[int], load func(context.Contex
 	}
 }
 
-// That there is nothing is remembered for NegativeTTL.
+// ErrNotFound is remembered for NegativeTTL.
 func TestNegativeTTL(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -48,7 +48,7 @@ func TestNegativeTTL(t *testing.T) {
 			if n := recorder.Count(drivertest.OpDelete); n != 0 {
 				t.Errorf("%d deletions", n)
 			}
-			if kind.name == "leases" { // the other storage of these keeps entries for ever
+			if kind.name == "leases" { // the other storages here keep entries for ever
 				pass(time.Millisecond)
 				mustGet(t, c, value(1), 1)
 			}
@@ -56,7 +56,7 @@ func TestNegativeTTL(t *testing.T) {
 	}
 }
 
-// Whatever ends or replaces an entry ends that there is nothing.
+// Whatever ends or replaces an entry also ends a remembered ErrNotFound.
 func TestNegativeEntryEnds(t *testing.T) {
 	t.Parallel()
 	ends := map[string]func(ctx context.Context, s *cache.Service, c *cache.Cache[int]) error{
@@ -67,7 +67,7 @@ func TestNegativeEntryEnds(t *testing.T) {
 		},
 	}
 	for _, how := range invalidations {
-		if how.name != "learned tag" { // nothing was loaded that it could be learned from
+		if how.name != "learned tag" { // without a value there are no learned tags
 			ends[how.name] = how.revoke
 		}
 	}
@@ -86,8 +86,8 @@ func TestNegativeEntryEnds(t *testing.T) {
 	}
 }
 
-// A row that is created while a loader finds nothing, and revoked, is found: the answer of before is
-// not stored, and not given to who came after.
+// A row is created and revoked while a loader finds nothing. The loader's ErrNotFound is not
+// stored, and not given to callers that came after the revocation.
 func TestCreationBeatsNegativeFill(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -126,7 +126,8 @@ func TestCreationBeatsNegativeFill(t *testing.T) {
 	}
 }
 
-// All who wait for one load that finds nothing, and those who wait for another process's, get that.
+// All callers that wait for a load that finds nothing get ErrNotFound, even if another process runs
+// the load.
 func TestNegativeFillIsShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,8 +151,8 @@ func TestNegativeFillIsShared(t *testing.T) {
 	})
 }
 
-// An entry that must be loaded again, and is not there any more, does not stay; also when that cannot be
-// stored.
+// If an entry must be loaded again and its row is gone, the entry does not stay, even if
+// ErrNotFound cannot be stored.
 func TestNothingReplacesWhatIsNotFresh(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []bool{false, true} {
@@ -177,7 +178,7 @@ func TestNothingReplacesWhatIsNotFresh(t *testing.T) {
 	}
 }
 
-// A process without NegativeTTL loads, and does not take the entry for damage.
+// A process without NegativeTTL loads. It does not count the entry as damaged.
 func TestNegativeEntryOfAnotherPolicy(t *testing.T) {
 	t.Parallel()
 	service, recorder, strategy := record(t, newBigcache(t), cache.Options{})

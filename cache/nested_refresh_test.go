@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// A load in the background that reaches itself has the error, which is logged. The last good value is
-// kept, and not stored again as new.
+// A background load that asks for its own key gets the error, which is logged. The last good value
+// is kept, and not stored again as new.
 func TestRefreshReachesItself(t *testing.T) {
 	t.Parallel()
 	for name, age := range map[string]time.Duration{"StaleFor": 2 * time.Minute, "EarlyRefresh": 59 * time.Second} {
@@ -35,7 +35,8 @@ func refreshReachesItself(t *testing.T, age time.Duration, detour func(testing.T
 	policy := stale()
 	policy.EarlyRefresh = 1
 	c := newCache(t, service, "c", policy)
-	c.SetRandom(func() float64 { return 0.9 }) // so that a hit within two loads of the end refreshes
+	// so that a hit within two loads of the end refreshes
+	c.SetRandom(func() float64 { return 0.9 })
 	want(t, 1)(c.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { <-time.After(time.Second); return 1, nil }))
 	pass(age)
 	var loads atomic.Int32
@@ -49,7 +50,7 @@ func refreshReachesItself(t *testing.T, age time.Duration, detour func(testing.T
 		})
 	}, 1)
 	synctest.Wait()
-	mustGet(t, c, unexpected[int](t), 1) // a pause follows a failure
+	mustGet(t, c, unexpected[int](t), 1) // there is a pause after a failure
 	if n := loads.Load(); n != 1 {
 		t.Errorf("%d loads", n)
 	}
@@ -62,8 +63,8 @@ func refreshReachesItself(t *testing.T, age time.Duration, detour func(testing.T
 	mustGet(t, c, unexpected[int](t), 2)
 }
 
-// A refresh is nobody's load but its own: nobody waits for it, so it may ask for what the load is about
-// that it was begun in.
+// A refresh is not part of the load in which it was started. Nobody waits for it, so it may ask for
+// the key of that load.
 func TestRefreshWithinALoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -88,7 +89,7 @@ func TestRefreshWithinALoad(t *testing.T) {
 	})
 }
 
-// reaches are the calls by which a Refreshing is asked for its value.
+// reaches are the calls that ask a refreshing.Value for its value.
 var reaches = map[string]func(context.Context, *refreshing.Value[int]) (int, error){
 	"Get":     func(ctx context.Context, r *refreshing.Value[int]) (int, error) { return r.Get(ctx) },
 	"Refresh": func(ctx context.Context, r *refreshing.Value[int]) (int, error) { return r.Refresh(ctx) },
@@ -100,15 +101,15 @@ var reaches = map[string]func(context.Context, *refreshing.Value[int]) (int, err
 	},
 }
 
-// A load of a Refreshing that asks for its value has an error at once, also while the last one is good.
-// That is kept.
+// A load of a refreshing.Value that asks for that value gets an error at once, even while the last
+// value is good. The last value is kept.
 func TestRefreshingReachesItself(t *testing.T) {
 	t.Parallel()
 	for outer, begin := range reaches {
 		for inner, reach := range reaches {
 			for _, warm := range []bool{true, false} {
 				if outer == "RefreshWith" {
-					continue // has another load; see below
+					continue // it has a loader of its own; see below
 				}
 				t.Run(outer+"/"+inner, func(t *testing.T) {
 					t.Parallel()
@@ -159,7 +160,7 @@ func TestRefreshingReachesItself(t *testing.T) {
 	}
 }
 
-// So has the load that RefreshWith was given, which would return the old value as a new one.
+// The same holds for the loader of RefreshWith, which would return the old value as a new one.
 func TestRefreshWithReachesItself(t *testing.T) {
 	t.Parallel()
 	for name, reach := range reaches {
@@ -178,7 +179,8 @@ func TestRefreshWithReachesItself(t *testing.T) {
 	}
 }
 
-// Two values whose loads ask for each other, each begun by a goroutine of its own, end after one wait.
+// Two values have loads that ask for each other, each started by its own goroutine. They end after
+// one wait.
 func TestRingOfRefreshing(t *testing.T) {
 	t.Parallel()
 	for name, reach := range reaches {
@@ -216,7 +218,7 @@ func TestRingOfRefreshing(t *testing.T) {
 	}
 }
 
-// A load that invalidates its own value does not run for ever.
+// A load that invalidates its own value does not run again and again for ever.
 func TestRefreshingInvalidatesItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,8 +230,8 @@ func TestRefreshingInvalidatesItself(t *testing.T) {
 	})
 }
 
-// Memos that wait for each other in a ring end after one wait; a memo that computes itself is told,
-// with and without a scope, and also where the scope is full.
+// Memos that wait for each other in a ring end after one wait. A memo that asks for itself gets an
+// error, with a scope, without one, and with a full one.
 func TestRingOfMemos(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -274,8 +276,8 @@ func TestRingOfMemos(t *testing.T) {
 	})
 }
 
-// A load that does not end is warned about after a minute, once, with the name of its cache and never the
-// key.
+// After a minute, there is one warning about a load that does not end. It has the name of the
+// cache, and never the key.
 func TestHungLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

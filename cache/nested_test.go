@@ -20,7 +20,8 @@ import (
 
 type loader = func(context.Context) (int, error)
 
-// detours are the ways from a loader back to what it loads. find is a load of the key itself.
+// detours are the ways by which a loader can ask for the key that it loads. find is a load of the
+// key itself.
 var detours = []struct {
 	name string
 	find func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error)
@@ -57,7 +58,7 @@ var detours = []struct {
 	}},
 }
 
-// again is another view of the cache "c", with the policy that it has.
+// again returns another Cache with the name "c" and the same policy.
 func again(t testing.TB, service *cache.Service) *cache.Cache[int] {
 	t.Helper()
 	if c, err := cache.New(service, "c", cache.Policy[int]{}); err == nil {
@@ -68,7 +69,8 @@ func again(t testing.TB, service *cache.Service) *cache.Cache[int] {
 	return newCache(t, service, "c", policy)
 }
 
-// A loader that asks for its own key gets an error at once, whichever way it takes, and the key lives on.
+// A loader that asks for its own key gets an error at once, whichever way it takes. The key is
+// still usable.
 func TestLoaderReachesItself(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -98,7 +100,8 @@ func TestLoaderReachesItself(t *testing.T) {
 	}
 }
 
-// A cycle in the data, a tree whose root has a parent for example, is an error, and its keys live on.
+// A cycle in the data, for example a tree whose root has a parent, is an error. Its keys are still
+// usable.
 func TestCycleOfLoads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -123,7 +126,7 @@ func TestCycleOfLoads(t *testing.T) {
 	})
 }
 
-// A loader may go on without what it cannot have; what it returns is stored.
+// A loader may go on without the value that it cannot have. Its own value is stored.
 func TestLoaderRecovers(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
@@ -136,13 +139,15 @@ func TestLoaderRecovers(t *testing.T) {
 	want(t, 5)(c.GetOrLoad(t.Context(), "k", unexpected[int](t)))
 }
 
-// What a caller is within is nothing to the others who wait for the same flight.
+// A recursive load fails only the caller that is in the recursion, not the others that wait for the
+// same flight.
 func TestRecursionIsNobodyElsesFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 		c := newCache(t, service, "c", cache.Policy[int]{})
-		unblock := recorder.Block(drivertest.OpGetOrLease) // so that all are aboard when the load begins
+		// so that all have joined when the load begins
+		unblock := recorder.Block(drivertest.OpGetOrLease)
 		first := async(func() (int, error) {
 			return c.GetOrLoad(t.Context(), "k", func(ctx context.Context) (int, error) {
 				return c.GetOrLoad(ctx, "k", unexpected[int](t))
@@ -166,14 +171,16 @@ func TestRecursionIsNobodyElsesFailure(t *testing.T) {
 	})
 }
 
-// Loads that wait for each other in a ring, each begun by a goroutine of its own, end after one lock_wait.
+// Loads wait for each other in a ring, each started by its own goroutine. They end after one
+// lock_wait.
 func TestRingOfLoads(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
-		for _, shared := range []bool{true, false} { // the flights, or the leases only, as those of several nodes
+		// with the same flights, or with the same leases only, as several nodes have
+		for _, shared := range []bool{true, false} {
 			for _, size := range []int{2, 3, 5} {
 				if !shared && size > 2 {
-					continue // each node waits for a lease of its own accord
+					continue // each node waits for leases anyway
 				}
 				t.Run(fmt.Sprint(kind.name, "/", shared, "/", size), func(t *testing.T) {
 					t.Parallel()
@@ -193,7 +200,7 @@ func ringOfLoads(t *testing.T, strategy driver.Strategy, shared bool, size int) 
 			nodes[i] = nodes[0]
 		}
 	}
-	// All have begun before the first one asks for the next.
+	// All loads have begun before the first one asks for the next key.
 	var begun sync.WaitGroup
 	begun.Add(size)
 	var find func(ctx context.Context, node, key int, first bool) (int, error)
@@ -205,7 +212,7 @@ func ringOfLoads(t *testing.T, strategy driver.Strategy, shared bool, size int) 
 			}
 			n, err := find(ctx, node, (key+1)%size, false)
 			if errors.Is(err, cache.ErrRecursiveLoad) {
-				return 1, nil // it is there once
+				return 1, nil // only once
 			}
 			return n + 1, err
 		})
@@ -233,8 +240,8 @@ func ringOfLoads(t *testing.T, strategy driver.Strategy, shared bool, size int) 
 	}
 }
 
-// A caller within a load waits for somebody else's no longer than lock_wait, and then loads for itself and
-// stores nothing. It waits for its own load as anybody does.
+// A caller within a load waits for somebody else's load for at most lock_wait. Then it loads for
+// itself and stores nothing. It waits for its own load as long as it takes.
 func TestNestedWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -275,7 +282,7 @@ func TestNestedWait(t *testing.T) {
 	})
 }
 
-// One that came late, and whose own load therefore runs next, does not run it twice.
+// A caller that came late, so that its own load runs next, does not run that load twice.
 func TestNestedWaitForALateFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -297,7 +304,7 @@ func TestNestedWaitForALateFlight(t *testing.T) {
 	})
 }
 
-// A context that is kept when its load or write has ended is as good as any other.
+// A context that is used after its load or write has ended is like any other.
 func TestContextOfAnEndedLoad(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
@@ -325,7 +332,8 @@ func TestContextOfAnEndedLoad(t *testing.T) {
 	}
 }
 
-// A loader that revokes or writes its own key does not hang, and what it read before that is not stored.
+// A loader that revokes or writes its own key does not hang. The value that it read before is not
+// stored.
 func TestLoaderChangesItsKey(t *testing.T) {
 	t.Parallel()
 	changes := slices.Concat(invalidations, []struct {
@@ -354,7 +362,7 @@ func TestLoaderChangesItsKey(t *testing.T) {
 						synctest.Wait()
 					}
 					for _, call := range calls {
-						// Who comes after the Set of the first one finds that.
+						// A caller that comes after the Set of the first one finds that value.
 						if got := <-call; got.value != 1 && (change.name != "Set" || got.value != 2) || got.err != nil {
 							t.Errorf("got %+v", got)
 						}

@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// readBacks are the ways in which a write reads what it has written. find is the cached read of it.
+// readBacks are the ways in which a write reads the row that it has written. find is the cached
+// read of it.
 var readBacks = slices.Concat(detours, []struct {
 	name string
 	find func(t testing.TB, ctx context.Context, service *cache.Service, find loader) (int, error)
@@ -48,7 +49,7 @@ var readBacks = slices.Concat(detours, []struct {
 	}},
 })
 
-// A write that reads the row back through the cache stores what it has written, and waits for nobody.
+// A write that reads the row back through the cache does not wait, and the written value is stored.
 func TestWriteReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -87,7 +88,7 @@ func writeReadsBack(t *testing.T, strategy driver.Strategy, readBack func(testin
 	}
 }
 
-// What was read back is stored, by the Update.
+// The Update stores the value that was read back.
 func TestReadBackIsStored(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -101,8 +102,8 @@ func TestReadBackIsStored(t *testing.T) {
 	}
 }
 
-// Of two Updates of one key, one within the other, neither waits; nothing is left of what was stored
-// before, whichever of them fails.
+// If one Update of a key runs within another one, neither waits. The entry of before does not stay,
+// whichever of them fails.
 func TestUpdateWithinUpdate(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -134,7 +135,7 @@ func TestUpdateWithinUpdate(t *testing.T) {
 	}
 }
 
-// A loader that makes the row which it does not find, and reads it back, has what it made.
+// A loader that creates a missing row and reads it back gets the row that it created.
 func TestLoaderWritesWhatItDoesNotFind(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -163,7 +164,7 @@ func TestLoaderWritesWhatItDoesNotFind(t *testing.T) {
 	}
 }
 
-// One that makes it again and again is told, before its stack is full.
+// A loader that creates it again and again gets an error before its stack overflows.
 func TestLoaderWritesWithoutEnd(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
@@ -182,7 +183,7 @@ func TestLoaderWritesWithoutEnd(t *testing.T) {
 	want(t, 1)(c.GetOrLoad(t.Context(), "k", value(1)))
 }
 
-// A write of one key reads the others as anybody does.
+// A write of one key reads other keys as any caller does.
 func TestWriteReadsAnotherKey(t *testing.T) {
 	t.Parallel()
 	c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})

@@ -11,7 +11,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// notifying is a strategy that tells when leases were used; the test says when.
+// notifying is a strategy with a Notifier. The test says when it notifies.
 type notifying struct {
 	*bigcache.Strategy
 
@@ -24,8 +24,9 @@ func (n *notifying) Notify(ctx context.Context, key string) <-chan struct{} {
 	return n.notify(ctx, key)
 }
 
-// Who waits for somebody else's lease goes on when the Notifier tells, and not at the next look; without a
-// notice, or with one for nothing, the looks do.
+// A caller that waits for somebody else's lease looks again when the Notifier notifies, and need
+// not wait for its next look. If there is no notice, or one for no reason, the regular looks find
+// the value.
 func TestWaitersAreTold(t *testing.T) {
 	t.Parallel()
 	const released = 37 * time.Millisecond

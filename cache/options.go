@@ -14,66 +14,78 @@ import (
 	"github.com/fxcache/fxcache/internal/absent"
 )
 
-// Options configure a [Service]. The zero value of each field means its default, and so does an interface
-// that holds nil. The fields with a koanf tag are the keys of the configuration section `cache`.
+// Options configure a [Service]. The zero value of a field means its default. So does an interface
+// that holds nil. The fields with a koanf tag are the keys of the configuration section `cache`. A
+// Service copies its Options, so a change after NewService has no effect.
 //
-// A strategy finds what concerns it with Resolve[driver.Limits] in Init.
+// A strategy reads the limits that concern it in Init, with Resolve[driver.Limits].
 type Options struct {
-	// Namespace separates applications that share one storage: it is part of every key and tag.
-	// Any bytes but none is fine. Default "app", which is refused where the strategy is Shared.
+	// Namespace separates applications that share one storage. It is part of every key and tag. It
+	// may hold any bytes, up to 1 KiB. Default "app", which is refused if the strategy is
+	// driver.Shared.
 	Namespace string `koanf:"namespace,public"`
 	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
 	DefaultTTL time.Duration `koanf:"default_ttl"`
-	// MaxTTL caps every TTL. Default 720h.
+	// MaxTTL caps every TTL: a longer one is shortened to it. Default 720h.
 	MaxTTL time.Duration `koanf:"max_ttl"`
-	// MaxKeyBytes limits a key or tag, the namespace not counted. Default 1KiB.
+	// MaxKeyBytes limits a key or tag, without the namespace. At most 32KiB. Default 1KiB.
 	MaxKeyBytes driver.Size `koanf:"max_key_bytes"`
-	// MaxValueBytes limits an encoded value, when it is stored and when it is read. Default 1MiB.
+	// MaxValueBytes limits an encoded value, when it is stored and when it is read. At most 512MiB.
+	// Default 1MiB.
 	MaxValueBytes driver.Size `koanf:"max_value_bytes"`
-	// MaxTags limits the tags of one entry. Default 64.
+	// MaxTags limits the tags of one entry. At most 4096. Default 64.
 	MaxTags int `koanf:"max_tags"`
-	// Timeout is the deadline of each single operation on the strategy; a read that takes longer is
-	// a miss for GetOrLoad. Default 50ms.
+	// Timeout is the deadline of each single operation on the strategy. A read that takes longer
+	// fails, which GetOrLoad treats as a miss. Default 50ms.
 	Timeout time.Duration `koanf:"timeout"`
-	// LockWait is how long GetOrLoad waits for another holder of a key's lease before it loads
-	// without storing. Default 2s.
+	// LockWait is how long GetOrLoad waits while somebody else holds the lease on its key. After
+	// that it loads without storing. Default 2s.
 	LockWait time.Duration `koanf:"lock_wait"`
-	// MaxConcurrentLoads limits the loaders that run because the strategy fails, so that an outage of
-	// the cache does not become one of the database. Further ones wait in the order in which they came, until
-	// their callers leave, and after ten seconds get ErrOverloaded. As many may run in the background, to
-	// refresh entries; further ones are not started. Caches with Policy.Reserved, and the others, have so
-	// many each. Default 100.
+	// MaxConcurrentLoads limits the loaders that run because the strategy fails. Without a limit,
+	// an outage of the cache would become one of the database. Further loaders wait in the order in
+	// which they came. They give up when their callers leave, and after ten seconds with
+	// ErrOverloaded.
+	//
+	// The same number of loaders may run in the background, to refresh entries. Further refreshes
+	// are not started. Both limits exist twice: once for the caches with Policy.Reserved, and once
+	// for all others. Default 100.
 	MaxConcurrentLoads int `koanf:"max_concurrent_loads"`
-	// MaxPendingRevocations limits the revocations that are queued because the strategy fails; when
-	// there are more, one Clear takes the place of all; where the strategy is no Clearer, this Service
-	// serves no hits then until MaxTTL is over. Default 10000.
+	// MaxPendingRevocations limits the revocations that are queued because the strategy fails. If
+	// there are more, a single Clear replaces them all. If the strategy is not a driver.Clearer,
+	// this Service then serves no hits until MaxTTL has passed. Default 10000.
 	MaxPendingRevocations int `koanf:"max_pending_revocations"`
-	// BreakerFailures is how many reads, leases and fills have to fail for the Service to stop asking the
-	// strategy for BreakerPause: over ten Timeouts at least, and with fewer than one success in ten; where
-	// more than four times as many are under way, a quarter of those. Revocations are always tried. Default 10.
+	// BreakerFailures is how many reads, leases and fills have to fail before the circuit breaker
+	// opens. The Service then stops asking the strategy for up to BreakerPause. The failures must
+	// go on for at least ten Timeouts, with fewer than one success in ten operations. If more than
+	// four times BreakerFailures operations are under way, a quarter of those has to fail. For
+	// example, with the default and 200 operations under way, 50 have to fail. Revocations are
+	// always tried. Default 10.
 	BreakerFailures int `koanf:"breaker_failures"`
-	// BreakerPause is how long the strategy is left alone then, at the most, before one operation tries it again:
-	// a sixteenth of it at first, and twice as long after each try that fails. Each that
-	// succeeds makes room for one more. Default 1s.
+	// BreakerPause is the longest time for which an open circuit breaker leaves the strategy alone
+	// before one operation tries it again. The first pause is a sixteenth of it. Each try that
+	// fails doubles the pause. Each success lets one more operation run at the same time. Default
+	// 1s.
 	BreakerPause time.Duration `koanf:"breaker_pause"`
 
 	// StrategyName is what errors and metrics call the strategy. Default: its Go type.
 	StrategyName string `koanf:"-"`
-	// Codec encodes values that do not encode themselves. Default JSON.
+	// Codec encodes the values of types that do not encode themselves. Default JSON.
 	Codec Codec `koanf:"-"`
-	// Clock is "now". Default SystemClock.
+	// Clock tells the current time, for TTLs and for expiry. Default driver.SystemClock.
 	Clock driver.Clock `koanf:"-"`
-	// Logger receives warnings about a failing strategy, or a loader that fails in the background, at
-	// most one per kind and ten seconds. They hold the error as it is, and never a key or a value of
-	// ours. Default slog.Default().
+	// Logger receives warnings, for example about a strategy that fails, or a loader that fails in
+	// the background. Each kind is logged at most once in ten seconds. A warning quotes the error
+	// as it is. Service itself adds no key and no value. Default slog.Default().
 	Logger *slog.Logger `koanf:"-"`
-	// MeterProvider makes the instruments behind Stats. Default: OpenTelemetry's global one.
+	// MeterProvider makes the instruments that report what Stats reports. Default: OpenTelemetry's
+	// global one.
 	MeterProvider metric.MeterProvider `koanf:"-"`
 }
 
 const defaultNamespace = "app"
 
-// WithDefaults returns o with every zero field replaced by its default.
+// WithDefaults returns a copy of o in which every zero field is replaced by its default. The
+// exceptions are DefaultTTL, whose zero means MaxTTL, and StrategyName, which NewService fills in.
 func (o Options) WithDefaults() Options {
 	if o.Namespace == "" {
 		o.Namespace = defaultNamespace
@@ -123,7 +135,8 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Validate reports every unusable value as an [OptionError], joined.
+// Validate returns one [OptionError] for each unusable value, joined with errors.Join. It expects
+// that the defaults are filled in: the zero Options are not valid.
 func (o Options) Validate() error {
 	var errs []error
 	report := func(name, format string, args ...any) {
@@ -143,7 +156,7 @@ func (o Options) Validate() error {
 	if o.DefaultTTL < 0 {
 		report("default_ttl", "must not be negative (0s means max_ttl), not %v", o.DefaultTTL)
 	}
-	for _, size := range []struct { // and counts
+	for _, size := range []struct { // sizes and counts
 		name         string
 		value, limit driver.Size
 	}{
@@ -170,7 +183,8 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Limits is what a strategy is told of the options. It finds it with Resolve[driver.Limits] in Init.
+// Limits returns the part of the options that a strategy gets to see. The strategy finds it in
+// Init, with Resolve[driver.Limits].
 func (o Options) Limits() driver.Limits {
 	return driver.Limits{
 		KeyPrefix: o.KeyPrefix(), MaxTTL: o.MaxTTL, MaxKeyBytes: o.MaxKeyBytes, MaxValueBytes: o.MaxValueBytes,
@@ -178,9 +192,10 @@ func (o Options) Limits() driver.Limits {
 	}
 }
 
-// KeyPrefix is what Service puts before each key and tag: the namespace, in which ':' and '%' are
-// escaped so that the first ':' always ends it, and a ':'. That makes (namespace, name) → physical
-// name injective, and lets a strategy cut the namespace off again.
+// KeyPrefix returns what Service puts before each key and tag: the namespace and a ':'. In the
+// namespace, ':' and '%' are escaped, so that the first ':' always ends it. For example, the
+// namespace "a:b" becomes "a%3Ab:". So two different pairs of namespace and name never get the same
+// physical name, and a strategy can take the namespace off again.
 func (o Options) KeyPrefix() string {
 	return strings.NewReplacer("%", "%25", ":", "%3A").Replace(o.Namespace) + ":"
 }

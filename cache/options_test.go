@@ -61,7 +61,7 @@ func TestOptionErrors(t *testing.T) {
 			}
 		}
 	}
-	// The zero Options, without defaults, are all wrong, and all of it is reported.
+	// The zero Options, without defaults, are invalid. Every invalid field is reported.
 	err := cache.Options{}.Validate()
 	for _, name := range []string{"namespace", "max_ttl", "max_key_bytes", "max_value_bytes", "max_tags", "timeout"} {
 		if err == nil || !strings.Contains(err.Error(), name+": ") {

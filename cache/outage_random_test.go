@@ -17,17 +17,19 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Many keys, many callers, and revocations that fail at random: on this node nobody gets less than the version of a revocation that has returned.
+// Many callers use many keys, and revocations fail at random. On this node, nobody gets an older
+// version than that of a revocation that has returned.
 func TestRandomOutage(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{4, 10_000} {
 		strategy, recorder := drivertest.Record(newBigcache(t))
 		service := start(t, strategy, cache.Options{MaxPendingRevocations: limit, BreakerFailures: 1 << 20, Timeout: 5 * time.Second})
-		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{}) // stores as well, and is not checked
+		// another node, which stores too and whose reads are not checked
+		other := start(t, struct{ driver.Leaser }{driver.FeaturesOf(strategy).Leaser}, cache.Options{})
 		here, there := newCache(t, service, "c", cache.Policy[int64]{Tags: []string{"t"}}), newCache(t, other, "c", cache.Policy[int64]{Tags: []string{"t"}})
 		var database, floors [12]atomic.Int64
 		var callers sync.WaitGroup
-		var hits, owed atomic.Int64
+		var hits, pending atomic.Int64
 		for range 8 {
 			callers.Go(func() {
 				for range 1500 {
@@ -45,7 +47,7 @@ func TestRandomOutage(t *testing.T) {
 							recorder.FailNext(op, 1+rand.N(3), errOutage)
 						}
 						if err := revoke(); errors.Is(err, cache.ErrRevocationPending) {
-							owed.Add(1)
+							pending.Add(1)
 						} else if err != nil {
 							t.Errorf("revoke: %v", err)
 						}
@@ -70,15 +72,15 @@ func TestRandomOutage(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if hits.Load() < 100 || owed.Load() < 100 {
-			t.Errorf("%d hits, %d owed revocations: too few to prove anything", hits.Load(), owed.Load())
+		if hits.Load() < 100 || pending.Load() < 100 {
+			t.Errorf("%d hits, %d pending revocations: too few to prove anything", hits.Load(), pending.Load())
 		}
-		t.Logf("limit %d: %d hits, %d owed", limit, hits.Load(), owed.Load())
+		t.Logf("limit %d: %d hits, %d pending", limit, hits.Load(), pending.Load())
 	}
 }
 
-// Who comes after a pending revocation does not get what another node stores meanwhile, also where an
-// earlier caller waits for that node's lease.
+// A caller that comes after a pending revocation does not get a value that another node stores
+// meanwhile, even if an earlier caller waits for that node's lease.
 func TestPendingRevocationBesideForeignLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -109,11 +111,11 @@ func TestPendingRevocationBesideForeignLease(t *testing.T) {
 		}
 		<-first
 		<-time.After(time.Minute)
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
-// The metric follows what is owed.
+// The metric follows the number of pending revocations.
 func TestPendingMetric(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

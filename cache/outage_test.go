@@ -16,14 +16,14 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// What is refused, or applied but not replicated, is not owed; neither is anything before Start and
-// after Stop, and of no keys.
+// A revocation is not pending if it was refused, if it was applied but not replicated, if it came
+// before Start or after Stop, or if it has no keys.
 func TestNotPending(t *testing.T) {
 	t.Parallel()
 	behind := fmt.Errorf("%w: 0 of 1 replicas have it", cache.ErrNotReplicated)
 	for _, test := range []struct {
-		err  error
-		owed uint64
+		err     error
+		pending uint64
 	}{
 		{cache.ErrInvalidKey, 0}, {cache.ErrInvalidTTL, 0}, {cache.ErrValueTooLarge, 0}, {cache.ErrTooManyTags, 0},
 		{cache.ErrUnsupported, 0}, {behind, 0}, {fmt.Errorf("in 2 of 4 lanes: %w", errors.Join(behind, behind)), 0},
@@ -34,10 +34,10 @@ func TestNotPending(t *testing.T) {
 				service, recorder, _ := record(t, newBigcache(t), cache.Options{})
 				recorder.FailNext(way.operation, 1, test.err)
 				err := way.revoke(t.Context(), service, newCache(t, service, "c", cache.Policy[int]{}))
-				if !errors.Is(err, test.err) || errors.Is(err, cache.ErrRevocationPending) != (test.owed > 0) {
+				if !errors.Is(err, test.err) || errors.Is(err, cache.ErrRevocationPending) != (test.pending > 0) {
 					t.Errorf("%s: %v", way.name, err)
 				}
-				owes(t, service, test.owed)
+				wantPending(t, service, test.pending)
 			})
 		}
 	}
@@ -53,15 +53,16 @@ func TestNotPending(t *testing.T) {
 				t.Errorf("%s: %v", way.name, err)
 			}
 		}
-		owes(t, idle, 0)
+		wantPending(t, idle, 0)
 		if err := errors.Join(idle.Start(t.Context(), nil), idle.Stop(t.Context())); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// What is owed is not paid by a revocation that was applied and not replicated: a failover would undo it.
-func TestNotReplicatedDoesNotPay(t *testing.T) {
+// A pending revocation stays pending if it was applied but not replicated: a failover would undo
+// it.
+func TestNotReplicatedStaysPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -72,14 +73,15 @@ func TestNotReplicatedDoesNotPay(t *testing.T) {
 			if _, err := service.Get(t.Context(), "k", new(int)); !errors.Is(err, cache.ErrRevocationPending) {
 				t.Errorf("Get: %v, want no hits before replicas have confirmed", err)
 			}
-			owes(t, service, 1)
+			wantPending(t, service, 1)
 		}
 		mustMiss(t, service, "k")
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
-// Stop applies what is owed, or says what is left within its time; a next Start still owes that.
+// Stop applies pending revocations, or says how many are left when its time is up. Those are still
+// pending after the next Start.
 func TestStopFlushes(t *testing.T) {
 	t.Parallel()
 	for _, healthy := range []bool{true, false} {
@@ -116,7 +118,7 @@ func TestStopFlushes(t *testing.T) {
 			if d := time.Since(began); d != time.Second {
 				t.Errorf("Stop took %v of 2s, want half", d)
 			}
-			owes(t, service, 1)
+			wantPending(t, service, 1)
 			release()
 			recorder.Reset()
 			if err := service.Start(t.Context(), nil); err != nil {
@@ -135,7 +137,7 @@ func TestStopFlushes(t *testing.T) {
 	}
 }
 
-// Stop keeps to its context also where a Clear hangs in the background.
+// Stop returns when its context ends, even if a Clear hangs in the background.
 func TestStopBesideHungClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,8 +159,8 @@ func TestStopBesideHungClear(t *testing.T) {
 	})
 }
 
-// Who comes after a revocation, be it only pending, never gets what a load read before, although the
-// storage would store it.
+// A caller that comes after a revocation, even a pending one, never gets a value that was read
+// before it, although the storage would store that value.
 func TestPendingRevocationBesideLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
@@ -191,8 +193,8 @@ func TestPendingRevocationBesideLoad(t *testing.T) {
 	}
 }
 
-// In an outage, no more than max_concurrent_loads keys are loaded at once; callers of the same key share, and
-// whoever comes beyond waits for as long as it wants to.
+// In an outage, at most max_concurrent_loads keys are loaded at once. Callers of the same key share
+// a load. Further callers wait until their contexts end.
 func TestMaxConcurrentLoads(t *testing.T) {
 	t.Parallel()
 	const room = 3
@@ -206,7 +208,7 @@ func TestMaxConcurrentLoads(t *testing.T) {
 				service, _, _ := record(t, strategy, cache.Options{MaxConcurrentLoads: room})
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				strategy.others.Store(!healthy)
-				for round := range 2 { // the second finds all room given back
+				for round := range 2 { // in the second, all places are free again
 					synctest.Wait() // a place is given back when the caller has its answer already
 					before := service.Stats()
 					gate := make(chan struct{})
@@ -253,7 +255,8 @@ func TestMaxConcurrentLoads(t *testing.T) {
 	}
 }
 
-// A strategy that hangs costs each call its timeout, exactly, and the calls that wait are all there is.
+// A strategy that hangs costs each call exactly its timeout, and no goroutine is left but those of
+// the calls.
 func TestHungStrategy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -283,7 +286,7 @@ func TestHungStrategy(t *testing.T) {
 			timed(func() error { return service.Set(ctx, key, 1, cache.SetOptions{}) })
 			timed(func() error { return service.Delete(ctx, key) })
 			timed(func() error { return service.InvalidateTags(ctx, key) })
-			timed(func() error { // which may take its time: the caller says how long
+			timed(func() error { // it may take longer: the caller's deadline counts
 				ctx, cancel := context.WithTimeout(ctx, timeout)
 				defer cancel()
 				return service.Clear(ctx)
@@ -303,7 +306,8 @@ func TestHungStrategy(t *testing.T) {
 	})
 }
 
-// Clear has the time that a storage needs which must look for its entries, and ends then too.
+// Clear has more time, because a storage may have to look for its entries. It ends after that time,
+// too.
 func TestClearIsPatient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -322,8 +326,9 @@ func TestClearIsPatient(t *testing.T) {
 	})
 }
 
-// A debt outlives what this process's policy gives its entries: another one may have given them more.
-func TestDebtOutlivesThePolicy(t *testing.T) {
+// A pending revocation lasts longer than the TTL in this process's policy: another process may give
+// entries a longer TTL.
+func TestPendingRevocationOutlivesThePolicy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
@@ -335,17 +340,17 @@ func TestDebtOutlivesThePolicy(t *testing.T) {
 		recorder.FailNext(drivertest.OpDelete, 605, errOutage) // for five minutes, twice a second
 		pending(t, after.Delete(t.Context(), "k"))
 		<-time.After(3 * time.Minute)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		if _, found, _ := after.Get(t.Context(), "k"); found {
 			t.Error("it is served although it was revoked")
 		}
 		<-time.After(10 * time.Minute)
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
-// One revocation that keeps failing does not keep the others from being applied.
-func TestDebtsAreAppliedApart(t *testing.T) {
+// If one revocation keeps failing, the others are still applied.
+func TestPendingRevocationsAreAppliedApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		service, recorder, strategy := record(t, newBigcache(t), cache.Options{})

@@ -14,8 +14,8 @@ type Revocation struct {
 	Key string
 	// Tag is a tag that was invalidated. If Key and Tag are empty, everything was revoked.
 	Tag string
-	// Storage is the one that has to forget it, in words that only the cache understands. It is empty
-	// in rows of earlier releases.
+	// Storage is the one that has to forget it, in words that only the cache understands. It is
+	// empty in rows of earlier releases.
 	Storage string
 	// Until is when nothing is left that it concerns, to the hour, in UTC. The cache has the row
 	// removed then. It is zero in rows of earlier releases.
@@ -29,15 +29,15 @@ type Revocation struct {
 // Each revocation is for one storage. It is forgotten when that storage has it, or when its time is
 // over. A process that runs on another storage meanwhile leaves it alone.
 type Outbox interface {
-	// Add keeps revocations, with all their fields. One that is there already, whatever its Until, is
-	// fine.
+	// Add keeps revocations, with all their fields. One that is there already, whatever its Until,
+	// is fine.
 	Add(ctx context.Context, pending []Revocation) error
 	// Remove forgets revocations, because they were applied. One that is not there is fine. If
 	// several processes share the storage, it must forget only what this process has added, or was
 	// given by Pending: another process may have added the same again by now.
 	Remove(ctx context.Context, applied []Revocation) error
-	// Pending returns what was added and not removed, for every storage. Start applies what concerns
-	// its own before the first hit is served.
+	// Pending returns what was added and not removed, for every storage. Start applies what
+	// concerns its own before the first hit is served.
 	Pending(ctx context.Context) ([]Revocation, error)
 }
 

@@ -18,7 +18,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// What is owed is in the outbox before the caller knows of it, and leaves it when it was applied.
+// A pending revocation is in the outbox before the call returns, and leaves the outbox after it was
+// applied.
 func TestOutboxKeepsWhatIsPending(t *testing.T) {
 	t.Parallel()
 	rowOf := map[string]cache.Revocation{drivertest.OpDelete: {Key: "c:k"}, drivertest.OpInvalidate: {Tag: "t"}, drivertest.OpClear: {}}
@@ -37,14 +38,14 @@ func TestOutboxKeepsWhatIsPending(t *testing.T) {
 				}
 				<-time.After(500 * time.Millisecond)
 				outbox.has(t)
-				owes(t, service, 0)
+				wantPending(t, service, 0)
 			})
 		}
 	}
 }
 
-// What an earlier process owed is applied before the first hit: at Start where the storage is there, or
-// else as soon as it is.
+// Pending revocations of an earlier process are applied before the first hit: at Start if the
+// storage works, and otherwise as soon as it does.
 func TestOutboxIsRecalled(t *testing.T) {
 	t.Parallel()
 	for _, down := range []bool{false, true} {
@@ -64,13 +65,13 @@ func TestOutboxIsRecalled(t *testing.T) {
 			}
 			service := startWith(t, recorded, cache.Options{}, outbox)
 			if down {
-				owes(t, service, 2)
+				wantPending(t, service, 2)
 				if found, err := service.Get(t.Context(), "other", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) {
 					t.Errorf("Get = %v, %v", found, err)
 				}
 				outbox.has(t, cache.Revocation{Key: ":k"}, cache.Revocation{Tag: "t"})
 			} else {
-				owes(t, service, 0)
+				wantPending(t, service, 0)
 			}
 			mustMiss(t, service, "k")
 			if _, found := inner.row("app::tagged"); found {
@@ -85,7 +86,7 @@ func TestOutboxIsRecalled(t *testing.T) {
 	}
 }
 
-// Start fails where the outbox cannot be read, and leaves nothing open; it may be tried again.
+// If the outbox cannot be read, Start fails and leaves nothing open. It may be tried again.
 func TestStartNeedsTheOutbox(t *testing.T) {
 	t.Parallel()
 	for _, panics := range []bool{false, true} {
@@ -109,7 +110,7 @@ func TestStartNeedsTheOutbox(t *testing.T) {
 	}
 }
 
-// An outbox that fails or panics is part of the error, and changes nothing else.
+// If the outbox fails or panics, that is part of the error, and changes nothing else.
 func TestOutboxFails(t *testing.T) {
 	t.Parallel()
 	for _, panics := range []bool{false, true} {
@@ -130,7 +131,7 @@ func TestOutboxFails(t *testing.T) {
 			outbox.set(full, panics)
 			strategy.revocations.Store(false)
 			mustMiss(t, service, "k")
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			<-time.After(time.Second)
 			if log.count("cannot forget what was applied") != 1 {
 				t.Errorf("a failing Remove is not logged once:\n%s", log)
@@ -139,28 +140,29 @@ func TestOutboxFails(t *testing.T) {
 	}
 }
 
-// Rows that were covered by one leave the outbox after that one is in it, also when it happens twice.
+// When one row replaces many, it is added to the outbox before they leave it. This may happen
+// twice.
 func TestOutboxOverflow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		outbox, strategy := new(rows), newFragile(t)
 		service := startWith(t, strategy, cache.Options{MaxPendingRevocations: 3}, outbox)
 		strategy.revocations.Store(true)
-		for i := range 4 + 3 { // one that covers three, and then itself and three
+		for i := range 4 + 3 { // one row replaces three, and then itself and three more
 			pending(t, service.Delete(t.Context(), strconv.Itoa(i)))
 		}
 		<-time.After(time.Second)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		outbox.has(t, cache.Revocation{})
 		if err := service.Stop(t.Context()); !errors.Is(err, cache.ErrRevocationPending) {
 			t.Errorf("Stop = %v", err)
 		}
-		// A successor with less room.
+		// The next process has a lower limit.
 		outbox.kept = map[cache.Revocation]bool{{Key: ":a"}: true, {Key: ":b"}: true, {Tag: "c"}: true}
 		next := newFragile(t)
 		next.revocations.Store(true)
 		successor := startWith(t, next, cache.Options{MaxPendingRevocations: 2}, outbox)
-		owes(t, successor, 1)
+		wantPending(t, successor, 1)
 		<-time.After(time.Second)
 		outbox.has(t, cache.Revocation{})
 		next.revocations.Store(false)
@@ -169,8 +171,9 @@ func TestOutboxOverflow(t *testing.T) {
 	})
 }
 
-// The Add of what is owed again is not undone by the Remove of what was applied before.
-func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
+// If a revocation is applied and then pending again, the Remove of the first does not undo the Add
+// of the second.
+func TestOutboxKeepsWhatIsPendingAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		entered, release := make(chan struct{}), make(chan struct{})
@@ -186,7 +189,7 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
 		<-entered // it was applied in the background
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 		recorder.FailNext(drivertest.OpDelete, 1000, errOutage)
 		again := async(func() (any, error) { return nil, service.Delete(t.Context(), "k") })
 		for service.Stats().PendingRevocations == 0 {
@@ -195,7 +198,7 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 		close(release)
 		pending(t, (<-again).err)
 		<-time.After(time.Second)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		outbox.has(t, cache.Revocation{Key: ":k"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -206,7 +209,7 @@ func TestOutboxKeepsWhatIsOwedAgain(t *testing.T) {
 	})
 }
 
-// Neither a reader nor Stop waits for an outbox that hangs.
+// Readers and Stop do not wait for an outbox that hangs.
 func TestReadersDoNotWaitForTheOutbox(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -215,7 +218,7 @@ func TestReadersDoNotWaitForTheOutbox(t *testing.T) {
 		service := startWith(t, recorded, cache.Options{}, outbox)
 		recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 		pending(t, service.Delete(t.Context(), "k"))
-		synctest.Wait() // the retrying pauses
+		synctest.Wait() // the background retry is in its pause
 		began := time.Now()
 		mustMiss(t, service, "k")
 		if d := time.Since(began); d != 0 {
@@ -234,7 +237,7 @@ func TestReadersDoNotWaitForTheOutbox(t *testing.T) {
 	})
 }
 
-// No outbox is fine; one that cannot be built is not.
+// A container without an Outbox is fine. An Outbox that cannot be built is an error.
 func TestResolveOptional(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("no such file")

@@ -11,16 +11,16 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// busy is a storage over a network, which does one thing after the other. Whoever leaves at a deadline has
-// left work behind.
+// busy is a storage behind a network, which does one operation after the other. It also does the
+// operations of callers that left at a deadline.
 type busy struct {
 	table
 
 	each time.Duration // for one operation
 
 	mu    sync.Mutex
-	way   time.Duration // to it and back
-	free  time.Time     // when it has done all that has come
+	way   time.Duration // over the network, there and back
+	free  time.Time     // when all operations that have arrived are done
 	hangs chan struct{} // until closed; nil: it does not
 	asked int
 	most  int // under way at a time
@@ -60,14 +60,14 @@ func (s *busy) Get(ctx context.Context, _ string) ([]byte, bool, error) {
 	}
 }
 
-// change is done to it at once.
+// change changes the storage at once.
 func (s *busy) change(do func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	do()
 }
 
-// hang stops it, and lets it go on.
+// hang stops the storage, or lets it go on.
 func (s *busy) hang() (resume func()) {
 	hangs := make(chan struct{})
 	s.change(func() { s.hangs = hangs })
@@ -77,7 +77,7 @@ func (s *busy) hang() (resume func()) {
 	}
 }
 
-// crowd are callers that read all the time.
+// crowd is a number of callers that read all the time.
 type crowd struct {
 	ok, failed atomic.Int64
 	mu         sync.Mutex
@@ -111,14 +111,14 @@ func newCrowd(t *testing.T, callers int, get func(context.Context) error) *crowd
 	return c
 }
 
-// during returns what the crowd gets within d.
+// during returns the outcomes of the crowd's reads within d.
 func (c *crowd) during(d time.Duration) (ok, failed int64) {
 	ok, failed = c.ok.Load(), c.failed.Load()
 	<-time.After(d)
 	return c.ok.Load() - ok, c.failed.Load() - failed
 }
 
-// slowest returns how long the slowest call took that failed.
+// slowest returns the duration of the slowest call that failed.
 func (c *crowd) slowest() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,7 +145,7 @@ func reading(service *cache.Service) func(context.Context) error {
 	}
 }
 
-// A storage that becomes slower, and is as busy as it can be, is no storage that fails.
+// A storage that becomes slower and is as busy as it can be has not failed.
 func TestSlowIsNotDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -186,8 +186,8 @@ func TestSlowIsNotDown(t *testing.T) {
 	})
 }
 
-// The process, or the storage, stops for a moment: all operations under way fail together. That opens
-// nothing, however many they are.
+// If the process or the storage stops for a moment, all operations under way fail together. That
+// does not open the breaker, however many they are.
 func TestPauseIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for _, pause := range []time.Duration{80 * time.Millisecond, 400 * time.Millisecond} {
@@ -214,8 +214,9 @@ func TestPauseIsNoOutage(t *testing.T) {
 	}
 }
 
-// A storage that hangs costs a call one timeout at the most, and after a dozen nearly nothing. When it goes on,
-// callers are let in little by little, and all is well within two seconds.
+// A storage that hangs costs a call at most one timeout, and next to nothing after a dozen
+// timeouts. When the storage goes on, callers are let in little by little, and within two seconds
+// all reads succeed.
 func TestHangIsAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -239,7 +240,7 @@ func TestHangIsAnOutage(t *testing.T) {
 			t.Errorf("a call took %v", d)
 		}
 		resume()
-		// A crowd at once would be too much for it: one after the other takes longer than a timeout.
+		// If all callers came at once, the storage could not serve them all within a timeout.
 		storage.change(func() { storage.way, storage.most = limit/2, 0 })
 		for storage.reached() == 0 {
 			_, _ = c.during(time.Millisecond)
@@ -264,11 +265,12 @@ func (s *busy) reached() (most int) {
 	return most
 }
 
-// What counts is how many of the operations fail over a time, not how many in a row.
+// The breaker opens if many operations fail over some time. It does not matter how many fail in a
+// row.
 func TestBreakerRatio(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		every int // so many fail for one that does not
+		every int // one in so many operations succeeds
 		opens bool
 	}{{4, false}, {8, false}, {12, true}, {50, true}} {
 		synctest.Test(t, func(t *testing.T) {
@@ -299,7 +301,8 @@ func (s *uneven) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return nil, false, s.get(ctx, key)
 }
 
-// However many fail together, that is once: one more failure, whenever it comes, opens nothing.
+// However many operations fail together, that counts as one moment. One more failure later does not
+// open the breaker.
 func TestBurstIsOneFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -319,7 +322,8 @@ func TestBurstIsOneFailure(t *testing.T) {
 	})
 }
 
-// The more operations are under way, the more have to fail. Those that were not begun are no failures.
+// The more operations are under way, the more have to fail. Operations that were not started do not
+// count as failures.
 func TestBreakerScales(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -344,8 +348,9 @@ func TestBreakerScales(t *testing.T) {
 	})
 }
 
-// After the pause, an operation that fails at its deadline says that the storage does. One that learns of
-// its end long after says that this process was busy: then the next one tries, which waits for that.
+// If the first operation after the pause fails at its deadline, the storage still fails. If it
+// learns of its deadline much later, this process was busy, and the next operation tries the
+// storage.
 func TestBusyProcessIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for _, busy := range []time.Duration{0, limit} {

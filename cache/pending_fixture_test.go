@@ -17,14 +17,15 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// fragile is a strategy with leases whose revocations, or all of whose operations, fail when they are told to.
+// fragile is a strategy with leases. A test can make its revocations fail, or its other operations,
+// or both.
 type fragile struct {
 	*bigcache.Strategy
 	remote                          //nolint:unused // two Local at one depth are none
 	revocations, others atomic.Bool // whether they fail
 }
 
-// remote takes the mark off what it is embedded with: that its storage ends with the process.
+// remote hides that the storage of the embedding strategy ends with the process.
 type remote struct{} //nolint:unused // as above
 
 func (remote) Local() {} //nolint:unused // as above
@@ -88,15 +89,15 @@ func pendingError(t testing.TB, err error) *cache.PendingError {
 	return p
 }
 
-// owes checks how much service owes.
-func owes(t testing.TB, service *cache.Service, want uint64) {
+// wantPending checks how many revocations of service are pending.
+func wantPending(t testing.TB, service *cache.Service, want uint64) {
 	t.Helper()
 	if n := service.Stats().PendingRevocations; n != want {
 		t.Errorf("%d revocations are pending, want %d", n, want)
 	}
 }
 
-// names are those of operations, in order, with "!" where one failed.
+// names returns the names of operations, in order. A failed one has a "!".
 func names(recorder *drivertest.Recorder) []string {
 	var list []string
 	for _, o := range recorder.Operations() {
@@ -108,14 +109,14 @@ func names(recorder *drivertest.Recorder) []string {
 	return list
 }
 
-// rows is an Outbox in memory, with what can go wrong.
+// rows is an Outbox in memory. A test can make its methods fail, panic or hang.
 type rows struct {
 	mu        sync.Mutex
 	kept      map[cache.Revocation]bool
 	fail      error
 	panics    bool
 	beforeAdd func()
-	// beforeRemove is called without the lock, as a slow database is.
+	// beforeRemove is called without the lock, like a slow database.
 	beforeRemove func(ctx context.Context)
 }
 
@@ -134,12 +135,12 @@ func (r *rows) do(change func()) error {
 	return r.fail
 }
 
-func (r *rows) Add(_ context.Context, owed []cache.Revocation) error {
+func (r *rows) Add(_ context.Context, revocations []cache.Revocation) error {
 	if r.beforeAdd != nil {
 		r.beforeAdd()
 	}
 	return r.do(func() {
-		for _, o := range owed {
+		for _, o := range revocations {
 			r.kept[o] = true
 		}
 	})
@@ -154,9 +155,9 @@ func (r *rows) Remove(ctx context.Context, applied []cache.Revocation) error {
 	})
 }
 
-func (r *rows) Pending(context.Context) (owed []cache.Revocation, err error) {
-	err = r.do(func() { owed = slices.Collect(maps.Keys(r.kept)) })
-	return owed, err
+func (r *rows) Pending(context.Context) (revocations []cache.Revocation, err error) {
+	err = r.do(func() { revocations = slices.Collect(maps.Keys(r.kept)) })
+	return revocations, err
 }
 
 func (r *rows) set(fail error, panics bool) {
@@ -165,7 +166,7 @@ func (r *rows) set(fail error, panics bool) {
 	r.fail, r.panics = fail, panics
 }
 
-// has reports whether exactly these rows are kept, for whichever storage, and until when.
+// has checks that the outbox has exactly these rows. Their storage and time do not matter.
 func (r *rows) has(t testing.TB, want ...cache.Revocation) {
 	t.Helper()
 	r.mu.Lock()

@@ -16,11 +16,11 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// leaseTTL is that of the strategies here: who has a lease from before a revocation may store what it
-// read for so long.
+// leaseTTL is the LeaseTTL of the strategies in these tests. For that long, a loader with a lease
+// from before a revocation may store its value.
 const leaseTTL = driver.MaxLeaseTTL
 
-// revocations are the ways to revoke the entry "k" of the cache "c", which has the tag "t".
+// revocations are the ways to revoke entry "k" of cache "c", which has the tag "t".
 var revocations = []struct {
 	name, operation string
 	bound           time.Duration
@@ -36,7 +36,8 @@ var revocations = []struct {
 	}},
 }
 
-// A revocation that the storage does not take is told as such; nothing is served until it was applied.
+// If the storage does not take a revocation, the caller is told so, and nothing is served until the
+// revocation is applied.
 func TestPendingRevocation(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -57,7 +58,7 @@ func TestPendingRevocation(t *testing.T) {
 					if !errors.Is(err, errOutage) || !p.Until.Equal(time.Now().Add(test.bound+leaseTTL)) {
 						t.Errorf("%v, until %v; want the cause, and until %v", err, p.Until, time.Now().Add(test.bound+leaseTTL))
 					}
-					owes(t, service, 1)
+					wantPending(t, service, 1)
 					if found, err := service.Get(ctx, "of no cache", new(int)); found || !errors.Is(err, cache.ErrRevocationPending) || !errors.Is(err, cache.ErrUnavailable) {
 						t.Errorf("Service.Get = %v, %v", found, err)
 					}
@@ -82,7 +83,7 @@ func TestPendingRevocation(t *testing.T) {
 					if want := []string{test.operation + "!", test.operation}; len(order) < 3 || !slices.Equal(order[:2], want) {
 						t.Errorf("%v, want %v first", order, want)
 					}
-					owes(t, service, 0)
+					wantPending(t, service, 0)
 					if stats := service.Stats(); stats.DeleteErrors != 1 {
 						t.Errorf("%+v", stats)
 					}
@@ -92,7 +93,7 @@ func TestPendingRevocation(t *testing.T) {
 	}
 }
 
-// Where the TTL depends on the value, nothing but max_ttl is known.
+// If the TTL depends on the value, only max_ttl is known.
 func TestPendingBoundOfComputedTTL(t *testing.T) {
 	t.Parallel()
 	for name, policy := range map[string]cache.Policy[int]{
@@ -109,9 +110,9 @@ func TestPendingBoundOfComputedTTL(t *testing.T) {
 	}
 }
 
-// What is owed is applied without any reader, at most 500 ms after the storage is back, and one try at a
-// time is made until then, however much is owed.
-func TestOwedIsRetried(t *testing.T) {
+// Pending revocations are applied without any reader, at most 500 ms after the storage is back.
+// Until then, only one try is made at a time, however many are pending.
+func TestPendingIsRetried(t *testing.T) {
 	t.Parallel()
 	outages := []time.Duration{0, 30 * time.Millisecond, 10 * time.Second}
 	for i := range 40 { // the pauses are random
@@ -127,7 +128,7 @@ func TestOwedIsRetried(t *testing.T) {
 				calls.Go(func() { pending(t, service.Delete(t.Context(), strconv.Itoa(i))) })
 			}
 			calls.Wait()
-			owes(t, service, 100)
+			wantPending(t, service, 100)
 			recorder.Reset()
 			<-time.After(outage)
 			if n, most := recorder.Count(drivertest.OpDelete), 6+int(outage/(250*time.Millisecond)); n > most {
@@ -136,7 +137,7 @@ func TestOwedIsRetried(t *testing.T) {
 			strategy.revocations.Store(false)
 			<-time.After(500 * time.Millisecond)
 			synctest.Wait()
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			recorder.Reset()
 			<-time.After(time.Hour)
 			if n := len(recorder.Operations()); n != 0 {
@@ -146,8 +147,8 @@ func TestOwedIsRetried(t *testing.T) {
 	}
 }
 
-// The same revocation again is the same one; and it does not overflow.
-func TestOwedCoalesces(t *testing.T) {
+// The same revocation again is pending only once, so it does not cause an overflow.
+func TestPendingCoalesces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := newFragile(t)
@@ -156,18 +157,18 @@ func TestOwedCoalesces(t *testing.T) {
 		for range 1000 {
 			pending(t, service.Delete(t.Context(), "k", "k"))
 		}
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		strategy.revocations.Store(false)
 		mustMiss(t, service, "k")
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 		if n := recorder.Count(drivertest.OpClear); n != 0 {
 			t.Errorf("%d clears for one key", n)
 		}
 	})
 }
 
-// Beyond the limit, one Clear takes the place of all.
-func TestOwedOverflows(t *testing.T) {
+// Beyond the limit, a single Clear replaces all pending revocations.
+func TestPendingOverflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := newFragile(t)
@@ -193,15 +194,15 @@ func TestOwedOverflows(t *testing.T) {
 		}
 		strategy.revocations.Store(false)
 		mustMiss(t, service, "bystander")
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 		if n := recorder.Count(drivertest.OpClear); n == 0 {
 			t.Error("Clear was not called")
 		}
 	})
 }
 
-// A strategy that cannot clear serves no hits after an overflow until max_ttl is over; revocations that
-// come later are applied all the same.
+// If the strategy cannot clear, no hits are served after an overflow until max_ttl has passed.
+// Later revocations are still applied.
 func TestOverflowWithoutClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -211,10 +212,10 @@ func TestOverflowWithoutClear(t *testing.T) {
 		mustSet(t, service, "late", 1, cache.SetOptions{})
 		recorder.FailNext(drivertest.OpDelete, 2, errOutage)
 		pending(t, service.Delete(t.Context(), "a", "b", "c"))
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		pending(t, service.Delete(t.Context(), "late"))
 		<-time.After(time.Second)
-		owes(t, service, 1)
+		wantPending(t, service, 1)
 		if _, found := inner.row("app::late"); found {
 			t.Error("a revocation that came after the overflow is not applied")
 		}
@@ -225,12 +226,12 @@ func TestOverflowWithoutClear(t *testing.T) {
 		if found, err := service.Get(t.Context(), "other", new(int)); !found || err != nil {
 			t.Errorf("after max_ttl: %v, %v", found, err)
 		}
-		owes(t, service, 0)
+		wantPending(t, service, 0)
 	})
 }
 
-// A later Delete of the same key settles what was owed.
-func TestOwedIsSettledByTheNextCall(t *testing.T) {
+// A later Delete of the same key settles a pending one.
+func TestPendingIsSettledByTheNextCall(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
 		synctest.Test(t, func(t *testing.T) {
@@ -241,7 +242,7 @@ func TestOwedIsSettledByTheNextCall(t *testing.T) {
 			if err := test.revoke(t.Context(), service, c); err != nil {
 				t.Errorf("%s again: %v", test.name, err)
 			}
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 			if _, found, err := c.Get(t.Context(), "k"); found || err != nil {
 				t.Errorf("Get = %v, %v; want a miss", found, err)
 			}
@@ -252,8 +253,9 @@ func TestOwedIsSettledByTheNextCall(t *testing.T) {
 	}
 }
 
-// A key that is owed again while it is being applied stays owed, also where an earlier call fails last.
-func TestOwedAgainMeanwhile(t *testing.T) {
+// If a key is revoked again while its pending revocation is being applied, it stays pending, even
+// if the earlier call is the last to fail.
+func TestPendingAgainMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, straggler := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -296,9 +298,9 @@ func TestOwedAgainMeanwhile(t *testing.T) {
 			if got := <-read; got.value || !errors.Is(got.err, cache.ErrRevocationPending) {
 				t.Errorf("straggler %v: Get = %v, %v", straggler, got.value, got.err)
 			}
-			owes(t, service, 1)
+			wantPending(t, service, 1)
 			mustMiss(t, service, "k")
-			owes(t, service, 0)
+			wantPending(t, service, 0)
 		})
 	}
 }

@@ -10,59 +10,70 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// Policy says how a [Cache] stores its values. The zero value is usable: default TTL, no tags. The
-// functions must be safe for concurrent use and quick; they run on every load, Fresh on every hit.
+// Policy says how a [Cache] stores its values. The zero value is usable: entries have the default
+// TTL and no tags. The functions must be quick and safe for concurrent use. They run on every load
+// and write, and Fresh runs on every hit of GetOrLoad. New copies the policy.
 type Policy[T any] struct {
-	// TTL of each entry, counted from the start of the load or write that its value comes from. Zero means
-	// the Service's default_ttl.
+	// TTL is how long an entry may be served. It counts from the start of the load or write that
+	// the value comes from. Zero means the Service's default_ttl.
 	TTL time.Duration
-	// Jitter shortens the TTL of each entry by a random part of up to this fraction, 0 to 1, so that
-	// entries which were stored together do not end together. It never prolongs one.
+	// Jitter is a fraction from 0 to 1. The TTL of each entry is shortened by a random part of up
+	// to this fraction, so that entries that were stored together do not expire together. For
+	// example, 0.1 makes an hour 54 to 60 minutes. It never makes a TTL longer.
 	Jitter float64
-	// StaleFor keeps entries for that much longer than their TTL, but never beyond max_ttl in all. Past
-	// its TTL an entry is a miss for Get, while GetOrLoad serves it at once, and its load runs in the
-	// background, once in the fleet, after GetOrLoad has returned: it must not use what belongs to
-	// the request. When that load fails, the last good value goes on being served until StaleFor ends;
-	// ErrNotFound is no failure, and ends the entry. An entry that was deleted or invalidated is never
-	// served. Not together with Fresh.
+	// StaleFor is how long an entry is kept after its TTL has ended. TTL and StaleFor together
+	// never exceed max_ttl. Past its TTL an entry is a miss for Get. GetOrLoad serves it at once,
+	// and runs its load in the background, in one process only. That load goes on after GetOrLoad
+	// has returned, so it must not use anything that belongs to the request.
+	//
+	// If the load fails, the last good value is served until StaleFor ends. ErrNotFound is not a
+	// failure: it ends the entry. An entry that was deleted or invalidated is never served.
+	// StaleFor cannot be combined with Fresh.
 	StaleFor time.Duration
-	// EarlyRefresh starts such a load in the background for some hits shortly before the TTL ends, the
-	// likelier the nearer the end is and the longer the load took that made the entry. 0 is off, 1 is
-	// what the paper recommends, more is earlier. This is XFetch: Vattani, Chierichetti, Lowenstein,
-	// "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015. An entry that was stored by Set or
-	// Update is not refreshed early, because nobody knows how long its load takes. Not together with Fresh.
+	// EarlyRefresh has some hits start a load in the background shortly before the TTL ends. A hit
+	// is more likely to do so the nearer the end is, and the longer the last load took. 0 means
+	// never, 1 is what the paper recommends, and a larger number starts earlier, up to 100. This is
+	// XFetch: Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention",
+	// VLDB 2015. An entry that was stored by Set or Update is not refreshed early, because it is
+	// not known how long its load takes. EarlyRefresh cannot be combined with Fresh.
 	EarlyRefresh float64
-	// NegativeTTL is for how long from its start GetOrLoad remembers that load returned ErrNotFound; it returns that
-	// without loading then. It is stored under the same lease as a value, with Tags, and ended by whatever
-	// ends or replaces an entry: who creates the row must Update, Set or Delete the key after the
-	// commit. Zero means that it is not remembered.
+	// NegativeTTL is how long GetOrLoad remembers that load returned ErrNotFound, counted from the
+	// start of that load. Until then it returns ErrNotFound without loading. That answer is stored
+	// like a value, under a lease and with Tags. Whatever ends or replaces an entry ends it too. So
+	// code that creates the row must call Update, Set or Delete for the key after the commit. Zero
+	// means that ErrNotFound is not remembered.
 	NegativeTTL time.Duration
-	// Tags that every entry carries.
+	// Tags are carried by every entry.
 	Tags []string
-	// TagsOf returns further tags, learned from the value.
+	// TagsOf returns further tags, which depend on the value. Nil means that there are none.
 	TagsOf func(value T) []string
-	// TTLOf returns the TTL of one value, counted as TTL: zero means TTL; negative means that the value must not be
-	// stored, and that an entry which it would have replaced goes.
+	// TTLOf returns the TTL of one value. It counts from the same moment as TTL. Zero means TTL. A
+	// negative one means that the value must not be stored; the entry that it would have replaced
+	// is then deleted.
 	TTLOf func(value T) time.Duration
-	// Fresh reports whether a stored value may still be served; GetOrLoad loads again when it may
-	// not. Get returns such a value all the same.
+	// Fresh reports whether a stored value may still be served. If it may not, GetOrLoad loads it
+	// again. Get ignores Fresh. Nil means that every value within its TTL may be served.
 	Fresh func(value T) bool
-	// Version names the form of the values. Where it is empty, the type stands for it: an entry that was
-	// stored for another one, or for a struct whose fields have changed since, or without one of Tags, is a miss, and
-	// stays until it is replaced. So two releases can share a storage. What the type does not show, such as
-	// another unit of the same number, needs another Version. Where Version is set, the type does
-	// not count: whoever changes it must change Version too.
+	// Version names the form of the stored values. If it is empty, the form follows from T. An
+	// entry is a miss if it was stored for another type, for a struct whose fields have changed
+	// since, or without one of Tags. It stays until it is replaced. So two releases can share a
+	// storage.
+	//
+	// Some changes do not show in the type, such as a price in cents that becomes one in mills.
+	// They need another Version. If Version is set, T does not count: a change of T must change
+	// Version too.
 	Version string
-	// HashKeys stores SHA-256 digests instead of keys, which may be of any length then. It is for keys
-	// that are secrets, such as session tokens: they never leave the process.
+	// HashKeys stores SHA-256 digests instead of keys. It is for keys that are secrets, such as
+	// session tokens, which then never leave the process. Keys may then have any length.
 	HashKeys bool
-	// Reserved gives the loads of this cache places of their own, max_concurrent_loads of them, while the
-	// storage fails and in the background, which the loads of other caches cannot take. It is for what
-	// every request needs, such as sessions: slow loads of something else do not hold it up.
+	// Reserved is for caches that every request needs, such as sessions. Their loads do not share
+	// max_concurrent_loads with the other caches. They have the same number of places of their own,
+	// so slow loads of something else do not hold them up. Both limits apply while the storage
+	// fails, and in the background.
 	Reserved bool
 }
 
-// maxEarlyRefresh is far beyond anything sensible: each hit would refresh.
+// maxEarlyRefresh limits Policy.EarlyRefresh. With more, nearly every hit would refresh.
 const maxEarlyRefresh = 100
 
 func (p Policy[T]) validate(name string, limits Options) error {
@@ -102,7 +113,7 @@ func (p Policy[T]) validate(name string, limits Options) error {
 	return errors.Join(errs...)
 }
 
-// setOptions is what value is stored with. store is false where TTLOf forbids it.
+// setOptions returns the options that value is stored with. store is false if TTLOf forbids it.
 func (p Policy[T]) setOptions(value T) (opts SetOptions, store bool, err error) {
 	defer panics.Catch(&err)
 	opts = SetOptions{TTL: p.TTL, Tags: p.Tags}
@@ -122,7 +133,7 @@ func (p Policy[T]) setOptions(value T) (opts SetOptions, store bool, err error) 
 // refreshes reports whether entries need a stamp.
 func (p Policy[T]) refreshes() bool { return p.StaleFor > 0 || p.EarlyRefresh > 0 }
 
-// longest returns how long an entry can live in the storage at the most.
+// longest returns how long an entry can live in the storage at most.
 func (p Policy[T]) longest(limit time.Duration) time.Duration {
 	if p.TTL == 0 || p.TTLOf != nil {
 		return limit
@@ -130,13 +141,13 @@ func (p Policy[T]) longest(limit time.Duration) time.Duration {
 	return min(limit, max(stretch(p.TTL, p.StaleFor, limit), p.NegativeTTL))
 }
 
-// stretch is ttl+by, but no more than limit, which ttl may exceed.
+// stretch returns ttl+by, but at most limit. It does not overflow, and ttl may exceed limit.
 func stretch(ttl, by, limit time.Duration) time.Duration {
 	return limit - max(0, limit-min(ttl, limit)-by)
 }
 
-// escapeName makes a cache's name end at the first ':' of a key, so that (name, key) → key of the
-// Service is injective.
+// escapeName escapes a cache's name, so that it ends at the first ':' of a key. So two different
+// pairs of cache name and key never get the same physical key.
 func escapeName(name string) string {
 	return strings.NewReplacer("%", "%25", ":", "%3A").Replace(name)
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// The database is down: what was read before goes on being served, and that a row is missing is known.
+// While the database is down, stale values are still served, and a missing row is still known to be
+// missing.
 func ExamplePolicy_staleFor() {
 	ctx := context.Background()
 	service := open()
 	defer func() { _ = service.Stop(ctx) }()
 	cached, err := cache.New(service, "product", cache.Policy[product]{
-		TTL:         time.Millisecond, // minutes, in earnest
+		TTL:         time.Millisecond, // minutes, in a real application
 		StaleFor:    time.Hour,
 		NegativeTTL: time.Minute,
 	})
@@ -30,7 +31,7 @@ func ExamplePolicy_staleFor() {
 	}
 	get("7", rows.find)
 	get("8", rows.find)
-	for found := true; found; { // until the TTL has ended
+	for found := true; found; { // wait until the TTL has ended
 		_, found, _ = cached.Get(ctx, "7")
 	}
 	down := func(context.Context, string) (product, error) { return product{}, errors.New("database is down") }
@@ -44,7 +45,7 @@ func ExamplePolicy_staleFor() {
 	//  cache: not found
 }
 
-// What a page needs, in one round trip.
+// GetMany reads everything that a page needs in one round trip.
 func ExampleCache_GetMany() {
 	ctx := context.Background()
 	service := open()

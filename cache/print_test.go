@@ -18,7 +18,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// said is an error that is its own text.
+// said is an error with this text.
 type said string
 
 func (s said) Error() string { return string(s) }
@@ -28,8 +28,8 @@ type confiding struct{ cache.JSON }
 
 func (confiding) Append([]byte, any) ([]byte, error) { return nil, said("cannot encode " + hidden) }
 
-// What holds keys, tags, values or what somebody panicked with shows none of it: by no verb and no flag of
-// fmt, in no log, and encoded by nobody.
+// Types that hold keys, tags, values or the value of a panic never show them: not with any verb or
+// flag of fmt, not in a log, and not in any encoding.
 func TestNothingPrintsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -77,7 +77,7 @@ func TestNothingPrintsWhatItHolds(t *testing.T) {
 		_ = gob.NewEncoder(&out).Encode(value)
 		check("gob", out.String())
 		if name == "service" || name == "cache" {
-			continue // yaml follows what it cannot write
+			continue // yaml descends into what it cannot encode
 		}
 		if text, err := yaml.Marshal(value); err == nil {
 			check("YAML", string(text))

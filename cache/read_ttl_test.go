@@ -12,18 +12,19 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// G2: an entry is served no longer than its TTL after the read that produced it began, however long that
-// took. What is over by then is not stored, an older entry goes, and it is said.
+// G2: an entry is served for at most its TTL, counted from the start of the read that produced it,
+// however long that took. A value whose TTL has ended by then is not stored. An older entry is
+// deleted, and a warning is logged.
 func TestTTLCountsFromTheRead(t *testing.T) {
 	t.Parallel()
 	for name, store := range slowWays {
 		for _, took := range []time.Duration{0, time.Minute, time.Hour - time.Millisecond, time.Hour, 2 * time.Hour} {
 			if name == "refresh" && took > driver.MaxLeaseTTL {
-				continue // it is given up
+				continue // a refresh is given up earlier
 			}
 			synctest.Test(t, func(t *testing.T) {
 				log := new(logBook)
-				// Leases are of no interest here, and last.
+				// Leases do not matter here, and last long enough.
 				service := start(t, patient{&batching{Leaser: newBigcache(t)}}, cache.Options{Logger: log.logger()})
 				policy := cache.Policy[int]{TTL: time.Hour}
 				if name == "refresh" {
@@ -55,7 +56,8 @@ func TestTTLCountsFromTheRead(t *testing.T) {
 	}
 }
 
-// With StaleFor what is past its TTL when it comes is kept, to be served while it is loaded again.
+// With StaleFor, a value that is past its TTL when it is loaded is still stored. It is served while
+// it is loaded again.
 func TestStaleForCountsFromTheRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +78,7 @@ func TestStaleForCountsFromTheRead(t *testing.T) {
 	})
 }
 
-// That there is nothing is remembered for NegativeTTL from the read, too.
+// NegativeTTL counts from the read, too.
 func TestNegativeTTLCountsFromTheRead(t *testing.T) {
 	t.Parallel()
 	for _, took := range []time.Duration{3 * time.Second, 20 * time.Second} {
@@ -109,7 +111,7 @@ type setBack struct{ by time.Duration }
 
 func (c *setBack) Now() time.Time { return time.Now().Round(0).Add(-c.by) }
 
-// A clock that was set back makes no TTL longer than it is.
+// If the clock is set back, no TTL gets longer.
 func TestClockSetBackDuringTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,8 +130,9 @@ func TestClockSetBackDuringTheLoad(t *testing.T) {
 	})
 }
 
-// Latecomers of a slow flight are given what was read before they came only while it is good: not past its
-// TTL, nor when the policy says that it is not fresh. Those who were there before the read have it in any case.
+// Callers that join a slow flight late get the value that was read before they came only while it
+// is good: within its TTL, and fresh by the policy. Callers that were there before the read get it
+// in any case.
 func TestLatecomersAreJudged(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -144,7 +147,7 @@ func TestLatecomersAreJudged(t *testing.T) {
 		"too stale":    {cache.Policy[int]{TTL: time.Second, StaleFor: time.Second}, nil, false, 0},
 		"not fresh":    {cache.Policy[int]{Fresh: func(v int) bool { return v > 1 }}, nil, false, 0},
 		"nothing":      {cache.Policy[int]{NegativeTTL: time.Minute}, cache.ErrNotFound, true, 0},
-		// An expiry in the entry itself, so that the storage's does not matter.
+		// The entry has an expiry of its own, so that the storage's does not matter.
 		"over when it is stored": {cache.Policy[int]{TTL: 4 * time.Second, EarlyRefresh: 1e-9}, nil, false, 2 * time.Second},
 		"good when it is stored": {cache.Policy[int]{TTL: 6 * time.Second, EarlyRefresh: 1e-9}, nil, true, 2 * time.Second},
 		"no more":                {cache.Policy[int]{NegativeTTL: 2 * time.Second}, cache.ErrNotFound, false, 0},

@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// A transaction whose snapshot is older than a revocation, or that is rolled back, leaves nothing behind.
+// A transaction leaves nothing behind if its snapshot is older than a revocation, or if it is
+// rolled back.
 func TestReadThroughStoresNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -35,7 +36,7 @@ func TestReadThroughStoresNothing(t *testing.T) {
 	}
 }
 
-// No hit is served within a transaction, whoever is asked.
+// Within a transaction there are no hits, whichever method is called.
 func TestReadThroughServesNoHit(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -65,7 +66,7 @@ func TestReadThroughServesNoHit(t *testing.T) {
 	}
 }
 
-// The load runs on the caller's goroutine, with its context, and is nobody else's.
+// The load runs on the caller's goroutine, with its context, and is not shared.
 func TestReadThroughLoadsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -99,7 +100,8 @@ func TestReadThroughLoadsAlone(t *testing.T) {
 	})
 }
 
-// What is written within a transaction is not stored: it may be rolled back. What was stored goes.
+// A value that is written within a transaction is not stored, because it may be rolled back. The
+// stored entry is deleted.
 func TestReadThroughWritesDelete(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -147,7 +149,7 @@ func TestReadThroughWritesDelete(t *testing.T) {
 					t.Errorf("%s, %s: %d times %s", kind.name, name, n, op)
 				}
 			}
-			// Where it cannot be deleted, it is pending, as ever.
+			// If the entry cannot be deleted, the deletion is pending, as usual.
 			recorder.FailNext(drivertest.OpDelete, 1, errOutage)
 			if err := write(tx, service, c); !errors.Is(err, cache.ErrRevocationPending) {
 				t.Errorf("%s, %s: in an outage %v", kind.name, name, err)
@@ -156,7 +158,7 @@ func TestReadThroughWritesDelete(t *testing.T) {
 	}
 }
 
-// Revocations do what they always do, and a write that has changed nothing leaves the entry.
+// Revocations work as usual, and a write that has changed nothing leaves the entry.
 func TestReadThroughRevokes(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -178,7 +180,7 @@ func TestReadThroughRevokes(t *testing.T) {
 	}
 }
 
-// A Service that is not started says so, and a bad key is one, as ever.
+// A Service that is not started and a bad key cause the usual errors.
 func TestReadThroughErrors(t *testing.T) {
 	t.Parallel()
 	tx, service := cache.ReadThrough(t.Context()), newService(t, newBigcache(t), cache.Options{})
@@ -190,8 +192,8 @@ func TestReadThroughErrors(t *testing.T) {
 	}
 }
 
-// What a request has memoised is not used within a transaction, nor the other way round. A scope that is
-// opened there is the transaction's own.
+// A transaction does not use what the request has memoised, nor the other way round. A scope that
+// is opened within the transaction belongs to it.
 func TestReadThroughAndMemo(t *testing.T) {
 	t.Parallel()
 	ctx := requestscope.With(t.Context())
@@ -207,7 +209,7 @@ func TestReadThroughAndMemo(t *testing.T) {
 	want(t, 6)(requestscope.Memo(scoped, "k", unexpected[int](t)))
 }
 
-// Nor is the value of a Refreshing, and what is derived from it.
+// The same holds for a refreshing.Value, and what is derived from it.
 func TestReadThroughAndRefreshing(t *testing.T) {
 	t.Parallel()
 	loads := 0
@@ -222,7 +224,7 @@ func TestReadThroughAndRefreshing(t *testing.T) {
 	want(t, 30)(derive(tx))
 	want(t, 1)(r.Get(t.Context()))
 	want(t, 10)(derive(t.Context()))
-	// Who refreshes there has changed something: others load again.
+	// A Refresh there means that something has changed, so others load again.
 	want(t, 4)(r.Refresh(tx))
 	want(t, 5)(r.Get(t.Context()))
 	want(t, 9)(r.RefreshWith(tx, value(9)))

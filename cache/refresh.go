@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// failurePause is for how long a key is left alone whose refresh failed, so that a database in
-	// trouble is not asked again by every hit.
+	// failurePause is how long a key is not refreshed after a refresh failed. Without it, every hit
+	// would ask a database in trouble again.
 	failurePause = time.Second
-	// busyPause is for how long a key is left alone that somebody else is refreshing.
+	// busyPause is how long a key is not refreshed if somebody else is refreshing it.
 	busyPause = 100 * time.Millisecond
 )
 
@@ -45,9 +45,9 @@ func (s *keySet) remove(key string) {
 	delete(s.keys, key)
 }
 
-// refresh loads an entry again in the background, unless that is being done already. seen is the stamp
-// of the entry that was served. Nobody waits for a refresh, so it is not a flight. To a flight for the
-// same key it is what a load of another process is, because it has the lease.
+// refresh loads an entry again in the background, unless that is being done already. seen is the
+// stamp of the entry that was served. Nobody waits for a refresh, so it is not a flight. It holds
+// the lease, so a flight for the same key waits for it as for a load of another process.
 func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Stamp, load func(context.Context) (T, error)) {
 	if !l.refreshing.add(physical) {
 		return
@@ -59,7 +59,8 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 	}
 	owner := ctx
 	_, _, ok := l.service.tasks.Start(chain.Leave(memo.OutsideScope(ctx)), func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, l.store.leaseTTL) // what comes later is not stored
+		// a later value could not be stored
+		ctx, cancel := context.WithTimeout(ctx, l.store.leaseTTL)
 		defer cancel()
 		pause := failurePause // if the loader ends the goroutine
 		defer func() {
@@ -79,8 +80,8 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 	}
 }
 
-// reload is one refresh, with the load of the caller whose context is owner. It returns for how long
-// the key should be left alone.
+// reload is one refresh, with the loader of the caller whose context is owner. It returns how long
+// to wait before the next refresh of the key.
 func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen entry.Stamp, load func(context.Context) (T, error)) (pause time.Duration) {
 	lease, err := l.lease(ctx, physical)
 	if err != nil {
@@ -98,7 +99,7 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 			l.service.counters.loadErrors.Add(1)
 		}
 	}()
-	// Since it was seen, the entry may have been refreshed, or revoked.
+	// Since the entry was seen, it may have been refreshed or revoked.
 	encoded, exists, err := l.store.get(ctx, physical, l.values.tags, l.values.tagsKnown())
 	if err != nil {
 		return failurePause
@@ -139,7 +140,8 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 			l.store.logger.warn(ctx, ofRefreshes, "cache: a refresh failed; the last good values are served until they end", err)
 		}
 		if ended := owner.Err(); ended != nil && ctx.Err() == nil && errors.Is(err, ended) {
-			return busyPause // it used what belonged to its request; another caller's load may do better
+			// it depended on its request; the load of another caller may succeed
+			return busyPause
 		}
 		return failurePause
 	}

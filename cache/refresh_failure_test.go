@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// A refresh that fails, at whichever step, leaves its key alone for a second, and its lease free: hits ask
-// neither the storage nor the database again.
+// If a refresh fails, at whichever step, its lease is free and its key is not refreshed for a
+// second. Hits ask neither the storage for a lease nor the database.
 func TestRefreshPausesAfterFailure(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -60,7 +60,7 @@ func TestRefreshPausesAfterFailure(t *testing.T) {
 	}
 }
 
-// Without NegativeTTL that there is nothing is not even offered to the storage.
+// Without NegativeTTL, the storage is not even asked to store an ErrNotFound.
 func TestNothingIsStoredWithoutNegativeTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestNothingIsStoredWithoutNegativeTTL(t *testing.T) {
 	})
 }
 
-// When a refresh finds nothing and cannot store that, the last good value goes all the same.
+// If a refresh finds nothing and cannot store that, the last good value is still deleted.
 func TestRefreshFindsNothingAndCannotStoreIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,13 +101,13 @@ func TestRefreshFindsNothingAndCannotStoreIt(t *testing.T) {
 	})
 }
 
-// What a refresh read before a revocation that is still owed is not stored, although the storage would take
-// it: other processes would serve it.
+// A value that a refresh read before a revocation that is still pending is not stored, although the
+// storage would take it. Other processes would serve it.
 func TestPendingRevocationBesideRefresh(t *testing.T) {
 	t.Parallel()
 	for _, test := range revocations {
 		synctest.Test(t, func(t *testing.T) {
-			inner := newBigcache(t) // a fence would see the revocation
+			inner := newBigcache(t) // a strategy behind a fence would see the revocation
 			service, recorder, _ := record(t, inner, cache.Options{})
 			c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour, Tags: []string{"t"}})
 			raw := func() []byte {
@@ -139,8 +139,8 @@ func TestPendingRevocationBesideRefresh(t *testing.T) {
 	}
 }
 
-// What a refresh has read though Stop cancelled it is stored all the same, and not under a context that is
-// over.
+// If a refresh returns a value although Stop has cancelled it, the value is stored, with a context
+// that has not ended.
 func TestRefreshEndsAfterStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -170,8 +170,8 @@ func TestRefreshEndsAfterStop(t *testing.T) {
 	})
 }
 
-// A refresh that cannot start because the Service stops leaves nothing behind: after the next Start there
-// is room for one, of the same key.
+// A refresh that cannot start because the Service stops leaves nothing behind. After the next
+// Start, the same key can be refreshed.
 func TestRefreshBesideStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestRefreshBesideStop(t *testing.T) {
 	})
 }
 
-// An entry that is damaged between the hit and the refresh ends the refresh, and nothing else.
+// If an entry is damaged between the hit and the refresh, only the refresh ends.
 func TestRefreshOfWhatIsDamagedByNow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestRefreshOfWhatIsDamagedByNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		recorder.Before(drivertest.OpGet, func(context.Context, string) {
-			// Not the hit, but the second look.
+			// The second read is affected, not the hit.
 			recorder.Before(drivertest.OpGet, func(ctx context.Context, key string) {
 				recorder.Before(drivertest.OpGet, nil)
 				if err := strategy.Set(ctx, key, whole[:5], cache.SetOptions{TTL: time.Hour}); err != nil {
@@ -253,7 +253,8 @@ func TestRefreshOutsideRequestScope(t *testing.T) {
 	})
 }
 
-// A value that must not be stored, while the entry cannot be deleted either, does not keep the key leased.
+// If a value must not be stored and the entry cannot be deleted either, the key does not stay
+// leased.
 func TestUnstoredValueGivesTheLeaseUp(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})

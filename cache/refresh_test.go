@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Who saw the old entry and gets the lease only after somebody else's refresh does not load again.
+// A caller that saw the old entry, and gets the lease only after somebody else's refresh, does not
+// load again.
 func TestRefreshOfWhatIsFreshByNow(t *testing.T) {
 	t.Parallel()
 	for _, deleted := range []bool{false, true} {
@@ -25,7 +26,7 @@ func TestRefreshOfWhatIsFreshByNow(t *testing.T) {
 			unblock := recorder.Block(drivertest.OpLease)
 			mustGet(t, slow, unexpected[int](t), 1)
 			synctest.Wait()
-			// The one that is held begins again when the other one is over.
+			// The refresh that is held goes on when the other one has ended.
 			if deleted {
 				if err := c.Delete(t.Context(), "k"); err != nil {
 					t.Fatal(err)
@@ -45,7 +46,8 @@ func TestRefreshOfWhatIsFreshByNow(t *testing.T) {
 	}
 }
 
-// Of one process, one asks for the lease at a time, and not at once again when another process has it.
+// In one process, one refresh at a time asks for the lease. If another process has it, there is a
+// pause before the next try.
 func TestRefreshDoesNotCrowdTheStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +72,7 @@ func TestRefreshDoesNotCrowdTheStorage(t *testing.T) {
 	})
 }
 
-// A loader that ends its goroutine, or panics, is one that fails: the lease is free again.
+// If a loader panics or ends its goroutine, it has failed, and the lease is free again.
 func TestRefreshBreaks(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(){"panic": func() { panic("bug") }, "Goexit": runtime.Goexit} {
@@ -95,7 +97,7 @@ func TestRefreshBreaks(t *testing.T) {
 	}
 }
 
-// That the row is gone is an answer, and no failure: the last good value goes.
+// ErrNotFound is an answer and not a failure: the last good value is deleted.
 func TestRefreshFindsNothing(t *testing.T) {
 	t.Parallel()
 	for _, negative := range []time.Duration{0, time.Minute} {
@@ -123,7 +125,7 @@ func TestRefreshFindsNothing(t *testing.T) {
 	}
 }
 
-// Stop cancels a refresh, and waits for one that does not listen no longer than it may.
+// Stop cancels a refresh. If the refresh does not end, Stop waits until its own context ends.
 func TestStopEndsRefresh(t *testing.T) {
 	t.Parallel()
 	for _, listens := range []bool{true, false} {
@@ -174,7 +176,7 @@ func TestStopEndsRefresh(t *testing.T) {
 	}
 }
 
-// A refresh is given up when its value could not be stored any more.
+// A refresh is cancelled when its value could not be stored any more.
 func TestRefreshPatience(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -194,7 +196,7 @@ func TestRefreshPatience(t *testing.T) {
 	})
 }
 
-// No more than max_concurrent_loads refreshes run; who comes beyond is served all the same.
+// At most max_concurrent_loads refreshes run. Further callers are still served.
 func TestRefreshesAreCapped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/fxcache/fxcache/cache/refreshing"
 )
 
-// script is a load function whose every call waits for the test to say what it returns.
+// script is a loader. Each of its calls waits until the test says what to return.
 type script struct {
 	calls  atomic.Int32
 	result chan outcome[int]
@@ -46,7 +46,7 @@ func (s *script) wantCalls(t testing.TB, n int32) {
 	}
 }
 
-// The seed's flaw: each call past the TTL refreshes for itself. Here one load serves all.
+// In Vendure, each call past the TTL refreshes for itself. Here one load serves all.
 func TestRefreshingSharesOneLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestRefreshingSharesOneLoad(t *testing.T) {
 	})
 }
 
-// slowClock tells the time late: one call returns, when the test says so, what it read before.
+// slowClock is a clock for which one call returns late, with the time that it read before.
 type slowClock struct {
 	hold    atomic.Bool
 	release chan struct{}
@@ -83,7 +83,8 @@ func (c *slowClock) Now() time.Time {
 	return now
 }
 
-// A caller who finds the value stale, and then somebody else's load landed, does not load again.
+// If a caller finds the value stale, and then somebody else's load finishes, the caller does not
+// load again.
 func TestRefreshingSeesAnothersLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +102,7 @@ func TestRefreshingSeesAnothersLoad(t *testing.T) {
 	})
 }
 
-// Who leaves does not take the load along, unless nobody is left.
+// A caller that leaves does not cancel the load, unless nobody is left.
 func TestRefreshingCallersLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +131,7 @@ func TestRefreshingCallersLeave(t *testing.T) {
 		if err := <-s.ends; !errors.Is(err, context.Canceled) {
 			t.Fatalf("the load that nobody waits for ended with %v", err)
 		}
-		// That is no failure: the next caller loads at once.
+		// That is not a failure: the next caller loads at once.
 		c := async(func() (int, error) { return r.Get(t.Context()) })
 		s.wantCalls(t, 3)
 		s.result <- outcome[int]{2, nil}
@@ -143,8 +144,8 @@ func TestRefreshingCallersLeave(t *testing.T) {
 	})
 }
 
-// A failing source is asked after 100 ms, 200 ms, 400 ms and so on, however many callers there are.
-// The seed asks it with every call.
+// A failing source is asked again after 100 ms, 200 ms, 400 ms and so on, however many callers
+// there are. Vendure asks it with every call.
 func TestRefreshingBacksOff(t *testing.T) {
 	t.Parallel()
 	for _, withValue := range []bool{true, false} {
@@ -210,7 +211,7 @@ func TestRefreshingBacksOff(t *testing.T) {
 	}
 }
 
-// The last good value is served until MaxAge, then callers get the error.
+// The last good value is served until MaxAge. Then callers get the error.
 func TestRefreshingMaxAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -247,7 +248,7 @@ func TestRefreshingTimeout(t *testing.T) {
 	})
 }
 
-// Panics and Goexit in the load reach every caller, and the next load is not in their way.
+// A panic or Goexit in the load reaches every caller, and the next load works.
 func TestRefreshingPanics(t *testing.T) {
 	t.Parallel()
 	for _, kind := range endings {

@@ -14,8 +14,8 @@ import (
 	"github.com/fxcache/fxcache/cache/refreshing"
 )
 
-// Refresh returns what was read after it was called; all that wait share that load, and a failure of
-// it is theirs, while Get still has the last good value and tries again after the back-off.
+// Refresh returns a value that was read after the call. All that wait share that load and its
+// failure. Get still has the last good value, and tries again after the back-off.
 func TestRefreshIsForced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestRefreshIsForced(t *testing.T) {
 		wantError[int](t, errOutage)(receive(refresh))
 		want(t, 2)(r.Get(t.Context()))
 		s.wantCalls(t, 3)
-		// The back-off does not hold Refresh back.
+		// Refresh does not wait for the end of the back-off.
 		refresh = async(func() (int, error) { return r.Refresh(t.Context()) })
 		s.wantCalls(t, 4)
 		s.result <- outcome[int]{0, errOutage}
@@ -61,7 +61,7 @@ func TestRefreshIsForced(t *testing.T) {
 	})
 }
 
-// A Refresh that waits for its turn may leave; then there is no second load.
+// A Refresh that waits for its turn may leave. Then there is no second load.
 func TestRefreshLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,8 +85,8 @@ func receive[T any](call <-chan outcome[T]) (T, error) {
 	return got.value, got.err
 }
 
-// A load that began before Invalidate serves nobody, also not when it does not listen; the next one
-// waits for its end, and serves those who waited for the first too.
+// A load that began before Invalidate serves nobody, even if it ignores its context. The next load
+// waits for its end, and also serves the callers that waited for the first.
 func TestInvalidateDropsRunningLoads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestInvalidateDropsRunningLoads(t *testing.T) {
 		if n := loads.Load(); n != 1 {
 			t.Fatalf("%d loads at a time", n)
 		}
-		results <- 1 // of before
+		results <- 1 // from before Invalidate
 		synctest.Wait()
 		results <- 2
 		want(t, 2)(receive(early))
@@ -120,7 +120,7 @@ func TestInvalidateDropsRunningLoads(t *testing.T) {
 
 func double(_ context.Context, v int) (int, error) { return 2 * v, nil }
 
-// Invalidate cancels the load that runs, drops the last good value and ends the back-off.
+// Invalidate cancels the running load, drops the last good value and ends the back-off.
 func TestInvalidateStartsAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -148,8 +148,8 @@ func TestInvalidateStartsAnew(t *testing.T) {
 	})
 }
 
-// Under random concurrent use no call returns what was read before an Invalidate, a Refresh or a
-// derivation that it came after, and never do two loads run at once.
+// Under random concurrent use, a call never returns a value that was read before an Invalidate, a
+// Refresh or a derivation that it came after. Two loads never run at the same time.
 func TestRefreshingRaces(t *testing.T) {
 	t.Parallel()
 	var source, floor atomic.Int64 // floor: what every later call must see

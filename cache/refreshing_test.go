@@ -52,9 +52,9 @@ func wantError[T any](t testing.TB, expected error) func(T, error) {
 	}
 }
 
-// The ten tests that the seed has for its SelfRefreshingCache, under their names. Each goes on where
-// the one before it ended, as there.
-func TestSeedSelfRefreshingCache(t *testing.T) {
+// These are the ten tests that Vendure has for its SelfRefreshingCache, with their names. As in
+// Vendure, each goes on where the previous one ended.
+func TestVendureSelfRefreshingCache(t *testing.T) {
 	t.Parallel()
 	clock, ctx := drivertest.NewClock(time.Unix(0, 0)), t.Context()
 	var loaded []string
@@ -159,7 +159,7 @@ func TestSeedSelfRefreshingCache(t *testing.T) {
 	}
 }
 
-// Zero values are values: they are not loaded again, nor derived again.
+// Zero values are not loaded or derived again.
 func TestRefreshingKeepsZeroValues(t *testing.T) {
 	t.Parallel()
 	loads, derivations := 0, 0
@@ -174,7 +174,8 @@ func TestRefreshingKeepsZeroValues(t *testing.T) {
 	}
 }
 
-// A value is as old as the read that produced it, and a clock that is set back does not prolong it.
+// The age of a value counts from the read that produced it. A clock that is set back does not make
+// it last longer.
 func TestRefreshingAge(t *testing.T) {
 	t.Parallel()
 	clock, loads := drivertest.NewClock(time.Unix(1000, 0)), 0
@@ -191,7 +192,7 @@ func TestRefreshingAge(t *testing.T) {
 	want(t, 3)(r.Get(t.Context()))
 }
 
-// What is derived is bounded in number: 10 of 1000 results are kept, so most are derived again.
+// The number of derived results is limited. Here 10 of 1000 are kept, so most are derived again.
 func TestDeriveIsBounded(t *testing.T) {
 	t.Parallel()
 	derivations := 0
@@ -202,7 +203,7 @@ func TestDeriveIsBounded(t *testing.T) {
 	}
 	for k := range 1000 {
 		derive(k)
-		derive(k) // the newest is kept, however full it is
+		derive(k) // the newest is always kept
 	}
 	if derivations != 1000 {
 		t.Errorf("%d derivations of 1000 keys asked for twice in a row, want 1000", derivations)
@@ -215,7 +216,7 @@ func TestDeriveIsBounded(t *testing.T) {
 	}
 }
 
-// A derivation that fails is not kept.
+// A failed derivation is not kept.
 func TestDeriveDoesNotKeepErrors(t *testing.T) {
 	t.Parallel()
 	r := newRefreshing(t, value(2), refreshing.Options{})
@@ -250,7 +251,7 @@ func TestRefreshingOptions(t *testing.T) {
 	}
 }
 
-// The loads of shared values do not see what one request has memoised.
+// Loads of shared values do not see what one request has memoised.
 func TestSharedLoadsRunOutsideTheRequestScope(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -265,7 +266,8 @@ func TestSharedLoadsRunOutsideTheRequestScope(t *testing.T) {
 		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
 		r := newRefreshing(t, func(ctx context.Context) (int, error) {
 			row, err := read(ctx)
-			return row * ctx.Value(callerKey{}).(int), err // its other values it does see
+			// it sees the other values of the context
+			return row * ctx.Value(callerKey{}).(int), err
 		}, refreshing.Options{})
 		want(t, 6)(r.Get(ctx))
 		want(t, 2)(c.GetOrLoad(ctx, "k", read))

@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// The four tests that the seed has for its RequestContextCacheService, under their names.
-func TestSeedRequestContextCacheService(t *testing.T) {
+// These are the four tests that Vendure has for its RequestContextCacheService, with their names.
+func TestVendureRequestContextCacheService(t *testing.T) {
 	t.Parallel()
 	t.Run("stores and retrieves multiple values", func(t *testing.T) {
 		t.Parallel()
@@ -56,7 +56,7 @@ func TestSeedRequestContextCacheService(t *testing.T) {
 	})
 }
 
-// The seed's flaw: 0, false, "" and null are loaded again with every call.
+// In Vendure, 0, false, "" and null are loaded again with every call.
 func TestMemoKeepsZeroValues(t *testing.T) {
 	t.Parallel()
 	ctx := requestscope.With(t.Context())
@@ -71,7 +71,7 @@ func TestMemoKeepsZeroValues(t *testing.T) {
 	}
 }
 
-// The type of the value and that of the key are part of the key.
+// The types of the value and of the key are part of the key.
 func TestMemoKeysAreTyped(t *testing.T) {
 	t.Parallel()
 	ctx := requestscope.With(t.Context())
@@ -85,7 +85,7 @@ func TestMemoKeysAreTyped(t *testing.T) {
 	want(t, 2)(requestscope.Memo(ctx, mine("k"), unexpected[int](t)))
 }
 
-// Callers get one value, as it is.
+// All callers get the same value, not copies.
 func TestMemoSharesTheValue(t *testing.T) {
 	t.Parallel()
 	ctx := requestscope.With(t.Context())
@@ -107,7 +107,7 @@ func TestMemoWithoutAScope(t *testing.T) {
 	}
 }
 
-// A scope within a scope is empty, and does not write into the outer one.
+// A scope within a scope starts empty, and does not write into the outer one.
 func TestMemoNestedScopes(t *testing.T) {
 	t.Parallel()
 	outer := requestscope.With(t.Context())
@@ -120,7 +120,8 @@ func TestMemoNestedScopes(t *testing.T) {
 	want(t, 4)(requestscope.Memo(outer, "l", value(4)))
 }
 
-// The seed's flaw: nothing bounds what one request keeps. Beyond the limit, values are computed.
+// In Vendure, the number of values that a request keeps is not limited. Here values beyond the
+// limit are computed each time.
 func TestMemoIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, scope := range map[string]struct {
@@ -136,7 +137,8 @@ func TestMemoIsBounded(t *testing.T) {
 			t.Parallel()
 			loads := 0
 			for range 2 {
-				wantError[int](t, errOutage)(requestscope.Memo(scope.ctx, "fails", func(context.Context) (int, error) { return 0, errOutage })) // takes no place
+				// takes no place
+				wantError[int](t, errOutage)(requestscope.Memo(scope.ctx, "fails", func(context.Context) (int, error) { return 0, errOutage }))
 				for k := range scope.limit + 10 {
 					want(t, k)(requestscope.Memo(scope.ctx, k, func(context.Context) (int, error) { loads++; return k, nil }))
 				}
@@ -148,7 +150,7 @@ func TestMemoIsBounded(t *testing.T) {
 	}
 }
 
-// One load for all callers of a request; an error goes to those who wait, and is not kept.
+// All callers of a request share one load. An error goes to those that wait, and is not kept.
 func TestMemoSharesOneLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -170,7 +172,8 @@ func TestMemoSharesOneLoad(t *testing.T) {
 	})
 }
 
-// A caller who waits may leave; one who loads and leaves hands the load on, and not the error.
+// A caller that waits may leave. If the caller that loads leaves, the others do not get its error,
+// and one of them loads.
 func TestMemoCallersLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +232,8 @@ func TestMemoPanics(t *testing.T) {
 	}
 }
 
-// A load that asks for its own key, directly or by way of another, gets an error and does not hang.
+// A load that asks for its own key, directly or through another load, gets an error and does not
+// hang.
 func TestMemoRecursion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +248,8 @@ func TestMemoRecursion(t *testing.T) {
 	})
 }
 
-// Under random concurrent use each key has one value for all, and loads of a key do not overlap.
+// Under random concurrent use, all callers get the same value for a key, and loads of a key do not
+// overlap.
 func TestMemoRaces(t *testing.T) {
 	t.Parallel()
 	for range 50 {

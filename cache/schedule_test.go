@@ -18,13 +18,13 @@ import (
 	"github.com/fxcache/fxcache/strategies/noop"
 )
 
-// parking holds the goroutines of a schedule that stand still at a point of interest.
+// parking holds goroutines of a schedule at chosen points.
 type parking struct {
 	mu     sync.Mutex
 	parked []chan struct{}
 }
 
-// park holds the caller until a step of the schedule lets it go on.
+// park blocks the caller until a step of the schedule lets it go on.
 func (p *parking) park() {
 	gate := make(chan struct{})
 	p.mu.Lock()
@@ -33,7 +33,7 @@ func (p *parking) park() {
 	<-gate
 }
 
-// leave lets one of the parked go on, and reports whether there was one.
+// leave lets one parked goroutine go on, and reports whether there was one.
 func (p *parking) leave(random *rand.Rand) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,13 +47,13 @@ func (p *parking) leave(random *rand.Rand) bool {
 	return true
 }
 
-// schedule is one random interleaving over one key. The row's version only grows; floor is the
-// version that the latest finished invalidation made the oldest which may be served.
+// schedule is one random interleaving of operations on one key. The row's version only grows. floor
+// is the oldest version that may be served after the latest finished invalidation.
 type schedule struct {
 	t       *testing.T
 	id      string
 	service *cache.Service
-	nodes   []*cache.Cache[int64] // single-flights of their own over the same entries
+	nodes   []*cache.Cache[int64] // each with its own flights, over the same entries
 	random  *rand.Rand
 	parking parking
 	row     atomic.Int64
@@ -69,7 +69,7 @@ func (s *schedule) load(context.Context) (int64, error) {
 	return version, nil
 }
 
-// check reports a value older than what its call may return.
+// check reports a value that is older than its call may return.
 func (s *schedule) check(what string, got, floor int64) {
 	if got < floor {
 		s.t.Errorf("schedule %s: %s returned version %d, but %d was invalidated before it began", s.id, what, got, floor)
@@ -105,7 +105,7 @@ func (s *schedule) getOrLoad(c *cache.Cache[int64]) {
 	synctest.Wait()
 }
 
-// write commits a new version, and then invalidates it in one of the ways.
+// write commits a new version, and then invalidates the entry in one of the ways.
 func (s *schedule) write(c *cache.Cache[int64], how int) {
 	s.running.Go(func() {
 		version := s.row.Add(1)
@@ -174,7 +174,8 @@ func (s *schedule) run(steps int, updates bool) {
 		case n < 11:
 			s.get(c)
 		case n < 12:
-			<-time.After(time.Duration(s.random.IntN(3)) * time.Second) // beyond lock_wait, sometimes
+			// beyond lock_wait, sometimes
+			<-time.After(time.Duration(s.random.IntN(3)) * time.Second)
 		default:
 			s.parking.leave(s.random)
 		}
@@ -191,7 +192,7 @@ func (s *schedule) run(steps int, updates bool) {
 	}
 }
 
-// done lets time pass for those who wait for a lease, until all are done or parked.
+// done lets time pass for the callers that wait for a lease, until all are done or parked.
 func (s *schedule) done() bool {
 	done := make(chan struct{})
 	go func() { s.running.Wait(); close(done) }()
@@ -199,7 +200,7 @@ func (s *schedule) done() bool {
 	case <-done:
 		return true
 	case <-time.After(time.Hour):
-		// Somebody parked meanwhile.
+		// Another goroutine was parked meanwhile.
 		for s.parking.leave(s.random) {
 			synctest.Wait()
 		}
@@ -220,7 +221,7 @@ func (s *parkingFill) Fill(ctx context.Context, lease *driver.Lease, value []byt
 }
 
 // G1, V3: 10,000 random schedules of held loads, writers that commit and invalidate, Updates and
-// readers: nothing older than a finished invalidation is ever returned.
+// readers. A value from before a finished invalidation is never returned.
 func TestRandomSchedules(t *testing.T) {
 	t.Parallel()
 	const schedules, perBubble = 10_000, 500
@@ -265,7 +266,8 @@ func bubble(t *testing.T, strategy driver.Strategy, seed uint64, first, count in
 		policy.Tags = []string{"static:" + id}
 		nodes = nodes[:0]
 		for range 1 + random.IntN(2) {
-			nodes = append(nodes, newCache(t, service, "c"+id, policy)) // a policy of its own, a name of its own
+			// each policy needs its own name
+			nodes = append(nodes, newCache(t, service, "c"+id, policy))
 		}
 		s := &schedule{t: t, id: id, service: service, nodes: nodes, random: random}
 		current.Store(s)
@@ -273,12 +275,12 @@ func bubble(t *testing.T, strategy driver.Strategy, seed uint64, first, count in
 	}
 }
 
-// runtimeCoin decides without the schedule's own random numbers, which belong to its goroutine.
+// runtimeCoin does not use the schedule's random numbers, which belong to another goroutine.
 func runtimeCoin(s *schedule) bool {
 	return (s.row.Load()+int64(len(s.id)))%2 == 0 || rand.IntN(2) == 0
 }
 
-// The same rules under real concurrency, where the windows are as narrow as they really are.
+// The same rules hold under real concurrency, with windows as narrow as in production.
 func TestRacesWithRealThreads(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {

@@ -47,9 +47,9 @@ const (
 	phaseStopped
 )
 
-// NewService returns a Service over strategy, which belongs to it from now on. Zero fields of options
-// mean their defaults. An unusable value is an [OptionError]. So is the default namespace if the
-// strategy is driver.Shared. Nothing is started.
+// NewService returns a Service over strategy, which belongs to it from now on. Zero fields of
+// options mean their defaults. An unusable value is an [OptionError]. So is the default namespace
+// if the strategy is driver.Shared. Nothing is started.
 func NewService(strategy driver.Strategy, options Options) (service *Service, err error) {
 	defer panics.Catch(&err) // of a codec or a meter provider
 	if absent.Is(strategy) {
@@ -88,9 +88,9 @@ func (s *Service) Options() Options { return s.options }
 
 // Get decodes the entry of key into target, a pointer. A miss is false and nil, and leaves target
 // alone, as far as the codec does. A damaged entry is a miss, and is deleted if that is possible at
-// once. An entry that was stored as another type is a miss, and stays. It does not matter whether Set
-// was given a pointer, and a pointer to an interface takes any entry. Get sees what Set has stored,
-// and no entry of a [Cache].
+// once. An entry that was stored as another type is a miss, and stays. It does not matter whether
+// Set was given a pointer, and a pointer to an interface takes any entry. Get sees what Set has
+// stored, and no entry of a [Cache].
 func (s *Service) Get(ctx context.Context, key string, target any) (found bool, err error) {
 	t := reflect.TypeOf(target)
 	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(target).IsNil() {
@@ -122,12 +122,12 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 // noStamp is the stamp of entries that are not refreshed.
 var noStamp entry.Stamp
 
-// Set stores value under key until opts.TTL ends, and replaces a previous entry as a whole. If Set is
-// refused (ErrInvalidTTL, ErrTooManyTags, ErrValueTooLarge, ErrEncoding) or fails, the previous value
-// is no longer readable either, as far as the storage can be reached.
+// Set stores value under key until opts.TTL ends, and replaces a previous entry as a whole. If Set
+// is refused (ErrInvalidTTL, ErrTooManyTags, ErrValueTooLarge, ErrEncoding) or fails, the previous
+// value is not readable any more either, if the storage can be reached.
 //
-// A Set that runs beside a Delete or InvalidateTags may win. If value was read from a database, use
-// Cache.GetOrLoad or Cache.Update, which cannot.
+// A Set that runs at the same time as a Delete or InvalidateTags may win. If value was read from a
+// database, use Cache.GetOrLoad or Cache.Update, which cannot.
 func (s *Service) Set(ctx context.Context, key string, value any, opts SetOptions) error {
 	physical, err := s.key(key)
 	if err != nil {
@@ -168,14 +168,15 @@ func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 }
 
 // Clear makes every entry unreadable. If the strategy has to look for the entries, that may take
-// longer than Options.Timeout. It is tried for ten seconds, and then as Delete. It is ErrUnsupported
-// if the strategy is not a driver.Clearer; a tag that all entries carry does the same there.
+// longer than Options.Timeout. It is tried for ten seconds, and then as Delete. It is
+// ErrUnsupported if the strategy is not a driver.Clearer; a tag that all entries carry does the
+// same there.
 func (s *Service) Clear(ctx context.Context) error {
 	return s.revoke("clear", func() error { return s.store.clear(ctx, s.options.MaxTTL) })
 }
 
-// key returns the physical form of a key of Service's own. It is that of a cache with an empty name.
-// There is no such cache, so the key is never one of a [Cache].
+// key returns the physical form of a key of Service's own. It is that of a cache with an empty
+// name. There is no such cache, so the key is never one of a [Cache].
 func (s *Service) key(key string) (string, error) {
 	if err := s.check(key); err != nil {
 		return "", err
@@ -206,7 +207,7 @@ func (s *Service) tags(tags []string) ([]string, error) {
 	return physical, nil
 }
 
-// limit makes opts physical, within the limits.
+// limit returns opts with physical tags and a TTL within the limits.
 func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	switch {
 	case opts.TTL < 0:
@@ -224,8 +225,8 @@ func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	return opts, err
 }
 
-// read returns the entry of a physical key, still encoded. If known, its tags are expected to be tags.
-// It counts misses and errors. The caller counts the hit once it could decode it.
+// read returns the entry of a physical key, still encoded. If known, its tags are expected to be
+// tags. It counts misses and errors. The caller counts the hit once it could decode it.
 func (s *Service) read(ctx context.Context, physical string, tags []string, known bool) (encoded []byte, found bool, err error) {
 	if err := s.ready(); err != nil {
 		return nil, false, s.store.fail("get", err)
@@ -251,15 +252,16 @@ func (s *Service) unreadable(ctx context.Context, physical string) bool {
 	return true
 }
 
-// undecoded takes note of an entry that was found and could not be decoded.
+// undecoded handles an entry that was found and could not be decoded.
 func (s *Service) undecoded(ctx context.Context, physical string, cause error) {
 	if s.damaged(cause) {
 		s.store.discard(ctx, cause, physical)
 	}
 }
 
-// damaged counts an entry that was found and could not be decoded, and reports whether it is good for
-// nobody. An entry of another release, type or codec is somebody's, and stays until it is replaced.
+// damaged counts an entry that was found and could not be decoded, and reports whether it should be
+// deleted. An entry of another release, type or codec may still be needed by another process, and
+// stays until it is replaced.
 func (s *Service) damaged(cause error) bool {
 	s.counters.misses.Add(1)
 	if errors.Is(cause, ErrForeign) {
@@ -270,8 +272,8 @@ func (s *Service) damaged(cause error) bool {
 	return true
 }
 
-// set stores what was encoded. If refusal says that it cannot be stored, or ctx that it must not, the
-// entry that it should have replaced must not stay readable.
+// set stores an encoded value. If there is a refusal, or ctx reads through, it deletes the previous
+// entry instead.
 func (s *Service) set(ctx context.Context, physical string, encoded []byte, opts SetOptions, refusal error) (err error) {
 	if refusal != nil || ReadsThrough(ctx) {
 		err = errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))
@@ -302,7 +304,8 @@ func (s *Service) revoke(op string, run func() error) error {
 		return nil
 	}
 	var pending *PendingError
-	if errors.As(err, &pending) && s.phase.Load() != phaseStarted { // Stop came meanwhile: nobody tries again
+	// Stop came meanwhile: nobody tries again
+	if errors.As(err, &pending) && s.phase.Load() != phaseStarted {
 		pending.Err = errors.Join(pending.Err, ErrClosed)
 	}
 	s.counters.deleteErrors.Add(1)

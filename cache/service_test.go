@@ -16,7 +16,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// operations are all that can be asked of a Service and its caches.
+// operations are all operations of a Service and its caches.
 var operations = map[string]func(context.Context, *cache.Service, *cache.Cache[int]) error{
 	"Service.Get": func(ctx context.Context, s *cache.Service, _ *cache.Cache[int]) error {
 		_, err := s.Get(ctx, "k", new(int))
@@ -88,7 +88,7 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// lifecycle is a strategy that counts, and fails as it is told.
+// lifecycle is a strategy that counts Init and Destroy, and fails when told to.
 type lifecycle struct {
 	table
 	inits, destroys      int
@@ -162,7 +162,7 @@ func TestDestroyFails(t *testing.T) {
 	}
 }
 
-// No panic of foreign code crosses the API, and after it everything still works.
+// A panic of foreign code does not leave the API. Everything still works after it.
 func TestPanicsStayInside(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -200,7 +200,7 @@ func TestPanicInFencedGetReleasesTheLease(t *testing.T) {
 		c := newCache(t, service, "c", cache.Policy[int]{})
 		calls := 0
 		recorder.Before(drivertest.OpGet, func(context.Context, string) {
-			if calls++; calls == 2 { // the one under the lease
+			if calls++; calls == 2 { // the read under the lease
 				panic("driver bug")
 			}
 		})
@@ -216,7 +216,7 @@ func TestPanicInFencedGetReleasesTheLease(t *testing.T) {
 
 type point struct{ X, Y int }
 
-// V1: falsy and zero values are hits, under every codec, and come back as they went.
+// V1: zero values are hits with every codec, and come back unchanged.
 func TestEveryValueIsAHit(t *testing.T) {
 	t.Parallel()
 	for _, name := range codec.Names() {
@@ -240,7 +240,7 @@ func TestEveryValueIsAHit(t *testing.T) {
 			hits(t, service, [2]bool{})
 			hits(t, service, time.Duration(0), time.Second)
 			hits(t, service, struct{}{})
-			// These encode themselves, whatever the codec.
+			// These types encode themselves, whatever the codec.
 			hits(t, service, byValue{}, byValue{"v"})
 			hits(t, service, &byValue{}, &byValue{"v"})
 			hits(t, service, byPointer{}, byPointer{"p"})
@@ -280,7 +280,7 @@ func hits[T any](t *testing.T, service *cache.Service, values ...T) {
 	}
 }
 
-// same is reflect.DeepEqual, but for times it asks them.
+// same is reflect.DeepEqual, except that it compares times with Equal.
 func same[T any](got, want T) bool {
 	if wanted, ok := any(want).(time.Time); ok {
 		return wanted.Equal(any(got).(time.Time))
@@ -304,7 +304,7 @@ func (v *byPointer) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// owning keeps the bytes that it is decoded from.
+// owning keeps the bytes from which it is decoded.
 type owning struct{ bytes []byte }
 
 func (v *owning) AppendBinary(dst []byte) ([]byte, error) { return append(dst, v.bytes...), nil }

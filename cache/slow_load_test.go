@@ -12,12 +12,12 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// during is a loader that takes so long.
+// during returns a loader that takes d.
 func during(d time.Duration, v int) func(context.Context) (int, error) {
 	return func(context.Context) (int, error) { <-time.After(d); return v, nil }
 }
 
-// slowWays are the ways to store a value that takes long to come.
+// slowWays are the ways to store a value that takes long to load.
 var slowWays = map[string]func(t *testing.T, c *cache.Cache[int], work func(context.Context) (int, error)){
 	"GetOrLoad": func(t *testing.T, c *cache.Cache[int], work func(context.Context) (int, error)) {
 		if got, err := c.GetOrLoad(t.Context(), "k", work); got != 2 || err != nil {
@@ -39,7 +39,8 @@ var slowWays = map[string]func(t *testing.T, c *cache.Cache[int], work func(cont
 	},
 }
 
-// What takes longer than a lease's term is stored all the same, and meanwhile nobody else gets the lease.
+// A value that takes longer than a lease's term is still stored. Meanwhile nobody else gets the
+// lease.
 func TestSlowLoadIsStored(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -51,7 +52,7 @@ func TestSlowLoadIsStored(t *testing.T) {
 					policy := cache.Policy[int]{TTL: time.Hour, StaleFor: 24 * time.Hour}
 					c, other := newCache(t, service, "c", policy), newCache(t, service, "c", policy)
 					store(t, c, func(context.Context) (int, error) {
-						for range 4 { // with a term of 30 s
+						for range 4 { // the term is 30 s
 							<-time.After(29 * time.Second)
 							if name != "refresh" { // there the old value is served
 								if got, err := other.GetOrLoad(t.Context(), "k", value(9)); got != 9 || err != nil {
@@ -73,7 +74,8 @@ func TestSlowLoadIsStored(t *testing.T) {
 	}
 }
 
-// The bound: what takes longer than that is not stored, which is counted apart and said, with what helps.
+// A load that takes longer than LeaseTTL is not stored. It is counted as lease_expired, and a
+// warning says what to do.
 func TestSlowestLoadIsNotStored(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -102,7 +104,7 @@ func TestSlowestLoadIsNotStored(t *testing.T) {
 	}
 }
 
-// The warning comes once in an interval, for each cache.
+// The warning is logged once per interval for each cache.
 func TestSlowLoadsWarnOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -127,7 +129,7 @@ func TestSlowLoadsWarnOnce(t *testing.T) {
 	})
 }
 
-// plainLeaser is a Leaser that nobody can extend, with leases of 30 s.
+// plainLeaser is a Leaser whose leases are good for 30 s and cannot be extended.
 type plainLeaser struct{ driver.Leaser }
 
 func (s plainLeaser) Init(ctx context.Context, in driver.Injector) error {
@@ -136,7 +138,7 @@ func (s plainLeaser) Init(ctx context.Context, in driver.Injector) error {
 
 func (plainLeaser) LeaseTTL() time.Duration { return 30 * time.Second }
 
-// A value that was revoked while its slow load ran is refused, as ever, and that is no expiry.
+// A value that was revoked while its slow load ran counts as refused, and not as expired.
 func TestRevokedDuringASlowLoad(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -164,9 +166,9 @@ func TestRevokedDuringASlowLoad(t *testing.T) {
 	}
 }
 
-// A lease is extended three times a term, sooner after a failure, and not for quick loads; that it fails now and then, hangs or panics
-// costs nothing, and when it always does, the lease expires. Nothing goes on when the load has ended, or nobody
-// waits for it any more.
+// A lease is extended three times a term, sooner after a failure, and not for quick loads. If an
+// extension fails, hangs or panics now and then, nothing is lost. If all of them fail, the lease
+// expires. Extending ends when the load has ended, or when nobody waits for it any more.
 func TestExtending(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -218,8 +220,8 @@ func TestExtending(t *testing.T) {
 	})
 }
 
-// A request for the lease that is extended just when the load ends is waited for, and cancelled: nothing outlives
-// Stop.
+// If an extension is running when the load ends, it is cancelled and waited for. Nothing runs on
+// after Stop.
 func TestExtendingEndsWithTheLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

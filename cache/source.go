@@ -10,19 +10,19 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// source is the load or write that a value comes from. The TTL of the value counts from its start. The
-// lease is extended until its end.
+// source is the load or write that a value comes from. The TTL of the value counts from the start
+// of the source. The lease is extended until the source ends.
 type source struct {
 	store *store
 	clock driver.Clock
-	lease *driver.Lease // nil: there is none
+	lease *driver.Lease // nil: the value is not stored
 	began time.Time     // by clock: what was read is no older than this
 	took  time.Duration // by the machine's clock
-	ttl   time.Duration // what was stored is good for so long, counted from began
+	ttl   time.Duration // of the value that was stored, counted from began
 
 	started time.Time // as began, by the machine's clock
-	// held is when the lease was last known to be good. revoked says that it ended before its time.
-	// Both belong to extend until end has returned.
+	// held is when the lease was last known to be held. revoked says that it ended before it
+	// expired. Both belong to extend until end has returned.
 	held    time.Time
 	revoked bool
 
@@ -36,8 +36,9 @@ type source struct {
 	cancel context.CancelFunc // of extend; nil before
 }
 
-// newSource begins a load or a write under lease, which may be nil. The lease is extended from time to
-// time until end is called, or ctx ends. That costs a timer, and a goroutine only if it takes long.
+// newSource begins a load or a write under lease, which may be nil. The lease is extended from time
+// to time until end is called or ctx ends. That takes a timer, and a goroutine only if the load or
+// write takes long.
 func newSource(ctx context.Context, s *store, clock driver.Clock, lease *driver.Lease) *source {
 	now := time.Now()
 	o := &source{store: s, clock: clock, lease: lease, began: clock.Now(), started: now, held: now, ctx: ctx}
@@ -48,10 +49,11 @@ func newSource(ctx context.Context, s *store, clock driver.Clock, lease *driver.
 	return o
 }
 
-// pause is the time between two extensions.
+// pause returns the time between two extensions.
 func (o *source) pause() time.Duration { return max(o.store.leaseTerm/3, time.Millisecond) }
 
-// end ends the load or write. It waits for an extension that is under way. It may be called twice.
+// end ends the load or write. It cancels a running extension and waits for it. A second call does
+// nothing.
 func (o *source) end() {
 	if o.ended {
 		return
@@ -68,7 +70,7 @@ func (o *source) end() {
 	<-o.stopped
 }
 
-// extend extends the lease until end is called, or somebody else may have it.
+// extend extends the lease until end is called, or until somebody else may hold the lease.
 func (o *source) extend() {
 	defer close(o.stopped)
 	o.mu.Lock()
@@ -112,19 +114,19 @@ func (o *source) extendUntil(ctx context.Context) {
 	}
 }
 
-// leaseExpired reports whether the lease has had its time.
+// leaseExpired reports whether the lease has expired.
 func (o *source) leaseExpired() bool { return time.Since(o.held) >= o.store.leaseTerm }
 
-// age is how old what was read is by now, in whole milliseconds, as storages count. A clock that was
-// set back makes nothing younger than 0.
+// age returns how old the value is by now, in whole milliseconds, as storages count. It is at least
+// 0, even if the clock was set back.
 func (o *source) age() time.Duration {
 	return max(0, o.clock.Now().Sub(o.began)).Truncate(time.Millisecond)
 }
 
-// errOutlived: a TTL counts from the start of the load, and has ended before the load has.
+// errOutlived: the TTL, which counts from the start of the load, ended before the load did.
 var errOutlived = errors.New("the load took longer than the TTL of what it loaded")
 
-// remaining returns what a TTL leaves of itself.
+// remaining returns what is left of a TTL, and errOutlived if nothing is.
 func (o *source) remaining(ttl time.Duration) (time.Duration, error) {
 	left := ttl - o.age()
 	if o.ttl = ttl; left <= 0 {

@@ -13,12 +13,12 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// stale is a policy whose entries are served for an hour after their minute.
+// stale is a policy with a TTL of a minute, and StaleFor of an hour.
 func stale() cache.Policy[int] {
 	return cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour, Tags: []string{"static"}, TagsOf: func(int) []string { return []string{"learned"} }}
 }
 
-// pass lets time go by, and everything that is due then happen.
+// pass lets d pass, and waits for everything that is due then.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -35,7 +35,8 @@ func mustGet(t *testing.T, c *cache.Cache[int], load func(context.Context) (int,
 	}
 }
 
-// Past the TTL all are served at once, and one load runs for all of them, also in several processes.
+// Past the TTL all callers are served at once, and one load runs for all of them, even in several
+// processes.
 func TestStaleWhileOneRefreshRuns(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -43,7 +44,8 @@ func TestStaleWhileOneRefreshRuns(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				service := start(t, kind.make(t), cache.Options{})
-				var nodes []*cache.Cache[int] // each has refreshes of its own, as another process would
+				// each has refreshes of its own, as another process would
+				var nodes []*cache.Cache[int]
 				for range 3 {
 					nodes = append(nodes, newCache(t, service, "c", stale()))
 				}
@@ -82,8 +84,8 @@ func TestStaleWhileOneRefreshRuns(t *testing.T) {
 	}
 }
 
-// When the loader fails, the last good value is served until StaleFor ends; the loader is tried once a
-// second, and that is counted, and logged once in ten seconds.
+// If the loader fails, the last good value is served until StaleFor ends. The loader is tried once
+// a second. Each failure is counted, and one in ten seconds is logged.
 func TestLastGoodValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,7 +116,8 @@ func TestLastGoodValue(t *testing.T) {
 	})
 }
 
-// A revocation ends what is stale, and what a refresh has read before it is not stored after it.
+// A revocation ends a stale entry. A value that a refresh has read before it is not stored after
+// it.
 func TestRevocationEndsStale(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -152,7 +155,7 @@ func TestRevocationEndsStale(t *testing.T) {
 	}
 }
 
-// While a revocation is owed, nothing is served, stale or not, and no refresh is started.
+// While a revocation is pending, nothing is served, stale or not, and no refresh is started.
 func TestNothingStaleWhileRevocationsArePending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,13 +163,14 @@ func TestNothingStaleWhileRevocationsArePending(t *testing.T) {
 		c := newCache(t, service, "c", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour})
 		mustGet(t, c, value(1), 1)
 		pass(2 * time.Minute)
-		recorder.FailNext(drivertest.OpDelete, 3, errOutage) // itself, and what both reads try
+		// the Delete itself, and the tries of both reads
+		recorder.FailNext(drivertest.OpDelete, 3, errOutage)
 		began := time.Now()
 		var pending *cache.PendingError
 		if err := c.Delete(t.Context(), "k"); !errors.As(err, &pending) {
 			t.Fatal(err)
 		}
-		// What another node stored a moment ago can be served for its TTL and StaleFor.
+		// A value that another node stored a moment ago can be served for TTL and StaleFor.
 		if bound := pending.Until.Sub(began); bound != time.Hour+time.Minute+leaseTTL {
 			t.Errorf("others may serve it for %v, want TTL, StaleFor and a lease's life", bound)
 		}
@@ -207,8 +211,8 @@ func TestStaleIsKeptInTheStorage(t *testing.T) {
 	}
 }
 
-// Processes with different policies share a storage, as they do while a new version is rolled out: no
-// entry is served for longer than its own TTL and the reader's StaleFor, none is damaged.
+// Processes with different policies share a storage, as in a rolling deployment. No entry is served
+// for longer than its own TTL and the reader's StaleFor, and none counts as damaged.
 func TestPoliciesShareAStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -250,7 +254,7 @@ func TestPoliciesShareAStorage(t *testing.T) {
 	})
 }
 
-// A nil pointer to a type that encodes itself is a value like any other.
+// A nil pointer to a type that encodes itself is an ordinary value.
 func TestStaleNil(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -269,8 +273,8 @@ func TestStaleNil(t *testing.T) {
 	})
 }
 
-// Concurrent hits, refreshes and revocations, for the race detector; a version is never served after the
-// revocation that followed it.
+// Hits, refreshes and revocations run concurrently, for the race detector. A version is never
+// served after the revocation that followed it.
 func TestStaleBesideRevocations(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{})

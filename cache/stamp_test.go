@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// FuzzStampedEntry reads arbitrary bytes through a cache that refreshes, and judges each answer by taking
-// the entry apart once more, in another way.
+// FuzzStampedEntry reads arbitrary bytes through a cache that refreshes. It checks each answer with
+// a second, independent parser.
 func FuzzStampedEntry(f *testing.F) {
 	strategy := new(table)
 	service := start(f, strategy, cache.Options{MaxConcurrentLoads: 1 << 20})
@@ -45,7 +45,7 @@ func FuzzStampedEntry(f *testing.F) {
 	}
 	var keys atomic.Int64
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		// Each its own key: a refresh of an earlier one may be running.
+		// Each input has its own key, because a refresh of an earlier one may still be running.
 		key := fmt.Sprint(keys.Add(1))
 		defer func() { _ = strategy.Delete(context.Background(), "app:c:"+key) }() // never fails
 		if err := strategy.Set(t.Context(), "app:c:"+key, raw, cache.SetOptions{TTL: time.Hour}); err != nil {
@@ -63,7 +63,7 @@ func FuzzStampedEntry(f *testing.F) {
 	})
 }
 
-// expected is what a reader gets of raw: its value, or what was loaded instead, or that there is nothing.
+// expected returns what a reader gets for raw: its value, the loaded value, or ErrNotFound.
 func expected(raw, header []byte, loaded int) (want int, absent, due bool) {
 	if len(raw) < envelope || !bytes.Equal(raw[1:envelope], header) {
 		return loaded, false, false

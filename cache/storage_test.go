@@ -37,8 +37,9 @@ func (s *shared) Delete(ctx context.Context, keys ...string) error {
 	return s.table.Delete(ctx, keys...)
 }
 
-// owing returns what is in the outbox of a Service on s that owed the deletion of k and was killed.
-func owing(t *testing.T, s *shared, options cache.Options) *rows {
+// outboxAfterKill returns the outbox of a Service on s that was stopped while the deletion of k was
+// pending.
+func outboxAfterKill(t *testing.T, s *shared, options cache.Options) *rows {
 	t.Helper()
 	outbox := new(rows)
 	service := newService(t, s, options)
@@ -60,9 +61,9 @@ func owing(t *testing.T, s *shared, options cache.Options) *rows {
 	return outbox
 }
 
-// What one storage owes is not paid to another one: when the process comes back on the first one, it is applied
-// before a hit is served.
-func TestDebtsHaveACreditor(t *testing.T) {
+// A pending revocation of one storage is not settled by another storage. When the process comes
+// back on the first one, it is applied before a hit is served.
+func TestPendingRevocationNamesItsStorage(t *testing.T) {
 	t.Parallel()
 	shop := cache.Options{Namespace: "shop", StrategyName: "redis"}
 	other := shop
@@ -70,7 +71,7 @@ func TestDebtsHaveACreditor(t *testing.T) {
 	for name, test := range map[string]struct {
 		strategy func(s *shared) driver.Strategy
 		options  cache.Options
-		applied  bool // harmless, and nobody knows whether it is needed
+		applied  bool // harmless, and it may be needed
 	}{
 		"noop":                  {func(*shared) driver.Strategy { return noop.Strategy{} }, shop, false},
 		"bigcache":              {func(*shared) driver.Strategy { return newBigcache(t) }, shop, false},
@@ -82,7 +83,7 @@ func TestDebtsHaveACreditor(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			first := newShared("one")
-			outbox := owing(t, first, shop)
+			outbox := outboxAfterKill(t, first, shop)
 			log := new(logBook)
 			options := test.options
 			options.Logger = log.logger()
@@ -106,9 +107,10 @@ func TestDebtsHaveACreditor(t *testing.T) {
 	}
 }
 
-// A storage that comes back under another name of its strategy, as tiered does, or that an earlier release or an
-// outage from the start left unnamed, is known by what there is.
-func TestDebtsOfKnownStorages(t *testing.T) {
+// A row is recognised even if its storage comes back under another name of its strategy, as with
+// tiered. It is also recognised if it names no storage, because it is from an earlier release, or
+// no id, because the storage had never been reached.
+func TestPendingRevocationsOfKnownStorages(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Hour).UTC()
 	for name, row := range map[string]cache.Revocation{
@@ -137,13 +139,13 @@ func TestDebtsOfKnownStorages(t *testing.T) {
 	}
 }
 
-// Rows whose time is over leave the outbox at the next start, whomever they are owed to; so do those of storages
-// that ended with their processes.
+// Rows that have expired leave the outbox at the next start, whichever storage they are for. So do
+// the rows of storages that ended with their processes.
 func TestOutboxIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first := newShared("one")
-		outbox := owing(t, first, cache.Options{Namespace: "shop", StrategyName: "redis", MaxTTL: 24 * time.Hour})
+		outbox := outboxAfterKill(t, first, cache.Options{Namespace: "shop", StrategyName: "redis", MaxTTL: 24 * time.Hour})
 		local, recorder := drivertest.Record(newBigcache(t))
 		recorder.FailNext(drivertest.OpDelete, 1000, errOutage)
 		service := newService(t, local, cache.Options{})
@@ -154,7 +156,7 @@ func TestOutboxIsBounded(t *testing.T) {
 		outbox.has(t, cache.Revocation{Key: ":k"}, cache.Revocation{Key: ":local"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_ = service.Stop(ctx) // it owes
+		_ = service.Stop(ctx) // a revocation is pending
 		next := func() {
 			service := startWith(t, noop.Strategy{}, cache.Options{}, outbox)
 			<-time.After(time.Second)
@@ -170,8 +172,9 @@ func TestOutboxIsBounded(t *testing.T) {
 	})
 }
 
-// What is owed again and again, for hours, leaves an outbox that tells rows apart by all their fields, too.
-func TestOutboxForgetsWhatWasOwedForHours(t *testing.T) {
+// A revocation that is added again and again for hours leaves the outbox, even if the outbox tells
+// rows apart by all their fields.
+func TestOutboxForgetsWhatWasPendingForHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		outbox, strategy := new(rows), newFragile(t)
@@ -188,7 +191,8 @@ func TestOutboxForgetsWhatWasOwedForHours(t *testing.T) {
 	})
 }
 
-// Two applications with one namespace on one storage would read each other's entries: the default is refused.
+// Two applications with the same namespace on one storage would read each other's entries. So the
+// default is refused.
 func TestSharedStorageNeedsANamespace(t *testing.T) {
 	t.Parallel()
 	recorded, _ := drivertest.Record(newShared("one"))

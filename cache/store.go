@@ -16,8 +16,8 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// store is the door to one storage. Every call of a strategy is made here, within a deadline, and
-// with a panic as an error. The errors are Errors. Which operation asks whom:
+// store is the door to one storage. Every call of a strategy is made here. It has a deadline, and a
+// panic becomes an error. What stands in front of each operation:
 //
 //	                                    circuit breaker    pending revocations
 //	get, getMany, getOrLease            may refuse         must be applied before
@@ -31,7 +31,7 @@ type store struct {
 	name     string          // of the strategy, as in the configuration
 	prefix   string          // of every physical key and tag
 	features driver.Features // with a fence of this process around a strategy without leases
-	leaser   driver.Leaser   // features.Leaser
+	leaser   driver.Leaser   // the same as features.Leaser
 	timeout  time.Duration
 	breaker  *breaker.Breaker
 	pending  *revocation.Queue
@@ -44,10 +44,11 @@ type store struct {
 	noDiscard atomic.Int64
 }
 
-// assumedLeaseTTL is how long a lease is taken to be good if the strategy is no LeaseLimiter.
+// assumedLeaseTTL is how long a lease may be good if the strategy is not a LeaseLimiter.
 const assumedLeaseTTL = time.Minute
 
-// clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the entries.
+// clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the
+// entries.
 const clearTimeout = 10 * time.Second
 
 func newStore(features driver.Features, strategy driver.Strategy, options Options, tasks *task.Group, counters *counters) *store {
@@ -153,7 +154,7 @@ func (s *store) fill(ctx context.Context, lease *driver.Lease, encoded []byte, o
 	return stored, err
 }
 
-// extend makes a lease good for another term.
+// extend extends a lease for another term.
 func (s *store) extend(ctx context.Context, lease *driver.Lease) (held bool, err error) {
 	err = s.call(ctx, "extend", func(ctx context.Context) (err error) {
 		held, err = s.features.LeaseExtender.Extend(ctx, lease)
@@ -170,8 +171,8 @@ func (s *store) release(ctx context.Context, lease *driver.Lease) {
 	}
 }
 
-// notify returns a channel that is closed when the lease on key ends, or nil. A panic of the strategy
-// costs no more than a notice that does not come.
+// notify returns a channel that is closed when the lease on key ends, or nil. A panic of the
+// strategy costs no more than a notice that does not come.
 func (s *store) notify(ctx context.Context, key string) (notice <-chan struct{}) {
 	var err error
 	defer panics.Catch(&err)
@@ -220,9 +221,10 @@ func (s *store) revocations(physical []string, of func(name string) revocation.R
 	return revocations
 }
 
-// revoke runs a revocation. One that fails is pending from then on, and its error is a PendingError.
+// revoke runs a revocation. One that fails is pending from then on, and its error is a
+// PendingError.
 func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
-	call := s.pending.Begin()
+	call := s.pending.NewCall()
 	err := s.callWithin(ctx, op, timeout, apply)
 	if err == nil {
 		s.pending.Applied(call, all)
@@ -242,9 +244,9 @@ func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Durat
 	return &PendingError{Until: until, Err: err}
 }
 
-// apply revokes what is pending: everything, or keys, or tags. That a replica is behind is a failure
-// here. Nobody is told of it, and a replica that is promoted would bring back what this process has
-// said it will not serve.
+// apply revokes what is pending: everything, or keys, or tags. A replica that is behind is a
+// failure here, because no caller is told of it: if that replica were promoted, this process would
+// serve what it has promised not to serve.
 func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) (err error) {
 	defer s.recovered("delete", &err)
 	names := make([]string, len(revocations))
@@ -263,9 +265,9 @@ func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) 
 	return timeoutError(ctx, s.timeout, s.leaser.Delete(bounded, names...))
 }
 
-// discard deletes damaged entries, as far as that is possible at once. Nobody is promised that it is
-// done: they are no hits in any case, so a failure costs no more than meeting them again. It is never
-// pending. It is not tried for a caller who has left, nor for breaker_pause after it has failed.
+// discard tries once to delete damaged entries. They are never hits, so if it fails, they are only
+// found again. So it is never pending. It is not tried for a caller that has left, and not within
+// breaker_pause after it failed.
 func (s *store) discard(ctx context.Context, cause error, keys ...string) {
 	if len(keys) == 0 {
 		return

@@ -61,7 +61,7 @@ func (s *store) withBreaker(ctx context.Context, op string, operation func(conte
 	outcome := errEnded
 	defer func() { s.breaker.Leave(pass, outcome) }()
 	err := s.callWithin(ctx, op, s.timeout-waited, operation)
-	// None of these says anything about the strategy, least of all that it had less time than it should have.
+	// These do not say that the strategy fails. In the last case it had too little time.
 	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, driver.ErrEntryUnavailable) || waited > s.timeout/4) {
 		outcome = breaker.ErrAbandoned
 	}
@@ -104,8 +104,8 @@ func (s *store) getMany(ctx context.Context, keys, tags []string, known bool) []
 	return results
 }
 
-// getBatch is getMany by a Batcher. For the circuit breaker it is one operation, which fails if no key
-// succeeds.
+// getBatch is getMany by a Batcher. For the circuit breaker it is one operation, which fails if no
+// key succeeds.
 func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, results []driver.Result) error {
 	if err := s.mayHit(ctx); err != nil {
 		return err
@@ -127,7 +127,8 @@ func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, r
 			}
 			failures++
 			results[i] = driver.Result{Err: timeoutError(ctx, s.timeout, r.Err)}
-			if worst == nil || failure.IsBadEntry(worst) { // what says something about the strategy goes before
+			// prefer an error that concerns the whole strategy
+			if worst == nil || failure.IsBadEntry(worst) {
 				worst = results[i].Err
 			}
 		}
@@ -159,7 +160,7 @@ func (s *store) setMany(ctx context.Context, items []driver.Item) []error {
 	return failures
 }
 
-// copyAll copies an answer, which must have one part for each of dst.
+// copyAll copies answer to dst. It is an error if they differ in length.
 func copyAll[P any](dst, answer []P) error {
 	if len(answer) != len(dst) {
 		return fmt.Errorf("the strategy answered for %d of %d keys", len(answer), len(dst))

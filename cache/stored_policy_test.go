@@ -13,7 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// An entry without a stamp says nothing about its end or its load: it is not refreshed early.
+// An entry without a stamp has no known expiry or load time, so it is not refreshed early.
 func TestNoEarlyRefreshWithoutStamp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestNoEarlyRefreshWithoutStamp(t *testing.T) {
 	})
 }
 
-// What SetMany stored is not refreshed early either.
+// Entries of SetMany are not refreshed early either.
 func TestNoEarlyRefreshAfterSetMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestNoEarlyRefreshAfterSetMany(t *testing.T) {
 	})
 }
 
-// The entry that a refresh stores says how long that load took: the next refresh is early, too.
+// The entry that a refresh stores has the time of that load, so the next refresh is early, too.
 func TestEarlyRefreshAfterEarlyRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -69,14 +69,14 @@ func TestEarlyRefreshAfterEarlyRefresh(t *testing.T) {
 	})
 }
 
-// patient stores under leases however late it is.
+// patient is a strategy whose leases never expire.
 type patient struct{ *batching }
 
 func (s patient) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
 	return true, errors.Join(s.Release(ctx, lease), s.Set(ctx, lease.Key, value, opts))
 }
 
-// A load that took longer than a stamp can say counts as the longest that it can, 2^32 µs.
+// A load that took longer than a stamp can hold counts as the longest one, 2^32 µs.
 func TestEarlyRefreshOfTheSlowest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestEarlyRefreshOfTheSlowest(t *testing.T) {
 	})
 }
 
-// The TTL ends at its last millisecond exactly, and one that is no whole number of them is rounded up.
+// The TTL ends exactly at its last millisecond. A TTL with a part of a millisecond is rounded up.
 func TestStampEndsExactly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestStampEndsExactly(t *testing.T) {
 	})
 }
 
-// That there is nothing is stored for no longer than max_ttl, with jitter.
+// An ErrNotFound is stored for at most max_ttl, with jitter.
 func TestNegativeTTLIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ negative, want time.Duration }{
@@ -144,7 +144,7 @@ func TestNegativeTTLIsBounded(t *testing.T) {
 	}
 }
 
-// A negative hit is one read. Who does not remember such things counts a miss.
+// A negative hit counts as one read. A cache without NegativeTTL counts a miss instead.
 func TestNegativeHitsAreCounted(t *testing.T) {
 	t.Parallel()
 	service, recorder, strategy := record(t, newBigcache(t), cache.Options{})
@@ -169,8 +169,8 @@ func TestNegativeHitsAreCounted(t *testing.T) {
 	}
 }
 
-// That there is nothing is no damage to a cache of pointers to a type that decodes itself: it
-// is not asked.
+// A remembered ErrNotFound does not count as damaged in a cache of pointers to a type that decodes
+// itself. The type is not asked.
 func TestNegativeEntryOfSelfEncodingType(t *testing.T) {
 	t.Parallel()
 	service := start(t, newBigcache(t), cache.Options{})
@@ -186,7 +186,7 @@ func TestNegativeEntryOfSelfEncodingType(t *testing.T) {
 	}
 }
 
-// Others may serve what was revoked for as long as any entry of the policy can live.
+// Others may serve a revoked entry for as long as any entry of the policy can live.
 func TestPendingBoundOfPolicy(t *testing.T) {
 	t.Parallel()
 	const limit = 24 * time.Hour

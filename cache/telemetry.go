@@ -8,42 +8,71 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Stats are the counts of what a Service did since it was made.
+// Stats are the counts of what a Service has done since NewService. Start and Stop do not reset
+// them.
 type Stats struct {
-	Hits    uint64 `json:"hits"`    // reads that returned an entry
-	Misses  uint64 `json:"misses"`  // reads that found none, or none that was any good
-	Errors  uint64 `json:"errors"`  // reads that failed; GetOrLoad treats them as misses
-	Corrupt uint64 `json:"corrupt"` // entries found but damaged; they count as misses too
-	Foreign uint64 `json:"foreign"` // entries found but of another release, type or codec; they count as misses too
+	// Hits are reads that returned an entry.
+	Hits uint64 `json:"hits"`
+	// Misses are reads that found no entry, or none that could be used.
+	Misses uint64 `json:"misses"`
+	// Errors are reads that failed. GetOrLoad treats them as misses.
+	Errors uint64 `json:"errors"`
+	// Corrupt are reads that found a damaged entry. They count as misses too.
+	Corrupt uint64 `json:"corrupt"`
+	// Foreign are reads that found an entry of another release, type or codec. They count as misses
+	// too.
+	Foreign uint64 `json:"foreign"`
 
-	StaleHits    uint64 `json:"stale_hits"`    // hits past the TTL, because of Policy.StaleFor
-	NegativeHits uint64 `json:"negative_hits"` // reads that found that there is nothing, because of Policy.NegativeTTL; neither hits nor misses
+	// StaleHits are the Hits past the TTL, because of Policy.StaleFor.
+	StaleHits uint64 `json:"stale_hits"`
+	// NegativeHits are reads that found a remembered ErrNotFound, because of Policy.NegativeTTL.
+	// They count neither as hits nor as misses.
+	NegativeHits uint64 `json:"negative_hits"`
 
-	Loads         uint64 `json:"loads"`          // loader calls of GetOrLoad
-	Refreshes     uint64 `json:"refreshes"`      // those of them that ran in the background
-	LoadErrors    uint64 `json:"load_errors"`    // those that failed
-	SharedLoads   uint64 `json:"shared_loads"`   // callers of GetOrLoad that waited for another caller's load
-	LeaseTimeouts uint64 `json:"lease_timeouts"` // loads that did not store because somebody else held the lease for too long
+	// Loads are calls of loaders by GetOrLoad.
+	Loads uint64 `json:"loads"`
+	// Refreshes are the Loads that ran in the background.
+	Refreshes uint64 `json:"refreshes"`
+	// LoadErrors are the Loads that failed.
+	LoadErrors uint64 `json:"load_errors"`
+	// SharedLoads are calls of GetOrLoad that waited for another caller's load.
+	SharedLoads uint64 `json:"shared_loads"`
+	// LeaseTimeouts are the Loads that stored nothing, because somebody else held the lease for
+	// longer than lock_wait.
+	LeaseTimeouts uint64 `json:"lease_timeouts"`
 
-	WaitedLoads   uint64 `json:"waited_loads"`   // loads that had to wait because max_concurrent_loads ran already
-	RejectedLoads uint64 `json:"rejected_loads"` // those of them that did not run: nobody wanted them any more, or ten seconds were over
+	// WaitedLoads are loads that had to wait, because max_concurrent_loads were running.
+	WaitedLoads uint64 `json:"waited_loads"`
+	// RejectedLoads are the WaitedLoads that did not run: their callers left, or ten seconds
+	// passed.
+	RejectedLoads uint64 `json:"rejected_loads"`
 
-	Filled   uint64 `json:"filled"`   // values of loaders that were stored
-	Refused  uint64 `json:"refused"`  // values that were not, because of an invalidation meanwhile
-	Unfilled uint64 `json:"unfilled"` // values that were not, for any other reason
+	// Filled are values of loaders and Updates that were stored.
+	Filled uint64 `json:"filled"`
+	// Refused are such values that were not stored, because something was invalidated meanwhile.
+	Refused uint64 `json:"refused"`
+	// Unfilled are such values that were not stored for any other reason.
+	Unfilled uint64 `json:"unfilled"`
+	// LeaseExpired are such values that were not stored, because the load outlived its lease.
+	LeaseExpired uint64 `json:"lease_expired"`
 
-	LeaseExpired uint64 `json:"lease_expired"` // values that were not, because their load outlived its lease
-
-	Sets         uint64 `json:"sets"` // plain writes that succeeded
-	SetErrors    uint64 `json:"set_errors"`
-	Deletes      uint64 `json:"deletes"` // Delete, InvalidateTags and Clear calls that succeeded
+	// Sets are calls of Set and items of SetMany that succeeded.
+	Sets uint64 `json:"sets"`
+	// SetErrors are those that failed.
+	SetErrors uint64 `json:"set_errors"`
+	// Deletes are calls of Delete, InvalidateTags and Clear that succeeded.
+	Deletes uint64 `json:"deletes"`
+	// DeleteErrors are those that failed.
 	DeleteErrors uint64 `json:"delete_errors"`
 
-	ShortCircuited     uint64 `json:"short_circuited"`     // operations that were not tried, because the circuit breaker was open
-	PendingRevocations uint64 `json:"pending_revocations"` // how many are pending now
+	// ShortCircuited are operations that were not tried, because the circuit breaker was open.
+	ShortCircuited uint64 `json:"short_circuited"`
+	// PendingRevocations is how many revocations are pending now.
+	PendingRevocations uint64 `json:"pending_revocations"`
 }
 
-// counters is Stats in the making. Reading and adding is lock-free; the hot path adds once.
+// counters are the live counts behind Stats. They are lock-free, and a hit adds to one of them
+// only.
 type counters struct {
 	hits, misses, errors, corrupt, foreign atomic.Uint64
 	loads, loadErrors                      atomic.Uint64
@@ -56,7 +85,8 @@ type counters struct {
 	staleHits, negativeHits, refreshes     atomic.Uint64
 }
 
-// Stats returns a snapshot. Safe for concurrent use.
+// Stats returns a snapshot of the counts. The counts are read one by one, so two of them may be
+// from slightly different moments.
 func (s *Service) Stats() Stats {
 	c := &s.counters
 	return Stats{
@@ -73,7 +103,8 @@ func (s *Service) Stats() Stats {
 	}
 }
 
-// instruments is what the counters look like to OpenTelemetry: a counter and its outcomes.
+// instruments maps the counters to OpenTelemetry: one instrument for several counters, which differ
+// in the attribute "outcome".
 var instruments = []struct {
 	name, description string
 	outcomes          map[string]func(*counters) *atomic.Uint64
@@ -115,8 +146,8 @@ var instruments = []struct {
 	}},
 }
 
-// observe registers the counters with the meter. They are read when metrics are collected, so the
-// hot path pays nothing for them.
+// observe registers the counters with the meter. They are read when metrics are collected, so they
+// cost nothing on the hot path.
 func (s *Service) observe() (metric.Registration, error) {
 	var observables []metric.Observable
 	var observers []func(metric.Observer)

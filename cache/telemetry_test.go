@@ -16,8 +16,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// An operation that gets no answer ends after exactly Options.Timeout, as ErrUnavailable; one whose
-// caller leaves ends with the caller's error.
+// An operation that gets no answer ends after exactly Options.Timeout, with ErrUnavailable. If its
+// caller leaves, it ends with the caller's error.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]string{
@@ -54,7 +54,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// deadlines remembers whether the last operation had one.
+// deadlines records whether the last operation had a deadline.
 type deadlines struct {
 	table
 	seen bool
@@ -74,7 +74,7 @@ type localDeadlines struct{ *deadlines }
 
 func (localDeadlines) Local() {}
 
-// A Local strategy is spared the timer; every other has a deadline.
+// A Local strategy gets no deadline, and so no timer. Every other one gets a deadline.
 func TestLocalHasNoDeadline(t *testing.T) {
 	t.Parallel()
 	for _, local := range []bool{false, true} {
@@ -126,10 +126,10 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// stamped fails to decode with a message that quotes the input.
+// stamped fails to decode, with a message that quotes the input.
 type stamped struct{ At time.Time }
 
-// V19: no key, tag or value reaches a log or an error message, whatever goes wrong.
+// V19: whatever goes wrong, no key, tag or value appears in a log or an error message.
 func TestNothingLeaks(t *testing.T) {
 	t.Parallel()
 	const key, tag, payload = "KEYdistinct", "TAGdistinct", "VALUEdistinct"
@@ -167,7 +167,7 @@ func TestNothingLeaks(t *testing.T) {
 	note(err)
 	_, err = c.Update(ctx, key+"panic", func(context.Context) (string, error) { panic(payload) })
 	note(err)
-	// Foreign values of which a decoder's message would quote a part.
+	// These are foreign values. A decoder's message would quote a part of each.
 	for i, raw := range []string{`{"At":"` + payload + `"}`, `"` + payload + `"`, payload, `{"At":{}}` + payload} {
 		mustSet(t, service, "x", stamped{}, cache.SetOptions{})
 		var planted []byte
@@ -176,7 +176,8 @@ func TestNothingLeaks(t *testing.T) {
 		if err := strategy.Set(ctx, "app::"+k, planted, cache.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
-		bare := start(t, strategyOnly{strategy}, cache.Options{Logger: log.logger()}) // its own throttle
+		// a Service has its own throttles
+		bare := start(t, strategyOnly{strategy}, cache.Options{Logger: log.logger()})
 		if found, err := bare.Get(ctx, k, new(stamped)); found || err != nil {
 			t.Errorf("%q: %v, %v", raw, found, err)
 		}
@@ -196,7 +197,7 @@ func TestNothingLeaks(t *testing.T) {
 // strategyOnly hides Init and Destroy, so that a second Service can share a started strategy.
 type strategyOnly struct{ driver.Strategy }
 
-// envelopeOf is what a stored entry of key "x" begins with.
+// envelopeOf returns the header of a stored entry of key "x".
 func envelopeOf(t *testing.T, strategy driver.Strategy) []byte {
 	t.Helper()
 	raw, found, err := strategy.Get(t.Context(), "app::x")
@@ -206,7 +207,8 @@ func envelopeOf(t *testing.T, strategy driver.Strategy) []byte {
 	return raw[:envelope]
 }
 
-// One warning a kind and ten seconds, with the number of those that were not logged.
+// Each kind of warning is logged once in ten seconds, with the number of those that were not
+// logged.
 func TestWarningsAreThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -233,7 +235,7 @@ func TestWarningsAreThrottled(t *testing.T) {
 		if log.count("reads fail") != 2 || log.count("suppressed=8") != 1 {
 			t.Errorf("want a second warning that tells of 8 others:\n%s", log)
 		}
-		// Another kind has an interval of its own.
+		// Another kind of warning has an interval of its own.
 		recorder.FailNext(drivertest.OpLease, 1, errOutage)
 		if _, err := c.Update(t.Context(), "k", value(1)); err != nil {
 			t.Fatal(err)
@@ -244,7 +246,7 @@ func TestWarningsAreThrottled(t *testing.T) {
 	})
 }
 
-// Stats and the instruments of OpenTelemetry say the same, also after a restart.
+// Stats and the instruments of OpenTelemetry agree, also after a restart.
 func TestMetricsAgreeWithStats(t *testing.T) {
 	t.Parallel()
 	meter := new(meter)
@@ -296,7 +298,7 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 	}
 }
 
-// counts is what a meter measures, by instrument and outcome.
+// counts returns what a meter measures, by instrument and outcome.
 func counts(t *testing.T, meter *meter) map[string]uint64 {
 	t.Helper()
 	counts := map[string]uint64{}

@@ -14,7 +14,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Update stores what was written, and replaces what was there.
+// Update stores the written value, and replaces the previous entry.
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -51,7 +51,8 @@ func TestInvalidationBeatsUpdate(t *testing.T) {
 	}
 }
 
-// A load that read the old row loses against an Update, whichever of the two got the lease.
+// A load that has read the old row does not overwrite an Update, whichever of the two got the
+// lease.
 func TestUpdateBesideALoad(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -59,7 +60,8 @@ func TestUpdateBesideALoad(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				service := start(t, kind.make(t), cache.Options{LockWait: time.Millisecond})
 				c := newCache(t, service, "c", cache.Policy[int]{})
-				other := newCache(t, service, "c", cache.Policy[int]{}) // another node's single-flight
+				// with flights of its own, like another node
+				other := newCache(t, service, "c", cache.Policy[int]{})
 				ctx := t.Context()
 				readHeld, writeHeld := make(chan struct{}), make(chan struct{})
 				load := func() (int, error) {
@@ -78,7 +80,7 @@ func TestUpdateBesideALoad(t *testing.T) {
 					synctest.Wait()
 					loading = async(load)
 				}
-				<-time.After(time.Second) // the one without the lease gave up waiting
+				<-time.After(time.Second) // the call without the lease has stopped waiting
 				close(writeHeld)
 				if got := <-updating; got.value != 2 || got.err != nil {
 					t.Errorf("Update = %+v", got)
@@ -95,7 +97,7 @@ func TestUpdateBesideALoad(t *testing.T) {
 	}
 }
 
-// Whatever ends write, the entry is deleted: the write may have been done all the same.
+// However write fails, the entry is deleted, because the row may have been written.
 func TestUpdateWriteFails(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds[:2] {
@@ -140,8 +142,8 @@ func TestUpdateWriteFails(t *testing.T) {
 	}
 }
 
-// When neither the value nor the deletion reaches the storage, the caller gets both the value and an
-// Error; the deletion is made up for before anything is read.
+// If neither the value nor the deletion reaches the storage, the caller gets both the value and an
+// Error. The deletion is applied before anything is read.
 func TestUpdateStorageFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -174,7 +176,7 @@ func TestUpdateStorageFails(t *testing.T) {
 	}
 }
 
-// An error of write is not hidden by one of the storage, nor the other way round.
+// An error of write does not hide one of the storage, nor the other way round.
 func TestUpdateEverythingFails(t *testing.T) {
 	t.Parallel()
 	service, recorder, _ := record(t, newBigcache(t), cache.Options{})
@@ -187,7 +189,7 @@ func TestUpdateEverythingFails(t *testing.T) {
 	}
 }
 
-// The caller leaves right after the commit: what the cache must do then does not depend on that.
+// The caller leaves right after the commit. The cache still does its work.
 func TestUpdateCallerLeaves(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("no answer from the database")
@@ -210,7 +212,7 @@ func TestUpdateCallerLeaves(t *testing.T) {
 			if got, found, err := c.Get(t.Context(), "k"); found != (name == "committed") || found && got != 2 || err != nil {
 				t.Errorf("%s, %s: Get = %v, %v, %v", kind.name, name, got, found, err)
 			}
-			// A caller who had left before: write decides what that means.
+			// If the caller has left before, write decides what that means.
 			_, _ = c.Update(ctx, "k", value(3))
 			if got, found, err := c.Get(t.Context(), "k"); found && got != 3 || err != nil {
 				t.Errorf("%s, %s: Get = %v, %v, %v", kind.name, name, got, found, err)
@@ -219,7 +221,7 @@ func TestUpdateCallerLeaves(t *testing.T) {
 	}
 }
 
-// ctxAware does nothing for a context that has ended, as a driver of a network would.
+// ctxAware does nothing if the context has ended, like a network driver.
 type ctxAware struct{ driver.Strategy }
 
 func (s ctxAware) Set(ctx context.Context, key string, value []byte, opts cache.SetOptions) error {
@@ -264,7 +266,8 @@ func TestUpdateDuringStop(t *testing.T) {
 	}
 }
 
-// A write that says that it has changed nothing leaves the entry, and no lease; a revocation meanwhile wins.
+// A write that says that it has changed nothing leaves the entry, and gives up its lease. A
+// revocation meanwhile wins.
 func TestUpdateUnchanged(t *testing.T) {
 	t.Parallel()
 	refused := fmt.Errorf("%w: constraint violated", cache.ErrUnchanged)

@@ -31,8 +31,9 @@ func (v *values[T]) bound() time.Duration { return v.policy.longest(v.options.Ma
 // tagsKnown reports whether every entry carries exactly v.tags.
 func (v *values[T]) tagsKnown() bool { return v.policy.TagsOf == nil }
 
-// encode makes the entry of value, which took so long to load (0: unknown). Its TTL counts from the
-// start of source; nil: from now. store is false if the policy forbids to store it.
+// encode makes the entry of value. took is how long value took to load (0: unknown). The TTL counts
+// from the start of source, or from now if that is nil. store is false if the policy forbids
+// storing the value.
 func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded []byte, opts SetOptions, store bool, err error) {
 	opts, store, err = v.policy.setOptions(value)
 	if err != nil || !store {
@@ -62,7 +63,7 @@ func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded
 	return encoded, opts, true, err
 }
 
-// encodeAbsent makes the entry that says that there is nothing.
+// encodeAbsent makes the entry that says that the loader found nothing.
 func (v *values[T]) encodeAbsent(source *source) (encoded []byte, opts SetOptions, err error) {
 	ttl, err := source.remaining(v.jittered(min(v.policy.NegativeTTL, v.options.MaxTTL)))
 	return v.typ.EncodeAbsent(), SetOptions{TTL: ttl, Tags: v.tags}, err
@@ -121,8 +122,8 @@ func (v *values[T]) fresh(value T) (fresh bool, err error) {
 	return v.policy.Fresh(value), nil
 }
 
-// current reports whether what was just stored may be given to a caller that came after its load had
-// begun, and might have found it in the storage.
+// current reports whether a value that was just stored is still good, so that callers that came
+// after the load had begun may have it.
 func (v *values[T]) current(value T, absent bool, source *source) bool {
 	if source.outlived() {
 		return false
@@ -137,8 +138,8 @@ func (v *values[T]) current(value T, absent bool, source *source) bool {
 // maxSurprise is above -ln of the smallest number that 1-Float64 returns, 2^-53.
 const maxSurprise = 37
 
-// early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named in
-// Policy. Far from the end the answer needs no random number.
+// early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named
+// in Policy. Far from the end the answer needs no random number.
 func (v *values[T]) early(s entry.Stamp) bool {
 	if v.policy.EarlyRefresh == 0 || s.Took == 0 {
 		return false

@@ -1,5 +1,5 @@
-// Package codec holds the codecs that the configuration can name, beyond cache.JSON: CBOR and
-// MessagePack. They live apart from package cache so that it stays free of their libraries.
+// Package codec holds the codecs CBOR and MessagePack, and [ByName], by which the configuration
+// selects a codec. They are not in package cache, so that it does not depend on their libraries.
 package codec
 
 import (
@@ -13,7 +13,9 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// CBOR encodes as RFC 8949, with the struct tags of encoding/json or of the cbor library.
+// CBOR is a cache.Codec for CBOR, RFC 8949. It uses the struct tags of the cbor library or of
+// encoding/json. Decoding fails if a value is nested deeper than 1000 levels. It is safe for
+// concurrent use.
 type CBOR struct{}
 
 // Name implements cache.Codec.
@@ -29,8 +31,8 @@ func (CBOR) Append(dst []byte, value any) ([]byte, error) {
 // Unmarshal implements cache.Codec.
 func (CBOR) Unmarshal(data []byte, target any) error { return cborDecoding.Unmarshal(data, target) }
 
-// cborDecoding reads whatever the encoder writes: the library's default limits are lower than
-// max_value_bytes.
+// cborDecoding reads everything that the encoder writes. The library's default limits would refuse
+// some values within max_value_bytes.
 var cborDecoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
 		MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, MaxNestedLevels: maxDepth, UTF8: cbor.UTF8DecodeInvalid,
@@ -41,8 +43,8 @@ var cborDecoding = func() cbor.DecMode {
 	return mode
 }()
 
-// cborEncoding keeps the nanoseconds and the zone of a time.Time; the library's default truncates to
-// seconds.
+// cborEncoding keeps the nanoseconds and the zone of a time.Time. The library's default truncates
+// to seconds.
 var cborEncoding = func() cbor.EncMode {
 	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode()
 	if err != nil {
@@ -51,8 +53,9 @@ var cborEncoding = func() cbor.EncMode {
 	return mode
 }()
 
-// MessagePack encodes as MessagePack, with the struct tags of encoding/json where a field has no
-// msgpack tag.
+// MessagePack is a cache.Codec for MessagePack. If a field has no msgpack tag, it uses the tag of
+// encoding/json. Decoding fails if a value is nested deeper than 1000 levels. It is safe for
+// concurrent use.
 type MessagePack struct{}
 
 // Name implements cache.Codec.
@@ -81,10 +84,11 @@ func (MessagePack) Unmarshal(data []byte, target any) error {
 	return decoder.Decode(target)
 }
 
-// Names returns what ByName accepts.
+// Names returns the names that ByName accepts.
 func Names() []string { return []string{"cbor", "json", "msgpack"} }
 
-// ByName returns the codec of that name. The error does not repeat the name.
+// ByName returns the codec with this name. For any other name it returns an error, which does not
+// repeat the name.
 func ByName(name string) (cache.Codec, error) {
 	for _, c := range []cache.Codec{CBOR{}, cache.JSON{}, MessagePack{}} {
 		if c.Name() == name {

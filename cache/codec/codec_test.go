@@ -93,8 +93,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// What can be stored within max_value_bytes can be read: a value that cannot would be written and
-// thrown away again for ever.
+// Every value within max_value_bytes can be read back. Otherwise it would be stored and discarded
+// again and again.
 func TestWhatEncodesDecodes(t *testing.T) {
 	t.Parallel()
 	nested := func(depth int) any {
@@ -161,7 +161,7 @@ func TestUnencodable(t *testing.T) {
 	})
 }
 
-// Damaged data is an error; it is not a shorter or other value.
+// Damaged data is an error, and not a shorter or another value.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, c cache.Codec) {
@@ -185,8 +185,8 @@ func TestDamage(t *testing.T) {
 	})
 }
 
-// A few bytes that announce a huge value must not make the decoder allocate it: a damaged entry
-// would end the process.
+// If a few bytes announce a huge value, the decoder must not allocate it. Otherwise a damaged entry
+// could end the process.
 func TestAnnouncedSizeIsNotBelieved(t *testing.T) { // not parallel: it measures
 	for _, test := range []struct {
 		codec string
@@ -217,7 +217,7 @@ func TestAnnouncedSizeIsNotBelieved(t *testing.T) { // not parallel: it measures
 	}
 }
 
-// Deep nesting is an error well before it is the end of the stack, which no recover can catch.
+// Deep nesting is an error long before the stack overflows, which no recover can catch.
 func TestDeepNesting(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]byte{"json": '[', "cbor": 0x81, "msgpack": 0x91} {

@@ -5,25 +5,25 @@ import (
 	"errors"
 )
 
-// maxDepth limits how deep arrays and maps may be nested: deeper ones could exhaust the stack of a
-// decoder, which nothing can recover from.
+// maxDepth limits how deep arrays and maps may be nested. Deeper ones could exhaust the stack of a
+// decoder, and no recover can catch that.
 const maxDepth = 1000
 
 var errMalformed = errors.New("codec: malformed MessagePack")
 
-// wellFormed checks that data is one MessagePack value and nothing else. The library believes the
-// lengths that are announced, so that a few damaged bytes would make it allocate gigabytes.
+// wellFormed checks that data is exactly one MessagePack value. The library trusts the lengths in
+// the data, so a few damaged bytes could make it allocate gigabytes.
 //
 // Formats: https://github.com/msgpack/msgpack/blob/master/spec.md
 func wellFormed(data []byte) error {
-	open := []uint64{1} // how many values are still to come, at each level
-	for len(open) > 0 {
-		last := len(open) - 1
-		if open[last] == 0 {
-			open = open[:last]
+	left := []uint64{1} // how many values are still to come, at each level
+	for len(left) > 0 {
+		last := len(left) - 1
+		if left[last] == 0 {
+			left = left[:last]
 			continue
 		}
-		open[last]--
+		left[last]--
 		if len(data) == 0 {
 			return errMalformed
 		}
@@ -31,7 +31,8 @@ func wellFormed(data []byte) error {
 		data = data[1:]
 		var size, values uint64
 		switch {
-		case head <= 0x7f || head >= 0xe0 || head == 0xc0 || head == 0xc2 || head == 0xc3: // small integers, nil, booleans
+		// small integers, nil, booleans
+		case head <= 0x7f || head >= 0xe0 || head == 0xc0 || head == 0xc2 || head == 0xc3:
 		case head <= 0x8f: // small map
 			values = 2 * uint64(head&0x0f)
 		case head <= 0x9f: // small array
@@ -55,13 +56,13 @@ func wellFormed(data []byte) error {
 		default: // 0xc1 is never used
 			return errMalformed
 		}
-		// Each value has a byte at least.
-		if size+values > uint64(len(data)) || len(open) == maxDepth {
+		// Each value takes at least one byte.
+		if size+values > uint64(len(data)) || len(left) == maxDepth {
 			return errMalformed
 		}
 		data = data[size:]
 		if values > 0 {
-			open = append(open, values)
+			left = append(left, values)
 		}
 	}
 	if len(data) > 0 {
@@ -70,8 +71,8 @@ func wellFormed(data []byte) error {
 	return nil
 }
 
-// announced takes a length of that many bytes off data. Where data is too short it is larger than
-// any data.
+// announced reads a length of width bytes from the front of data. If data is too short, the length
+// is larger than any data.
 func announced(data *[]byte, width int) uint64 {
 	var length [8]byte
 	if len(*data) < width {

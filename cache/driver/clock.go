@@ -2,8 +2,8 @@ package driver
 
 import "time"
 
-// Clock is what "now" means for expiry. Implementations are safe for concurrent use. Package fxtest
-// has a clock for tests.
+// Clock tells the current time, for expiry. Implementations must be safe for concurrent use.
+// Package drivertest has a clock for tests.
 type Clock interface {
 	Now() time.Time
 }

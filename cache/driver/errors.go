@@ -14,19 +14,22 @@ var (
 	ErrNotStarted = errors.New("cache: not started; call Service.Start first, or use it from an fx OnStart hook or later")
 	// ErrClosed: the storage was used after Destroy, or the Service after Stop.
 	ErrClosed = errors.New("cache: closed")
-	// ErrInvalidKey: a key or tag is empty or longer than max_key_bytes, or than the strategy can hold.
+	// ErrInvalidKey: a key or tag is empty or longer than max_key_bytes, or than the strategy can
+	// hold.
 	ErrInvalidKey = errors.New("cache: invalid key or tag: it must have between 1 and max_key_bytes bytes")
-	// ErrInvalidTTL: a Strategy was handed a TTL that is not positive, or the Service a negative one.
+	// ErrInvalidTTL: a Strategy was handed a TTL that is not positive, or the Service a negative
+	// one.
 	ErrInvalidTTL = errors.New("cache: invalid TTL: it must not be negative")
-	// ErrValueTooLarge: an encoded value is longer than max_value_bytes, or than the strategy can hold.
+	// ErrValueTooLarge: an encoded value is longer than max_value_bytes, or than the strategy can
+	// hold.
 	ErrValueTooLarge = errors.New("cache: value too large: raise max_value_bytes, or store less")
 	// ErrTooManyTags: an entry has more tags than max_tags, or than the strategy can hold.
 	ErrTooManyTags = errors.New("cache: too many tags: raise max_tags, or use fewer")
 	// ErrUnavailable: the storage could not be reached, or not in time. It is not known whether the
 	// operation was applied.
 	ErrUnavailable = errors.New("cache: storage unavailable")
-	// ErrOverloaded is an ErrUnavailable that says nothing about the storage: too much is under way in
-	// this process, and the operation was not begun. The circuit breaker ignores it.
+	// ErrOverloaded is an ErrUnavailable that says nothing about the storage: too much is under way
+	// in this process, and the operation was not begun. The circuit breaker ignores it.
 	ErrOverloaded = fmt.Errorf("%w: too much is under way, and this was not begun", ErrUnavailable)
 	// ErrEntryUnavailable is an ErrUnavailable that concerns a single, large entry, which was not
 	// transferred in time. The circuit breaker ignores it.
@@ -34,8 +37,8 @@ var (
 	// ErrNotReplicated: a revocation was applied, but fewer replicas confirmed it in time than the
 	// configuration asks for. If the server is lost now, the revocation may be undone.
 	ErrNotReplicated = errors.New("cache: applied, but not confirmed by enough replicas")
-	// ErrBadEntry: the storage holds something other than an entry under this key. The storage itself
-	// works, and other keys are not affected. The circuit breaker ignores it.
+	// ErrBadEntry: the storage holds something other than an entry under this key. The storage
+	// itself works, and other keys are not affected. The circuit breaker ignores it.
 	ErrBadEntry = errors.New("cache: the storage holds something else than an entry under this key")
 	// ErrUnsupported: the strategy lacks the optional part that the operation needs.
 	ErrUnsupported = errors.New("cache: not supported by this strategy")
@@ -56,8 +59,9 @@ func (e *OptionError) Error() string { return e.Name + ": " + e.Reason }
 // Option returns the parts of e. The config package looks for this method, without knowing e.
 func (e *OptionError) Option() (name, reason string) { return e.Name, e.Reason }
 
-// PanicError is what became of a panic in code that is not the cache's own: a loader, a codec, a
-// function of a policy, a strategy. The error of a loader reaches every caller that waits for it.
+// PanicError is the error that a panic becomes in code that is not the cache's own: a loader, a
+// codec, a strategy or a function of a policy. If a loader panics, every caller that waits for it
+// gets the error.
 type PanicError struct {
 	// Value is what the code panicked with. It is nil if the code ended its goroutine
 	// (runtime.Goexit). The message does not quote it, because it may hold anything.

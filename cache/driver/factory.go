@@ -1,7 +1,7 @@
 package driver
 
-// Factory makes the strategy of one name. It travels to the module instead of a live Strategy, so
-// that only the selected strategy is built.
+// Factory makes the strategy of one name. The module gets factories instead of strategies, so that
+// only the selected strategy is built.
 type Factory struct {
 	// Name selects the strategy in `cache.strategy` and names its section, `cache.<name>`. It is a
 	// lower case letter, followed by lower case letters, digits, '_' or '-'.

@@ -2,8 +2,8 @@ package driver
 
 // Features are the optional parts that a Strategy has. A part that it lacks is nil, or false.
 //
-// A decorator starts from the Features of the strategy that it decorates, replaces the parts that it
-// wants to see, and leaves the others as they are:
+// A decorator starts from the Features of the strategy that it decorates, replaces the parts that
+// it wants to see, and leaves the others as they are:
 //
 //	func (d *Decorator) Features() driver.Features {
 //		f := driver.FeaturesOf(d.inner)

@@ -13,8 +13,8 @@ import (
 // Injector is the DI container that an Init receives: *dig.Container and *dig.Scope implement it.
 // Use it during Init only, and from one goroutine, because dig is not safe for concurrent use.
 //
-// What it holds are plain values. So a field of a dig.In struct with `optional:"true"` is absent only
-// if the application does not export its type.
+// It holds plain values. So a field of a dig.In struct with `optional:"true"` is absent only if the
+// application does not export its type.
 type Injector interface {
 	Invoke(function any, opts ...dig.InvokeOption) error
 }

@@ -19,8 +19,8 @@ type Leaser interface {
 
 	// GetOrLease is Get. On a miss it also asks for a lease on key, as Lease does. If an error is
 	// returned although a lease may have been granted, because the answer was lost or ctx ended
-	// before it came, the strategy releases that lease: nobody else knows of it, and everybody would
-	// wait until it expires. The same holds for a lease whose Fill or Release failed.
+	// before it came, the strategy releases that lease: nobody else knows of it, and everybody
+	// would wait until it expires. The same holds for a lease whose Fill or Release failed.
 	GetOrLease(ctx context.Context, key string) (value []byte, found bool, lease *Lease, err error)
 
 	// Lease asks for the exclusive right to store key once, whether or not key is stored now. A nil
@@ -29,8 +29,8 @@ type Leaser interface {
 
 	// Fill stores what was computed under lease, as Set does, and gives the lease up. stored is
 	// false, and nothing is written, if since the lease was granted key was deleted or set, any tag
-	// of opts.Tags was invalidated, or the lease expired. A Fill that is refused with an error hides
-	// a previous value, as Set does.
+	// of opts.Tags was invalidated, or the lease expired. A Fill that is refused with an error
+	// hides a previous value, as Set does.
 	Fill(ctx context.Context, lease *Lease, value []byte, opts SetOptions) (stored bool, err error)
 
 	// Release gives a lease up unused, so that the next caller does not wait until it expires. It
@@ -45,12 +45,12 @@ type LeaseLimiter interface {
 	LeaseTTL() time.Duration
 }
 
-// MaxLeaseTTL is the LeaseTTL of the strategies of this module, unless a lease is good for longer
-// without being extended.
+// MaxLeaseTTL is the LeaseTTL of the strategies of this module, except for those whose leases are
+// good for longer without being extended.
 const MaxLeaseTTL = 5 * time.Minute
 
-// LeaseExtender is an optional part of a Leaser whose leases end soon unless they are extended. Then
-// nobody waits long for a holder that has died, and a holder that lives may take its time. The
+// LeaseExtender is an optional part of a Leaser whose leases end soon unless they are extended.
+// Then nobody waits long for a holder that has died, and a holder that lives may take its time. The
 // Service extends a lease three times a term while its loader runs. Without LeaseExtender, what a
 // loader returns after LeaseTTL is not stored.
 type LeaseExtender interface {
@@ -59,13 +59,13 @@ type LeaseExtender interface {
 
 	// Extend makes a lease that is still held good for another term from now. It changes nothing
 	// else: what would have refused the Fill before still does. held is false, and nothing is
-	// changed, if the lease was used, given up or revoked, if it has expired, or if it would be good
-	// for longer than LeaseTTL in all. A nil lease is not held.
+	// changed, if the lease was used, given up or revoked, if it has expired, or if it would be
+	// good for longer than LeaseTTL in all. A nil lease is not held.
 	Extend(ctx context.Context, lease *Lease) (held bool, err error)
 }
 
-// Notifier is an optional part of a Leaser: callers that wait for somebody else's lease need not ask
-// all the time.
+// Notifier is an optional part of a Leaser: callers that wait for somebody else's lease need not
+// ask all the time.
 type Notifier interface {
 	// Notify returns a channel that is closed soon after the lease on key was used or given up. It
 	// may be closed for no reason, and a notice may be lost, so callers also look from time to

@@ -5,8 +5,8 @@ import "time"
 // Limits are what the Service promises about everything that it hands to a Strategy. A strategy
 // finds them with Resolve[driver.Limits] in Init.
 type Limits struct {
-	// KeyPrefix begins every key and tag. It is the escaped namespace and a ':', which occurs nowhere
-	// before, so a strategy can take the namespace off again.
+	// KeyPrefix begins every key and tag. It is the escaped namespace and a ':', which occurs
+	// nowhere before, so a strategy can take the namespace off again.
 	KeyPrefix string
 	// MaxTTL caps every TTL.
 	MaxTTL time.Duration

@@ -9,8 +9,8 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a string that never prints itself: a password, a session token. Every verb of fmt,
-// log/slog, JSON and text marshalling show "[redacted]", also when the Secret sits in an unexported
-// field of somebody else's struct, because it holds a pointer. The zero value is the empty secret.
+// log/slog, JSON and text marshalling show "[redacted]". It holds a pointer, so the same is true
+// for a Secret in an unexported field of another struct. The zero value is the empty secret.
 // Secrets are immutable and safe for concurrent use. Compare with Equal, not with ==.
 type Secret struct{ text *string }
 
@@ -22,11 +22,11 @@ func NewSecret(text string) Secret {
 	return Secret{&text}
 }
 
-// SecretAt returns the Secret that hides *text, without copying it. The caller gives *text away: it
-// must not change afterwards.
+// SecretAt returns the Secret that hides *text, without copying it. *text must not change
+// afterwards.
 func SecretAt(text *string) Secret { return Secret{text} }
 
-// Reveal returns the hidden string. Name the reason where you call it.
+// Reveal returns the hidden string.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""

@@ -8,7 +8,7 @@ import (
 )
 
 // Size is a number of bytes. Its text is a whole number with a unit: B, KiB, MiB, GiB, TiB (powers
-// of 1024) or kB, MB, GB, TB (powers of 1000); without a unit it is bytes.
+// of 1024) or kB, MB, GB, TB (powers of 1000). Without a unit, the number is in bytes.
 type Size int64
 
 // The binary units.
@@ -27,8 +27,8 @@ var sizeUnits = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
 }
 
-// ParseSize reads a Size from its text, for example "64MiB", "512 KiB" or "1048576". Errors do not repeat
-// the text, which may be what somebody has put in the wrong place.
+// ParseSize reads a Size from its text, for example "64MiB", "512 KiB" or "1048576". Its errors do
+// not repeat the text, which may be a secret that was put in the wrong place.
 func ParseSize(text string) (Size, error) {
 	digits, unit := strings.TrimSpace(text), Size(1)
 	for _, u := range sizeUnits {

@@ -10,16 +10,16 @@ import (
 //
 // Keys and tags arrive as "<namespace>:<name>". The Service has validated them: after the namespace
 // they have at most Limits.MaxKeyBytes and one byte more. Otherwise they are arbitrary bytes. A
-// strategy must keep different keys apart whatever bytes they hold, and must keep a key apart from a
-// tag of the same name.
+// strategy must keep different keys apart whatever bytes they hold, and must keep a key apart from
+// a tag of the same name.
 //
 // A method returns promptly when ctx ends. A write that was given up because its ctx ended may or
 // may not have been applied. It must not be applied later than the strategy's own deadline.
 //
-// A strategy returns its raw errors; the Service wraps them once. An error that concerns a single key,
-// because the storage holds something other than an entry there, wraps [ErrBadEntry]. Any other error
-// of a read or a fill counts as a failure of the storage. After enough failures the Service leaves
-// the storage alone for a moment.
+// A strategy returns its raw errors; the Service wraps them once. An error that concerns a single
+// key, because the storage holds something other than an entry there, wraps [ErrBadEntry]. Any
+// other error of a read or a fill counts as a failure of the storage. After enough failures the
+// Service leaves the storage alone for a moment.
 //
 // A strategy may have these optional parts, which [FeaturesOf] finds:
 //
@@ -37,11 +37,11 @@ type Strategy interface {
 	// invalidated after the entry was written. The returned bytes belong to the caller.
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 
-	// Set stores value under key and replaces a previous entry as a whole: its value, its TTL and its
-	// tags. The strategy keeps no reference to value or opts.Tags after Set returns. A Set that is
-	// refused or that fails must not leave the previous value readable, as far as the storage can be
-	// reached and ctx has not ended before. opts.TTL is positive; otherwise Set is refused with
-	// ErrInvalidTTL.
+	// Set stores value under key and replaces a previous entry as a whole: its value, its TTL and
+	// its tags. The strategy keeps no reference to value or opts.Tags after Set returns. A Set that
+	// is refused or that fails must not leave the previous value readable, as far as the storage
+	// can be reached and ctx has not ended before. opts.TTL is positive; otherwise Set is refused
+	// with ErrInvalidTTL.
 	Set(ctx context.Context, key string, value []byte, opts SetOptions) error
 
 	// Delete removes keys. It returns nil only if every key is gone. A key that was not there is
@@ -65,8 +65,9 @@ type SetOptions struct {
 }
 
 // Initializer is an optional part of a Strategy that opens something, or that needs what the
-// application exports. Init runs once per start, before any other method. in may be used during Init
-// only. After a failed Init nothing stays open. A Strategy may be initialised again after Destroy.
+// application exports. Init runs once per start, before any other method. in may be used during
+// Init only. After a failed Init nothing stays open. A Strategy may be initialised again after
+// Destroy.
 type Initializer interface {
 	Init(ctx context.Context, in Injector) error
 }
@@ -91,8 +92,8 @@ type Hinted interface {
 }
 
 // Batcher is an optional part of a Strategy: many entries in one round trip for each node of the
-// storage. Without it, the Service asks for one entry after the other. The Service uses SetMany only
-// if the Strategy is a Leaser too.
+// storage. Without it, the Service asks for one entry after the other. The Service uses SetMany
+// only if the Strategy is a Leaser too.
 type Batcher interface {
 	// GetMany is Get for each of keys. The result at i belongs to keys[i], and its bytes to the
 	// caller alone, even if a key occurs twice. tags, unless nil, are a hint as for [Hinted].

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// basics: what any key-value store does.
+// basics checks what any key-value store does.
 var basics = []check{
 	{"MissingKey", func(s *subject) {
 		s.miss("missing", "nothing was ever set")
@@ -19,7 +19,7 @@ var basics = []check{
 		s.hit("b", "2", "after Set")
 	}},
 	{"EmptyValueIsAHit", func(s *subject) {
-		// Vendure's `if (value)` made 0, false and '' eternal misses.
+		// With Vendure's `if (value)`, entries that hold 0, false or '' were always misses.
 		s.set("empty", "", time.Minute)
 		s.hit("empty", "", "after Set of an empty value")
 		if err := s.strategy.Set(s.ctx, s.physical("nil"), nil, s.opts(time.Minute)); err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// batches: what a driver.Batcher answers for many keys is what Get and Set answer for one after the other.
+// batches checks that a driver.Batcher answers for many keys as Get and Set do for one after the
+// other.
 var batches = []check{
 	{"NoKeys", func(s *subject) {
 		b := s.batcher()
@@ -81,7 +82,7 @@ var batches = []check{
 		s.invalidate("before")
 		s.hit("replaced", "new", "after InvalidateTags of a tag that only the replaced entry had")
 		s.hit("plain", "1", "after SetMany")
-		if s.clock != nil { // or it may be over
+		if s.clock != nil { // or it may have expired
 			s.hit("short", "2", "after SetMany")
 		}
 		s.hit("nil", "", "after SetMany of a nil value")
@@ -161,7 +162,7 @@ var batches = []check{
 		s.set("a", "1", time.Minute)
 		ctx, cancel := context.WithCancel(s.ctx)
 		cancel()
-		// A strategy that never waits may answer all the same; what it says must be true.
+		// A strategy that never waits may answer all the same. Its answers must then be true.
 		if results := b.GetMany(ctx, s.physicals([]string{"a", "missing"}), nil); len(results) != 2 {
 			s.Errorf("GetMany of 2 keys with an ended context: %d results", len(results))
 		} else if r := results[0]; r.Err == nil && (!r.Found || string(r.Value) != "1") {
@@ -176,7 +177,7 @@ var batches = []check{
 	}},
 }
 
-// batcher returns the strategy as a Batcher, and skips the check where it is none.
+// batcher returns the strategy as a Batcher, and skips the check if it is not one.
 func (s *subject) batcher() driver.Batcher {
 	s.Helper()
 	b := s.features.Batcher
@@ -194,7 +195,7 @@ func (s *subject) setMany(items []driver.Item) {
 	}
 }
 
-// agree checks that GetMany answers as Get does, whatever the hint, also when it is asked again.
+// agree checks that GetMany answers as Get does, with any hint, and also when it is asked again.
 func (s *subject) agree(when string, keys ...string) {
 	s.Helper()
 	for i, hint := range [][]string{nil, nil, {}, {"tag", "other", "gone"}, {"unknown"}, nil} {

@@ -10,9 +10,9 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// RunBenchmarks measures a strategy, initialised as Run does but with the system's clock. Values
-// have 371 bytes, as a session with two permissions has. Of the options, NoRetention, NoLeases and
-// Container count.
+// RunBenchmarks runs the benchmarks of a strategy. It initialises the strategy as Run does, but
+// with the system's clock. Values have 371 bytes, the size of a session with two permissions. It
+// heeds the options NoRetention, NoLeases and Container.
 func RunBenchmarks(b *testing.B, newStrategy func(b testing.TB) driver.Strategy, options ...Option) {
 	c := newConfig(append(options, WallClock()))
 	value := strings.Repeat("v", 371)
@@ -90,13 +90,13 @@ func RunBenchmarks(b *testing.B, newStrategy func(b testing.TB) driver.Strategy,
 				s.invalidate("tag")
 				spent += time.Since(begin)
 			}
-			// The Sets are not what is measured. Stopping the timer instead would make the loop
-			// run for minutes.
+			// This replaces ns/op by the time of the invalidations alone. Stopping the timer during
+			// the Sets instead would make the loop run for minutes.
 			b.ReportMetric(float64(spent.Nanoseconds())/float64(rounds), "ns/op")
 		})
 	}
 	run("ParallelMix", func(b *testing.B, s *subject) {
-		// Nine reads to one write, and a revocation now and then.
+		// Nine reads for each write, and a revocation now and then.
 		names := numbered(1024)
 		keys, opts, bytes := s.physicals(names), s.opts(time.Hour, "tag"), []byte(value)
 		for _, key := range names {

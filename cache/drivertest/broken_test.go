@@ -6,7 +6,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// broken is the reference with some methods replaced; nil ones stay as they are.
+// broken is the reference with some methods replaced. A nil field leaves the method as it is.
 type broken struct {
 	*reference
 	get        func(key string) ([]byte, bool, error)

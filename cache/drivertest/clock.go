@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// Clock is a driver.Clock for tests: it stands still until Advance. It is safe for concurrent use.
+// Clock is a driver.Clock for tests. It moves only with Advance. It is safe for concurrent use.
+// Make one with NewClock.
 type Clock struct {
 	mu  sync.RWMutex
 	now time.Time
 }
 
-// NewClock returns a Clock that shows start.
+// NewClock returns a Clock that tells the time start.
 func NewClock(start time.Time) *Clock { return &Clock{now: start} }
 
 // Now implements driver.Clock.
@@ -21,7 +22,7 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock by d; a negative d sets it back, as an administrator might.
+// Advance moves the clock by d. A negative d sets it back.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,14 +11,15 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// concurrency: no value is ever torn, mixed up or lost, with everybody at work at once.
+// concurrency checks that no value is torn, mixed up or lost while many goroutines use the
+// strategy.
 var concurrency = []check{
 	{"SameKey", func(s *subject) {
 		var work sync.WaitGroup
 		for i := range 8 {
 			s.work(&work, func(s *subject) {
 				for round := range s.count(500) {
-					s.set("key", sealed("key", i, round), time.Minute, "tag")
+					s.set("key", marked("key", i, round), time.Minute, "tag")
 					runtime.Gosched()
 					s.intact("key")
 					if round%10 == i {
@@ -37,7 +38,7 @@ var concurrency = []check{
 			s.work(&work, func(s *subject) {
 				for round := range s.count(500) {
 					key := fmt.Sprint("key", i, "-", round%20)
-					value := sealed(key, i, round)
+					value := marked(key, i, round)
 					s.set(key, value, time.Minute, fmt.Sprint("tag", i))
 					s.hit(key, value, "after Set by the only writer of this key")
 					switch round % 10 {
@@ -65,14 +66,14 @@ var concurrency = []check{
 					key, tag := fmt.Sprint("key", (i+round)%16), fmt.Sprint("tag", round%4)
 					switch (i + round/3) % 6 {
 					case 0:
-						s.set(key, sealed(key, i, round), time.Minute, tag)
+						s.set(key, marked(key, i, round), time.Minute, tag)
 					case 1:
 						s.delete(key, fmt.Sprint("key", round%16))
 					case 2:
 						s.invalidate(tag)
 					case 3:
 						if l != nil {
-							s.fillSealed(l, key, i, round)
+							s.fillMarked(l, key, i, round)
 						}
 					default:
 						s.intact(key)
@@ -90,8 +91,8 @@ var concurrency = []check{
 	}},
 }
 
-// fillSealed reads through to a value that intact can check.
-func (s *subject) fillSealed(l driver.Leaser, key string, writer, round int) {
+// fillMarked fills key with a value that intact can check, if nobody else has the lease.
+func (s *subject) fillMarked(l driver.Leaser, key string, writer, round int) {
 	s.Helper()
 	_, _, lease, err := l.GetOrLease(s.ctx, s.physical(key))
 	if err != nil {
@@ -100,18 +101,19 @@ func (s *subject) fillSealed(l driver.Leaser, key string, writer, round int) {
 	if lease == nil {
 		return
 	}
-	if _, err := l.Fill(s.ctx, lease, []byte(sealed(key, writer, round)), s.opts(time.Minute, "tag0")); err != nil {
+	if _, err := l.Fill(s.ctx, lease, []byte(marked(key, writer, round)), s.opts(time.Minute, "tag0")); err != nil {
 		s.Fatalf("Fill: %v", err)
 	}
 }
 
-// sealed is a value of varying length that says which key it belongs to, and that it is whole.
-func sealed(key string, writer, round int) string {
+// marked returns a value of varying length. The value shows which key it belongs to, and whether it
+// is whole.
+func marked(key string, writer, round int) string {
 	body := fmt.Sprintf("%s|%d|%d|%s", key, writer, round, strings.Repeat("*", round%97))
 	return fmt.Sprintf("%s|%08x", body, crc32.ChecksumIEEE([]byte(body)))
 }
 
-// intact checks that key is missing, or holds a sealed value of its own.
+// intact checks that key is missing, or holds a value that marked made for it.
 func (s *subject) intact(key string) {
 	s.Helper()
 	value, found := s.get(key)

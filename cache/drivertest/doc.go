@@ -1,5 +1,5 @@
-// Package drivertest proves that a [driver.Strategy] keeps its contract, ours or a third party's,
-// in-process or remote. One test is enough:
+// Package drivertest is the conformance suite for a [driver.Strategy], whether it is in-process or
+// remote. A strategy needs one test:
 //
 //	func TestConformance(t *testing.T) {
 //		drivertest.Run(t, func(t testing.TB) driver.Strategy {
@@ -11,12 +11,12 @@
 //		drivertest.RunBenchmarks(b, newStrategy)
 //	}
 //
-// Run calls the function once per check and receives a strategy that is not initialised yet; it
-// runs Init with a container that holds what the application's would (see [NewInjector]), and Destroy
-// at the end. Each check has a namespace of its own, so that all of them can share one server.
-// Run it with -race: many checks exist to give the race detector something to see.
+// Run calls the function once for each check. The function returns a strategy that is not
+// initialised yet. Run calls its Init with a container like that of an application (see
+// [NewInjector]), and Destroy at the end. Each check has a namespace of its own, so that all of
+// them can share one server. Use go test -race: many checks run goroutines for the race detector.
 //
-// A strategy is expected to do everything; say what it cannot do, with an [Option]:
+// The suite expects that a strategy can do everything. Say with an [Option] what it cannot do:
 //
 //	stores nothing at all                       NoRetention()
 //	is not a driver.Leaser                       NoLeases()
@@ -25,12 +25,12 @@
 //	leaves expiry to a server, with its clock   WallClock()
 //	needs types that the application exports    Container(options, values...)
 //
-// The checks are grouped by topic, and can be selected by name:
+// The checks are grouped by topic. Select them by name:
 //
 //	go test -race -run 'TestConformance/Tags/ResetReplacesTags'
 //
-// The package also holds the doubles that tests of anything above a Strategy need: [Clock], which
-// moves only when told, and [Record], which sees, delays, blocks and fails operations.
+// The package also has two test doubles for code that uses a Strategy: [Clock], which moves only
+// when told to, and [Record], which records operations, and can delay, block and fail them.
 //
-// What must not live here: anything that knows a particular strategy, or Service.
+// The package must not know a particular strategy, or the Service.
 package drivertest

@@ -8,7 +8,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// eviction: memory is bounded, and it is old entries that give way.
+// eviction checks that memory is bounded, and that old entries are the ones that are evicted.
 var eviction = []check{
 	{"OldestGiveWay", func(s *subject) {
 		value := strings.Repeat("v", int(s.portion()))
@@ -43,7 +43,7 @@ var eviction = []check{
 		}
 	}},
 	{"OverwritingOneKey", func(s *subject) {
-		// What was replaced must not count for ever.
+		// Replaced values must not count towards the capacity.
 		padding := strings.Repeat("v", int(s.portion()))
 		for i := range 2 * int(s.capacity/s.portion()) {
 			value := fmt.Sprint(i, padding)
@@ -52,7 +52,8 @@ var eviction = []check{
 		}
 	}},
 	{"EvictedStaysInvalid", func(s *subject) {
-		// Room that is made by dropping what is known of tags must not revive an entry.
+		// If the strategy forgets invalidated tags to make room, no entry may become readable
+		// again.
 		s.set("invalid", "old", time.Hour, "tag")
 		s.set("deleted", "old", time.Hour)
 		s.invalidate("tag")
@@ -67,7 +68,7 @@ var eviction = []check{
 	}},
 }
 
-// portion is the size of the values that fill the strategy: some 500 of them do.
+// portion is the size of the values that fill the strategy. About 500 of them do.
 func (s *subject) portion() driver.Size {
 	return min(max(s.capacity/512, 64), s.options.WithDefaults().MaxValueBytes)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// A Recorder shows what code above a strategy does, and what it does when the storage fails.
+// A Recorder shows which operations code makes on a strategy, and how the code behaves if the
+// storage fails.
 func ExampleRecord() {
 	ctx := context.Background()
 	strategy, recorder := drivertest.Record(newReference())

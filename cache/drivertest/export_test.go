@@ -2,7 +2,8 @@ package drivertest
 
 import "time"
 
-// Patience shortens the wait of mutants that a check catches by waiting in vain.
+// Patience shortens the time after which a check gives up waiting. It is for mutants that are
+// caught that way.
 func Patience(d time.Duration) Option { return func(c *config) { c.patience = d } }
 
 // Checks lists all checks, as "Topic/Check".

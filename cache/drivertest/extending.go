@@ -6,8 +6,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// extending: a lease is good for longer while its holder extends it, and Extend does nothing else. A Leaser
-// that is no driver.LeaseExtender skips these checks.
+// extending checks that Extend makes a lease good for longer, and does nothing else. A Leaser that
+// is not a driver.LeaseExtender skips these checks.
 var extending = []check{
 	{"KeepsTheLease", func(s *subject) {
 		extender, term, limit := s.extender()
@@ -80,8 +80,8 @@ var extending = []check{
 	}},
 }
 
-// extender skips the check of a strategy that cannot extend leases. term is how long they are good otherwise,
-// and limit how long at the most.
+// extender skips the check if the strategy cannot extend leases. term is how long a lease is good
+// that is not extended, and limit is how long a lease is good at most.
 func (s *subject) extender() (extender driver.LeaseExtender, term, limit time.Duration) {
 	s.Helper()
 	if extender = s.features.LeaseExtender; extender == nil {
@@ -101,7 +101,7 @@ func (s *subject) needsClock() {
 	}
 }
 
-// extended checks what Extend says.
+// extended checks the result of Extend.
 func (s *subject) extended(extender driver.LeaseExtender, lease *driver.Lease, want bool, when string) {
 	s.Helper()
 	if held, err := extender.Extend(s.ctx, lease); held != want || err != nil {

@@ -13,10 +13,11 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// NewInjector returns a container with what a strategy's Init finds in an application's: opts (with
-// its defaults, except that it logs and measures nothing unless opts says so), driver.Clock,
-// *slog.Logger and metric.Meter. Each of more is added by its own type, and stands in for what the
-// application would export. There is no *cache.Service: a strategy is older than its Service.
+// NewInjector returns a container like the one that a strategy's Init gets in an application. It
+// holds the driver.Limits, a driver.Clock, a *slog.Logger and a metric.Meter, all as opts says.
+// Zero fields of opts mean their defaults, except that nothing is logged or measured by default.
+// Each value of more is added by its dynamic type, in place of what an application would export.
+// The container has no *cache.Service, because the suite tests a strategy without one.
 func NewInjector(t testing.TB, opts cache.Options, more ...any) *dig.Container {
 	t.Helper()
 	if opts.Logger == nil {
@@ -44,7 +45,7 @@ func NewInjector(t testing.TB, opts cache.Options, more ...any) *dig.Container {
 	return container
 }
 
-// constructorOf returns a func() T that returns value, a T that is known at run time only.
+// constructorOf returns a func() T that returns value. T is the dynamic type of value.
 func constructorOf(value any) any {
 	v := reflect.ValueOf(value)
 	signature := reflect.FuncOf(nil, []reflect.Type{v.Type()}, false)

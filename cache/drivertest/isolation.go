@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// isolation: no slice is shared between the caller and the strategy.
+// isolation checks that the caller and the strategy share no slice.
 var isolation = []check{
 	{"ValueAfterSet", func(s *subject) {
 		value := []byte("value")
@@ -21,7 +21,7 @@ var isolation = []check{
 			s.Fatalf("Get: %v", err)
 		}
 		copy(value, "#####")
-		// Within the capacity, too: an append must not reach into a shared buffer.
+		// The capacity matters too: an append must not write into a shared buffer.
 		copy(value[:cap(value)], "################")
 		s.hit("key", "value", "after the caller changed the slice that Get had returned")
 	}},
@@ -38,7 +38,7 @@ var isolation = []check{
 		}
 	}},
 	{"ValueOutlivesOverwrite", func(s *subject) {
-		// A slice into the strategy's memory would change under the caller.
+		// A slice of the strategy's own memory would change while the caller has it.
 		s.set("key", "value", time.Minute)
 		value, _, err := s.strategy.Get(s.ctx, s.physical("key"))
 		if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// leasing: a lease is exclusive, and Fill stores only what nothing has overtaken.
+// leasing checks that a lease is exclusive, and that Fill stores nothing if the key was revoked
+// since the lease was granted.
 var leasing = []check{
 	{"GetOrLeaseHit", func(s *subject) {
 		s.set("key", "v", time.Minute, "tag")
@@ -141,7 +142,7 @@ var leasing = []check{
 		s.fill(s.lease("key"), "v", time.Minute)
 	}},
 	{"LeaseEndsWithInvalidation", func(s *subject) {
-		// The next loader must not wait for a holder who cannot store any more.
+		// The next loader must not wait for a holder that cannot store any more.
 		lease := s.lease("key")
 		s.delete("key")
 		next := s.lease("key")
@@ -182,8 +183,8 @@ var leasing = []check{
 		s.release(old)
 	}},
 	{"UnrelatedWritesRefuseFew", func(s *subject) {
-		// Spurious refusals are allowed: fences are shared, for instance by stripe. But when every
-		// write refuses every fill, a busy cache stores nothing.
+		// A Fill may be refused without need, for example because keys share a fence. But if every
+		// write refused every Fill, a busy cache would store nothing.
 		refused := 0
 		const rounds = 100
 		for i := range rounds {
@@ -211,7 +212,7 @@ var leasing = []check{
 	}},
 }
 
-// refusedAfter checks that event, between Lease and Fill, refuses the Fill.
+// refusedAfter checks that Fill is refused if event happens between Lease and Fill.
 func refusedAfter(event func(s *subject)) func(s *subject) {
 	return func(s *subject) {
 		lease := s.lease("key")
@@ -230,7 +231,7 @@ func (s *subject) leaser() driver.Leaser {
 	return l
 }
 
-// lease asks for a lease that is free.
+// lease asks for a lease, which must be granted.
 func (s *subject) lease(key string) *driver.Lease {
 	s.Helper()
 	lease, err := s.leaser().Lease(s.ctx, s.physical(key))
@@ -248,7 +249,7 @@ func (s *subject) noLease(when string) {
 	}
 }
 
-// fill fills with a lease that nothing has overtaken.
+// fill fills with a lease that is still good. The Fill must be stored.
 func (s *subject) fill(lease *driver.Lease, value string, ttl time.Duration, tags ...string) {
 	s.Helper()
 	stored, err := s.leaser().Fill(s.ctx, lease, []byte(value), s.opts(ttl, tags...))

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// lifecycle: Init, use, Destroy, in any order, leaves nothing behind. These checks hold for a
-// strategy that stores nothing, too, and call Init themselves.
+// lifecycle checks that Init, use and Destroy, in any order, leave nothing behind. These checks
+// call Init themselves. They also hold for a strategy that stores nothing.
 var lifecycle = []check{
 	{"InitUseDestroy", func(s *subject) {
 		s.init()
@@ -38,7 +38,7 @@ var lifecycle = []check{
 		s.init()
 		s.set("key", "v", time.Minute, "tag")
 		s.destroy()
-		// Whether these fail is up to the strategy; they must return, without a panic.
+		// The strategy decides whether these fail. They must return, and not panic.
 		s.promptly("after Destroy", func() {
 			if value, found, err := s.strategy.Get(s.ctx, s.physical("key")); found && err != nil {
 				s.Errorf("Get after Destroy: both the hit %s and error %v", show(string(value)), err)
@@ -64,7 +64,7 @@ var lifecycle = []check{
 					select {
 					case <-stop:
 						return
-					default: // after Destroy these may fail, but not race
+					default: // these may fail after Destroy, but must not race with it
 						_ = s.strategy.Set(s.ctx, s.physical("key"), []byte("v"), s.opts(time.Minute, "tag"))
 						_, _, _ = s.strategy.Get(s.ctx, s.physical("key"))
 						_ = s.strategy.InvalidateTags(s.ctx, s.physical("tag"))
@@ -77,7 +77,7 @@ var lifecycle = []check{
 		work.Wait()
 	}},
 	{"GoroutinesEnd", func(s *subject) {
-		// Goroutines inherit labels, so that those of parallel tests do not count.
+		// Goroutines inherit labels, so the goroutines of parallel tests are not counted.
 		label := s.options.Namespace
 		pprof.Do(s.ctx, pprof.Labels("drivertest", label), func(context.Context) {
 			for range 2 {
@@ -156,8 +156,8 @@ var lifecycle = []check{
 	}},
 }
 
-// restart: a strategy that was destroyed and initialised again has forgotten its entries, or not,
-// but it has not forgotten what was deleted.
+// restart checks a strategy that was destroyed and initialised again. It may have forgotten its
+// entries, but it must not have forgotten what was deleted.
 var restart = []check{
 	{"Works", func(s *subject) {
 		s.set("before", "1", time.Minute)
@@ -183,7 +183,8 @@ var restart = []check{
 	}},
 }
 
-// leaseRestart: sequence numbers that start again at zero must not make old leases look new.
+// leaseRestart checks that old leases are refused after a restart. Sequence numbers that start at
+// zero again would make them look new.
 var leaseRestart = []check{
 	{"OldLease", func(s *subject) {
 		for range 10 {
@@ -202,7 +203,7 @@ var leaseRestart = []check{
 	}},
 }
 
-// use does a little of everything.
+// use calls most methods once.
 func (s *subject) use() {
 	s.Helper()
 	s.set("key", "v", time.Minute, "tag")
@@ -221,7 +222,7 @@ func (s *subject) use() {
 	s.clear()
 }
 
-// promptly checks that f returns soon; when says in which situation.
+// promptly checks that f returns soon. when describes the situation, for the message.
 func (s *subject) promptly(when string, f func()) {
 	s.Helper()
 	begin := time.Now()

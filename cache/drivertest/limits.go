@@ -9,7 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// limits: what is too large is refused whole, and takes nothing with it but the value it replaces.
+// limits checks that a value that is too large is refused as a whole, and affects no entry but the
+// one it should have replaced.
 var limits = []check{
 	{"HugeValue", func(s *subject) {
 		for _, size := range s.hugeSizes() {
@@ -72,8 +73,8 @@ var limits = []check{
 	}},
 }
 
-// hugeSizes are sizes of values that the strategy may refuse; the last exceeds all of what an
-// evicting strategy can hold.
+// hugeSizes are sizes of values that the strategy may refuse. The last one is larger than the
+// capacity of an evicting strategy.
 func (s *subject) hugeSizes() []driver.Size {
 	limit := s.options.WithDefaults().MaxValueBytes
 	sizes := []driver.Size{limit, limit + 1, 2 * limit}
@@ -83,8 +84,8 @@ func (s *subject) hugeSizes() []driver.Size {
 	return sizes
 }
 
-// refusedOrStored checks that a Set or Fill of a huge value either stored it or, with
-// ErrValueTooLarge, hid the value before it.
+// refusedOrStored checks that a Set or Fill of a huge value either stored it, or returned
+// ErrValueTooLarge and hid the previous value.
 func (s *subject) refusedOrStored(key, huge, when string, err error) {
 	s.Helper()
 	if err == nil {

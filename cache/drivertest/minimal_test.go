@@ -12,7 +12,7 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// Minimal is the smallest useful strategy: a map. It does not evict, and has no leases, so that
+// Minimal is the smallest useful strategy: a map. It does not evict. It has no leases, so the
 // Service fences fills within the process.
 type Minimal struct {
 	clock   driver.Clock
@@ -41,7 +41,7 @@ func (m *Minimal) Get(_ context.Context, key string) ([]byte, bool, error) {
 		delete(m.entries, key)
 		return nil, false, nil
 	}
-	return slices.Clone(e.value), true, nil // the caller may change its bytes, not ours
+	return slices.Clone(e.value), true, nil // the caller may change the bytes that it gets
 }
 
 // Set implements driver.Strategy.
@@ -70,7 +70,7 @@ func (m *Minimal) Delete(_ context.Context, keys ...string) error {
 	return nil
 }
 
-// InvalidateTags implements driver.Strategy. A better one would not look at every entry.
+// InvalidateTags implements driver.Strategy. A real strategy should not visit every entry.
 func (m *Minimal) InvalidateTags(_ context.Context, tags ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -133,7 +133,7 @@ var basicMutants = []mutant{
 	}),
 	broke("long keys silently dropped", "Names/LongestKeyWithManyTags", func(b *broken, r *reference) {
 		b.set = func(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
-			if len(key) > 1024 { // forgets that the namespace comes on top
+			if len(key) > 1024 { // forgets that the limit does not include the namespace
 				return nil
 			}
 			return r.Set(ctx, key, value, opts)
@@ -193,7 +193,7 @@ var basicMutants = []mutant{
 	},
 }
 
-// values returns a mutation that changes what is stored.
+// values returns a mutation that changes the stored values.
 func values(change func(value []byte) []byte) func(b *broken, r *reference) {
 	return func(b *broken, r *reference) {
 		b.set = func(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
@@ -202,7 +202,7 @@ func values(change func(value []byte) []byte) func(b *broken, r *reference) {
 	}
 }
 
-// keys returns a mutation under which some keys are the same.
+// keys returns a mutation that takes some keys for the same.
 func keys(change func(key string) string) func(b *broken, r *reference) {
 	return func(b *broken, r *reference) {
 		b.set = func(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
@@ -212,7 +212,7 @@ func keys(change func(key string) string) func(b *broken, r *reference) {
 	}
 }
 
-// tagNames returns a mutation under which some tags are the same.
+// tagNames returns a mutation that takes some tags for the same.
 func tagNames(change func(tag string) string) func(b *broken, r *reference) {
 	all := func(tags []string) []string {
 		changed := slices.Clone(tags)

@@ -246,8 +246,8 @@ var leaseMutants = []mutant{
 	}),
 }
 
-// fillWith returns a mutation that fills with another lease or other options.
-// isLearned reports whether the suite uses a tag as one that only the loaded value tells.
+// fillWith returns a mutation that fills with another lease or other options. isLearned reports
+// whether the suite uses a tag as one that depends on the loaded value.
 func isLearned(tag string) bool { return strings.Contains(tag, "learned") }
 
 func fillWith(change func(lease *driver.Lease, opts *driver.SetOptions)) func(b *broken, r *reference) {

@@ -113,7 +113,7 @@ var lifecycleMutants = []mutant{
 		b.lease = func(key string) (*driver.Lease, error) {
 			lease, err := r.Lease(anyContext, key)
 			if lease != nil {
-				lease.Sequence += 100 // of a longer life
+				lease.Sequence += 100 // as if the earlier run had been longer
 			}
 			return lease, err
 		}
@@ -140,7 +140,7 @@ var lifecycleMutants = []mutant{
 	},
 }
 
-// carelessNull stores nothing, and is wrong about the rest.
+// carelessNull stores nothing, and breaks the other rules for such a strategy.
 type carelessNull struct{ null }
 
 func (carelessNull) Set(context.Context, string, []byte, driver.SetOptions) error { return nil }

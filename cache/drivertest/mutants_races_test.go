@@ -13,7 +13,8 @@ import (
 
 var raceMutants = []mutant{
 	broke("invalidation in two steps", "Races/SetAgainstInvalidate", func(b *broken, r *reference) {
-		// SMEMBERS, then DEL of the members and the set: a key that joins in between is orphaned.
+		// This is SMEMBERS, and then DEL of the members and the set. A key that is added in between
+		// is lost for later invalidations.
 		var mu sync.Mutex
 		members := make(map[string][]string)
 		b.set = func(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {

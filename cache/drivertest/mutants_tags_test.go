@@ -127,7 +127,8 @@ var tagMutants = []mutant{
 	broke("few tags remembered", "Eviction/EvictedStaysInvalid", forgetTags(100)),
 }
 
-// tagsOf returns a mutation that changes the tags of an entry, given those of the one it replaces.
+// tagsOf returns a mutation that changes the tags of an entry. It is given the tags of the replaced
+// entry.
 func tagsOf(change func(before, now []string) []string) func(b *broken, r *reference) {
 	return func(b *broken, r *reference) {
 		b.set = func(ctx context.Context, key string, value []byte, opts driver.SetOptions) error {
@@ -141,7 +142,7 @@ func tagsOf(change func(before, now []string) []string) func(b *broken, r *refer
 	}
 }
 
-// forgetTags returns a mutation that bounds its memory of tags, without the floor.
+// forgetTags returns a mutation that forgets invalidated tags, but does not raise the floor.
 func forgetTags(limit int) func(b *broken, r *reference) {
 	return func(b *broken, r *reference) {
 		b.invalidate = func(ctx context.Context, tags []string) error {

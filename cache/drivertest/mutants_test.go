@@ -15,15 +15,15 @@ import (
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
-// A mutant is a strategy that breaks one rule, and the checks that must notice.
+// A mutant is a strategy that breaks one rule. kills names the checks that must fail.
 type mutant struct {
 	name    string
 	kills   string // "Topic/Check", several separated by spaces
 	new     func() driver.Strategy
-	options []drivertest.Option // besides Capacity
+	options []drivertest.Option // in addition to Capacity
 }
 
-// broke is the usual mutant: the reference, with change applied.
+// broke returns the reference with change applied. Most mutants are made with it.
 func broke(name, kills string, change func(b *broken, r *reference)) mutant {
 	return mutant{name: name, kills: kills, new: func() driver.Strategy {
 		b := &broken{reference: newReference()}
@@ -34,11 +34,11 @@ func broke(name, kills string, change func(b *broken, r *reference)) mutant {
 
 var mutants = slices.Concat(basicMutants, ttlMutants, tagMutants, batchMutants, leaseMutants, raceMutants, limitMutants, lifecycleMutants)
 
-// anyContext is for calls to the reference, which looks at none.
+// anyContext is for calls to the reference, which ignores contexts.
 var anyContext = context.Background()
 
-// mutantVariable tells TestMutant, in a process of its own, whom to put on trial: a failing test
-// would fail its parents here.
+// mutantVariable names the mutant that TestMutant checks in a process of its own. In this process,
+// the test that must fail would fail its parents too.
 const mutantVariable = "CACHETEST_MUTANT"
 
 func TestMutant(t *testing.T) {
@@ -67,8 +67,8 @@ func TestMutantsAreKilled(t *testing.T) {
 				if !strings.Contains(output, "=== RUN   TestMutant/"+check+"\n") {
 					t.Errorf("%s did not run", check)
 				}
-				// A panic in a goroutine ends the process before go test reports the check, which was
-				// the only one to run.
+				// A panic in a goroutine ends the process before go test reports the check. Only
+				// one check ran, so it is that one.
 				failed := strings.Contains(output, "--- FAIL: TestMutant/"+check+" ")
 				if panicked := len(kills) == 1 && strings.Contains(output, "panic: "); !failed && !panicked {
 					t.Errorf("%s lets the mutant live:\n%s", check, output)
@@ -78,7 +78,7 @@ func TestMutantsAreKilled(t *testing.T) {
 	}
 }
 
-// Every check has proven that it can fail.
+// Every check must have failed for some mutant.
 func TestEveryCheckKills(t *testing.T) {
 	t.Parallel()
 	var killers []string
@@ -92,7 +92,7 @@ func TestEveryCheckKills(t *testing.T) {
 	}
 }
 
-// try runs those checks against a mutant.
+// try runs the named checks against a mutant.
 func try(t *testing.T, name string, checks []string) (output string, err error) {
 	t.Helper()
 	var topics, names []string

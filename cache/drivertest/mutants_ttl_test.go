@@ -88,7 +88,7 @@ var ttlMutants = []mutant{
 	onWallClock(broke("early on the wall clock", "TTL/SubSecond", ttl(func(d time.Duration) time.Duration { return d - 100*time.Millisecond }))),
 }
 
-// onWallClock has the mutant's TTLs checked in real time.
+// onWallClock checks the mutant's TTLs in real time.
 func onWallClock(m mutant) mutant {
 	m.options = append(m.options, drivertest.WallClock(), drivertest.Patience(5*time.Second))
 	return m

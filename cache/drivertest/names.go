@@ -6,26 +6,30 @@ import (
 	"time"
 )
 
-// adversarial are names that strategies with a naive layout take for one another, or for their own.
+// adversarial are names that a strategy with a naive layout confuses with one another, or with its
+// own.
 var adversarial = append([]string{
 	"a", "A", "aa", "b", "a:", ":a", "a:a", ":", "::", "a:b", "0", "00", "1", "-1", "null", "x",
-	"tag:x", "tag:a", "tags:a", "key:a", "v:0:a", "l:0:a", "t:0:a", "g:0", "ns:a", // prefixes of a layout
-	"{}", "{a}", "{a}b", "{a}{b}", "*", "a*", "?", "[a]", "\\", "a\\", "'", "\"", // hash tags, globs, quotes
+	// prefixes of a layout
+	"tag:x", "tag:a", "tags:a", "key:a", "v:0:a", "l:0:a", "t:0:a", "g:0", "ns:a",
+	// hash tags, globs, quotes
+	"{}", "{a}", "{a}b", "{a}{b}", "*", "a*", "?", "[a]", "\\", "a\\", "'", "\"",
 	"%", "%3A", "a%3Aa", "%25", "a/b", "../a", "a,b", "a|b", // escapes and separators
 	"\x00", "a\x00", "\x00a", "a\x00b", "\x01", "\x7f", "\xff\xfe", // bytes
 	" ", "a ", " a", "a b", "\t", "\n", "\r\n", "a\r\nDEL b", // white space and protocol
 	"é", "e\u0301", "日本語", "🔑", "\u200b", "ſ", "İ", // UTF-8, with and without a normal form
 }, long1024...)
 
-// long1024 differ only in their last byte, or in their length, around the default limit.
+// long1024 are names around the default limit that differ only in their last byte or in their
+// length.
 var long1024 = []string{
 	strings.Repeat("k", 1022), strings.Repeat("k", 1023), strings.Repeat("k", 1024),
 	strings.Repeat("k", 1023) + "l", "l" + strings.Repeat("k", 1023),
 	strings.Repeat("k", 255), strings.Repeat("k", 256), strings.Repeat("k", 257),
 }
 
-// names: different keys are different entries and different tags different groups, whatever bytes
-// they hold.
+// names checks that different keys are different entries, and different tags are different groups,
+// whatever bytes they hold.
 var names = []check{
 	{"KeysKeepApart", func(s *subject) {
 		for i, name := range adversarial {

@@ -7,41 +7,43 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Option tells Run what the strategy cannot do, or what it needs.
+// Option says what the strategy under test cannot do, or what it needs.
 type Option func(*config)
 
-// NoRetention declares that the strategy stores nothing: whatever is written reads as a miss. The
-// suite then checks just that, and that every operation succeeds.
+// NoRetention declares that the strategy stores nothing: every read is a miss. The suite then
+// checks only that, and that every operation succeeds.
 func NoRetention() Option { return func(c *config) { c.noRetention = true } }
 
-// NoEviction declares that the strategy itself never drops an entry to make room.
+// NoEviction declares that the strategy never drops an entry to make room.
 func NoEviction() Option { return func(c *config) { c.noEviction = true } }
 
-// NoLeases declares that the strategy is not a driver.Leaser. The suite fails when it is.
+// NoLeases declares that the strategy is not a driver.Leaser. The suite fails if it is one.
 func NoLeases() Option { return func(c *config) { c.noLeases = true } }
 
-// Capacity says how many bytes of values the strategy under test is configured to hold at most; the
+// Capacity says how many bytes of values the strategy under test is configured to hold at most. The
 // eviction checks write twice as much. It should be at least 1 MiB, because the other checks expect
 // that nothing is evicted. Default 64 MiB.
 func Capacity(bytes driver.Size) Option { return func(c *config) { c.capacity = bytes } }
 
-// TTLGranularity says how exact a TTL is: an entry may disappear up to d too early, and less than d
-// too late. Default one millisecond, which is what the contract asks for.
+// TTLGranularity says how exact a TTL is. An entry may disappear up to d too early, and less than d
+// too late. Default one millisecond, as the contract asks.
 func TTLGranularity(d time.Duration) Option { return func(c *config) { c.granularity = d } }
 
 // WallClock declares that expiry follows a clock outside of the process. The container then holds
-// the system's clock instead of a [Clock], the suite waits for real, and Effort defaults to 10.
+// the system's clock instead of a [Clock]. The suite waits in real time, and Effort defaults to 10.
 func WallClock() Option { return func(c *config) { c.wallClock = true } }
 
-// Effort sets the size of the largest checks, such as the 10,000 random schedules and 300,000 tags,
-// in percent. Default 100, or 10 with WallClock and with go test -short.
+// Effort sets the size of the largest checks in percent. For example, with 100 there are 10,000
+// random schedules and 300,000 tags. Default 100, or 10 with WallClock or go test -short.
 func Effort(percent int) Option { return func(c *config) { c.effort = percent } }
 
-// Seed makes the random schedules those of an earlier run. Failures print it. Default: a new one.
+// Seed repeats the random schedules of an earlier run. A failure prints the seed. Default: a random
+// one.
 func Seed(seed uint64) Option { return func(c *config) { c.seed = seed } }
 
-// Container adds to what Init finds in the container: the cache.Options (whose Namespace and Clock
-// the suite replaces), and values, by their type, such as a *sql.DB that the strategy resolves.
+// Container sets what Init finds in the container: what follows from the cache.Options, whose
+// Namespace and Clock the suite replaces, and values, by their type. For example, a value may be a
+// *sql.DB that the strategy resolves.
 func Container(options cache.Options, values ...any) Option {
 	return func(c *config) { c.options, c.values = options, values }
 }

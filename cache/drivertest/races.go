@@ -11,11 +11,11 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// races: invalidations against writes that run at the same moment, in real goroutines.
+// races runs invalidations and writes at the same moment, in real goroutines.
 var races = []check{
 	{"SetAgainstInvalidate", func(s *subject) {
-		// Collecting a tag's keys and deleting them in two steps loses a key that joins in between:
-		// no later invalidation finds it.
+		// A strategy that first collects a tag's keys and then deletes them loses a key that is
+		// added in between. No later invalidation finds it.
 		const keys = 8
 		for round := range s.count(300) {
 			var work sync.WaitGroup
@@ -51,7 +51,7 @@ var races = []check{
 		}
 	}},
 	{"InvalidateThenSet", func(s *subject) {
-		// An invalidation that goes on after it returned would hide what is set next.
+		// An invalidation that goes on after it has returned would hide the next value that is set.
 		var work sync.WaitGroup
 		for i := range 4 {
 			s.work(&work, func(s *subject) {
@@ -71,7 +71,7 @@ var races = []check{
 	}},
 }
 
-// leaseRaces: the held loader again, with everybody in a goroutine of their own.
+// leaseRaces is like heldLoader, but every loader, writer and reader has a goroutine of its own.
 var leaseRaces = []check{
 	{"FillAgainstInvalidate", fillAgainst(func(s *subject) { s.invalidate("static") })},
 	{"FillAgainstInvalidateLearned", fillAgainst(func(s *subject) { s.invalidate("other", "learned") })},
@@ -119,8 +119,8 @@ var leaseRaces = []check{
 	}},
 }
 
-// fillAgainst runs a Fill of a value from before invalidate against invalidate. Whichever is first:
-// once both have returned, nobody may read the value.
+// fillAgainst runs invalidate at the same time as a Fill with a value from before it. When both
+// have returned, the value must not be readable, whichever was first.
 func fillAgainst(invalidate func(s *subject)) func(s *subject) {
 	return func(s *subject) {
 		for round := range s.count(1000) {
@@ -135,14 +135,15 @@ func fillAgainst(invalidate func(s *subject)) func(s *subject) {
 	}
 }
 
-// neverGoBack lets loaders and readers run freely against writers that commit and then invalidate.
-// A read that starts after an invalidation returned must not see an older version than it announced.
+// neverGoBack runs loaders and readers at the same time as writers that commit and then invalidate.
+// A read that starts after an invalidation has returned must not see an older version than that one
+// announced.
 func neverGoBack(s *subject) {
 	l := s.leaser()
 	key := s.physical("key")
 	var database, floor atomic.Int64
 	database.Store(1)
-	judge := func(least int64, value string) {
+	check := func(least int64, value string) {
 		if version, err := strconv.ParseInt(value, 10, 64); err != nil || version < least {
 			s.Errorf("a read served version %s, although the invalidation of version %d had returned before", show(value), least)
 		}
@@ -150,7 +151,7 @@ func neverGoBack(s *subject) {
 	read := func(s *subject) {
 		least := floor.Load()
 		if value, found := s.get("key"); found {
-			judge(least, value)
+			check(least, value)
 		}
 	}
 	load := func(s *subject) {
@@ -160,7 +161,7 @@ func neverGoBack(s *subject) {
 		case err != nil:
 			s.Fatalf("GetOrLease: %v", err)
 		case found:
-			judge(least, string(value))
+			check(least, string(value))
 		case lease != nil:
 			version := strconv.FormatInt(database.Load(), 10)
 			runtime.Gosched()
@@ -187,7 +188,7 @@ func neverGoBack(s *subject) {
 		s.work(&writers, func(s *subject) {
 			for i := range s.count(1000) {
 				write(s, i)
-				for range 3 { // time for others to be wrong in
+				for range 3 { // so that the others have time to go wrong
 					runtime.Gosched()
 					read(s)
 				}
@@ -203,7 +204,8 @@ func neverGoBack(s *subject) {
 					return
 				default:
 					load(s)
-					runtime.Gosched() // else it keeps a core from the writers for 10 ms at a time
+					// otherwise it takes a core from the writers for 10 ms at a time
+					runtime.Gosched()
 				}
 			}
 		})
@@ -214,7 +216,8 @@ func neverGoBack(s *subject) {
 	read(s)
 }
 
-// together runs both at the same time, a little earlier or later from round to round.
+// together runs both functions at the same time. In each round, one starts a little earlier or
+// later.
 func (s *subject) together(round int, one, other func(s *subject)) {
 	var work sync.WaitGroup
 	start := make(chan struct{})
@@ -231,7 +234,7 @@ func (s *subject) together(round int, one, other func(s *subject)) {
 	work.Wait()
 }
 
-// staysMissing checks that key cannot be read, nor a moment later.
+// staysMissing checks that key cannot be read, now and a moment later.
 func (s *subject) staysMissing(key, when string) {
 	s.Helper()
 	for range 3 {
@@ -241,7 +244,7 @@ func (s *subject) staysMissing(key, when string) {
 	s.miss(key, when)
 }
 
-// fillOrNot fills, and leaves open whether something has overtaken the lease.
+// fillOrNot fills with a lease that may have been revoked. The Fill may be stored or refused.
 func (s *subject) fillOrNot(lease *driver.Lease, value string, tags ...string) {
 	s.Helper()
 	if _, err := s.leaser().Fill(s.ctx, lease, []byte(value), s.opts(time.Minute, tags...)); err != nil {

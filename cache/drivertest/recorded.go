@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// recorded is the strategy that Record puts around another one.
+// recorded is the strategy that Record returns.
 type recorded struct {
 	recorder *Recorder
 	inner    driver.Strategy
 	features driver.Features // of inner
 }
 
-// Features implements driver.Featured: what inner has, with a recorder around each operation.
-// Nothing of it is Immediate, because a recorder may be told to wait.
+// Features implements driver.Featured: the optional parts of inner, each with the recorder around
+// it. Immediate is false, because a recorder may be told to wait.
 func (s *recorded) Features() driver.Features {
 	f := s.features
 	if f.Leaser != nil {
@@ -75,7 +75,7 @@ func (s recordedClearer) Clear(ctx context.Context) error {
 	return s.recorder.do(ctx, Operation{Name: OpClear}, func() error { return s.inner.Clear(ctx) })
 }
 
-// recordedHinted records GetHinted, as the Get that it is.
+// recordedHinted records GetHinted as a Get.
 type recordedHinted struct {
 	recorder *Recorder
 	inner    driver.Hinted
@@ -154,8 +154,7 @@ func (s *recordedLeaser) Release(ctx context.Context, lease *driver.Lease) error
 	})
 }
 
-// recordedBatcher is what Record adds for a strategy that takes many keys at once. A planned failure fails
-// each of them.
+// recordedBatcher records the operations of a Batcher. A planned failure fails each of the keys.
 type recordedBatcher struct {
 	recorder *Recorder
 	batcher  driver.Batcher

@@ -10,7 +10,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// The names of operations, as a Recorder knows them.
+// The names of the operations that a Recorder sees.
 const (
 	OpGet        = "get"
 	OpSet        = "set"
@@ -31,26 +31,28 @@ const (
 type Operation struct {
 	// Name is one of the constants above.
 	Name string
-	// Keys are those of the call; a Fill or Release has that of its lease.
+	// Keys are the keys of the call. A Fill or Release has the key of its lease.
 	Keys []string
-	// Tags are those of the call.
+	// Tags are the tags of the call.
 	Tags []string
-	// TTL is that of a Set or Fill; not of a SetMany, whose items have TTLs and tags of their own.
+	// TTL is the TTL of a Set or Fill. It is zero for a SetMany, whose items have their own TTLs
+	// and tags.
 	TTL time.Duration
 	// Err is what the call returned. It is nil while the call is still running.
 	Err error
 }
 
-// Recorder sees every operation on a strategy, and can fail, delay and hold them. It is safe for
-// concurrent use. It waits with real timers and channels, so that it works in a synctest bubble.
+// Recorder sees every operation on a strategy, and can fail, delay and block operations. It is safe
+// for concurrent use. It waits with timers and channels, so it works in a synctest bubble. [Record]
+// makes one.
 type Recorder struct {
 	mu         sync.Mutex
 	operations []Operation
-	epoch      int // counts Resets: a call that began before one must not write after it
+	epoch      int // counts Resets; a call that began before a Reset must not write after it
 	faults     map[string]*faults
 }
 
-// faults is what is planned for the next operations of one name.
+// faults holds what is planned for the next operations of one name.
 type faults struct {
 	failures []error
 	delays   []time.Duration
@@ -59,15 +61,15 @@ type faults struct {
 }
 
 // Record returns a strategy that does what inner does, and the Recorder that watches it. The
-// strategy has all the optional parts of inner; driver.FeaturesOf finds them. It is the only
-// difference that deadlines apply to it, even if inner is driver.Local.
+// strategy has all the optional parts of inner, which driver.FeaturesOf finds. There is one
+// difference: the Service gives its operations a deadline even if inner is driver.Local.
 func Record(inner driver.Strategy) (driver.Strategy, *Recorder) {
 	r := &Recorder{faults: make(map[string]*faults)}
 	return &recorded{r, inner, driver.FeaturesOf(inner)}, r
 }
 
-// Operations returns a copy of what happened since the last Reset, in the order in which the calls
-// began.
+// Operations returns the operations since the last Reset, in the order in which they began. The
+// slice is a copy.
 func (r *Recorder) Operations() []Operation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +80,8 @@ func (r *Recorder) Operations() []Operation {
 	return operations
 }
 
-// Count returns how many operations of one name began since the last Reset, failed ones included.
+// Count returns how many operations of one name began since the last Reset, including those that
+// failed.
 func (r *Recorder) Count(name string) int {
 	mustKnow(name)
 	r.mu.Lock()
@@ -92,7 +95,7 @@ func (r *Recorder) Count(name string) int {
 	return n
 }
 
-// Reset forgets the operations, but not what FailNext, DelayNext, Block and Before planned.
+// Reset forgets the operations. What FailNext, DelayNext, Block and Before have planned stays.
 func (r *Recorder) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,15 +108,15 @@ func (r *Recorder) FailNext(name string, n int, err error) {
 	r.plan(name, func(f *faults) { f.failures = append(f.failures, slices.Repeat([]error{err}, n)...) })
 }
 
-// DelayNext makes each of the next n operations of one name wait for d. One whose context ends
-// before returns the context's error at once, and is not performed, now or later.
+// DelayNext makes each of the next n operations of one name wait for d before it is performed. If
+// its context ends while it waits, it returns the context's error at once, and is never performed.
 func (r *Recorder) DelayNext(name string, n int, d time.Duration) {
 	r.plan(name, func(f *faults) { f.delays = append(f.delays, slices.Repeat([]time.Duration{d}, n)...) })
 }
 
-// Block holds all operations of one name, before they are performed, until release is called. One
-// whose context ends before returns the context's error at once, and is not performed. Calling
-// release again does nothing.
+// Block makes all operations of one name wait, before they are performed, until release is called.
+// If the context of one ends while it waits, it returns the context's error at once, and is never
+// performed. Calling release again does nothing.
 func (r *Recorder) Block(name string) (release func()) {
 	gate := make(chan struct{})
 	r.plan(name, func(f *faults) { f.blocks = append(f.blocks, gate) })
@@ -125,9 +128,9 @@ func (r *Recorder) Block(name string) (release func()) {
 	})
 }
 
-// Before makes every operation of one name call hook first, in the caller's goroutine; key is its
-// first key, or for an invalidation its first tag, or empty. hook may wait, to hold the operation at
-// a known point, and may use the strategy. A nil hook ends that.
+// Before makes every operation of one name call hook first, in the caller's goroutine. key is the
+// operation's first key, or for an invalidation its first tag, or empty. hook may wait, which holds
+// the operation at a known point, and it may use the strategy. A nil hook removes the previous one.
 func (r *Recorder) Before(name string, hook func(ctx context.Context, key string)) {
 	r.plan(name, func(f *faults) { f.before = hook })
 }
@@ -144,7 +147,8 @@ func (r *Recorder) plan(name string, change func(f *faults)) {
 	change(f)
 }
 
-// mustKnow panics because a test that waits for a misspelt operation would prove nothing.
+// mustKnow panics if name is unknown. A test that waits for a misspelt operation would prove
+// nothing.
 func mustKnow(name string) {
 	switch name {
 	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpExtend, OpFill, OpRelease, OpNotify, OpClear, OpGetMany, OpSetMany:
@@ -153,7 +157,7 @@ func mustKnow(name string) {
 	}
 }
 
-// do records o and performs it, unless a fault or the end of ctx comes first.
+// do records o and performs it, unless a fault or the end of ctx prevents that.
 func (r *Recorder) do(ctx context.Context, o Operation, perform func() error) (err error) {
 	r.mu.Lock()
 	o.Keys, o.Tags = slices.Clone(o.Keys), slices.Clone(o.Tags)

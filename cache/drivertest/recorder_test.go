@@ -18,7 +18,7 @@ var (
 	errOutage = errors.New("outage")
 )
 
-// everything is a strategy with all optional parts, of which Features lets some through.
+// everything is a strategy with all optional parts. Its Features shows some of them.
 type everything struct {
 	driver.Leaser
 	driver.LeaseExtender
@@ -37,7 +37,7 @@ type local struct{}
 
 func (local) Local() {}
 
-// some is a decorator that has these parts.
+// some is a decorator that shows some optional parts.
 type some struct {
 	driver.Strategy
 	features driver.Features
@@ -45,8 +45,8 @@ type some struct {
 
 func (s some) Features() driver.Features { return s.features }
 
-// The recorder passes on every optional part that its inner has, and none that it lacks. Only a
-// deadline is needed around it in any case.
+// The recorder passes on every optional part that the inner strategy has, and no other. Only
+// Immediate is always false.
 func TestRecordPassesEveryPartOn(t *testing.T) {
 	t.Parallel()
 	all := driver.FeaturesOf(everything{})
@@ -205,7 +205,7 @@ func TestBefore(t *testing.T) {
 	for _, op := range []string{drivertest.OpFill, drivertest.OpInvalidate, drivertest.OpClear} {
 		recorder.Before(op, func(_ context.Context, key string) { seen = append(seen, op+" "+key) })
 	}
-	// What the hook is for: another operation at exactly this point.
+	// The hook makes another operation happen at exactly this point.
 	leaser := driver.FeaturesOf(strategy).Leaser
 	lease, err := leaser.Lease(t.Context(), "ns:a")
 	if err != nil {

@@ -22,19 +22,20 @@ var (
 // reference is a strategy that is correct because it is simple: one map, one mutex, and a sequence
 // number for every event. The mutants break it one rule at a time.
 type reference struct {
-	capacity int // bytes of values
+	capacity int // in bytes of values
 	leaseTTL time.Duration
 
-	mu        sync.Mutex
-	clock     driver.Clock
-	entries   map[string]*entry
-	order     []*entry // oldest first; holds replaced entries, too
-	used      int
-	leases    map[string]*driver.Lease
-	granted   map[*driver.Lease]time.Time
-	sequence  uint64            // of the last event; survives Destroy, so that old leases stay old
+	mu      sync.Mutex
+	clock   driver.Clock
+	entries map[string]*entry
+	order   []*entry // oldest first; includes replaced entries
+	used    int
+	leases  map[string]*driver.Lease
+	granted map[*driver.Lease]time.Time
+	// of the last event; stays after Destroy, so that old leases stay old
+	sequence  uint64
 	tags      map[string]uint64 // of the last invalidation
-	tagsFloor uint64            // stands in for the tags that were forgotten
+	tagsFloor uint64            // the latest invalidation of all forgotten tags
 }
 
 type entry struct {
@@ -45,7 +46,7 @@ type entry struct {
 	sequence uint64
 }
 
-// maxTags bounds what is remembered of invalidated tags.
+// maxTags limits how many invalidated tags are remembered.
 const maxTags = 10_000
 
 func newReference() *reference {

@@ -9,7 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// noRetention: a strategy that stores nothing succeeds at everything, and every read is a miss.
+// noRetention checks a strategy that stores nothing: every operation succeeds, and every read is a
+// miss.
 var noRetention = []check{
 	{"EverythingIsAMiss", func(s *subject) {
 		for i := range 100 {
@@ -45,7 +46,8 @@ var noRetention = []check{
 				s.Fatalf("GetOrLease: %s, found %t, error %v; want a miss", show(string(value)), found, err)
 			}
 			if lease == nil {
-				continue // whether a lease is granted without anything to store is up to the strategy
+				// the strategy decides whether it grants leases although it stores nothing
+				continue
 			}
 			if stored, err := l.Fill(s.ctx, lease, []byte("v"), s.opts(time.Minute)); stored || err != nil {
 				s.Errorf("Fill: stored %t, error %v; want neither, because nothing is stored", stored, err)

@@ -10,9 +10,10 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// heldLoader: the race of every read-through cache. A loader reads the database; a writer commits
-// and invalidates; the loader stores what it read. Here the steps of two loaders, a writer and a
-// reader are interleaved at random, in one goroutine, so that each failure repeats.
+// heldLoader checks the race that every read-through cache has. A loader reads the database, a
+// writer commits and invalidates, and then the loader stores what it has read. The steps of two
+// loaders, a writer and a reader are interleaved at random. They run in one goroutine, so that a
+// failure can be repeated.
 var heldLoader = []check{
 	{"RandomSchedules", func(s *subject) {
 		stored, seed := 0, s.seed
@@ -39,15 +40,15 @@ var heldLoader = []check{
 	}},
 }
 
-// schedule is one interleaving, and the model that judges it.
+// schedule is one interleaving, with the model that says which results are correct.
 type schedule struct {
 	*subject
 	random               *rand.Rand
 	key, static, learned string
 
-	version int  // what the database holds
+	version int  // in the database
 	floor   int  // the oldest version that may still be read: the last whose invalidation returned
-	pending bool // the writer has committed, and not invalidated yet
+	pending bool // the writer has committed, but not invalidated yet
 	loaders [2]loader
 
 	stored  int
@@ -71,7 +72,7 @@ func (r *schedule) step() {
 	}
 }
 
-// load does the next step of loader i: lease, read the database, fill.
+// load does the next step of loader i: lease, read from the database, or fill.
 func (r *schedule) load(i int) {
 	switch l := &r.loaders[i]; {
 	case l.lease == nil && r.random.IntN(4) == 0:
@@ -88,7 +89,7 @@ func (r *schedule) load(i int) {
 			r.Fatalf("GetOrLease: %v", err)
 		}
 		if found {
-			r.judge("GetOrLease", string(value))
+			r.checkVersion("GetOrLease", string(value))
 		}
 		l.lease, l.version = lease, 0
 	case l.version == 0:
@@ -108,13 +109,13 @@ func (r *schedule) load(i int) {
 		l.lease = nil
 		if stored {
 			r.stored++
-			r.judge("Fill, which reported stored,", value)
+			r.checkVersion("Fill, which reported stored,", value)
 		}
 		r.read()
 	}
 }
 
-// write does the writer's next step: commit, or tell the cache about it.
+// write does the writer's next step: commit, or invalidate.
 func (r *schedule) write() {
 	if !r.pending {
 		r.version++
@@ -143,11 +144,11 @@ func (r *schedule) write() {
 
 func (r *schedule) read() {
 	if value, found := r.get(r.key); found {
-		r.judge("Get", value)
+		r.checkVersion("Get", value)
 	}
 }
 
-// finish lets everybody finish, and leaves nothing behind.
+// finish completes the remaining steps and cleans up.
 func (r *schedule) finish() {
 	if r.pending {
 		r.write()
@@ -160,7 +161,7 @@ func (r *schedule) finish() {
 	r.delete(r.key)
 }
 
-func (r *schedule) judge(operation, value string) {
+func (r *schedule) checkVersion(operation, value string) {
 	version, err := strconv.Atoi(value)
 	if r.failure == "" && (err != nil || version < r.floor || version > r.version) {
 		r.failure = fmt.Sprintf("%s served version %s; after the invalidation of version %d returned, "+

@@ -12,21 +12,21 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// A subject is the strategy under one check: with a namespace of its own, which its methods put
-// before each key and tag as Service would, and a clock.
+// A subject is the strategy that one check tests. It has a clock and a namespace of its own. Its
+// methods put the namespace before each key and tag, as Service does.
 type subject struct {
 	testing.TB
 	config
 	strategy driver.Strategy
 	features driver.Features // of strategy
-	clock    *Clock          // nil with WallClock
+	clock    *Clock          // nil if WallClock is set
 	ctx      context.Context
 }
 
 func newSubject(t testing.TB, strategy driver.Strategy, c config) *subject {
 	t.Helper()
-	// Service gives every operation on a strategy that is not Local a deadline; so does the suite,
-	// in which a hanging strategy is to fail instead of hanging go test.
+	// The suite gives operations a deadline, as Service does for a strategy that is not Local. So a
+	// strategy that hangs fails a check, and does not hang go test.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	c.options.Namespace = "drivertest-" + rand.Text()
@@ -34,7 +34,7 @@ func newSubject(t testing.TB, strategy driver.Strategy, c config) *subject {
 	if c.wallClock {
 		s.options.Clock = driver.SystemClock{}
 	} else {
-		// Not on a whole second, so that rounding to seconds shows.
+		// The clock does not start at a whole second, so that rounding to seconds shows.
 		s.clock = NewClock(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC))
 		s.options.Clock = s.clock
 	}
@@ -63,7 +63,7 @@ func (s *subject) destroy() {
 	}
 }
 
-// physical is the name as Service hands it to a strategy.
+// physical returns a name as Service hands it to a strategy.
 func (s *subject) physical(name string) string { return s.options.Namespace + ":" + name }
 
 func (s *subject) physicals(names []string) []string {
@@ -108,7 +108,7 @@ func (s *subject) invalidate(tags ...string) {
 	}
 }
 
-// clear empties the strategy, and reports whether that is something it can do.
+// clear clears the strategy, and reports whether the strategy can do that.
 func (s *subject) clear() bool {
 	s.Helper()
 	c := s.features.Clearer
@@ -121,7 +121,7 @@ func (s *subject) clear() bool {
 	return true
 }
 
-// hit checks that key holds want; when says what happened before.
+// hit checks that key holds want. when describes the situation, for the message.
 func (s *subject) hit(key, want, when string) {
 	s.Helper()
 	if got, found := s.get(key); !found {
@@ -131,7 +131,7 @@ func (s *subject) hit(key, want, when string) {
 	}
 }
 
-// miss checks that key cannot be read; when says what happened before.
+// miss checks that key cannot be read. when describes the situation, for the message.
 func (s *subject) miss(key, when string) {
 	s.Helper()
 	if got, found := s.get(key); found {
@@ -139,7 +139,7 @@ func (s *subject) miss(key, when string) {
 	}
 }
 
-// count is n, or the share of it that Effort asks for.
+// count returns the percentage of n that Effort asks for.
 func (s *subject) count(n int) int { return max(1, n*s.effort/100) }
 
 // elapse lets d pass, on the clock that expiry follows.
@@ -153,8 +153,8 @@ func (s *subject) elapse(d time.Duration) {
 	s.eventually("the time to pass", func() bool { return time.Now().After(end) })
 }
 
-// work runs f in a goroutine of group. The subject that f receives may fail: its Fatal ends that
-// goroutine, where that of a test would have to end the test's own.
+// work runs f in a goroutine of group. The subject that f receives may call Fatal there, which ends
+// that goroutine only.
 func (s *subject) work(group *sync.WaitGroup, f func(s *subject)) {
 	worker := *s
 	worker.TB = workerTB{s.TB}
@@ -169,7 +169,7 @@ func (t workerTB) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// eventually waits until done reports true. It is the one place where the suite waits for real.
+// eventually waits in real time until done reports true.
 func (s *subject) eventually(what string, done func() bool) {
 	s.Helper()
 	deadline := time.NewTimer(s.patience)
@@ -185,7 +185,7 @@ func (s *subject) eventually(what string, done func() bool) {
 	}
 }
 
-// show is text for a message: quoted, and never long.
+// show quotes text for a message, and shortens it.
 func show(text string) string {
 	const limit = 48
 	if len(text) <= limit {

@@ -9,9 +9,9 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Run runs the conformance suite. newStrategy returns a strategy that is not yet initialised, each
-// time a new one (of the same storage, where that is a server). It is called once per check, also
-// from parallel tests.
+// Run runs the conformance suite. newStrategy must return a new strategy that is not initialised
+// yet. If the storage is a server, all of them may use the same one. newStrategy is called once per
+// check, also from parallel tests.
 func Run(t *testing.T, newStrategy func(t testing.TB) driver.Strategy, options ...Option) {
 	t.Helper()
 	c := newConfig(options)
@@ -76,8 +76,8 @@ var topics = []topic{
 	{name: "Vendure", checks: vendure, applies: retains},
 }
 
-// capabilities fails a strategy that can more or less than was declared: else a Leaser that lost a
-// method would silently lose its checks, too.
+// capabilities fails a strategy that can do more or less than was declared. Otherwise, a Leaser
+// that lost a method would silently lose its checks, too.
 var capabilities = []check{
 	{"LeaserAsDeclared", func(s *subject) {
 		ok := s.features.Leaser != nil
@@ -90,7 +90,7 @@ var capabilities = []check{
 	}},
 }
 
-// config is what the options of Run add up to.
+// config is the sum of the options of Run.
 type config struct {
 	noRetention bool
 	noEviction  bool
@@ -98,12 +98,13 @@ type config struct {
 	wallClock   bool
 	granularity time.Duration
 	capacity    driver.Size
-	effort      int // percent
+	effort      int // in percent
 	seed        uint64
 	options     cache.Options
 	values      []any
 
-	// patience is how long a check waits for what must happen soon. Only a failing one uses it up.
+	// patience is how long a check waits for something that must happen soon. Only a check that
+	// fails waits that long.
 	patience time.Duration
 }
 

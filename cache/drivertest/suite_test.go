@@ -17,7 +17,7 @@ func TestReference(t *testing.T) {
 	drivertest.Run(t, func(testing.TB) driver.Strategy { return newReference() }, drivertest.Capacity(driver.MiB))
 }
 
-// A strategy behind a Recorder is as good as without.
+// A strategy behind a Recorder still keeps the contract.
 func TestRecorded(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, func(testing.TB) driver.Strategy {
@@ -34,7 +34,7 @@ func TestRecordedWithoutLeases(t *testing.T) {
 	}, drivertest.NoLeases(), drivertest.NoEviction(), drivertest.Effort(1))
 }
 
-// The suite can wait for real, as it must for a server.
+// The suite can wait in real time, as it must for a server.
 func TestWallClock(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, func(testing.TB) driver.Strategy { return newReference() },

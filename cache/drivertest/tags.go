@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// tagging: InvalidateTags hides every entry with any of the tags that was written before, and no other.
+// tagging checks that InvalidateTags hides every entry with any of the tags that was written
+// before, and no other entry.
 var tagging = []check{
 	{"OneTag", func(s *subject) {
 		s.set("a", "1", time.Minute, "red")
@@ -38,7 +39,7 @@ var tagging = []check{
 		}
 	}},
 	{"HundredKeys", func(s *subject) { s.invalidatesAll(100) }},
-	// Vendure's SQL strategy forgot every key after the first batch of 1,000.
+	// Vendure's SQL strategy skipped every key after the first batch of 1,000.
 	{"FiveThousandKeys", func(s *subject) { s.invalidatesAll(5_000) }},
 	{"ResetReplacesTags", func(s *subject) {
 		s.set("key", "old", time.Minute, "before", "always")
@@ -102,7 +103,7 @@ var tagging = []check{
 		s.hit("other", "1", "after Set with a tag that was invalidated before")
 	}},
 	{"ExpiryDoesNotRevive", func(s *subject) {
-		// Metadata about a tag must live as long as the longest of its entries.
+		// Metadata of a tag must live as long as the entry with the longest TTL.
 		s.set("long", "1", long, "tag")
 		s.set("short", "2", short, "tag")
 		s.elapse(2*short + s.granularity)
@@ -121,7 +122,8 @@ var tagging = []check{
 		s.invalidateMany()
 		s.miss("invalid", "after InvalidateTags of its tag, and of very many others")
 		s.miss("deleted", "after Delete, and InvalidateTags of very many tags")
-		// A strategy may forget survivor, to bound what it remembers of tags, but not corrupt it.
+		// To limit what it remembers of tags, a strategy may forget survivor, but it must not
+		// corrupt it.
 		if got, found := s.get("survivor"); found && got != "3" {
 			s.Errorf("after InvalidateTags of very many tags: Get = %s, want %q or a miss", show(got), "3")
 		}
@@ -133,7 +135,7 @@ var tagging = []check{
 	}},
 }
 
-// invalidatesAll checks that one call hides n entries, and leaves their neighbours alone.
+// invalidatesAll checks that one call hides n entries, and no others.
 func (s *subject) invalidatesAll(n int) {
 	s.Helper()
 	for i := range n {

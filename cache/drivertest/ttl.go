@@ -9,7 +9,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// A TTL far beyond any check, and one that a check can wait for in real time.
+// long is a TTL that no check reaches. short is one that a check can wait for in real time.
 const (
 	long  = time.Hour
 	short = 100 * time.Millisecond
@@ -19,17 +19,19 @@ const century = 100 * 365 * 24 * time.Hour
 
 var invalidTTLs = []time.Duration{0, -1, -time.Millisecond, -1500 * time.Millisecond, math.MinInt64}
 
-// ttls: entries live exactly as long as they were told to.
+// ttls checks that entries live exactly as long as their TTL.
 var ttls = []check{
 	{"OneMillisecond", expiresAfter(time.Millisecond)},
 	{"BelowAMillisecond", expiresAfter(time.Nanosecond)},
-	{"SubSecond", expiresAfter(499 * time.Millisecond)}, // Vendure rounded to seconds and refused it
+	// Vendure rounded to seconds and refused it
+	{"SubSecond", expiresAfter(499 * time.Millisecond)},
 	{"SecondsAndMilliseconds", expiresAfter(1001 * time.Millisecond)},
 	{"Hour", expiresAfter(time.Hour)},
 	{"Month", expiresAfter(720 * time.Hour)},
 	{"Century", expiresAfter(century)},
 	{"LongestDuration", func(s *subject) {
-		// Added to now, it overflows nanoseconds since 1970: at once expired, or never.
+		// Added to the current time, this TTL overflows nanoseconds since 1970. The entry might
+		// then expire at once, or never.
 		s.set("key", "v", math.MaxInt64)
 		s.hit("key", "v", "after Set with the longest TTL there is")
 		s.elapse(short)
@@ -85,8 +87,8 @@ func expiresAfter(ttl time.Duration) func(s *subject) {
 	}
 }
 
-// expires checks that "key", which write stores with value and ttl, can be read that long, and no
-// longer. A positive TTL below a millisecond counts as one.
+// expires checks that "key", which write stores with value and ttl, can be read for ttl and no
+// longer. A positive TTL below a millisecond counts as one millisecond.
 func (s *subject) expires(value string, ttl time.Duration, write func()) {
 	s.Helper()
 	ttl = max(ttl, time.Millisecond)
@@ -106,9 +108,9 @@ func (s *subject) expires(value string, ttl time.Duration, write func()) {
 	s.miss("key", fmt.Sprintf("%v after Set with that TTL", ttl))
 }
 
-// expiresForReal is expires without a clock to set. It needs no tolerance for a slow machine,
-// because it judges by what must be true whenever the write was applied between its begin and end,
-// and each read between its own.
+// expiresForReal is expires in real time. It needs no tolerance for slow machines: it only checks
+// what must be true at whatever moment between its start and its end each write and read took
+// effect.
 func (s *subject) expiresForReal(value string, ttl time.Duration, write func()) {
 	s.Helper()
 	begin := time.Now()

@@ -8,8 +8,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// vendure: the list that Vendure runs against each of its cache strategies end to end, in its
-// order; "eviction of the oldest when full" is in the topic Eviction.
+// vendure has the checks that Vendure runs against each of its cache strategies, in the same order.
+// Its check "eviction of the oldest when full" is in the topic Eviction.
 var vendure = []check{
 	{"GetMissing", func(s *subject) { s.miss("test", "nothing was ever set") }},
 	{"SetString", roundTrip(`"test"`)},

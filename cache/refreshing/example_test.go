@@ -10,7 +10,7 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 )
 
-// The tax rates are few, and every price needs them.
+// There are few tax rates, and every price needs them.
 func ExampleValue() {
 	ctx := context.Background()
 	table := map[string]int{"AT": 20, "DE": 19}
@@ -36,7 +36,7 @@ func ExampleValue() {
 	// 21 <nil>
 }
 
-// What is derived lives as long as the value that it was derived from.
+// A derived result is kept as long as the value that it was derived from.
 func ExampleDerive() {
 	ctx := context.Background()
 	rates, err := refreshing.New(func(context.Context) (map[string]int, error) {
@@ -63,9 +63,10 @@ func ExampleDerive() {
 	// 1.2 <nil>
 }
 
-// A middleware opens the scope; what handles the request need not pass the customer around.
+// A middleware opens the scope. The code that handles the request need not pass the customer
+// around.
 func ExampleMemo() {
-	type customerID int // a key of one's own type meets nobody else's
+	type customerID int // a key of your own type cannot collide with other packages
 	customer := func(ctx context.Context, id customerID) (string, error) {
 		return requestscope.Memo(ctx, id, func(context.Context) (string, error) {
 			fmt.Println("SELECT name FROM customers WHERE id =", int(id))

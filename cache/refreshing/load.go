@@ -11,23 +11,24 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// refresh is one load. Its fields are guarded by mu of Value until done is closed.
+// refresh is one load. Until done is closed, Value.mu guards its fields.
 type refresh[T any] struct {
-	ctx     context.Context                  // of the caller who began it, whose values it has
-	load    func(context.Context) (T, error) // that caller's own; nil: that of the Value
+	// of the caller that started it; the load has its values
+	ctx     context.Context
+	load    func(context.Context) (T, error) // nil: the Value's own
 	cancel  context.CancelFunc
 	waiting int
-	// void: nobody may be given its result, because Invalidate came since it began, or everybody left, or it
-	// failed for the caller who began it alone.
+	// void: nobody may have the result. Invalidate was called since the load began, or every caller
+	// has left, or the load failed for a reason that concerns only the caller that started it.
 	void bool
 	done chan struct{}
 	read *reading[T]
 	err  error
 }
 
-// join returns the load that a caller is to wait for, and begins it where none runs. With forced, it
-// is one that has not begun yet. It may be void: then the caller comes back when it has ended. own says that
-// it is with the caller's context. Callers hold mu.
+// join returns the load that a caller has to wait for, and starts one if none is running. With
+// forced, it is a load that has not begun yet. The load may be void; the caller then joins again
+// after it has ended. own reports whether the load has this caller's context. Callers hold mu.
 func (r *Value[T]) join(ctx context.Context, load func(context.Context) (T, error), forced bool) (f *refresh[T], own bool) {
 	f = r.running
 	if f == nil || forced {
@@ -44,7 +45,7 @@ func (r *Value[T]) join(ctx context.Context, load func(context.Context) (T, erro
 	return f, own
 }
 
-// start starts a load. Callers hold mu.
+// start starts a load in the background. Callers hold mu.
 func (r *Value[T]) start(f *refresh[T]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(memo.OutsideScope(f.ctx)), r.options.Timeout)
 	f.cancel, r.running = cancel, f
@@ -56,13 +57,13 @@ func (r *Value[T]) start(f *refresh[T]) {
 		})
 		defer hung.Stop()
 		read := r.reading()
-		err := panics.Ended // stands where load ends the goroutine
+		err := panics.Ended // stays if load ends the goroutine
 		defer func() { r.finish(ctx, f, read, err) }()
 		read.value, err = r.run(ctx, chain.Load, f.load)
 	}()
 }
 
-// reading is what a load that begins now will have read.
+// reading returns an empty reading that begins now.
 func (r *Value[T]) reading() *reading[T] {
 	return &reading[T]{
 		began:   r.options.Clock.Now(),
@@ -70,7 +71,7 @@ func (r *Value[T]) reading() *reading[T] {
 	}
 }
 
-// run runs load; nil is that of r.
+// run runs load, or r.load if load is nil.
 func (r *Value[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
 	if load == nil {
 		load = r.load
@@ -80,7 +81,7 @@ func (r *Value[T]) run(ctx context.Context, kind chain.Kind, load func(context.C
 	return panics.Run(ctx, load)
 }
 
-// alone loads for one caller, within that one's context, and keeps nothing.
+// alone loads for one caller, with its context, and keeps nothing.
 func (r *Value[T]) alone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (*reading[T], error) {
 	ctx, cancel := context.WithTimeout(memo.OutsideScope(ctx), r.options.Timeout)
 	defer cancel()
@@ -90,8 +91,8 @@ func (r *Value[T]) alone(ctx context.Context, kind chain.Kind, load func(context
 	return read, err
 }
 
-// forceAlone is alone for RefreshWith. What it returns is newer than what r has, and than what r may be
-// loading.
+// forceAlone is alone for RefreshWith. The value that it returns is newer than the one that r has,
+// and than one that r may be loading. So r must not serve those any longer.
 func (r *Value[T]) forceAlone(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
 	read, err := r.alone(ctx, kind, load)
 	if err != nil {
@@ -105,7 +106,7 @@ func (r *Value[T]) forceAlone(ctx context.Context, kind chain.Kind, load func(co
 	return read.value, nil
 }
 
-// outdate has the next Get load again. Callers hold mu.
+// outdate makes the next Get load again. Callers hold mu.
 func (r *Value[T]) outdate() {
 	if last := r.latest.Load(); last != nil {
 		known := *last
@@ -114,14 +115,15 @@ func (r *Value[T]) outdate() {
 	}
 }
 
-// abandoned reports whether a load failed because the context of the caller who began it has ended, which
-// says nothing to the others. A load of the caller's own may fail for that in any way, that of the Value
-// only by what it has from the context's values.
+// abandoned reports whether a load failed because the context of the caller that started it has
+// ended. Such a failure does not concern the other callers. A loader of the caller's own may then
+// fail with any error. The Value's own loader gets only the values of that context, so with that
+// cause it can only report that it was cancelled.
 func (f *refresh[T]) abandoned(ctx context.Context, err error) bool {
 	return err != nil && f.ctx.Err() != nil && ctx.Err() == nil && (f.load != nil || errors.Is(err, context.Canceled))
 }
 
-// finish ends a load, and begins the next one where somebody waits for it.
+// finish ends a load, and starts the next one if somebody waits for it.
 func (r *Value[T]) finish(ctx context.Context, f *refresh[T], read *reading[T], err error) {
 	r.mu.Lock()
 	f.void = f.void || f.abandoned(ctx, err)
@@ -152,12 +154,14 @@ func (r *Value[T]) finish(ctx context.Context, f *refresh[T], read *reading[T], 
 	}
 }
 
-// maxVoided is how many loads of its own a caller sees invalidated, by themselves perhaps, before it takes
-// what one of them has read: that is as new as its call.
+// maxVoided is how many loads of its own a caller sees invalidated before it takes the result of
+// the next one all the same. That result is as new as the call. Without this limit, a load that
+// calls Invalidate would run for ever.
 const maxVoided = 3
 
-// wait waits until f has ended, and reports false where the caller's context ended first, or its patience
-// with what is not its own load. The last caller who leaves takes the load along.
+// wait waits until f has ended. It reports false if the caller's context ended first, or if the
+// caller has waited long enough for a load that is not its own. When the last caller leaves, the
+// load is cancelled.
 func (r *Value[T]) wait(ctx context.Context, within *chain.Link, f *refresh[T], own bool) bool {
 	over, stop := within.Patience(memo.Patience)
 	defer stop()
@@ -170,7 +174,7 @@ func (r *Value[T]) wait(ctx context.Context, within *chain.Link, f *refresh[T], 
 		gaveUp = true
 	}
 	r.mu.Lock()
-	if gaveUp && own && r.running == f { // it has waited for another one to end
+	if gaveUp && own && r.running == f { // its own load has begun meanwhile
 		r.mu.Unlock()
 		return r.wait(ctx, nil, f, own)
 	}

@@ -18,20 +18,22 @@ import (
 type Options struct {
 	// Name is what log messages call the value.
 	Name string
-	// TTL is how old the value may become, counted from the start of the load that read it. Required.
+	// TTL is how old the value may become. The age counts from the start of the load. Required.
 	TTL time.Duration
-	// MaxAge is how old the value may become when it is served because loads fail. Default: any age.
+	// MaxAge is how old the value may become while loads fail. It must be at least TTL. Zero means
+	// any age.
 	MaxAge time.Duration
-	// Timeout ends the context of a load, which then counts as failed. Default 10s.
+	// Timeout limits a load: its context ends after that. Default 10s.
 	Timeout time.Duration
-	// Backoff is how long Get starts no load after one that failed; it doubles with each further
-	// failure, up to MaxBackoff. Default 100ms.
+	// Backoff is the pause after a load that failed, in which Get starts no other. It doubles with
+	// each further failure, up to MaxBackoff. Default 100ms.
 	Backoff time.Duration
-	// MaxBackoff is the longest such pause. Default 10s, or Backoff if that is longer.
+	// MaxBackoff is the longest pause. Default 10s, or Backoff if that is longer.
 	MaxBackoff time.Duration
-	// MaxDerived limits the results that Derive keeps; when there are more, any one goes. Default 1000.
+	// MaxDerived limits the results that Derive keeps. If there are more, any one of them is
+	// dropped. Default 1000.
 	MaxDerived int
-	// Clock is "now" for TTL, MaxAge and Backoff. Default SystemClock.
+	// Clock tells the current time, for TTL, MaxAge and Backoff. Default driver.SystemClock.
 	Clock driver.Clock
 	// Logger receives a warning about each load that fails. Default slog.Default().
 	Logger *slog.Logger
@@ -75,25 +77,26 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// Value is one value that everybody needs (Vendure's SelfRefreshingCache). It is kept in the process.
-// It is loaded when it is first asked for, and again when it is older than its TTL. It needs no
-// cache and no storage: other processes do not learn of Refresh and Invalidate. All methods are safe
-// for concurrent use.
+// Value is one value that everybody needs (Vendure's SelfRefreshingCache). It is kept in the
+// process. It is loaded when it is first asked for, and again when it is older than its TTL. It
+// needs no cache and no storage: other processes do not learn of Refresh and Invalidate. All
+// methods are safe for concurrent use.
 //
-// Never more than one load runs at a time. It runs in a goroutine of its own, with the values of the
-// context of the caller that began it. All callers wait for the same load. A caller that leaves
-// because its context ends does not end the load for the others. If nobody is left, the context of
-// the load is cancelled. A load must return when its context ends, because the next one waits for
-// it. A panic in it is a [driver.PanicError]. A load that asks for the value that it loads gets
+// Never more than one load runs at a time. It runs in a goroutine of its own, with the values of
+// the context of the caller that began it. All callers wait for the same load. If a caller's
+// context ends, the load goes on for the others. If nobody is left, the context of the load is
+// cancelled. A load must return when its context ends, because the next one waits for it. A panic
+// in it is a [driver.PanicError]. A load that asks for the value that it loads gets
 // cache.ErrRecursiveLoad. A caller within another load waits for two seconds at most. With
-// cache.ReadThrough a caller does not wait at all: its load runs beside the others, and is not kept.
+// cache.ReadThrough a caller does not wait at all. Its load runs at the same time as the others,
+// and its result is not kept.
 //
 // Everybody gets the same value, not a copy: treat what it points to as read-only.
 type Value[T any] struct {
 	options Options
 	load    func(context.Context) (T, error)
 
-	// latest is the last good value, nil where there is none. It is written under mu.
+	// latest is the last good value, or nil. It is written under mu.
 	latest atomic.Pointer[reading[T]]
 
 	mu       sync.Mutex
@@ -101,20 +104,20 @@ type Value[T any] struct {
 	failures int       // in a row
 	err      error     // of the last one
 	running  *refresh[T]
-	next     *refresh[T] // begins when running ends; nil where nobody waits for it
+	next     *refresh[T] // starts when running ends; nil: nobody waits for it
 }
 
-// reading is a value, with what was derived from it. Only derived changes.
+// reading is a value and what was derived from it. Only derived changes.
 type reading[T any] struct {
 	value T
 	began time.Time
-	// outdated: somebody knew that there is a newer one, and could not load it.
+	// outdated: there is a newer value, and loading it has failed.
 	outdated bool
 	derived  *memo.Table
 }
 
-// New returns the value that load loads, which it does not call yet. What Vendure calls default
-// arguments is what load closes over. Unusable options are a [driver.OptionError].
+// New returns a Value that is loaded by load. It does not call load yet. What Vendure calls default
+// arguments are the variables that load closes over. Unusable options are a [driver.OptionError].
 func New[T any](load func(context.Context) (T, error), options Options) (*Value[T], error) {
 	if load == nil {
 		return nil, errors.New("refreshing: New needs a function that loads the value")
@@ -126,12 +129,12 @@ func New[T any](load func(context.Context) (T, error), options Options) (*Value[
 	return &Value[T]{options: options, load: load}, nil
 }
 
-// Get returns the value. Past its TTL it waits for a load, so that a value that is rarely asked for is
-// not older than that either.
+// Get returns the value. If the value is older than its TTL, Get waits for a load. So even a value
+// that is rarely asked for is never older than its TTL.
 //
-// A load that fails leaves the last good value, which Get goes on to return until it is older than
-// MaxAge. If there is none, Get returns the error as it is. Either holds for all calls until the
-// back-off is over. The first call after that loads again.
+// If the load fails, Get returns the last good value, until that is older than MaxAge. If there is
+// none, Get returns the error of the load as it is. During the back-off, all calls return the same
+// without loading. The first call after the back-off loads again.
 func (r *Value[T]) Get(ctx context.Context) (T, error) {
 	read, err := r.get(ctx)
 	if err != nil {
@@ -141,24 +144,24 @@ func (r *Value[T]) Get(ctx context.Context) (T, error) {
 	return read.value, nil
 }
 
-// Refresh loads the value now, whatever its age and the back-off. Call it after a change of the source
-// has been committed. It never returns what was being loaded when it was called. Calls that wait
-// share the load that comes next. Its error is that of the load; Get then takes the value as past
-// its TTL. Until Refresh has returned, Get may return the old value. If that must not happen, call
-// Invalidate.
+// Refresh loads the value now, whatever its age and the back-off. Call it after a change of the
+// source has been committed. It never returns the result of a load that was running when it was
+// called. Calls that wait share the next load. If that load fails, Refresh returns its error, and
+// Get treats the value as older than its TTL. Until Refresh has returned, Get may return the old
+// value. If that must not happen, call Invalidate.
 func (r *Value[T]) Refresh(ctx context.Context) (T, error) {
 	return r.force(ctx, nil)
 }
 
-// RefreshWith is Refresh with a load of its own, which reads the value once, in place of the function
-// that New got. It may read in another way, for example through another connection, but must read
-// the same value: the load of the first call that waits serves all of them. A load that fails after
-// ctx has ended fails for this call only. The others begin the load of the next one.
+// RefreshWith is Refresh with a loader of its own, which is used once in place of the loader that
+// New got. It may read in another way, for example through another connection. It must read the
+// same value, because the loader of the first waiting call serves all of them. If it fails after
+// ctx has ended, it fails for this call only, and the loader of the next call runs.
 func (r *Value[T]) RefreshWith(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	return r.force(ctx, load)
 }
 
-// force is RefreshWith; a nil load is that of r.
+// force is RefreshWith. If load is nil, it uses r.load.
 func (r *Value[T]) force(ctx context.Context, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	within := chain.From(ctx)
@@ -192,9 +195,9 @@ func (r *Value[T]) force(ctx context.Context, load func(context.Context) (T, err
 	return zero, ctx.Err()
 }
 
-// Invalidate drops the value, everything that was derived from it, and the back-off: the next Get
-// loads. A load that is running is cancelled and serves nobody. Callers that wait for it wait for
-// the next one.
+// Invalidate drops the value, everything that was derived from it, and the back-off. The next Get
+// loads. A running load is cancelled, and nobody gets its result. Callers that wait for it then
+// wait for the next load.
 func (r *Value[T]) Invalidate() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,9 +209,10 @@ func (r *Value[T]) Invalidate() {
 	}
 }
 
-// Derive returns what derive makes of the value of r, computed once for each key and kept as long as
-// that value (memoize of Vendure's SelfRefreshingCache). Call it with one derive for each type of key
-// and result. The rules for derive are those of requestscope.Memo: errors are not kept.
+// Derive returns what derive computes from the value of r (memoize of Vendure's
+// SelfRefreshingCache). The result is computed once for each key, and kept as long as the value.
+// For each pair of key and result types, always pass the same derive. The rules for derive are
+// those of requestscope.Memo. For example, errors are not kept.
 func Derive[R, T any, K comparable](ctx context.Context, r *Value[T], key K, derive func(context.Context, T) (R, error)) (R, error) {
 	read, err := r.get(ctx)
 	if err != nil {
@@ -270,15 +274,15 @@ func (r *Value[T]) fresh(read *reading[T]) bool {
 	return read != nil && !read.outdated && r.within(read.began, r.options.TTL)
 }
 
-// within reports whether less than d has passed since then. A clock that was set back ends d at once:
-// otherwise it would last as much longer. The clock is read here, and so after then: a "now" that a
-// slow caller had read before would look like such a clock.
+// within reports whether less than d has passed since then. If the clock was set back, d ends at
+// once; otherwise it would last longer than it should. The clock must be read here, after then was:
+// an earlier reading by a slow caller would look like a clock that was set back.
 func (r *Value[T]) within(then time.Time, d time.Duration) bool {
 	passed := r.options.Clock.Now().Sub(then)
 	return passed >= 0 && passed < d
 }
 
-// fallback returns the last good value, or err where there is none that may be served.
+// fallback returns the last good value, or err if there is none that may be served.
 func (r *Value[T]) fallback(err error) (*reading[T], error) {
 	read := r.latest.Load()
 	if read == nil || r.options.MaxAge > 0 && !r.within(read.began, r.options.MaxAge) {

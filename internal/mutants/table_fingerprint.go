@@ -59,12 +59,12 @@ var agreement = []Mutant{
 	{
 		Guard: "pending-storage", What: "what is owed to one storage is not forgotten when another one has it",
 		File: "cache/internal/revocation/storage.go", Text: "return id == s.id()", Replacement: "return id != \"\"",
-		By: []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
+		By: []Search{{Folder: "cache", Run: "^TestPendingRevocationNamesItsStorage$"}},
 	},
 	{
 		Guard: "pending-place", What: "what is owed to a storage in another place is not applied here, and is told of",
 		File: "cache/internal/revocation/storage.go", Text: "return row.Storage == \"\" || place == s.place || s.owns(row)", Replacement: "return row.Storage == \"\" || place != \"\" || s.owns(row)",
-		By: []Search{{Folder: "cache", Run: "^TestDebtsHaveACreditor$"}},
+		By: []Search{{Folder: "cache", Run: "^TestPendingRevocationNamesItsStorage$"}},
 	},
 	{
 		Guard: "pending-until", What: "what is owed leaves the outbox when its time is over, whomever it is owed to",

@@ -13,17 +13,19 @@ import (
 )
 
 const (
-	// successShare: a storage of whose operations one in so many succeeds is worth asking.
+	// successShare: if one operation in 10 succeeds, the storage is worth asking.
 	successShare = 10
-	// failureShare: of the operations under way, one in so many must have failed. It counts if there
-	// are more of them than Options.Failures.
+	// failureShare: one in 4 of the operations under way must have failed, if that is more than
+	// Options.Failures.
 	failureShare = 4
-	// minRun is for how many timeouts a run of failures must have gone on.
+	// minRun is how long a run of failures must have gone on, in timeouts.
 	minRun = 10
-	// firstPauseShare: the first pause is that part of Options.Pause. Each one that follows without a
-	// success is twice as long. If the breaker was opened for no good reason, that is soon over.
+	// firstPauseShare: the first pause is one 16th of Options.Pause. Each one that follows without
+	// a success is twice as long. So a breaker that was opened for no good reason soon closes
+	// again.
 	firstPauseShare = 16
-	// maxLate is how many operations after a pause may be ended by this process and not by the storage.
+	// maxLate is how many operations after a pause may end late because this process did not run.
+	// They are not held against the storage.
 	maxLate = 3
 )
 
@@ -41,17 +43,18 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// Breaker leaves a storage that fails alone for a while, so that requests do not wait for one timeout
-// after the other. Reads, leases and fills ask it; revocations never do.
+// Breaker leaves a storage that fails alone for a while, so that requests do not wait for one
+// timeout after the other. Reads, leases and fills ask it; revocations never do.
 //
-// A run of failures opens it. Many failures at once prove nothing: if 2,000 operations are under way
-// and the process does not run for a moment, hundreds fail together. So a run has to last for some
-// timeouts, only operations count that began within it, and the more are under way, the more have to
-// fail. Successes end a run as soon as they are one in ten.
+// A run of failures opens it. Many failures at once prove nothing: if 2,000 operations are under
+// way and the process does not run for a moment, hundreds fail together. So a run has to last for
+// some timeouts, only operations count that began within it, and the more are under way, the more
+// have to fail. Successes end a run as soon as they are one in ten.
 //
-// After the pause one operation is let in, and each success makes room for one more. If all came at
-// once, they would fail because there are so many. The others wait for a while. If they were refused
-// and tried again at once, they would take the time that the operation inside needs.
+// After the pause one operation is let in, and each success makes room for one more. If all came in
+// at once, they would fail because they are too many. The others wait for a while. If they were
+// refused, their callers would try again at once, and take the time that the operation inside
+// needs.
 //
 // It is safe for concurrent use.
 type Breaker struct {
@@ -59,36 +62,39 @@ type Breaker struct {
 
 	mu sync.Mutex
 	// inside counts the operations that were let in since the breaker opened last. generation tells
-	// them from those that are under way from before.
+	// them from operations that began earlier.
 	inside, generation int
 
 	// The run of failures.
 	since             time.Time // zero: there is none
 	failed, succeeded int
 
-	isOpen    bool
-	worked    bool          // an operation has succeeded since it opened
-	late      int           // operations since then that learned too late of their end to say much
+	isOpen bool
+	worked bool // an operation has succeeded since it opened
+	// operations since then that ended late because this process did not run
+	late      int
 	pause     time.Duration // the one in force
-	until     time.Time     // nobody is let in until then
+	until     time.Time     // no operation is let in before
 	room      int           // for operations inside after that
 	fullSince time.Time     // when there was no room last
-	waiting   list.List     // for room: of chan int, which receives the generation to be let in with, or refused
+	// for room: of chan int, which receives the generation to be let in with, or refused
+	waiting list.List
 }
 
 // New returns a closed Breaker: it lets everybody in.
 func New(options Options) *Breaker { return &Breaker{options: options} }
 
-// refused is no generation.
+// refused takes the place of a generation if an operation is not let in.
 const refused = -1
 
-// Pass is what an operation gets that is let in.
+// Pass is what an operation that is let in gets. It gives it back with Leave.
 type Pass struct {
 	generation int
 	began      time.Time
 }
 
-// Enter lets an operation in, or refuses. waited is how much of its time has passed.
+// Enter lets an operation in, or refuses it. waited is how long the operation has waited, which
+// counts towards its timeout.
 func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok bool) {
 	now := time.Now()
 	b.mu.Lock()
@@ -106,7 +112,8 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 	decided := make(chan int, 1)
 	e := b.waiting.PushBack(decided)
 	b.mu.Unlock()
-	patience := time.NewTimer(b.options.Timeout / 2) // or too little is left for the operation itself
+	// or too little is left for the operation itself
+	patience := time.NewTimer(b.options.Timeout / 2)
 	defer patience.Stop()
 	select {
 	case p.generation = <-decided:
@@ -116,14 +123,15 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 		p.generation = b.giveUp(e)
 	}
 	p.began = time.Now()
-	if waited = p.began.Sub(now); waited > b.options.Timeout*3/4 && p.generation != refused { // this process was not run
+	// this process was not run
+	if waited = p.began.Sub(now); waited > b.options.Timeout*3/4 && p.generation != refused {
 		b.Leave(p, ErrAbandoned)
 		p.generation = refused
 	}
 	return p, waited, p.generation != refused
 }
 
-// giveUp takes an operation out that waits, unless it was decided on meanwhile.
+// giveUp removes a waiting operation, unless it was let in or refused meanwhile.
 func (b *Breaker) giveUp(e *list.Element) (generation int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,7 +144,8 @@ func (b *Breaker) giveUp(e *list.Element) (generation int) {
 	}
 }
 
-// Leave takes note of how an operation ended. ErrAbandoned and driver.ErrOverloaded say nothing.
+// Leave records how an operation ended. ErrAbandoned and driver.ErrOverloaded say nothing about the
+// storage.
 func (b *Breaker) Leave(p Pass, err error) {
 	now := time.Now()
 	b.mu.Lock()
@@ -154,7 +163,7 @@ func (b *Breaker) Leave(p Pass, err error) {
 	}
 	for b.waiting.Len() > 0 && (!b.isOpen || b.inside < b.room) {
 		b.inside++
-		// The last one: it has the most time left, and there are more than can be served.
+		// Let the last one in: it has the most time left, and not all can be served in time.
 		b.waiting.Remove(b.waiting.Back()).(chan int) <- b.generation
 	}
 }
@@ -184,7 +193,8 @@ func (b *Breaker) failure(began, now time.Time) {
 		b.pause = b.options.Pause / firstPauseShare
 		b.open(now)
 	case b.isOpen && !b.worked && now.Sub(began) > b.options.Timeout*3/2 && b.late < maxLate:
-		// This process did not run: everybody was waking up to wait. Now they do, and the next one has time.
+		// This process did not run for a while, because it was waking up all waiting operations.
+		// They wait by now, so the next operation has its time.
 		b.late++
 	case b.isOpen && (enough || !b.worked):
 		b.pause = min(2*b.pause, b.options.Pause)
@@ -192,7 +202,7 @@ func (b *Breaker) failure(began, now time.Time) {
 	}
 }
 
-// open lets nobody in for a while.
+// open opens the breaker: no operation is let in until the pause has passed.
 func (b *Breaker) open(now time.Time) {
 	b.isOpen, b.worked, b.late, b.until, b.room = true, false, 0, now.Add(b.pause), 1
 	b.generation++

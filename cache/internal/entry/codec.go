@@ -23,7 +23,7 @@ type ownedUnmarshaler interface {
 	UnmarshalOwned(data []byte) error
 }
 
-// Codec makes entries of values, and values of entries. It is safe for concurrent use.
+// Codec turns values into entries and back. It is safe for concurrent use.
 type Codec struct {
 	values ValueCodec
 	limit  driver.Size // of an encoded value
@@ -32,8 +32,8 @@ type Codec struct {
 	untyped sync.Map // reflect.Type → *Type: of values whose type is known at run time only
 }
 
-// NewCodec returns a Codec for values of at most limit bytes. Types that do not encode themselves are
-// encoded by values.
+// NewCodec returns a Codec for values of at most limit bytes. Types that do not encode themselves
+// are encoded by values.
 func NewCodec(values ValueCodec, limit driver.Size) *Codec {
 	return &Codec{values: values, limit: limit, tag: codecTag(values.Name())}
 }
@@ -73,8 +73,8 @@ func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
 	return encoded, nil
 }
 
-// Decode fills target, a pointer to a value of the type, from what Encode made. It leaves target alone
-// if the entry says that there is no value. It may keep a reference to encoded.
+// Decode fills target, a pointer to a value of the type, from what Encode made. It leaves target
+// alone if the entry says that there is no value. It may keep a reference to encoded.
 func (t *Type) Decode(encoded []byte, target any) (e Entry, err error) {
 	defer panics.Catch(&err)
 	if e, err = t.Parse(encoded); err != nil || e.Absent {
@@ -132,7 +132,8 @@ func (t *Type) decodeSelf(payload []byte, target any) (err error) {
 	return nil
 }
 
-// codecError is an error of a codec. Only its type is told, because its text may quote the value.
+// codecError is an error of a codec. Its text names the type of the cause only, because the text of
+// the cause may quote the value.
 type codecError struct {
 	reason error
 	cause  func() error // not the error itself, which fmt would find in here for some verbs

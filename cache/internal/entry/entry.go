@@ -9,18 +9,18 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// An entry starts with six bytes: the format, a tag for how the value is encoded, and the fingerprint
-// of its type. In caches that refresh their entries a stamp follows. An entry that starts otherwise
-// was written by another release, for another type, with another codec, or by somebody else. It reads
-// as a miss, and stays. Every cache reads every format, so that processes with different policies can
-// share a storage.
+// An entry starts with six bytes: the format, a tag for how the value is encoded, and the
+// fingerprint of its type. In caches that refresh their entries a stamp follows. An entry that
+// starts otherwise was written by another release, for another type, with another codec, or by
+// somebody else. It reads as a miss, and stays. Every cache reads every format, so that processes
+// with different policies can share a storage.
 const (
 	headerBytes    = 2 + len(fingerprint{})
 	formatPlain    = 0x06
 	formatNil      = 0x07 // a nil pointer, if the codec is not asked
 	formatTimed    = 0x08 // formatPlain with a stamp
 	formatTimedNil = 0x09 // formatNil with a stamp
-	formatAbsent   = 0x0a // no value: the loader found that there is nothing
+	formatAbsent   = 0x0a // no value: the loader returned ErrNotFound
 	selfEncoded    = 0x00 // the tag of types that encode themselves
 )
 
@@ -34,10 +34,11 @@ var (
 	ErrEncoding = errors.New("cache: value cannot be encoded")
 )
 
-// Stamp is what a cache with StaleFor or EarlyRefresh stores beside a value: 8 bytes of expiry and 4
-// bytes of how long the load took, in microseconds, big-endian.
+// Stamp is what a cache with StaleFor or EarlyRefresh stores beside a value: 8 bytes of expiry and
+// 4 bytes of how long the load took, in microseconds, big-endian.
 type Stamp struct {
-	Expiry int64         // Unix milliseconds; the storage may keep the entry longer. 0: as long as the storage does
+	// Unix milliseconds; the storage may keep the entry longer. 0: as long as the storage does
+	Expiry int64
 	Took   time.Duration // to load the value; 0: unknown
 }
 
@@ -64,7 +65,7 @@ func (s Stamp) Expired(clock driver.Clock) bool {
 // Entry is a stored entry whose header was read. Its value is not decoded yet.
 type Entry struct {
 	Stamp
-	// Absent: there is no value, because the loader found that there is nothing.
+	// Absent: there is no value, because the loader returned ErrNotFound.
 	Absent bool
 
 	payload []byte

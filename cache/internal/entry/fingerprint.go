@@ -9,13 +9,13 @@ import (
 	"strconv"
 )
 
-// fingerprint tells entries of one form from those of another: of a struct that has changed since, of
-// another type, or without a tag that every entry carries by now. It is the same in every process and
-// every build of the same source. It is part of the entry and never of its key: whoever deletes a key
-// ends the entry that is there, whichever release wrote it.
+// fingerprint tells entries of one form from those of another: of another type, of a struct that
+// has changed since, or without a tag that every entry carries now. It is the same in every process
+// and every build of the same source. It is part of the entry and not of its key, so deleting a key
+// ends the entry whichever release wrote it.
 type fingerprint [4]byte
 
-// fingerprintOf returns the fingerprint of values of that form, all of which carry tags.
+// fingerprintOf returns the fingerprint of values of this form, whose entries all carry tags.
 func fingerprintOf(form []byte, tags []string) (f fingerprint) {
 	tags = slices.Clone(tags)
 	slices.Sort(tags)
@@ -44,8 +44,9 @@ func formOf(t reflect.Type, self bool) []byte {
 	return f.text
 }
 
-// form is a description in the making: the kinds of all parts, and of structs the names, tags and order of
-// the fields that codecs see. The name of a type matters where it has an encoding of its own.
+// form builds the description of a type: the kinds of all its parts, and the names, tags and order
+// of the struct fields that codecs see. The name of a type matters only if it has an encoding of
+// its own.
 type form struct {
 	text []byte
 	seen map[reflect.Type]int // named types, by when they were met first: one may contain itself
@@ -88,7 +89,8 @@ func (f *form) part(t reflect.Type) {
 	f.text = append(f.text, ')')
 }
 
-// fields adds those that codecs see: the exported ones, and what an embedded struct promotes.
+// fields adds the fields that codecs see: the exported ones, and those that an embedded struct
+// promotes.
 func (f *form) fields(t reflect.Type) {
 	for i := range t.NumField() {
 		field := t.Field(i)
@@ -108,7 +110,8 @@ func (f *form) fields(t reflect.Type) {
 	}
 }
 
-// NameOf is the name of a type, without pointers to it, as no other package has it.
+// NameOf returns the name of a type with its package path. For a pointer, it is that of the type
+// that it points to.
 func NameOf(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
 		t = t.Elem()
@@ -119,7 +122,7 @@ func NameOf(t reflect.Type) string {
 	return strconv.Quote(t.PkgPath() + "." + t.Name())
 }
 
-// ownEncodings are how a type can take its encoding into its own hands, whatever the codec.
+// ownEncodings are the interfaces by which a type can define its own encoding for some codec.
 var ownEncodings = []reflect.Type{
 	appenderType, unmarshalerType, ownedType,
 	reflect.TypeFor[encoding.BinaryMarshaler](),

@@ -44,8 +44,8 @@ func (c *Codec) TypeOf(t reflect.Type, version string, tags []string) *Type {
 	return info
 }
 
-// UntypedOf says how a value is stored whose type t is known at run time only. What was stored as a
-// value may be read into a pointer, and the reverse. An interface takes whatever there is.
+// UntypedOf says how a value is stored if its type t is known at run time only. A value that was
+// stored as a T may be read into a *T, and the reverse. An interface may be read from any entry.
 func (c *Codec) UntypedOf(t reflect.Type) *Type {
 	if known, ok := c.untyped.Load(t); ok {
 		return known.(*Type)

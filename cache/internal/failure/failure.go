@@ -20,13 +20,14 @@ func IsBadEntry(err error) bool {
 	return everyLeaf(err, func(leaf error) bool { return leaf == driver.ErrBadEntry }) //nolint:errorlint // the leaf itself
 }
 
-// IsApplied reports whether err says no more than that replicas are behind.
+// IsApplied reports whether err says that the operation was applied, and only replicas are behind.
 func IsApplied(err error) bool {
 	return everyLeaf(err, func(leaf error) bool { return leaf == driver.ErrNotReplicated }) //nolint:errorlint // the leaf itself
 }
 
-// everyLeaf reports whether is holds for everything that err is made of. An error may tell of several
-// parts of the storage, and errors.Is is true if one of them matches.
+// everyLeaf reports whether is holds for every error that err wraps in the end. errors.Is would be
+// too weak: an error may join those of several parts of the storage, and errors.Is is true if one
+// of them matches.
 func everyLeaf(err error, is func(leaf error) bool) bool {
 	switch wrapper := err.(type) { //nolint:errorlint // walks the tree
 	case interface{ Unwrap() error }:

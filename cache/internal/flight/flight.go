@@ -1,13 +1,13 @@
-// Package flight shares loads: all callers that want the same key at the same time wait for one load,
-// the flight.
+// Package flight shares loads: all callers that want the same key at the same time wait for one
+// load, the flight.
 //
 // One rule makes that safe beside invalidations. A caller may be given what was read after it came.
 // It may also be given what was stored under a lease after it came, because nothing was invalidated
 // until then. Any other caller is carried over to a next flight. So nobody who comes after an
 // invalidation sees what was read before it.
 //
-// The package knows no policy, no lease and no storage: Options.Run loads, and says who may have the
-// result.
+// The package knows no policy, no lease and no storage: Options.Run loads, and says which callers
+// may have the result.
 package flight
 
 import (
@@ -24,13 +24,13 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// Sharing says who may have the result of a flight.
+// Sharing says which callers may have the result of a flight.
 type Sharing int
 
 const (
 	// Admitted: the callers that were admitted, see Group.Admit.
 	Admitted Sharing = iota
-	// Everybody: those who came later too.
+	// Everybody: also the callers that came later.
 	Everybody
 )
 
@@ -47,14 +47,14 @@ type Options[T any] struct {
 	Start func(parent context.Context, work func(context.Context)) (life context.Context, cancel context.CancelFunc, ok bool)
 	// Stopped goes to callers if Start starts nothing.
 	Stopped error
-	// Joined is told of a caller that waits for a flight which was there already.
+	// Joined is called for each caller that joins a flight.
 	Joined func()
 	// Run loads the value of a flight. It calls Admit before each read, and Begin before the load.
 	Run func(ctx context.Context, f *Flight[T]) (T, Sharing, error)
 	// Encode and Decode make the copies that all callers but one receive.
 	Encode func(value T) ([]byte, error)
 	Decode func(encoded []byte) (T, error)
-	// NotFound is the error of a load that found that there is nothing, which is as good as a value.
+	// NotFound is the error of a load that found nothing. It is shared like a value.
 	NotFound error
 }
 
@@ -74,11 +74,12 @@ func New[T any](options Options[T]) *Group[T] {
 // Flight loads one key for everybody who waits for it.
 type Flight[T any] struct {
 	Key string
-	// Unleased: the storage has failed, so that nothing will be stored. The next flight inherits it.
-	// It belongs to Run.
+	// Unleased: the storage has failed, so that nothing will be stored. The next flight inherits
+	// it. It belongs to Run.
 	Unleased bool
 
-	// owner is the caller whose loader runs: the first one, or one who is there when the load begins.
+	// owner is the caller whose loader runs: the first one, or, if that has left, one that is still
+	// waiting when the load begins.
 	owner  *caller[T]
 	life   context.Context // of the process
 	cancel context.CancelFunc
@@ -86,14 +87,14 @@ type Flight[T any] struct {
 	// Guarded by Group.mu.
 	admitted []*caller[T] // came before the latest read of the flight began
 	late     []*caller[T] // came after
-	waiting  int          // how many of both have not left
+	waiting  int          // how many of admitted and late have not left
 }
 
 type caller[T any] struct {
 	ctx    context.Context
 	load   func(context.Context) (T, error)
 	result chan result[T] // buffered: delivering never blocks
-	// nested: it came within another load or write, and there was a flight to wait for.
+	// nested: the caller is within another load or write, and joined a flight.
 	nested bool
 
 	// Guarded by Group.mu.
@@ -101,7 +102,8 @@ type caller[T any] struct {
 	left   bool
 }
 
-// result is what a caller gets. All but one receive the value encoded, to make a copy of their own.
+// result is what a caller gets. All callers but one get the value encoded, and decode a copy of
+// their own.
 type result[T any] struct {
 	value   T
 	encoded []byte
@@ -114,9 +116,10 @@ func (f *Flight[T]) Load(ctx context.Context) (T, error) { return f.owner.load(c
 // Nested reports whether the owner is within another load or write, and has waited.
 func (f *Flight[T]) Nested() bool { return f.owner.nested }
 
-// Do waits for the flight of key, and starts one if there is none, with load. A caller within another load or write waits no longer than patience for the load of
-// somebody else, which may be waiting for this caller; then the error is ErrPatience. If ctx ends
-// first, the error is ctx's.
+// Do waits for the flight of key. If there is none, it starts one with load. A caller within
+// another load or write waits no longer than patience for the load of somebody else, because that
+// load may be waiting for this caller. The error is then ErrPatience. If ctx ends first, the error
+// is that of ctx.
 func (g *Group[T]) Do(ctx context.Context, key string, load func(context.Context) (T, error), unleased bool, patience time.Duration) (value T, err error) {
 	c := &caller[T]{ctx: ctx, load: load, result: make(chan result[T], 1)}
 	within := chain.From(ctx)
@@ -134,7 +137,7 @@ func (g *Group[T]) Do(ctx context.Context, key string, load func(context.Context
 				return r.value, r.err
 			}
 			value, err := g.options.Decode(r.encoded)
-			if err != nil { // it does not survive its own codec
+			if err != nil { // the value does not survive its own codec
 				err = ErrLoadAlone
 			}
 			return value, err
@@ -155,7 +158,7 @@ func (g *Group[T]) join(c *caller[T], key string, unleased, nested bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.byKey[key]
-	if f == nil || f.life.Err() != nil { // or Stop has left it behind
+	if f == nil || f.life.Err() != nil { // or it is left over from before a Stop
 		g.start(key, unleased, []*caller[T]{c})
 		return false
 	}
@@ -165,7 +168,7 @@ func (g *Group[T]) join(c *caller[T], key string, unleased, nested bool) bool {
 	return true
 }
 
-// start starts a flight for callers, of whom at least one is there. Callers of start hold mu.
+// start starts a flight for callers, of which there is at least one. mu must be held.
 func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
 	f := &Flight[T]{Key: key, owner: callers[0], Unleased: unleased, admitted: callers, waiting: len(callers)}
 	for _, c := range callers {
@@ -182,8 +185,8 @@ func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
 	g.byKey[key] = f
 }
 
-// leave takes a caller out. The last one cancels the load, and makes room for a new flight: whoever
-// comes now must not join one that is cancelled. With impatient, leave does nothing and reports false
+// leave removes a caller. If it was the last one, the load is cancelled and the flight detached,
+// because nobody may join a cancelled flight. With impatient, leave does nothing and reports false
 // if the load is the caller's own.
 func (g *Group[T]) leave(c *caller[T], impatient bool) bool {
 	g.mu.Lock()
@@ -200,7 +203,7 @@ func (g *Group[T]) leave(c *caller[T], impatient bool) bool {
 	return true
 }
 
-// Detach lets nobody else join a flight: whoever comes from now on starts another.
+// Detach ends the joining of a flight: a caller that comes later starts another one.
 func (g *Group[T]) Detach(f *Flight[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -213,15 +216,16 @@ func (g *Group[T]) detach(f *Flight[T]) {
 	}
 }
 
-// Admit lets everybody who has come by now have a part in what the flight reads next.
+// Admit admits every caller that has joined by now to the result of the flight's next read.
 func (g *Group[T]) Admit(f *Flight[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f.admitted, f.late = append(f.admitted, f.late...), nil
 }
 
-// Begin is Admit for the load itself, and returns its context. If the owner has left, another caller
-// becomes the owner: the loader of one who has left may know no more than that its request has ended.
+// Begin is Admit for the load itself, and returns the load's context. If the owner has left,
+// another caller becomes the owner, because the loader of the first one may depend on a request
+// that has ended.
 func (g *Group[T]) Begin(ctx context.Context, f *Flight[T]) (context.Context, context.CancelFunc) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -250,16 +254,16 @@ func (g *Group[T]) run(ctx context.Context, f *Flight[T]) {
 	value, sharing, err = g.options.Run(ctx, f)
 }
 
-// concernsOwner reports whether an error says nothing to the other callers. The context of the owner
-// may have ended, while that of the load has not: if it has, nobody waits any more. A recursive load
-// is that of the owner's loader. Each time there is one caller less.
+// concernsOwner reports whether an error is the owner's alone. That is so if the owner's context
+// has ended and the load's has not; if the load's has ended too, nobody waits any more. It is also
+// so if the owner's loader was recursive. The others go on without the owner, so this ends.
 func (g *Group[T]) concernsOwner(ctx context.Context, f *Flight[T], err error) bool {
 	abandoned := err != nil && !errors.Is(err, g.options.NotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil
 	return abandoned || errors.Is(err, chain.ErrRecursiveLoad)
 }
 
-// finish ends a flight. It hands the result to those who may have it, and starts the next flight for
-// the others.
+// finish ends a flight. It gives the result to the callers that may have it, and starts the next
+// flight for the others.
 func (g *Group[T]) finish(ctx context.Context, f *Flight[T], value T, sharing Sharing, err error) {
 	g.mu.Lock()
 	g.detach(f)
@@ -296,7 +300,7 @@ func (g *Group[T]) finish(ctx context.Context, f *Flight[T], value T, sharing Sh
 	}
 }
 
-// present returns those of callers who still wait.
+// present returns those of callers that still wait.
 func present[T any](callers []*caller[T]) []*caller[T] {
 	var here []*caller[T]
 	for _, c := range callers {

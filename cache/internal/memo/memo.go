@@ -15,12 +15,12 @@ import (
 // as long as Options.LockWait by default. The two loads may be waiting for each other.
 const Patience = 2 * time.Second
 
-// Table is a bounded table of what was computed once, by typed key. It is safe for concurrent use. A
-// nil Table keeps nothing.
+// Table is a bounded table of what was computed once, by typed key. It is safe for concurrent use.
+// A nil Table keeps nothing.
 type Table struct {
 	// Limit is how many entries there are at most.
 	Limit int
-	// Evict: if the table is full, any one entry makes room. Otherwise what comes then is not kept.
+	// Evict: if the table is full, any one entry is dropped. Otherwise a new value is not kept.
 	Evict bool
 
 	mu      sync.Mutex
@@ -30,24 +30,25 @@ type Table struct {
 // typedKey has the types in it, so that a string and an int under the same key are two entries.
 type typedKey[T any, K comparable] struct{ key K }
 
-// computed is one value, or the call that computes it. Its fields are written before done is closed.
+// computed is one value, or the call that computes it. Its fields are written before done is
+// closed.
 type computed[T any] struct {
 	done  chan struct{}
 	value T
 	err   error
-	// abandoned: the call failed after the context of its own caller had ended. That says nothing to
-	// the others.
+	// abandoned: the call failed after the context of its own caller had ended. That does not
+	// concern the others.
 	abandoned bool
 }
 
-// id is what the links of a chain tell of an entry.
+// id identifies an entry in the chain of nested loads.
 type id struct {
 	table *Table
 	key   any // typedKey[T, K]
 }
 
-// Compute returns the value of key, or what load returns, which runs on the goroutine of the caller
-// that came first.
+// Compute returns the value of key. If there is none, load computes it, on the goroutine of the
+// first caller.
 func Compute[T any, K comparable](ctx context.Context, t *Table, key K, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	typed := typedKey[T, K]{key}
@@ -86,8 +87,8 @@ func Compute[T any, K comparable](ctx context.Context, t *Table, key K, load fun
 	}
 }
 
-// entryOf returns the entry of key. mine says that it is new, and the caller's to compute. It is nil
-// if there is no room.
+// entryOf returns the entry of key. mine reports that the entry is new and the caller has to
+// compute it. The entry is nil if there is no room.
 func entryOf[T any](t *Table, key any) (e *computed[T], mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -22,8 +22,8 @@ const (
 	perCall = 256
 	// attempt bounds one attempt, and each call of the outbox.
 	attempt = 10 * time.Second
-	// clearAttempt bounds an attempt to revoke everything, for which the storage may have to look for
-	// the entries.
+	// clearAttempt bounds an attempt to revoke everything, for which the storage may have to look
+	// for the entries.
 	clearAttempt = 10 * time.Minute
 	// flushShare is the part of Flush's time that is spent on pending revocations.
 	flushShare = 0.5

@@ -16,7 +16,7 @@ var ErrPending = errors.New("cache: the revocation is not applied yet; it is bei
 
 // Revocation is cache.Revocation.
 type Revocation struct {
-	Key, Tag string // where both are empty, everything
+	Key, Tag string // if both are empty, everything
 	Storage  string
 	Until    time.Time
 }
@@ -26,10 +26,10 @@ func (r Revocation) target() Revocation { return Revocation{Key: r.Key, Tag: r.T
 
 // Options say what a Queue works with. All fields are required.
 type Options struct {
-	// Limit is how many revocations are kept one by one. If there are more, one of everything takes
-	// their place.
+	// Limit is how many revocations are kept one by one. If there are more, a single revocation of
+	// everything replaces them.
 	Limit int
-	// Longest is how long an entry can live that was stored, or is being loaded, now.
+	// Longest is how long an entry can live that is stored or being loaded now.
 	Longest time.Duration
 	// Patience bounds an attempt of a reader.
 	Patience time.Duration
@@ -37,8 +37,8 @@ type Options struct {
 	Clock driver.Clock
 	// Storage is the one that the revocations are for.
 	Storage Storage
-	// Apply revokes, in one call of the strategy. The revocations are all of keys, all of tags, or the
-	// one of everything.
+	// Apply revokes, in one call of the strategy. The revocations are all of keys, all of tags, or
+	// the one of everything.
 	Apply func(ctx context.Context, revocations []Revocation) error
 	// Refused says that an error of Apply means that the strategy cannot do it at all.
 	Refused func(err error) bool
@@ -53,7 +53,7 @@ type Queue struct {
 	options Options
 
 	pending    atomic.Int64  // how many; every read looks at it
-	calls      atomic.Uint64 // of Begin
+	calls      atomic.Uint64 // of NewCall
 	generation atomic.Uint64
 
 	mu sync.Mutex
@@ -63,17 +63,19 @@ type Queue struct {
 	outbox   Outbox
 	applied  []Revocation // rows that the outbox has to forget
 
-	// writing has room for whoever changes the outbox. Of a revocation that is added again, the Add
-	// must be the last word. These are channels and not mutexes, because they are held during I/O.
+	// writing is held by the one goroutine that changes the outbox. If a revocation is added again,
+	// its Add must come after the Remove. applying is held by the one that applies. Both are
+	// channels and not mutexes, because they are held during I/O, and waiting for them must end
+	// with a context.
 	writing  chan struct{}
-	applying chan struct{} // has room for whoever applies
+	applying chan struct{}
 }
 
 // item is a pending revocation.
 type item struct {
 	call  uint64       // the last call that asked for it
 	until time.Time    // no entry that it concerns can live longer
-	rows  []Revocation // that stand for it in the outbox
+	rows  []Revocation // that the outbox has for it
 }
 
 // New returns an empty Queue.
@@ -84,14 +86,14 @@ func New(options Options) *Queue {
 // Call is the number of a Delete, InvalidateTags or Clear.
 type Call uint64
 
-// Begin numbers a call, before it is tried.
-func (q *Queue) Begin() Call { return Call(q.calls.Add(1)) }
+// NewCall numbers a call, before it is tried.
+func (q *Queue) NewCall() Call { return Call(q.calls.Add(1)) }
 
 // Len returns how many revocations are pending.
 func (q *Queue) Len() int { return int(q.pending.Load()) }
 
-// Generation changes with each revocation that is added. A loader that began in an earlier generation
-// must not store: the storage does not know yet that it has to refuse.
+// Generation changes with each revocation that is added. A loader that began in an earlier
+// generation must not store: the storage does not know yet that it has to refuse.
 func (q *Queue) Generation() uint64 { return q.generation.Load() }
 
 // Add takes revocations in that could not be applied. Entries that they concern live for no longer
@@ -99,8 +101,8 @@ func (q *Queue) Generation() uint64 { return q.generation.Load() }
 // and an error if the outbox cannot keep them.
 func (q *Queue) Add(ctx context.Context, call Call, revocations []Revocation, bound time.Duration) (until time.Time, err error) {
 	q.mu.Lock()
-	// They are pending for as long as any entry may live, because another process may give its entries
-	// more time than this one's policy.
+	// They are pending for as long as any entry may live, because another process may give its
+	// entries more time than this one's policy.
 	now := q.options.Clock.Now()
 	kept, until, covered := q.keep(uint64(call), revocations, now.Add(q.options.Longest))
 	if until.IsZero() {
@@ -114,9 +116,10 @@ func (q *Queue) Add(ctx context.Context, call Call, revocations []Revocation, bo
 	return until, q.writeOutbox(ctx, kept, covered)
 }
 
-// keep puts revocations into the queue. If there are too many, one of everything takes their place;
-// then until is its end, and covered are the rows of the others. kept is what now stands for
-// revocations. Callers hold mu.
+// keep puts revocations into the queue, until end. If the queue is then too long, a single
+// revocation of everything replaces all. In that case until is when that one ends, and covered are
+// the outbox rows of the replaced ones. kept is what the outbox has to keep for revocations.
+// Callers hold mu.
 func (q *Queue) keep(call uint64, revocations []Revocation, end time.Time) (kept []Revocation, until time.Time, covered []Revocation) {
 	if q.items == nil {
 		q.items = make(map[Revocation]item)

@@ -7,11 +7,11 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Storage tells which rows of the outbox the storage in use has to forget. A row names its storage as
+// Storage says which rows of the outbox are for the storage in use. A row names its storage as
 // "<strategy>/<namespace>/<id>", or as "process" if that storage ends with its process.
 type Storage struct {
 	place  string        // the name without the id, or "process"
-	shared driver.Shared // nil if there is no id
+	shared driver.Shared // nil: the storage has no id
 }
 
 const inProcess = "process"
@@ -43,11 +43,11 @@ func (s Storage) row(r Revocation, until time.Time) Revocation {
 	return r
 }
 
-// died reports whether what a row concerns has ended with a process.
+// died reports whether the storage of a row ended with its process.
 func (s Storage) died(row Revocation) bool { return row.Storage == inProcess }
 
-// concerns reports whether a row is to be applied here. It is even if the storage has another id than
-// it had, because nobody knows how much of its contents was lost with the id.
+// concerns reports whether a row has to be applied here. A row with another id has to be, too: the
+// id changes if the contents were lost, but some of them may have survived.
 func (s Storage) concerns(row Revocation) bool {
 	if s.place == inProcess {
 		return false
@@ -56,8 +56,8 @@ func (s Storage) concerns(row Revocation) bool {
 	return row.Storage == "" || place == s.place || s.owns(row)
 }
 
-// owns reports whether a row may be forgotten once it was applied here. What another storage has to
-// forget may come back together with that storage, if both have the same place.
+// owns reports whether a row may be forgotten after it was applied here. A row of another storage
+// at the same place must stay, because that storage may come back with the entry.
 func (s Storage) owns(row Revocation) bool {
 	place, id := cutLast(row.Storage)
 	switch {
@@ -68,7 +68,7 @@ func (s Storage) owns(row Revocation) bool {
 	case id == "": // the storage had not been reached before
 		return place == s.place
 	}
-	return id == s.id() // random, whatever the strategy is called that uses it
+	return id == s.id() // ids are random, so the name of the strategy does not matter
 }
 
 // own returns those of rows that this storage owns.

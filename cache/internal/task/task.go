@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Group keeps account of goroutines, so that none outlives Close unnoticed. It is safe for concurrent
-// use. Before Open, and after Close, it starts none.
+// Group keeps account of goroutines, so that none outlives Close unnoticed. It is safe for
+// concurrent use. Before Open, and after Close, it starts none.
 type Group struct {
 	mu  sync.Mutex
 	run *run // nil before Open
@@ -31,8 +31,8 @@ func (g *Group) Open() {
 }
 
 // Start runs work in a goroutine of its own, in a context with the values of parent. That context
-// does not end with parent, but with cancel and with Close. life ends with Close. Start reports false
-// if the Group is closed.
+// does not end with parent, but with cancel and with Close. life ends with Close. Start reports
+// false if the Group is closed.
 func (g *Group) Start(parent context.Context, work func(context.Context)) (life context.Context, cancel context.CancelFunc, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

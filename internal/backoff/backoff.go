@@ -1,5 +1,5 @@
-// Package backoff makes the pauses between attempts: each is twice as long as the one before, up to a
-// limit.
+// Package backoff makes the pauses between attempts: each is twice as long as the one before, up to
+// a limit.
 package backoff
 
 import (

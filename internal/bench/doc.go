@@ -2,8 +2,8 @@
 // redis-server and in one run: ratios hold on a noisy machine, times do not.
 //
 // What lives here: a [Peer] for each way to read, a [Tagger] for each way to invalidate a tag, and
-// the benchmarks. It is a module of its own, so that the peers never reach a user's build. Run it in
-// its folder:
+// the benchmarks. It is a module of its own, so that the peers never reach a user's build. Run it
+// in its folder:
 //
 //	go test -run '^$' -bench . -benchtime 5s
 package bench

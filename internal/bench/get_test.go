@@ -15,8 +15,8 @@ import (
 
 // BenchmarkGet reads the session of a customer with 2 permissions on one server, in turns: within a
 // round every contender has one, in an order that is drawn anew, so that no one always follows the
-// same one. A ratio is taken within each round, and a figure is the median over the rounds: what else
-// runs on the machine comes and goes within seconds, and meets the turns of one round alike.
+// same one. A ratio is taken within each round, and a figure is the median over the rounds: what
+// else runs on the machine comes and goes within seconds, and meets the turns of one round alike.
 //
 //	rueidis, goredis  the bare GET of the encoded session
 //	gocache           Get of go-redis/cache

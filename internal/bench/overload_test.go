@@ -21,10 +21,10 @@ var (
 	stretch  = flag.Int("stretch", 1, "makes what TestOverload measures so many times as slow: a busy machine has no time for 2,000 goroutines")
 )
 
-// TestOverload: Redis becomes 20 ms slower under 2,000 goroutines that each allow it 50 ms, and quick again.
-// What a bare client still achieves, sessions must achieve too. Turns take place one after the other on
-// the same server, and a ratio is taken within a round. A round in which the bare client has no time either
-// says nothing.
+// TestOverload: Redis becomes 20 ms slower under 2,000 goroutines that each allow it 50 ms, and
+// quick again. What a bare client still achieves, sessions must achieve too. Turns take place one
+// after the other on the same server, and a ratio is taken within a round. A round in which the
+// bare client has no time either says nothing.
 func TestOverload(t *testing.T) {
 	if *overload == 0 {
 		t.Skip("-overload says how many rounds")

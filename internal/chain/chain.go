@@ -20,8 +20,8 @@ type Kind uint8
 const (
 	// Load reads what others may be waiting for.
 	Load Kind = iota
-	// LoadAfterWait is a Load by somebody who has waited for another's. Nobody within it waits again, so
-	// that a ring of waiting loads ends after one wait and not after one for each.
+	// LoadAfterWait is a Load by somebody who has waited for another's. Nobody within it waits
+	// again, so that a ring of waiting loads ends after one wait and not after one for each.
 	LoadAfterWait
 	// Write changes what is loaded.
 	Write
@@ -76,16 +76,17 @@ type Relation uint8
 const (
 	// Apart means that it is neither loading nor writing it.
 	Apart Relation = iota
-	// Loading means that it is loading it. To wait for it is to wait for oneself; to load it again never ends.
+	// Loading means that it is loading it. To wait for it is to wait for oneself; to load it again
+	// never ends.
 	Loading
-	// Writing means that it is writing it, or within a transaction that may see it otherwise than others do. What is
-	// stored is not what it has to read.
+	// Writing means that it is writing it, or within a transaction that may see it otherwise than
+	// others do. What is stored is not what it has to read.
 	Writing
 )
 
-// To returns the relation of the code within l to what. The innermost link of what decides, so that a
-// write may load what it has written, and a load may write what it did not find. But load, write, load,
-// write and so on must end: from the second load on it is Loading.
+// To returns the relation of the code within l to what. The innermost link of what decides, so that
+// a write may load what it has written, and a load may write what it did not find. But load, write,
+// load, write and so on must end: from the second load on it is Loading.
 func (l *Link) To(what any) Relation {
 	innermost, loads, transaction := Apart, 0, false
 	for l = l.alive(); l != nil; l = l.outer.alive() {

@@ -7,8 +7,8 @@ import (
 	"github.com/fxcache/fxcache/internal/checker"
 )
 
-// TestJudgesAgree has both ways to judge look at histories in which anything happens: they were written
-// from the promise independently, and must find the same windows illegal.
+// TestJudgesAgree has both ways to judge look at histories in which anything happens: they were
+// written from the promise independently, and must find the same windows illegal.
 func TestJudgesAgree(t *testing.T) {
 	t.Parallel()
 	legal, illegal := 0, 0

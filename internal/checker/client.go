@@ -21,9 +21,9 @@ const (
 	userRevokes = 2 // the rest are Clears, of one kind or of everything
 )
 
-// quiet reports whether the sessions of a user are only read in a window. Each user has a few windows of
-// change, and then a time without that is longer than stale_after: what a fault left in the cache would
-// otherwise be gone before it is too old.
+// quiet reports whether the sessions of a user are only read in a window. Each user has a few
+// windows of change, and then a time without that is longer than stale_after: what a fault left in
+// the cache would otherwise be gone before it is too old.
 func quiet(user, window int) bool { return (window/2+user)%5 > 1 }
 
 // clears reports whether everything is cleared now and then in a window: not in most, likewise.

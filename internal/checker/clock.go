@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Now is the time of recorded events, in nanoseconds: CLOCK_MONOTONIC, which all processes of a machine
-// share and nobody can set.
+// Now is the time of recorded events, in nanoseconds: CLOCK_MONOTONIC, which all processes of a
+// machine share and nobody can set.
 func Now() int64 {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

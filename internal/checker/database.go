@@ -32,8 +32,8 @@ type Commit struct {
 	LastGone int64
 }
 
-// Database is the database of record: linearizable, in memory, and it never forgets. Each token counts
-// its versions from 0, in which there is no session. It is safe for concurrent use.
+// Database is the database of record: linearizable, in memory, and it never forgets. Each token
+// counts its versions from 0, in which there is no session. It is safe for concurrent use.
 type Database struct {
 	mu      sync.Mutex
 	last    int64
@@ -81,8 +81,8 @@ func (d *Database) Delete(matches func(token int) bool) []Mark {
 	return marks
 }
 
-// commit adds a version. Its time is taken while nobody can read it yet. No two are the same, because
-// porcupine would take commits at one time for concurrent ones.
+// commit adds a version. Its time is taken while nobody can read it yet. No two are the same,
+// because porcupine would take commits at one time for concurrent ones.
 func (d *Database) commit(token int, gone bool) Mark {
 	version := int64(len(d.commits[token]))
 	d.last = max(d.last+1, Now())

@@ -34,10 +34,11 @@ type Outcome uint8
 const (
 	// Done: it returned nil. What it replaced must not be seen any more, by anybody.
 	Done Outcome = iota
-	// Pending: it returned a cache.PendingError. The node that it ran on must not serve what it replaced.
+	// Pending: it returned a cache.PendingError. The node that it ran on must not serve what it
+	// replaced.
 	Pending
-	// Failed: it returned any other error, or its process died. It may have been applied, may be later,
-	// or never.
+	// Failed: it returned any other error, or its process died. It may have been applied, may be
+	// later, or never.
 	Failed
 	// Silent: a read that says nothing, because it was a miss that did not ask the database.
 	Silent
@@ -72,8 +73,8 @@ type Event struct {
 	Read Mark
 	// Gone: the Get found no session.
 	Gone bool
-	// Acked are the versions that a write made known: from Committed on, which is when the database had
-	// answered, the cache was told that everything older must go.
+	// Acked are the versions that a write made known: from Committed on, which is when the database
+	// had answered, the cache was told that everything older must go.
 	Acked     []Mark
 	Committed int64
 	// Foreign says that a Get returned a session of another token or user, and which.

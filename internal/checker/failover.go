@@ -12,10 +12,10 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Replication is asynchronous: a master that is lost takes with it what its replica has not got yet.
-// The plans in this file therefore ask for wait_replicas: 1, with one replica for each master. A
-// revocation that no replica confirmed returns cache.ErrNotReplicated, which is a failure like any other,
-// and raises no floor. What Update stores is not waited for: see Window.Lossy.
+// Replication is asynchronous: a master that is lost takes with it what its replica has not got
+// yet. The plans in this file therefore ask for wait_replicas: 1, with one replica for each master.
+// A revocation that no replica confirmed returns cache.ErrNotReplicated, which is a failure like
+// any other, and raises no floor. What Update stores is not waited for: see Window.Lossy.
 
 // Sentinel is the plan for a master and a replica under three sentinels.
 func Sentinel(t testing.TB) Plan {
@@ -31,8 +31,9 @@ func Sentinel(t testing.TB) Plan {
 			masterKilled(s.Master, s.WaitForMaster, s.WaitReady),
 			masterStopped(s.Master, s.WaitReady),
 			Fault{Kind: "failover", Loses: true, Lasts: time.Second, Do: func(hold func()) {
-				// Not s.Failover, which wants another master in the end: on a busy machine the sentinels may
-				// take the new one for dead, and go back to the old. For the check it does not matter.
+				// Not s.Failover, which wants another master in the end: on a busy machine the
+				// sentinels may take the new one for dead, and go back to the old. For the check it
+				// does not matter.
 				sentinel := oneOf(s.Sentinels)
 				_, err := sentinel.Do(context.WithoutCancel(r.t.Context()), "SENTINEL", "FAILOVER", redistest.MasterName)
 				if refused := redistest.ReplyError(""); err != nil && !errors.As(err, &refused) {
@@ -47,8 +48,8 @@ func Sentinel(t testing.TB) Plan {
 	return plan
 }
 
-// lanes is less than the default of a cluster, because with wait_replicas an invalidation waits for each
-// lane, for some of them at a time.
+// lanes is less than the default of a cluster, because with wait_replicas an invalidation waits for
+// each lane, for some of them at a time.
 const lanes = 8
 
 // Cluster is the plan for three masters with a replica each.
@@ -95,8 +96,8 @@ func masterKilled(master func() *redistest.Server, successor func(*redistest.Ser
 	}}
 }
 
-// masterStopped stops a master for long enough, or not, that it has a successor when it goes on, and
-// does not know. It then answers whoever still asks it, until it hears of the other.
+// masterStopped stops a master for long enough, or not, that it has a successor when it goes on,
+// and does not know. It then answers whoever still asks it, until it hears of the other.
 func masterStopped(master func() *redistest.Server, ready func()) Fault {
 	return Fault{Kind: "SIGSTOP", Loses: true, Lasts: 3 * time.Second, Do: func(hold func()) {
 		old := master()

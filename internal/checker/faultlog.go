@@ -55,7 +55,8 @@ func (l *FaultLog) skewed(by time.Duration) {
 	l.worst = max(l.worst, l.skew)
 }
 
-// unskewed notes that clocks are right again. Sessions that were stored by a wrong one are still there.
+// unskewed notes that clocks are right again. Sessions that were stored by a wrong one are still
+// there.
 func (l *FaultLog) unskewed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,8 +72,8 @@ func (l *FaultLog) cleared(began int64) {
 	}
 }
 
-// at is the fault that may be to blame at a time: the latest that began before, if not over for longer
-// than its traces last; "" is none. during says that it was not over.
+// at is the fault that may be to blame at a time: the latest that began before, if not over for
+// longer than its traces last; "" is none. during says that it was not over.
 func (l *FaultLog) at(when, traces int64) (kind string, during bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -86,7 +86,8 @@ func (f *Fleet) Start(place int) {
 	cmd := exec.CommandContext(context.Background(), self) //nolint:gosec // this very binary
 	cmd.Env = append(os.Environ(), nodeVariable+"="+string(text))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	// A group of its own: should this process be killed while the node is stopped, the system ends it.
+	// A group of its own: should this process be killed while the node is stopped, the system ends
+	// it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		f.t.Fatal(err)

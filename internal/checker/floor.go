@@ -20,8 +20,8 @@ func (f *floors) of(node, token int) int64 {
 	return f.all[token]
 }
 
-// apply raises the floors by what an event saw to. A failed operation may have been applied, or not,
-// or will be: it raises none.
+// apply raises the floors by what an event saw to. A failed operation may have been applied, or
+// not, or will be: it raises none.
 func (f *floors) apply(e *Event, lossy bool) {
 	for _, mark := range e.Acked {
 		switch {

@@ -102,7 +102,8 @@ func (h *history) wrong(get *Event, floor int64) string {
 	}
 }
 
-// intervals compares each Get with what was known before it began, and returns the floors in the end.
+// intervals compares each Get with what was known before it began, and returns the floors in the
+// end.
 func (h *history) intervals() (violations []Violation, after floors) {
 	after = h.sweep(func(get *Event, floor int64) {
 		if reason := h.wrong(get, floor); reason != "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// patience is how long porcupine may take for a window. A window that takes longer is Unknown, and that
-// is a failure: nobody knows what is in it.
+// patience is how long porcupine may take for a window. A window that takes longer is Unknown, and
+// that is a failure: nobody knows what is in it.
 const patience = 20 * time.Second
 
 // grain is what a session's times are cut to.
@@ -29,8 +29,8 @@ type Judge struct {
 	Violations, Overdue []Violation
 	// Unknown windows, and those about which the two ways to judge disagree.
 	Unknown, Disagreed int
-	// Worst is, for each kind of fault, how long after a version was replaced it was still returned; ""
-	// is the time in which nothing was broken.
+	// Worst is, for each kind of fault, how long after a version was replaced it was still
+	// returned; "" is the time in which nothing was broken.
 	Worst map[string]time.Duration
 	// Judged is how many operations were. Until is how many had begun when the first was found that
 	// must not be; 0 is never.
@@ -76,9 +76,9 @@ func (j *Judge) Judge(w Window) {
 	j.Judged += len(w.Events)
 }
 
-// staleness measures G2: whatever fails, a session is served no longer than stale_after after the read
-// that produced it began, and a row no longer than its TTL and StaleFor. The read of a version began before the next one was committed. A clock that
-// was set wrong adds as much as it was wrong.
+// staleness measures G2: whatever fails, a session is served no longer than stale_after after the
+// read that produced it began, and a row no longer than its TTL and StaleFor. The read of a version
+// began before the next one was committed. A clock that was set wrong adds as much as it was wrong.
 func (j *Judge) staleness(h *history) {
 	for _, get := range h.readings() {
 		token, version := get.Read.Token, get.Read.Version

@@ -22,7 +22,8 @@ var (
 // tableVariable names a file to which the tables of reports are appended.
 const tableVariable = "FXCACHE_CHECKER_TABLE"
 
-// plans are all strategies, with the part that each has of a soak: most goes where most can go wrong.
+// plans are all strategies, with the part that each has of a soak: most goes where most can go
+// wrong.
 var plans = []struct {
 	name string
 	part float64
@@ -53,7 +54,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// run runs a plan, writes its report, and fails unless the guarantees held and the run was worth it.
+// run runs a plan, writes its report, and fails unless the guarantees held and the run was worth
+// it.
 func run(t *testing.T, name string, duration time.Duration) {
 	t.Helper()
 	plan := checker.PlanOf(t, name)

@@ -15,8 +15,8 @@ import (
 // nodeVariable holds the [Spec] of a node in the environment of its process.
 const nodeVariable = "FXCACHE_CHECKER_NODE"
 
-// RunIfNode runs this process as a node if it was started as one, and then does not return. Binaries
-// that make a [Fleet] call it first of all.
+// RunIfNode runs this process as a node if it was started as one, and then does not return.
+// Binaries that make a [Fleet] call it first of all.
 func RunIfNode() {
 	text, ok := os.LookupEnv(nodeVariable)
 	if !ok {

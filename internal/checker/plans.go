@@ -32,7 +32,8 @@ func Embedded(strategy string) Plan {
 	return plan
 }
 
-// shared are the nodes of a shared strategy: several processes, each with a way of its own to Redis.
+// shared are the nodes of a shared strategy: several processes, each with a way of its own to
+// Redis.
 func shared(addresses func(place int) []string) []Spec {
 	nodes := make([]Spec, 4)
 	for place := range nodes {
@@ -43,8 +44,8 @@ func shared(addresses func(place int) []string) []Spec {
 	return nodes
 }
 
-// Standalone is the plan for one Redis, which forgets everything when it dies. Each node has a link of
-// its own.
+// Standalone is the plan for one Redis, which forgets everything when it dies. Each node has a link
+// of its own.
 func Standalone(t testing.TB) Plan {
 	s := redistest.Start(t)
 	proxies := make([]*redistest.Proxy, 4)

@@ -23,11 +23,11 @@ type Report struct {
 	Windows    int
 	Operations int
 	Gets       int
-	// Hits are those of the cache, among them Stale ones; Negative are reads that found that there is
-	// nothing, Refreshes loads in the background.
+	// Hits are those of the cache, among them Stale ones; Negative are reads that found that there
+	// is nothing, Refreshes loads in the background.
 	Hits, Stale, Negative, Refreshes uint64
-	// Revocations are those that returned nil, of sessions, users and everything; Pending and Failed the
-	// other ones. InFaults are how many of all three began while something was broken.
+	// Revocations are those that returned nil, of sessions, users and everything; Pending and
+	// Failed the other ones. InFaults are how many of all three began while something was broken.
 	Revocations, Pending, Failed, InFaults int
 	Faults                                 map[string]int
 	Errors                                 map[string]int

@@ -10,8 +10,9 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// Rows live shorter than most faults, so that all ages of an entry are met: within its TTL, near its end,
-// and stale. rowsServed is how long one is served after the read that produced it began, at most.
+// Rows live shorter than most faults, so that all ages of an entry are met: within its TTL, near
+// its end, and stale. rowsServed is how long one is served after the read that produced it began,
+// at most.
 const (
 	rowTTL      = 400 * time.Millisecond
 	rowStaleFor = 1600 * time.Millisecond
@@ -23,7 +24,8 @@ const allRows = "rows"
 
 func ownerTag(user int) string { return "owner:" + strconv.Itoa(user) }
 
-// rowPolicy has everything that a policy can have beside a TTL. The owner's tag is learned from the value.
+// rowPolicy has everything that a policy can have beside a TTL. The owner's tag is learned from the
+// value.
 var rowPolicy = cache.Policy[Mark]{
 	TTL: rowTTL, StaleFor: rowStaleFor, EarlyRefresh: 5, NegativeTTL: time.Second, Jitter: 0.2,
 	Tags:   []string{allRows},

@@ -46,8 +46,8 @@ type Run struct {
 	trouble  error // why no windows come any more
 }
 
-// Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures of
-// the machinery end the test; what was found in the product is in the report.
+// Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures
+// of the machinery end the test; what was found in the product is in the report.
 func Start(t testing.TB, plan Plan) *Report {
 	t.Helper()
 	database, log := NewDatabase(), &FaultLog{}

@@ -38,7 +38,8 @@ func (f *Fence) Floor() (floor uint64) {
 	return floor
 }
 
-// Begin and Finish are the two halves of InvalidateTags, so that a test can run something in between.
+// Begin and Finish are the two halves of InvalidateTags, so that a test can run something in
+// between.
 func (f *Fence) Begin() (sequence uint64) { return f.sequence.Add(1) }
 
 // Finish is the second half of InvalidateTags.

@@ -22,13 +22,13 @@ const stripeCount = 256
 
 // Options bound a Fence. All fields are required.
 type Options struct {
-	// MaxTags is how many invalidated tags are remembered exactly. When there are more, entries that
-	// carry tags and are older than the forgotten ones count as invalidated.
+	// MaxTags is how many invalidated tags are remembered exactly. When there are more, entries
+	// that carry tags and are older than the forgotten ones count as invalidated.
 	MaxTags int
 	// MaxLeases is how many leases may be out; beyond it, another one is revoked.
 	MaxLeases int
-	// LeaseTTL is how long a lease is good that is not extended, and MaxLeaseTTL how long one may be
-	// good in all.
+	// LeaseTTL is how long a lease is good that is not extended, and MaxLeaseTTL how long one may
+	// be good in all.
 	LeaseTTL, MaxLeaseTTL time.Duration
 	// Now is the clock for LeaseTTL.
 	Now func() time.Time
@@ -55,7 +55,8 @@ type stripe struct {
 
 type lease struct {
 	sequence uint64
-	// When it was granted, and expires: since the Fence was made, which takes a third of two time.Times.
+	// When it was granted, and expires: since the Fence was made, which takes a third of two
+	// time.Times.
 	granted, expires time.Duration
 }
 

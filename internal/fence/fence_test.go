@@ -157,7 +157,8 @@ func TestFailedWrite(t *testing.T) {
 	}
 }
 
-// A lease is good for another term from each extension, for as long as it is held, and not beyond the bound.
+// A lease is good for another term from each extension, for as long as it is held, and not beyond
+// the bound.
 func TestExtend(t *testing.T) {
 	t.Parallel()
 	f, advance := newFence(16, 16)

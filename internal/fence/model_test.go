@@ -45,8 +45,8 @@ type stored struct {
 	at       int
 }
 
-// Random operations, one after the other: an entry or a Fill that the Fence lets pass is one that the
-// model lets pass. Where nothing is forgotten, the other way round, too.
+// Random operations, one after the other: an entry or a Fill that the Fence lets pass is one that
+// the model lets pass. Where nothing is forgotten, the other way round, too.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -18,8 +18,9 @@ type version struct {
 	number   int64
 }
 
-// Writers commit a version, invalidate, and only then publish its number. A reader that starts after
-// that must not be served an older one: neither from the slot, nor by a Fill of a held loader.
+// Writers commit a version, invalidate, and only then publish its number. A reader that starts
+// after that must not be served an older one: neither from the slot, nor by a Fill of a held
+// loader.
 func TestHeldLoaders(t *testing.T) {
 	t.Parallel()
 	const key, static, learned = 1, 21, 22

@@ -11,8 +11,8 @@ type tagShard struct {
 	sync.RWMutex
 	limit int
 	last  map[uint64]uint64 // tag → sequence of its last invalidation
-	// floor is the highest sequence that was forgotten: an entry below it, with a tag of this shard,
-	// may have carried a forgotten one.
+	// floor is the highest sequence that was forgotten: an entry below it, with a tag of this
+	// shard, may have carried a forgotten one.
 	floor uint64
 	// queue holds (tag, sequence) in the order of noting, for forgetting the oldest. A tag that is
 	// noted again leaves its older element behind, dead, until that is popped or compacted away.

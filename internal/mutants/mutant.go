@@ -1,6 +1,6 @@
-// Package mutants is a table of the guards of fxcache, and of how the code reads without each of them.
-// `make mutants` builds the tests with one guard taken out at a time, and wants them to fail: a guard that can
-// be missing unnoticed is not tested. Production code knows nothing of this.
+// Package mutants is a table of the guards of fxcache, and of how the code reads without each of
+// them. `make mutants` builds the tests with one guard taken out at a time, and wants them to fail:
+// a guard that can be missing unnoticed is not tested. Production code knows nothing of this.
 package mutants
 
 import (
@@ -39,7 +39,8 @@ func All() []Mutant {
 	return slices.Concat(fences, redis, core, sessions, secrets, flights, lease, values, overload, master, agreement, hotkey)
 }
 
-// Apply returns the text of the mutant's file, without the guard. root is the root of the repository.
+// Apply returns the text of the mutant's file, without the guard. root is the root of the
+// repository.
 func (m Mutant) Apply(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, m.File)) //nolint:gosec // of the table
 	if err != nil {

@@ -1,7 +1,7 @@
 package mutants
 
-// agreement are the guards against nodes that do not agree, and the outbox's against paying one storage what is
-// owed to another.
+// agreement are the guards against nodes that do not agree, and the outbox's against paying one
+// storage what is owed to another.
 var agreement = []Mutant{
 	{
 		Guard: "fingerprint-lanes", What: "nodes with another number of lanes differ",

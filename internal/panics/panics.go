@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Ended is the error of code that ended its goroutine. It stands in a result that would otherwise not
-// be set.
+// Ended is the error of code that ended its goroutine. It stands in a result that would otherwise
+// not be set.
 var Ended error = &driver.PanicError{}
 
 // Catch sets *err if the function that defers it panics.

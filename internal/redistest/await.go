@@ -19,8 +19,8 @@ const (
 // errEnded says that waiting has become pointless.
 var errEnded = errors.New("redis-server has ended")
 
-// await calls check until it returns nil or errEnded, for as long as patience lasts. Its error is the
-// last one of check.
+// await calls check until it returns nil or errEnded, for as long as patience lasts. Its error is
+// the last one of check.
 func await(ctx context.Context, check func(context.Context) error) error {
 	// Verbs are also called from t.Cleanup, when the test's context has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)

@@ -23,9 +23,9 @@ type Cluster struct {
 	ids     []string // of Nodes
 }
 
-// StartCluster starts a cluster and returns when every node is ok with it and every replica is synced.
-// It ends with the test. A killed master is replaced by its replica after some 3 s; with fewer
-// than three masters nobody votes, and it is not.
+// StartCluster starts a cluster and returns when every node is ok with it and every replica is
+// synced. It ends with the test. A killed master is replaced by its replica after some 3 s; with
+// fewer than three masters nobody votes, and it is not.
 //
 // Unlike Redis' default, the slots of a lost master do not take the others down
 // (cluster-require-full-coverage no), and replicas stay with their master's slots
@@ -162,7 +162,8 @@ func (c *Cluster) healthy(ctx context.Context, node *Server, view view) error {
 	return nil
 }
 
-// Masters are the nodes that own slots now, as the first running node sees it, in the order of Nodes.
+// Masters are the nodes that own slots now, as the first running node sees it, in the order of
+// Nodes.
 func (c *Cluster) Masters() []*Server {
 	c.t.Helper()
 	view := c.anyView()
@@ -221,7 +222,8 @@ func (c *Cluster) group(node *Server) int {
 func (c *Cluster) Failover(replica *Server) {
 	c.t.Helper()
 	err := await(c.t.Context(), func(ctx context.Context) error {
-		// Asked again each time: a request that got no majority in time is forgotten without a word.
+		// Asked again each time: a request that got no majority in time is forgotten without a
+		// word.
 		if _, err := replica.Do(ctx, "CLUSTER", "FAILOVER"); err != nil && err.Error() != "ERR You should send CLUSTER FAILOVER to a replica" {
 			return err
 		}

@@ -1,10 +1,10 @@
 // Package redistest starts real redis-server processes for tests: one server ([Start]), a cluster
-// ([StartCluster]) or a master with replicas and sentinels ([StartSentinel]); with TLS, ACL users or
-// any redis.conf line ([Option]). What it returns is ready for use: it answers, the cluster is ok,
-// replicas are synced. A [Proxy] in front of a server is the network that misbehaves.
+// ([StartCluster]) or a master with replicas and sentinels ([StartSentinel]); with TLS, ACL users
+// or any redis.conf line ([Option]). What it returns is ready for use: it answers, the cluster is
+// ok, replicas are synced. A [Proxy] in front of a server is the network that misbehaves.
 //
-// It needs redis-server 7.0 or newer in PATH; [Require] says what happens without. It holds no Redis
-// client library, so that a test never checks a client against itself: [Conn] is only for
+// It needs redis-server 7.0 or newer in PATH; [Require] says what happens without. It holds no
+// Redis client library, so that a test never checks a client against itself: [Conn] is only for
 // control and for looking behind the client under test.
 //
 // Servers listen on 127.0.0.1, outside the range that the system hands out to clients, so that a

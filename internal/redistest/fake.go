@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Fake listens in the place of a server, for what no server at hand says, and returns its address. answer
-// gets each command's words and returns the reply, in RESP; several connections may call it at a time. It
-// ends with the test.
+// Fake listens in the place of a server, for what no server at hand says, and returns its address.
+// answer gets each command's words and returns the reply, in RESP; several connections may call it
+// at a time. It ends with the test.
 func Fake(t testing.TB, answer func(args []string) string) (addr string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

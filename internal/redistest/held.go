@@ -38,8 +38,8 @@ func (p *Proxy) HoldFunc(matches func(args []string) bool) *Held {
 	return h
 }
 
-// HoldReply holds back the next reply to a request whose first words are command: the server has done
-// it, the client does not know.
+// HoldReply holds back the next reply to a request whose first words are command: the server has
+// done it, the client does not know.
 func (p *Proxy) HoldReply(command string) *Held { return p.HoldReplyFunc(named(command)) }
 
 // HoldReplyFunc is HoldReply for a request with such arguments.

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// turn is how many bytes a connection sends before it is another one's turn, where the bandwidth is limited.
+// turn is how many bytes a connection sends before it is another one's turn, where the bandwidth is
+// limited.
 const turn = 16 << 10
 
 // bandwidth is what the connections through a Proxy share, in one direction.
@@ -17,8 +18,8 @@ type bandwidth struct {
 	free   time.Time // when all is sent that was let through
 }
 
-// Limit makes all connections together carry no more than so many bytes a second from now on, in each direction.
-// 0 ends it. They take turns, as TCP makes them do.
+// Limit makes all connections together carry no more than so many bytes a second from now on, in
+// each direction. 0 ends it. They take turns, as TCP makes them do.
 func (p *Proxy) Limit(second int) {
 	for _, b := range []*bandwidth{&p.up, &p.down} {
 		b.mu.Lock()

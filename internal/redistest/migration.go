@@ -52,7 +52,8 @@ func (m *Migration) Move(keys ...any) {
 	m.do(m.From, append(move, keys...)...)
 }
 
-// Finish moves the remaining keys, gives the slot to its new owner, and returns when all nodes know.
+// Finish moves the remaining keys, gives the slot to its new owner, and returns when all nodes
+// know.
 func (m *Migration) Finish() {
 	t := m.cluster.t
 	t.Helper()

@@ -8,11 +8,12 @@ import (
 
 // Accounts that every data server has beside the test's own.
 const (
-	// AdminUser may do everything, so that the verbs of this package work whatever a test does to the
-	// default user. Sentinels use it as well.
+	// AdminUser may do everything, so that the verbs of this package work whatever a test does to
+	// the default user. Sentinels use it as well.
 	AdminUser = "redistest-admin"
-	// ReplicationUser is what replicas log in with. To make a replica deaf, switch it off on the master
-	// (ACL SETUSER redistest-replication off) and end its connection (CLIENT KILL TYPE replica).
+	// ReplicationUser is what replicas log in with. To make a replica deaf, switch it off on the
+	// master (ACL SETUSER redistest-replication off) and end its connection (CLIENT KILL TYPE
+	// replica).
 	ReplicationUser = "redistest-replication"
 
 	ownPassword = "redistest" // of both; the servers listen on 127.0.0.1 and live for seconds
@@ -28,8 +29,8 @@ type settings struct {
 	certs    *certificates // nil without TLS
 }
 
-// Config adds lines of redis.conf to each data server, e.g. "maxmemory 8mb". They come last, so they
-// win over the defaults of this package.
+// Config adds lines of redis.conf to each data server, e.g. "maxmemory 8mb". They come last, so
+// they win over the defaults of this package.
 func Config(lines ...string) Option {
 	return func(s *settings) { s.lines = append(s.lines, lines...) }
 }

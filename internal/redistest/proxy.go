@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy in front of one server at a time. It reads RESP, so it can pick out single requests and
-// replies. TLS goes through it unread: there the verbs that name a command never match.
+// Proxy is a TCP proxy in front of one server at a time. It reads RESP, so it can pick out single
+// requests and replies. TLS goes through it unread: there the verbs that name a command never
+// match.
 //
-// Replies are matched to requests by their order. After SUBSCRIBE, MONITOR or CLIENT REPLY there is no
-// such order: on that connection HoldReply, CutReplyAfter and Held.Answered do nothing any more. A
-// client of a cluster or of sentinels learns the servers' own addresses, and goes past the proxy
+// Replies are matched to requests by their order. After SUBSCRIBE, MONITOR or CLIENT REPLY there is
+// no such order: on that connection HoldReply, CutReplyAfter and Held.Answered do nothing any more.
+// A client of a cluster or of sentinels learns the servers' own addresses, and goes past the proxy
 // unless its dialer leads it back.
 type Proxy struct {
 	t    testing.TB
@@ -44,7 +45,8 @@ type cut struct {
 	after   int
 }
 
-// NewProxy starts a proxy in front of target (host:port), which need not be up. It ends with the test.
+// NewProxy starts a proxy in front of target (host:port), which need not be up. It ends with the
+// test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	port, reservation, err := reservePort(t.Context())
@@ -66,8 +68,8 @@ func NewProxy(t testing.TB, target string) *Proxy {
 // Addr is the proxy's own host:port. It never changes.
 func (p *Proxy) Addr() string { return p.addr }
 
-// Move leads connections that are made from now on to another server. Those that there are stay where they
-// lead, as with a load balancer.
+// Move leads connections that are made from now on to another server. Those that there are stay
+// where they lead, as with a load balancer.
 func (p *Proxy) Move(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,8 +91,8 @@ func (p *Proxy) Delay(d time.Duration) {
 	p.delay = d
 }
 
-// Slice makes replies from now on come in pieces of n bytes. 0 ends it. A piece follows the one before
-// it after a tenth of a millisecond, or the client would mostly see them as one.
+// Slice makes replies from now on come in pieces of n bytes. 0 ends it. A piece follows the one
+// before it after a tenth of a millisecond, or the client would mostly see them as one.
 func (p *Proxy) Slice(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -46,9 +46,9 @@ func Dial(ctx context.Context, addr string, config *tls.Config) (*Conn, error) {
 // Close closes the connection.
 func (c *Conn) Close() error { return c.conn.Close() }
 
-// Do sends a command and returns the reply: nil, string, int64 or []any of these and of ReplyErrors.
-// A []byte argument is sent as it is, any other one as fmt.Sprint shows it. An error reply is returned
-// as error, a ReplyError.
+// Do sends a command and returns the reply: nil, string, int64 or []any of these and of
+// ReplyErrors. A []byte argument is sent as it is, any other one as fmt.Sprint shows it. An error
+// reply is returned as error, a ReplyError.
 func (c *Conn) Do(ctx context.Context, args ...any) (any, error) {
 	request := fmt.Appendf(nil, "*%d\r\n", len(args))
 	for _, arg := range args {

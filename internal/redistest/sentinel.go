@@ -21,9 +21,10 @@ type Sentinel struct {
 	t testing.TB
 }
 
-// StartSentinel starts one master with replicas (0: two) and sentinels (0: three), of which a majority
-// decides, and returns when replicas are synced and all sentinels know everybody. It ends with the
-// test. A master that does not answer for 1 s is down; its successor is there some 2 s later.
+// StartSentinel starts one master with replicas (0: two) and sentinels (0: three), of which a
+// majority decides, and returns when replicas are synced and all sentinels know everybody. It ends
+// with the test. A master that does not answer for 1 s is down; its successor is there some 2 s
+// later.
 func StartSentinel(t testing.TB, replicas, sentinels int, options ...Option) *Sentinel {
 	t.Helper()
 	Require(t)
@@ -148,8 +149,8 @@ func (s *Sentinel) Failover() *Server {
 	return master
 }
 
-// WaitForMaster waits until all running sentinels name another master than not, and that one agrees,
-// and returns it.
+// WaitForMaster waits until all running sentinels name another master than not, and that one
+// agrees, and returns it.
 func (s *Sentinel) WaitForMaster(not *Server) *Server {
 	s.t.Helper()
 	var master *Server
@@ -172,8 +173,8 @@ func (s *Sentinel) WaitForMaster(not *Server) *Server {
 	return master
 }
 
-// WaitReady waits until all running sentinels agree about the master, know all the other sentinels and
-// replicas, and see it as up, and until every other running server is synced with it.
+// WaitReady waits until all running sentinels agree about the master, know all the other sentinels
+// and replicas, and see it as up, and until every other running server is synced with it.
 func (s *Sentinel) WaitReady() {
 	s.t.Helper()
 	err := await(s.t.Context(), func(ctx context.Context) error {

@@ -131,8 +131,8 @@ func (s *Server) launch(ctx context.Context) error {
 	return nil
 }
 
-// answers reports whether the server answers commands. That the port answers is not enough: it could
-// be somebody else's server.
+// answers reports whether the server answers commands. That the port answers is not enough: it
+// could be somebody else's server.
 func (s *Server) answers(ctx context.Context) error {
 	if s.process.ended() {
 		return fmt.Errorf("%w: %w", errEnded, s.process.err)
@@ -197,7 +197,8 @@ func (s *Server) tail() string {
 	return strings.Join(lines[max(0, len(lines)-logTail):], "\n")
 }
 
-// TLSConfig is a client's configuration that the server accepts, a copy; nil without the option TLS.
+// TLSConfig is a client's configuration that the server accepts, a copy; nil without the option
+// TLS.
 func (s *Server) TLSConfig() *tls.Config {
 	if s.settings.certs == nil {
 		return nil

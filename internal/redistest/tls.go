@@ -24,8 +24,8 @@ type TLSFiles struct {
 	Key  string // the client's private key
 }
 
-// certificates are an authority of its own, and what it signed: a server for 127.0.0.1 and localhost,
-// and a client. They are good for a day.
+// certificates are an authority of its own, and what it signed: a server for 127.0.0.1 and
+// localhost, and a client. They are good for a day.
 type certificates struct {
 	client     TLSFiles
 	serverCert string

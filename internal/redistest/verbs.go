@@ -56,8 +56,8 @@ func (s *Server) stop() {
 }
 
 // Restart starts the server again, with the same port, folder and redis.conf, and returns when it
-// answers; a node of a cluster may not have found the others by then: see Cluster.WaitReady. If it is
-// still running it is stopped in order before. What is there again afterwards is what Redis had
+// answers; a node of a cluster may not have found the others by then: see Cluster.WaitReady. If it
+// is still running it is stopped in order before. What is there again afterwards is what Redis had
 // persisted: nothing, unless Config says so.
 func (s *Server) Restart() {
 	s.t.Helper()

@@ -33,8 +33,8 @@ func (m member) owns(slot int) bool {
 	return slices.ContainsFunc(m.slots, func(span [2]int) bool { return span[0] <= slot && slot <= span[1] })
 }
 
-// owners tells in a comparable way who owns what, and who replicates whom. Nodes that have no part in
-// that, and masters that are down, are left out: news of them take longer.
+// owners tells in a comparable way who owns what, and who replicates whom. Nodes that have no part
+// in that, and masters that are down, are left out: news of them take longer.
 func (v view) owners() string {
 	var b strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(v)) {

@@ -9,14 +9,14 @@ import (
 )
 
 // watched runs a program that does not outlive this process, however this process ends. The shell
-// leaves a watchdog behind and becomes the program, so that there is no moment in which the
-// program runs unwatched. The watchdog reads a pipe whose other end only this process holds: the end
-// of the file means that this process is gone, a line that the program is, and that its number
-// may belong to another by now. The parent-death signal of Linux would not do: it follows the thread
-// that forked, not the process, and macOS has none.
+// leaves a watchdog behind and becomes the program, so that there is no moment in which the program
+// runs unwatched. The watchdog reads a pipe whose other end only this process holds: the end of the
+// file means that this process is gone, a line that the program is, and that its number may belong
+// to another by now. The parent-death signal of Linux would not do: it follows the thread that
+// forked, not the process, and macOS has none.
 //
-// The system sends SIGHUP to a group that holds a stopped process when nobody is left to continue it.
-// Without the trap a paused server would wake up and stay, and its watchdog would be gone.
+// The system sends SIGHUP to a group that holds a stopped process when nobody is left to continue
+// it. Without the trap a paused server would wake up and stay, and its watchdog would be gone.
 const watched = `
 trap '' HUP
 ( read -r _ <&3 || kill -9 -$$ || kill -9 $$ ) &

@@ -12,13 +12,13 @@ import (
 )
 
 // V17, invalidation between the database read and the commit. A writer has changed the row in its
-// transaction, and invalidates; a loader reads the row as it was, since nothing is committed; the writer
-// commits.
+// transaction, and invalidates; a loader reads the row as it was, since nothing is committed; the
+// writer commits.
 //
-// Promise: whoever invalidates after the commit is safe, whatever was invalidated before it, by that
-// writer or by another, and whoever has read or stored what in between. An invalidation before the commit
-// promises nothing, which is why the API's docs ask for one after it: TestEarlyInvalidationAlone shows
-// that the schedules know the difference.
+// Promise: whoever invalidates after the commit is safe, whatever was invalidated before it, by
+// that writer or by another, and whoever has read or stored what in between. An invalidation before
+// the commit promises nothing, which is why the API's docs ask for one after it:
+// TestEarlyInvalidationAlone shows that the schedules know the difference.
 //
 // Model: as in TestStaleFill. Readers of the database see what is committed, until the next one is.
 func TestEarlyInvalidation(t *testing.T) {

@@ -14,14 +14,15 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// A tag learned from the loaded value racing DeleteUser: whose session it is is known only when it has been
-// loaded, and the user is logged out everywhere before it is stored.
+// A tag learned from the loaded value racing DeleteUser: whose session it is is known only when it
+// has been loaded, and the user is logged out everywhere before it is stored.
 //
-// Promise: once DeleteUser, or InvalidateTags for a role, has returned, no node returns a session as it
-// was before, whether it was loading, updating or stored at that moment.
+// Promise: once DeleteUser, or InvalidateTags for a role, has returned, no node returns a session
+// as it was before, whether it was loading, updating or stored at that moment.
 //
-// Model: the sessions of one user, and a counter of all that was committed. A session carries the number
-// of the commit that wrote it; a revocation that returned leaves nothing below its own number.
+// Model: the sessions of one user, and a counter of all that was committed. A session carries the
+// number of the commit that wrote it; a revocation that returned leaves nothing below its own
+// number.
 func TestLearnedTagRacingDeleteUser(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {

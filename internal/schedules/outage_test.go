@@ -14,14 +14,17 @@ import (
 
 var errOutage = errors.New("connection refused")
 
-// Revocation in an outage. The storage of two processes refuses everything for a while, and is back.
+// Revocation in an outage. The storage of two processes refuses everything for a while, and is
+// back.
 //
-// Promise (G4): a revocation that returned nil is applied, and nobody serves what it revoked. One that could
-// not be applied returns a PendingError, and the process that returned it serves nothing older, now or
-// ever. One on a storage that works is applied at once, whatever the circuit breaker thinks of it.
+// Promise (G4): a revocation that returned nil is applied, and nobody serves what it revoked. One
+// that could not be applied returns a PendingError, and the process that returned it serves nothing
+// older, now or ever. One on a storage that works is applied at once, whatever the circuit breaker
+// thinks of it.
 //
-// Model: as in TestStaleFill, with one floor for all and one for each process. One thing happens after the
-// other, because a fence does not reach beyond its process; that race is for storages with leases.
+// Model: as in TestStaleFill, with one floor for all and one for each process. One thing happens
+// after the other, because a fence does not reach beyond its process; that race is for storages
+// with leases.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, "outage", 10_000, func(t *testing.T) func(*schedule) {

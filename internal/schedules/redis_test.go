@@ -108,8 +108,8 @@ func lose(a actor, server *redistest.Server) {
 	a.did("evicts the ledger")
 }
 
-// The races of TestStaleFill between two processes on a real Redis, which may lose the ledger. The steps of
-// all are done in one goroutine.
+// The races of TestStaleFill between two processes on a real Redis, which may lose the ledger. The
+// steps of all are done in one goroutine.
 func TestStaleFillOnRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -10,10 +10,11 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Refused set. A value cannot be stored: it is too large, or has too many tags, or a policy forbids it.
+// Refused set. A value cannot be stored: it is too large, or has too many tags, or a policy forbids
+// it.
 //
-// Promise: after a Set, Update or load that could not store, the value which it should have replaced is
-// not read either.
+// Promise: after a Set, Update or load that could not store, the value which it should have
+// replaced is not read either.
 //
 // Model: the number of the latest Set; a Get may return that one, or nothing.
 func TestRefusedSet(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 )
 
 // row is the model: one row of a database, of which only the version matters, and what readers may
-// still be given of it. Whoever reads through the cache may see no version below the floor of the moment
-// at which they began.
+// still be given of it. Whoever reads through the cache may see no version below the floor of the
+// moment at which they began.
 type row struct {
 	*schedule
 	lock    sync.Mutex

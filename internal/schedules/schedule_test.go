@@ -99,7 +99,8 @@ func (s *schedule) fail(format string, args ...any) {
 	}
 }
 
-// play lets the actors go on in random order until all are done. Now and then some of longest passes.
+// play lets the actors go on in random order until all are done. Now and then some of longest
+// passes.
 func (s *schedule) play(longest time.Duration) {
 	wait := 25 * time.Millisecond
 	for synctest.Wait(); ; synctest.Wait() {
@@ -136,8 +137,8 @@ func (s *schedule) next() {
 	close(g.open)
 }
 
-// inBubbles plays count schedules of a race. prepare makes the world of some hundred of them; what it
-// returns plays one. Each runs in a bubble of testing/synctest.
+// inBubbles plays count schedules of a race. prepare makes the world of some hundred of them; what
+// it returns plays one. Each runs in a bubble of testing/synctest.
 func inBubbles(t *testing.T, name string, count int, prepare func(t *testing.T) func(s *schedule)) {
 	t.Helper()
 	const perBubble = 500

@@ -96,8 +96,8 @@ func (s *held) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts
 	return stored, err
 }
 
-// storages are the strategies whose fills are protected in different ways. at hands the schedule over
-// that is played next.
+// storages are the strategies whose fills are protected in different ways. at hands the schedule
+// over that is played next.
 var storages = []struct {
 	name string
 	make func(t testing.TB) (strategy driver.Strategy, at func(*schedule))

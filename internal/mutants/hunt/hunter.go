@@ -201,8 +201,8 @@ var (
 	ofCrash    = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.*)`)
 )
 
-// judge takes the finding out of what a test printed. Where a checker has words for what it finds, only
-// those count: it may have broken otherwise.
+// judge takes the finding out of what a test printed. Where a checker has words for what it finds,
+// only those count: it may have broken otherwise.
 func judge(s mutants.Search, text string) (finding, bool) {
 	checkers := map[string]struct {
 		words *regexp.Regexp

@@ -1,7 +1,7 @@
-// Command hunt takes the guards of fxcache out, one at a time, and runs the tests that should notice. It prints
-// which test did, and after how much. It fails when a guard can be missing unnoticed, when a mutant is out of
-// date or does not compile, and when one of the tests fails although no guard is missing. `make mutants`
-// runs it, in the root of the repository.
+// Command hunt takes the guards of fxcache out, one at a time, and runs the tests that should
+// notice. It prints which test did, and after how much. It fails when a guard can be missing
+// unnoticed, when a mutant is out of date or does not compile, and when one of the tests fails
+// although no guard is missing. `make mutants` runs it, in the root of the repository.
 package main
 
 import (

@@ -104,3 +104,20 @@ func TestForgetFails(t *testing.T) {
 		}
 	})
 }
+
+// TestRestoreOverLimit: one of everything takes the place of the rows, in the outbox too.
+func TestRestoreOverLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.fail(errStorage)
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			f.outbox.rows = append(f.outbox.rows, revocation.Revocation{Key: name, Storage: here, Until: time.Now().Add(longest)})
+		}
+		if _, err := f.Restore(t.Context(), f.outbox); err != nil || f.Len() != 1 {
+			t.Errorf("error %v, %d pending, want one of everything", err, f.Len())
+		}
+		f.settle()
+		f.wantRows(revocation.Revocation{Storage: here, Until: hour(time.Now().Add(longest))})
+	})
+}

@@ -82,14 +82,14 @@ func (c *client) step() {
 		e.Kind = Put
 		err = c.put(ctx, token, &e)
 	case n < gets+puts+revokes:
-		err = c.revoke(&e, Revoke, "Hub.Delete", token, func() error { return c.delete(ctx, token) })
+		err = c.revoke(&e, Revoke, "Coordinator.Delete", token, func() error { return c.delete(ctx, token) })
 	case n < gets+puts+revokes+userRevokes:
 		user := userOf(token)
-		err = c.revoke(&e, RevokeUser, "Hub.DeleteUser", user, func() error { return c.deleteUser(ctx, user) })
+		err = c.revoke(&e, RevokeUser, "Coordinator.DeleteUser", user, func() error { return c.deleteUser(ctx, user) })
 	case c.random.IntN(2) == 0:
-		err = c.revoke(&e, RevokeKind, "Hub.DeleteKind", isRow(token), func() error { return c.clear(ctx, isRow(token)) })
+		err = c.revoke(&e, RevokeKind, "Coordinator.DeleteKind", isRow(token), func() error { return c.clear(ctx, isRow(token)) })
 	default:
-		err = c.revoke(&e, Clear, "Hub.Clear", 0, func() error { return c.service.Clear(ctx) })
+		err = c.revoke(&e, Clear, "Coordinator.Clear", 0, func() error { return c.service.Clear(ctx) })
 	}
 	c.note(e, err)
 }
@@ -142,7 +142,7 @@ func (c *client) get(ctx context.Context, token int, e *Event) error {
 // load reads the database.
 func (c *client) load(ctx context.Context, token int) (Mark, error) {
 	var row Row
-	if err := c.database.Call("Hub.Read", token, &row); err != nil {
+	if err := c.database.Call("Coordinator.Read", token, &row); err != nil {
 		return Mark{}, err
 	}
 	c.dawdle(ctx) // what was read gets older meanwhile
@@ -156,7 +156,7 @@ func (c *client) load(ctx context.Context, token int) (Mark, error) {
 func (c *client) put(ctx context.Context, token int, e *Event) error {
 	write := func(ctx context.Context) (mark Mark, err error) {
 		c.dawdle(ctx)
-		if err := c.database.Call("Hub.Put", token, &mark); err != nil {
+		if err := c.database.Call("Coordinator.Put", token, &mark); err != nil {
 			return mark, err
 		}
 		e.Committed, e.Acked = Now(), []Mark{mark}

@@ -15,7 +15,7 @@ import (
 // Replication is asynchronous: a master that is lost takes with it what its replica has not got
 // yet. The plans in this file therefore ask for wait_replicas: 1, with one replica for each master.
 // A revocation that no replica confirmed returns cache.ErrNotReplicated, which is a failure like
-// any other, and raises no floor. What Update stores is not waited for: see Window.Lossy.
+// any other, and raises no minVersion. What Update stores is not waited for: see Window.Lossy.
 
 // Sentinel is the plan for a master and a replica under three sentinels.
 func Sentinel(t testing.TB) Plan {

@@ -9,9 +9,9 @@ import (
 type FaultLog struct {
 	mu     sync.Mutex
 	faults []fault
-	// A replica may become master now, or might have since flaws was last asked.
+	// A replica may become master now, or might have since conditions was last asked.
 	failing, lossy bool
-	// How wrong clocks are now, and were at worst since flaws was last asked.
+	// How wrong clocks are now, and were at worst since conditions was last asked.
 	skew, worst time.Duration
 	// unskewedAt is when they were set right; 0 while they are not.
 	unskewedAt int64
@@ -103,8 +103,8 @@ func (l *FaultLog) counts() map[string]int {
 	return counts
 }
 
-// flaws are what must be known of a window that ends now.
-func (l *FaultLog) flaws() (lossy bool, skew int64) {
+// conditions returns what the judge has to know about a window that ends now.
+func (l *FaultLog) conditions() (lossy bool, skew int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lossy, l.lossy = l.lossy, l.failing

@@ -15,8 +15,8 @@ import (
 
 // Fleet are the nodes of a run: processes of this binary, each with a cache of its own.
 type Fleet struct {
-	t   testing.TB
-	hub *hub
+	t           testing.TB
+	coordinator *coordinator
 
 	mu    sync.Mutex
 	slots []*slot
@@ -33,14 +33,14 @@ type slot struct {
 }
 
 // startFleet starts one node for each of specs, which need no socket and no number.
-func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
+func startFleet(t testing.TB, h *coordinator, specs []Spec) *Fleet {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "checker") //nolint:usetesting // with the test's name the path can be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "hub")
+	socket := filepath.Join(dir, "coordinator")
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "unix", socket)
 	if err != nil {
@@ -50,7 +50,7 @@ func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
 	if err := h.serve(listener); err != nil {
 		t.Fatal(err)
 	}
-	f := &Fleet{t: t, hub: h}
+	f := &Fleet{t: t, coordinator: h}
 	t.Cleanup(func() {
 		for i := range f.slots {
 			f.Kill(i)
@@ -105,13 +105,13 @@ func (f *Fleet) Start(place int) {
 		if !killed {
 			f.t.Errorf("node %d ended by itself: %v", number, err) // a panic, or a data race
 		}
-		f.hub.leave(number)
+		f.coordinator.leave(number)
 		close(ended)
 	}()
 	deadline := time.After(20 * time.Second)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for f.hub.members()[number] == nil {
+	for f.coordinator.members()[number] == nil {
 		select {
 		case <-ticker.C:
 		case <-ended:
@@ -158,7 +158,7 @@ func (f *Fleet) Step(place int, offset time.Duration) {
 	f.mu.Lock()
 	number := f.slots[place].spec.Node
 	f.mu.Unlock()
-	if m := f.hub.members()[number]; m != nil {
+	if m := f.coordinator.members()[number]; m != nil {
 		m.order(Order{Step: true, Offset: offset})
 	}
 }

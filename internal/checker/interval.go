@@ -27,7 +27,7 @@ func (v Violation) String() string {
 type history struct {
 	Window
 	commits [Tokens][]Commit
-	before  floors // when the window begins
+	before  minVersions // when the window begins
 }
 
 // committed is the version of a token at a time.
@@ -36,7 +36,7 @@ func (h *history) committed(token int, at int64) int64 {
 	return int64(sort.Search(len(commits), func(i int) bool { return commits[i].At > at })) - 1
 }
 
-// acks are the events that may raise a floor, in the order in which they returned.
+// acks are the events that may raise a minVersion, in the order in which they returned.
 func (h *history) acks() []*Event {
 	var acks []*Event
 	for i := range h.Events {
@@ -60,9 +60,9 @@ func (h *history) readings() []*Event {
 	return gets
 }
 
-// sweep goes through the window in time, and hands each reading to visit with the floors that stood
-// when it began. It returns the floors in the end.
-func (h *history) sweep(visit func(get *Event, floor int64)) floors {
+// sweep goes through the window in time, and hands each reading to visit with the minVersions that stood
+// when it began. It returns the minVersions in the end.
+func (h *history) sweep(visit func(get *Event, minVersion int64)) minVersions {
 	now := h.before.clone()
 	acks := h.acks()
 	for _, get := range h.readings() {
@@ -81,18 +81,18 @@ func (h *history) sweep(visit func(get *Event, floor int64)) floors {
 // wrong says why a Get must not have returned what it did; "" is no reason. This is the promise G1:
 // what was revoked, or replaced, before the Get began is not returned. What had not been committed
 // when it returned cannot be.
-func (h *history) wrong(get *Event, floor int64) string {
+func (h *history) wrong(get *Event, minVersion int64) string {
 	token := get.Read.Token
 	top := h.committed(token, get.Return)
 	switch version := get.Read.Version; {
 	case get.Foreign != "":
 		return get.Foreign
-	case get.Gone && h.commits[token][top].LastGone < floor:
-		return fmt.Sprintf("the session exists since version %d, and that was known before the get began", h.commits[token][floor].LastGone+1)
+	case get.Gone && h.commits[token][top].LastGone < minVersion:
+		return fmt.Sprintf("the session exists since version %d, and that was known before the get began", h.commits[token][minVersion].LastGone+1)
 	case get.Gone:
 		return ""
-	case version < floor:
-		return fmt.Sprintf("all before version %d was revoked before the get began", floor)
+	case version < minVersion:
+		return fmt.Sprintf("all before version %d was revoked before the get began", minVersion)
 	case version > top:
 		return fmt.Sprintf("the database had version %d only", top)
 	case h.commits[token][version].Gone:
@@ -102,11 +102,11 @@ func (h *history) wrong(get *Event, floor int64) string {
 	}
 }
 
-// intervals compares each Get with what was known before it began, and returns the floors in the
+// intervals compares each Get with what was known before it began, and returns the minVersions in the
 // end.
-func (h *history) intervals() (violations []Violation, after floors) {
-	after = h.sweep(func(get *Event, floor int64) {
-		if reason := h.wrong(get, floor); reason != "" {
+func (h *history) intervals() (violations []Violation, after minVersions) {
+	after = h.sweep(func(get *Event, minVersion int64) {
+		if reason := h.wrong(get, minVersion); reason != "" {
 			violations = append(violations, Violation{*get, reason})
 		}
 	})

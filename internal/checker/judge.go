@@ -17,10 +17,10 @@ const grain = time.Millisecond
 
 // Judge judges windows one after the other.
 type Judge struct {
-	database   *Database
-	faults     *FaultLog
-	staleAfter time.Duration
-	floors     floors
+	database    *Database
+	faults      *FaultLog
+	staleAfter  time.Duration
+	minVersions minVersions
 
 	// Patience is how long porcupine may take for a window. NewJudge sets it to 20 s.
 	Patience time.Duration
@@ -51,9 +51,9 @@ func (j *Judge) Failed() bool {
 func (j *Judge) Judge(w Window) {
 	if w.Lossy {
 		// What updates had stored in the old master may be lost, also from before this window.
-		j.floors.all = j.floors.revoked
+		j.minVersions.all = j.minVersions.revoked
 	}
-	h := &history{Window: w, commits: j.database.Commits(), before: j.floors}
+	h := &history{Window: w, commits: j.database.Commits(), before: j.minVersions}
 	violations, after := h.intervals()
 	verdict := h.linearizable(j.Patience)
 	switch {
@@ -64,7 +64,7 @@ func (j *Judge) Judge(w Window) {
 	}
 	j.Violations = append(j.Violations, violations...)
 	j.staleness(h)
-	j.floors = after
+	j.minVersions = after
 	if first := slices.Concat(j.Violations, j.Overdue); j.Until == 0 && len(first) > 0 {
 		j.Until = j.Judged
 		for i := range w.Events {

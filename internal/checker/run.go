@@ -35,15 +35,15 @@ const windowGrace = 60 * time.Second
 // Run is a run under way.
 type Run struct {
 	Plan
-	t        testing.TB
-	Fleet    *Fleet
-	Log      *FaultLog
-	database *Database
-	hub      *hub
-	judge    *Judge
-	report   *Report
-	found    context.CancelFunc
-	trouble  error // why no windows come any more
+	t           testing.TB
+	Fleet       *Fleet
+	Log         *FaultLog
+	database    *Database
+	coordinator *coordinator
+	judge       *Judge
+	report      *Report
+	found       context.CancelFunc
+	trouble     error // why no windows come any more
 }
 
 // Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures
@@ -51,7 +51,7 @@ type Run struct {
 func Start(t testing.TB, plan Plan) *Report {
 	t.Helper()
 	database, log := NewDatabase(), &FaultLog{}
-	r := &Run{Plan: plan, t: t, database: database, Log: log, hub: newHub(database)}
+	r := &Run{Plan: plan, t: t, database: database, Log: log, coordinator: newCoordinator(database)}
 	r.judge = NewJudge(database, log, plan.Nodes[0].StaleAfter)
 	r.report = newReport(plan.Strategy)
 	first := 0
@@ -60,7 +60,7 @@ func Start(t testing.TB, plan Plan) *Report {
 		s.Seed, s.Quota, s.FirstClient = plan.Seed, plan.Quota, first
 		first += s.Clients
 	}
-	r.Fleet = startFleet(t, r.hub, plan.Nodes)
+	r.Fleet = startFleet(t, r.coordinator, plan.Nodes)
 	var faults []Fault
 	if plan.Faults != nil {
 		faults = plan.Faults(r)
@@ -125,9 +125,9 @@ func (r *Run) windows(ctx context.Context) {
 // window has the nodes work, and collects what they saw.
 func (r *Run) window(ctx context.Context, number int) (Window, error) {
 	w := Window{Number: number, Base: r.database.Top()}
-	members := r.hub.members()
+	members := r.coordinator.members()
 	for len(members) == 0 && wait(ctx, 20*time.Millisecond) { // the only node was killed
-		members = r.hub.members()
+		members = r.coordinator.members()
 	}
 	for _, m := range members {
 		m.order(Order{Begin: number})
@@ -150,7 +150,7 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 			patience = time.After(windowGrace)
 		}
 		select {
-		case batch := <-r.hub.batches:
+		case batch := <-r.coordinator.batches:
 			if members[batch.Node] != nil && batch.Window == number {
 				delete(members, batch.Node)
 				w.Events = append(w.Events, batch.Events...)
@@ -173,7 +173,7 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 		}
 	}
 	w.Top = r.database.Top()
-	w.Lossy, w.Skew = r.Log.flaws()
+	w.Lossy, w.Skew = r.Log.conditions()
 	for i := range w.Events {
 		if e := &w.Events[i]; e.Kind == Clear && e.Outcome == Done {
 			r.Log.cleared(e.Committed)

@@ -18,7 +18,7 @@ import (
 
 // Spec says what a node is. It reaches the node's process as JSON.
 type Spec struct {
-	// Socket is where the hub listens.
+	// Socket is where the coordinator listens.
 	Socket string
 	// Node is the number of this node; a process that replaces another one is another node.
 	Node int
@@ -37,8 +37,8 @@ type Spec struct {
 	Connections, Lanes, WaitReplicas int
 	// StaleAfter is that of the sessions, LeaseTTL that of the strategy.
 	StaleAfter, LeaseTTL time.Duration
-	// Flaw names a [Flaw] of the strategy; "" is none.
-	Flaw string
+	// Mutant names a [Mutant] of the strategy; "" is none.
+	Mutant string
 }
 
 // cached is a node's way to its sessions.
@@ -70,8 +70,8 @@ func (s Spec) open(ctx context.Context, clock driver.Clock) (*cached, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Flaw != "" {
-		if strategy, err = flawed(strategy, s.Flaw); err != nil {
+	if s.Mutant != "" {
+		if strategy, err = mutantOf(strategy, s.Mutant); err != nil {
 			return nil, err
 		}
 	}

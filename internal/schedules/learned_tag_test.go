@@ -76,11 +76,11 @@ func newSessions(t testing.TB, service *cache.Service) *sessioncache.Default {
 // user is the model: what the database has of one user, and what may be served of that.
 type user struct {
 	*schedule
-	id       sessioncache.ID
-	lock     sync.Mutex
-	commits  int64
-	sessions map[string]int64 // token → the commit that wrote it
-	floor    int64
+	id         sessioncache.ID
+	lock       sync.Mutex
+	commits    int64
+	sessions   map[string]int64 // token → the commit that wrote it
+	minVersion int64
 }
 
 func (u *user) write(token string) (*sessioncache.CachedSession, int64) {
@@ -106,7 +106,7 @@ func (u *user) session(token string) *sessioncache.CachedSession {
 func (u *user) least() int64 {
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	return u.floor
+	return u.minVersion
 }
 
 func (u *user) judge(a actor, token string, session *sessioncache.CachedSession, least int64) {
@@ -193,5 +193,5 @@ func (u *user) revoke(a actor, n *sessioncache.Default, everywhere bool) {
 	a.did("has revoked")
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	u.floor = max(u.floor, commit)
+	u.minVersion = max(u.minVersion, commit)
 }

@@ -22,7 +22,7 @@ var errOutage = errors.New("connection refused")
 // older, now or ever. One on a storage that works is applied at once, whatever the circuit breaker
 // thinks of it.
 //
-// Model: as in TestStaleFill, with one floor for all and one for each process. One thing happens
+// Model: as in TestStaleFill, with one minVersion for all and one for each process. One thing happens
 // after the other, because a fence does not reach beyond its process; that race is for storages
 // with leases.
 func TestOutage(t *testing.T) {
@@ -76,13 +76,13 @@ func TestOutage(t *testing.T) {
 // process is a node whose own revocations bind it, whether or not they are applied.
 type process struct {
 	node
-	name  string
-	floor int64
+	name       string
+	minVersion int64
 }
 
 func (p *process) actor() actor { return actor{p.row.schedule, p.name} }
 
-func (p *process) least() int64 { return max(p.floor, p.row.least()) }
+func (p *process) least() int64 { return max(p.minVersion, p.row.least()) }
 
 func (p *process) get() {
 	least := p.least()
@@ -125,7 +125,7 @@ func (p *process) write(storage *failing, way int) {
 	case !storage.down():
 		a.fail("a revocation on a storage that works was not applied: %v", err)
 	}
-	p.floor = version
+	p.minVersion = version
 }
 
 // failing is a storage that is down at times.

@@ -9,13 +9,13 @@ import (
 )
 
 // row is the model: one row of a database, of which only the version matters, and what readers may
-// still be given of it. Whoever reads through the cache may see no version below the floor of the
+// still be given of it. Whoever reads through the cache may see no version below the minVersion of the
 // moment at which they began.
 type row struct {
 	*schedule
-	lock    sync.Mutex
-	version int64
-	floor   int64 // the latest version whose revocation has returned
+	lock       sync.Mutex
+	version    int64
+	minVersion int64 // the latest version whose revocation has returned
 }
 
 func newRow(s *schedule) *row { return &row{schedule: s, version: 1} }
@@ -37,14 +37,14 @@ func (r *row) commit() int64 {
 func (r *row) least() int64 {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	return r.floor
+	return r.minVersion
 }
 
 // revoked says that what is older than version may not be read any more.
 func (r *row) revoked(version int64) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	r.floor = max(r.floor, version)
+	r.minVersion = max(r.minVersion, version)
 }
 
 func (r *row) judge(a actor, what string, got, least int64) {

@@ -15,7 +15,7 @@ import (
 // Promise (G1): who begins to read after a revocation returned is given nothing older than what was
 // committed before it, by Get and by GetOrLoad, whoever loads for whom.
 //
-// Model: one row whose version only grows, and the floor that each revocation raises when it
+// Model: one row whose version only grows, and the minVersion that each revocation raises when it
 // returns.
 func TestStaleFill(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ var errCommit = errors.New("the connection broke at COMMIT")
 // returned; and once an Update returned nil, or the error of its write, nothing older than its own
 // commit is read, whether or not it could store.
 //
-// Model: as in TestStaleFill; an Update that returned raises the floor as a revocation does.
+// Model: as in TestStaleFill; an Update that returned raises the minVersion as a revocation does.
 func TestUpdateRacingRevoke(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {

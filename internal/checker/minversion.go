@@ -1,7 +1,7 @@
 package checker
 
-// floors are the versions below which nothing may be seen any more.
-type floors struct {
+// minVersions are the versions below which nothing may be seen any more.
+type minVersions struct {
 	// revoked is what revocations that returned nil saw to, everywhere.
 	revoked [Tokens]int64
 	// all adds what updates that returned nil saw to.
@@ -10,19 +10,19 @@ type floors struct {
 	node map[int]*[Tokens]int64
 }
 
-func raise(floor *int64, to int64) { *floor = max(*floor, to) }
+func raise(minVersion *int64, to int64) { *minVersion = max(*minVersion, to) }
 
-// of is the floor of a token for one node.
-func (f *floors) of(node, token int) int64 {
+// of is the minVersion of a token for one node.
+func (f *minVersions) of(node, token int) int64 {
 	if own := f.node[node]; own != nil {
 		return max(f.all[token], own[token])
 	}
 	return f.all[token]
 }
 
-// apply raises the floors by what an event saw to. A failed operation may have been applied, or
+// apply raises the minVersions by what an event saw to. A failed operation may have been applied, or
 // not, or will be: it raises none.
-func (f *floors) apply(e *Event, lossy bool) {
+func (f *minVersions) apply(e *Event, lossy bool) {
 	for _, mark := range e.Acked {
 		switch {
 		case e.Outcome == Done && e.Kind.revokes():
@@ -43,7 +43,7 @@ func (f *floors) apply(e *Event, lossy bool) {
 }
 
 // clone copies f.
-func (f *floors) clone() floors {
+func (f *minVersions) clone() minVersions {
 	clone := *f
 	clone.node = make(map[int]*[Tokens]int64, len(f.node))
 	for node, own := range f.node {

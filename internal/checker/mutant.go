@@ -19,33 +19,33 @@ const (
 	BlindFill = "blind-fill"
 )
 
-// flawed returns strategy with a flaw.
-func flawed(strategy driver.Strategy, flaw string) (driver.Strategy, error) {
+// mutantOf returns strategy with a mutant.
+func mutantOf(strategy driver.Strategy, mutant string) (driver.Strategy, error) {
 	leaser, ok := strategy.(driver.Leaser)
 	if !ok {
 		return nil, fmt.Errorf("%T has no leases", strategy)
 	}
-	switch flaw {
+	switch mutant {
 	case SwallowDelete, SwallowTags, BlindFill:
-		return &flawedStrategy{leaser, flaw}, nil
+		return &mutantStrategy{leaser, mutant}, nil
 	default:
-		return nil, fmt.Errorf("there is no flaw %q", flaw)
+		return nil, fmt.Errorf("there is no mutant %q", mutant)
 	}
 }
 
-type flawedStrategy struct {
+type mutantStrategy struct {
 	driver.Leaser
-	flaw string
+	mutant string
 }
 
 var (
-	_ driver.Leaser      = (*flawedStrategy)(nil)
-	_ driver.Initializer = (*flawedStrategy)(nil)
-	_ driver.Destroyer   = (*flawedStrategy)(nil)
+	_ driver.Leaser      = (*mutantStrategy)(nil)
+	_ driver.Initializer = (*mutantStrategy)(nil)
+	_ driver.Destroyer   = (*mutantStrategy)(nil)
 )
 
 // Init implements driver.Initializer.
-func (f *flawedStrategy) Init(ctx context.Context, in driver.Injector) error {
+func (f *mutantStrategy) Init(ctx context.Context, in driver.Injector) error {
 	if init, ok := f.Leaser.(driver.Initializer); ok {
 		return init.Init(ctx, in)
 	}
@@ -53,7 +53,7 @@ func (f *flawedStrategy) Init(ctx context.Context, in driver.Injector) error {
 }
 
 // Destroy implements driver.Destroyer.
-func (f *flawedStrategy) Destroy(ctx context.Context) error {
+func (f *mutantStrategy) Destroy(ctx context.Context) error {
 	if destroy, ok := f.Leaser.(driver.Destroyer); ok {
 		return destroy.Destroy(ctx)
 	}
@@ -61,24 +61,24 @@ func (f *flawedStrategy) Destroy(ctx context.Context) error {
 }
 
 // Delete implements driver.Strategy.
-func (f *flawedStrategy) Delete(ctx context.Context, keys ...string) error {
-	if f.flaw == SwallowDelete && rand.N(100) == 0 { //nolint:gosec // not a secret
+func (f *mutantStrategy) Delete(ctx context.Context, keys ...string) error {
+	if f.mutant == SwallowDelete && rand.N(100) == 0 { //nolint:gosec // not a secret
 		return nil
 	}
 	return f.Leaser.Delete(ctx, keys...)
 }
 
 // InvalidateTags implements driver.Strategy.
-func (f *flawedStrategy) InvalidateTags(ctx context.Context, tags ...string) error {
-	if f.flaw == SwallowTags && rand.N(10) == 0 { //nolint:gosec // not a secret
+func (f *mutantStrategy) InvalidateTags(ctx context.Context, tags ...string) error {
+	if f.mutant == SwallowTags && rand.N(10) == 0 { //nolint:gosec // not a secret
 		return nil
 	}
 	return f.Leaser.InvalidateTags(ctx, tags...)
 }
 
 // Fill implements driver.Leaser.
-func (f *flawedStrategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
-	if f.flaw == BlindFill {
+func (f *mutantStrategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts cache.SetOptions) (bool, error) {
+	if f.mutant == BlindFill {
 		return true, f.Set(ctx, lease.Key, value, opts)
 	}
 	return f.Leaser.Fill(ctx, lease, value, opts)

@@ -30,8 +30,8 @@ type Batch struct {
 	Errors map[string]int
 }
 
-// hub is what the nodes are connected to: the database, and the orders.
-type hub struct {
+// coordinator is what the nodes are connected to: the database, and the orders.
+type coordinator struct {
 	database *Database
 	batches  chan Batch
 
@@ -39,7 +39,7 @@ type hub struct {
 	nodes map[int]*member
 }
 
-// member is a node as the hub knows it.
+// member is a node as the coordinator knows it.
 type member struct {
 	orders chan Order
 	gone   chan struct{}
@@ -47,14 +47,14 @@ type member struct {
 
 var errNodeGone = errors.New("the node is gone")
 
-func newHub(database *Database) *hub {
-	return &hub{database: database, batches: make(chan Batch, 64), nodes: make(map[int]*member)}
+func newCoordinator(database *Database) *coordinator {
+	return &coordinator{database: database, batches: make(chan Batch, 64), nodes: make(map[int]*member)}
 }
 
 // serve answers nodes until the listener is closed.
-func (h *hub) serve(listener net.Listener) error {
+func (h *coordinator) serve(listener net.Listener) error {
 	server := rpc.NewServer()
-	if err := server.RegisterName("Hub", &hubMethods{h}); err != nil {
+	if err := server.RegisterName("Coordinator", &coordinatorMethods{h}); err != nil {
 		return err
 	}
 	go func() {
@@ -70,7 +70,7 @@ func (h *hub) serve(listener net.Listener) error {
 }
 
 // leave forgets a node whose process has ended.
-func (h *hub) leave(node int) {
+func (h *coordinator) leave(node int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if m := h.nodes[node]; m != nil {
@@ -80,7 +80,7 @@ func (h *hub) leave(node int) {
 }
 
 // members are the nodes that are there now.
-func (h *hub) members() map[int]*member {
+func (h *coordinator) members() map[int]*member {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	members := make(map[int]*member, len(h.nodes))
@@ -98,8 +98,8 @@ func (m *member) order(o Order) {
 	}
 }
 
-// hubMethods are what nodes call, in the form that net/rpc wants.
-type hubMethods struct{ hub *hub }
+// coordinatorMethods are what nodes call, in the form that net/rpc wants.
+type coordinatorMethods struct{ coordinator *coordinator }
 
 // Row is a token's row in the database.
 type Row struct {
@@ -108,55 +108,55 @@ type Row struct {
 }
 
 // Read reads a row.
-func (h *hubMethods) Read(token int, row *Row) error {
-	row.Version, row.Gone = h.hub.database.Read(token)
+func (h *coordinatorMethods) Read(token int, row *Row) error {
+	row.Version, row.Gone = h.coordinator.database.Read(token)
 	return nil
 }
 
 // Put writes a row.
-func (h *hubMethods) Put(token int, mark *Mark) error {
-	*mark = h.hub.database.Put(token)
+func (h *coordinatorMethods) Put(token int, mark *Mark) error {
+	*mark = h.coordinator.database.Put(token)
 	return nil
 }
 
 // Delete deletes one row.
-func (h *hubMethods) Delete(token int, marks *[]Mark) error {
-	*marks = h.hub.database.Delete(func(other int) bool { return other == token })
+func (h *coordinatorMethods) Delete(token int, marks *[]Mark) error {
+	*marks = h.coordinator.database.Delete(func(other int) bool { return other == token })
 	return nil
 }
 
 // DeleteUser deletes the rows of a user.
-func (h *hubMethods) DeleteUser(user int, marks *[]Mark) error {
-	*marks = h.hub.database.Delete(func(token int) bool { return userOf(token) == user })
+func (h *coordinatorMethods) DeleteUser(user int, marks *[]Mark) error {
+	*marks = h.coordinator.database.Delete(func(token int) bool { return userOf(token) == user })
 	return nil
 }
 
 // DeleteKind deletes all sessions, or all rows.
-func (h *hubMethods) DeleteKind(rows bool, marks *[]Mark) error {
-	*marks = h.hub.database.Delete(func(token int) bool { return isRow(token) == rows })
+func (h *coordinatorMethods) DeleteKind(rows bool, marks *[]Mark) error {
+	*marks = h.coordinator.database.Delete(func(token int) bool { return isRow(token) == rows })
 	return nil
 }
 
 // Clear deletes everything.
-func (h *hubMethods) Clear(_ int, marks *[]Mark) error {
-	*marks = h.hub.database.Delete(func(int) bool { return true })
+func (h *coordinatorMethods) Clear(_ int, marks *[]Mark) error {
+	*marks = h.coordinator.database.Delete(func(int) bool { return true })
 	return nil
 }
 
 // Join makes a node known; from the next window on it takes part.
-func (h *hubMethods) Join(node int, _ *struct{}) error {
-	h.hub.mu.Lock()
-	defer h.hub.mu.Unlock()
-	if h.hub.nodes[node] != nil {
+func (h *coordinatorMethods) Join(node int, _ *struct{}) error {
+	h.coordinator.mu.Lock()
+	defer h.coordinator.mu.Unlock()
+	if h.coordinator.nodes[node] != nil {
 		return fmt.Errorf("node %d is there already", node)
 	}
-	h.hub.nodes[node] = &member{orders: make(chan Order, 16), gone: make(chan struct{})}
+	h.coordinator.nodes[node] = &member{orders: make(chan Order, 16), gone: make(chan struct{})}
 	return nil
 }
 
 // Next waits for an order.
-func (h *hubMethods) Next(node int, order *Order) error {
-	m := h.hub.members()[node]
+func (h *coordinatorMethods) Next(node int, order *Order) error {
+	m := h.coordinator.members()[node]
 	if m == nil {
 		return errNodeGone
 	}
@@ -169,7 +169,7 @@ func (h *hubMethods) Next(node int, order *Order) error {
 }
 
 // Report takes what a node saw.
-func (h *hubMethods) Report(batch Batch, _ *struct{}) error {
-	h.hub.batches <- batch
+func (h *coordinatorMethods) Report(batch Batch, _ *struct{}) error {
+	h.coordinator.batches <- batch
 	return nil
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// Order is what a node is told to do.
+// Order tells a node what to do.
 type Order struct {
-	// Begin and End start and stop the clients for the window of that number; 0 means neither.
+	// Begin and End start and stop the clients for the window with that number. 0 means neither.
 	Begin, End int
-	// Step sets the node's clock wrong by Offset.
+	// Step sets the error of the node's clock to Offset.
 	Step   bool
 	Offset time.Duration
 }
@@ -30,7 +30,7 @@ type Batch struct {
 	Errors map[string]int
 }
 
-// coordinator is what the nodes are connected to: the database, and the orders.
+// coordinator serves the nodes: it holds the database and hands out orders.
 type coordinator struct {
 	database *Database
 	batches  chan Batch
@@ -69,7 +69,7 @@ func (h *coordinator) serve(listener net.Listener) error {
 	return nil
 }
 
-// leave forgets a node whose process has ended.
+// leave removes a node whose process has ended.
 func (h *coordinator) leave(node int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,7 +79,7 @@ func (h *coordinator) leave(node int) {
 	}
 }
 
-// members are the nodes that are there now.
+// members returns the nodes that have joined and not left.
 func (h *coordinator) members() map[int]*member {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -90,7 +90,7 @@ func (h *coordinator) members() map[int]*member {
 	return members
 }
 
-// order tells a node what to do, unless it is gone.
+// order hands an order to a node, unless the node is gone.
 func (m *member) order(o Order) {
 	select {
 	case m.orders <- o:
@@ -143,7 +143,7 @@ func (h *coordinatorMethods) Clear(_ int, marks *[]Mark) error {
 	return nil
 }
 
-// Join makes a node known; from the next window on it takes part.
+// Join registers a node. It takes part from the next window on.
 func (h *coordinatorMethods) Join(node int, _ *struct{}) error {
 	h.coordinator.mu.Lock()
 	defer h.coordinator.mu.Unlock()
@@ -168,7 +168,7 @@ func (h *coordinatorMethods) Next(node int, order *Order) error {
 	}
 }
 
-// Report takes what a node saw.
+// Report receives what a node saw.
 func (h *coordinatorMethods) Report(batch Batch, _ *struct{}) error {
 	h.coordinator.batches <- batch
 	return nil

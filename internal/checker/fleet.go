@@ -23,7 +23,7 @@ type Fleet struct {
 	next  int // number of the next node
 }
 
-// slot is the place of a node, which processes hold one after the other.
+// slot is the place of a node. Several processes may hold it, one after another.
 type slot struct {
 	spec   Spec
 	cmd    *exec.Cmd
@@ -32,7 +32,7 @@ type slot struct {
 	killed bool // on purpose
 }
 
-// startFleet starts one node for each of specs, which need no socket and no number.
+// startFleet starts one node for each of specs. It fills in their Socket and Node.
 func startFleet(t testing.TB, h *coordinator, specs []Spec) *Fleet {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "checker") //nolint:usetesting // with the test's name the path can be too long for a socket
@@ -64,10 +64,10 @@ func startFleet(t testing.TB, h *coordinator, specs []Spec) *Fleet {
 	return f
 }
 
-// Size is how many nodes there are.
+// Size returns the number of nodes.
 func (f *Fleet) Size() int { return len(f.slots) }
 
-// Start starts a new process in a place, and waits until it takes part.
+// Start starts a new process in a place and waits until it has joined.
 func (f *Fleet) Start(place int) {
 	f.mu.Lock()
 	s := f.slots[place]
@@ -86,8 +86,8 @@ func (f *Fleet) Start(place int) {
 	cmd := exec.CommandContext(context.Background(), self) //nolint:gosec // this very binary
 	cmd.Env = append(os.Environ(), nodeVariable+"="+string(text))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	// A group of its own: should this process be killed while the node is stopped, the system ends
-	// it.
+	// The node gets its own process group. If this process is killed while the node is stopped, the
+	// system ends the node.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		f.t.Fatal(err)
@@ -122,7 +122,7 @@ func (f *Fleet) Start(place int) {
 	}
 }
 
-// Kill ends a node with SIGKILL, and what its process owed is lost.
+// Kill ends a node with SIGKILL. Its pending revocations are lost.
 func (f *Fleet) Kill(place int) {
 	f.mu.Lock()
 	s := f.slots[place]
@@ -136,10 +136,10 @@ func (f *Fleet) Kill(place int) {
 	<-ended
 }
 
-// Pause stops a node with SIGSTOP: whatever leases it holds grow old.
+// Pause stops a node with SIGSTOP. The leases that it holds may expire meanwhile.
 func (f *Fleet) Pause(place int) { f.signal(place, syscall.SIGSTOP, true) }
 
-// Resume lets a paused node go on.
+// Resume continues a paused node.
 func (f *Fleet) Resume(place int) { f.signal(place, syscall.SIGCONT, false) }
 
 func (f *Fleet) signal(place int, signal syscall.Signal, paused bool) {

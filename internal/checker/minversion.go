@@ -1,18 +1,18 @@
 package checker
 
-// minVersions are the versions below which nothing may be seen any more.
+// minVersions are the oldest versions that may still be read.
 type minVersions struct {
-	// revoked is what revocations that returned nil saw to, everywhere.
+	// revoked counts the revocations that returned nil. It holds on all nodes.
 	revoked [Tokens]int64
-	// all adds what updates that returned nil saw to.
+	// all counts the updates that returned nil as well.
 	all [Tokens]int64
-	// node is what revocations saw to that are pending on a node, on that node.
+	// node counts the revocations that are pending on a node. It holds on that node only.
 	node map[int]*[Tokens]int64
 }
 
 func raise(minVersion *int64, to int64) { *minVersion = max(*minVersion, to) }
 
-// of is the minVersion of a token for one node.
+// of returns the minVersion of a token for one node.
 func (f *minVersions) of(node, token int) int64 {
 	if own := f.node[node]; own != nil {
 		return max(f.all[token], own[token])
@@ -20,8 +20,8 @@ func (f *minVersions) of(node, token int) int64 {
 	return f.all[token]
 }
 
-// apply raises the minVersions by what an event saw to. A failed operation may have been applied, or
-// not, or will be: it raises none.
+// apply raises the minVersions to what an event acknowledged. A failed operation raises none,
+// because nobody knows whether it was applied or still will be.
 func (f *minVersions) apply(e *Event, lossy bool) {
 	for _, mark := range e.Acked {
 		switch {

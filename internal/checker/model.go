@@ -8,9 +8,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The model of one token. Its state is the version that the database has, and the version of which
-// the cache has acknowledged that nothing older will be seen. A read may see any version from there
-// on.
+// The model of one token. Its state is the version in the database and the acknowledged version.
+// The cache has acknowledged that nothing older than the latter will be read. A read may return any
+// version from the acknowledged one on.
 type (
 	state struct{ acked, committed int64 }
 
@@ -62,7 +62,7 @@ func (h *history) linearizable(timeout time.Duration) porcupine.CheckResult {
 	verdict := porcupine.Ok
 	check := func(operations []porcupine.Operation, token int, acked int64) {
 		from := state{acked: acked, committed: h.Base[token]}
-		// At least a moment, because 0 means for ever.
+		// 0 would mean no timeout.
 		left := max(time.Millisecond, time.Until(deadline))
 		switch result := porcupine.CheckOperationsTimeout(modelOf(h.commits[token], from), operations, left); {
 		case result == porcupine.Illegal:

@@ -49,9 +49,10 @@ type moves struct {
 	proxy *redistest.Proxy
 }
 
-// move makes another server the master, and after a while leads new connections there. Nothing is
-// lost: the server sees to that before it hands over. leftBehind, the old one stays as it was then.
-// One connection is lost, so that there are some from before and one from after.
+// move makes another server the master and, after a while, routes new connections to it. Nothing is
+// lost, because the servers are in sync before the change. If leftBehind is set, the old master no
+// longer hears of changes. One connection is cut, so that there are some from before the move and
+// one from after it.
 func (m moves) move(from, to *redistest.Server, leftBehind bool, late time.Duration) {
 	m.t.Helper()
 	m.synced(to)

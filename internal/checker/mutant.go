@@ -9,17 +9,17 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// The flaws that a strategy can be given, to see that the checker finds them.
+// The mutants of a strategy. The checker has to find each of them.
 const (
-	// SwallowDelete: one Delete of a hundred returns nil and does nothing.
+	// SwallowDelete: one Delete in a hundred returns nil and does nothing.
 	SwallowDelete = "swallow-delete"
-	// SwallowTags: one InvalidateTags of ten returns nil and does nothing.
+	// SwallowTags: one InvalidateTags in ten returns nil and does nothing.
 	SwallowTags = "swallow-tags"
-	// BlindFill: Fill stores whatever became of its lease.
+	// BlindFill: Fill stores the value even if its lease is no longer valid.
 	BlindFill = "blind-fill"
 )
 
-// mutantOf returns strategy with a mutant.
+// mutantOf returns a mutant of strategy.
 func mutantOf(strategy driver.Strategy, mutant string) (driver.Strategy, error) {
 	leaser, ok := strategy.(driver.Leaser)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/fxcache/fxcache/internal/checker"
 )
 
-// TestMutants gives strategies a mutant, and wants it found.
+// TestMutants runs mutants of strategies and wants each of them to be found.
 func TestMutants(t *testing.T) {
 	for _, name := range []string{"bigcache", "redis"} {
 		for _, mutant := range []string{checker.SwallowDelete, checker.SwallowTags, checker.BlindFill} {

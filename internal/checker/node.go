@@ -15,8 +15,8 @@ import (
 // nodeVariable holds the [Spec] of a node in the environment of its process.
 const nodeVariable = "FXCACHE_CHECKER_NODE"
 
-// RunIfNode runs this process as a node if it was started as one, and then does not return.
-// Binaries that make a [Fleet] call it first of all.
+// RunIfNode runs this process as a node if it was started as one. In that case it does not return.
+// A binary that starts a [Fleet] must call it before anything else.
 func RunIfNode() {
 	text, ok := os.LookupEnv(nodeVariable)
 	if !ok {
@@ -27,12 +27,12 @@ func RunIfNode() {
 	if err == nil {
 		err = runNode(spec)
 	}
-	// The coordinator is gone, or never was there: so is the reason to run.
+	// The coordinator is gone or was never there, so the node has nothing to do.
 	fmt.Fprintf(os.Stderr, "node %d: %v\n", spec.Node, err)
 	os.Exit(1)
 }
 
-// node carries orders out until the coordinator is gone.
+// node carries out orders until the coordinator is gone.
 type node struct {
 	Spec
 	*cached
@@ -72,7 +72,7 @@ func runNode(spec Spec) error {
 	}
 }
 
-// window lets the clients work, and reports.
+// window runs the clients and reports what they saw.
 func (n *node) window(number int, stop <-chan struct{}) {
 	clients := make([]*client, n.Clients)
 	var working sync.WaitGroup

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Plan says what a run is.
+// Plan describes a run.
 type Plan struct {
 	// Strategy names the run in the report.
 	Strategy string
 	// Nodes are the processes. Socket, Node, FirstClient, Seed and Quota are filled in.
 	Nodes []Spec
-	// Duration is how long the run takes, but for what it takes to mend the last fault.
+	// Duration is how long the run takes, without the time to repair the last fault.
 	Duration time.Duration
-	// Window is how long clients work between two moments of rest.
+	// Window is how long clients work between two moments at which all are idle.
 	Window time.Duration
 	// Quota is how many operations a client does in a window at most.
 	Quota int
@@ -28,8 +28,8 @@ type Plan struct {
 	Faults func(*Run) []Fault
 }
 
-// windowGrace is how long after its end the clients of a window may take to come to rest. It is far
-// beyond every deadline of an operation.
+// windowGrace is how long the clients may take to finish after the end of a window. It is far
+// longer than the deadline of any operation.
 const windowGrace = 60 * time.Second
 
 // Run is a run under way.
@@ -43,11 +43,11 @@ type Run struct {
 	judge       *Judge
 	report      *Report
 	found       context.CancelFunc
-	trouble     error // why no windows come any more
+	trouble     error // why there are no more windows
 }
 
-// Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures
-// of the machinery end the test; what was found in the product is in the report.
+// Start runs plan and returns its report. The nemesis runs in the calling goroutine. A failure of
+// the checker itself ends the test. What the checker found in the product is in the report.
 func Start(t testing.TB, plan Plan) *Report {
 	t.Helper()
 	database, log := NewDatabase(), &FaultLog{}
@@ -76,12 +76,12 @@ func Start(t testing.TB, plan Plan) *Report {
 		finish()
 		for i := range r.Fleet.slots {
 			if t.Failed() {
-				r.Fleet.Kill(i) // or a paused one would never end its window
+				r.Fleet.Kill(i) // otherwise a paused node would never end its window
 			}
 		}
 		working.Wait()
 		found()
-		if t.Failed() { // nobody gets the report otherwise
+		if t.Failed() { // otherwise nobody would see the report
 			r.report.finish(r, time.Since(began))
 			t.Logf("the run was cut short:\n%v", r.report)
 		}
@@ -96,7 +96,7 @@ func Start(t testing.TB, plan Plan) *Report {
 	return r.report
 }
 
-// windows has one window after the other, judged while the next one runs, until ctx ends.
+// windows runs one window after another until ctx ends. Each is judged while the next one runs.
 func (r *Run) windows(ctx context.Context) {
 	history := make(chan Window, 1)
 	var judging sync.WaitGroup
@@ -139,7 +139,7 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 	over, ended, told := false, ctx.Done(), false
 	var patience <-chan time.Time
 	for len(members) > 0 {
-		// A paused node cannot end its window, and the others should not idle until it can.
+		// A paused node cannot end its window. The other nodes should not be idle meanwhile.
 		if over && !told && (!r.Fleet.paused() || ctx.Err() != nil) {
 			for _, m := range members {
 				m.order(Order{End: number})

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// patience is how long anything may take to become ready. An idle machine needs a tenth of it.
+	// patience bounds the time for anything to become ready. An idle machine needs a tenth of it.
 	patience = 30 * time.Second
-	// pollEvery is short beside what is waited for, and long enough to leave the processors to it.
+	// pollEvery is short compared with the wait, and long enough to leave the processors to the
+	// servers.
 	pollEvery = 20 * time.Millisecond
 	// checkTimeout bounds one look, so that a server which hangs does not use up all patience.
 	checkTimeout = 2 * time.Second

@@ -25,8 +25,8 @@ func newHeld(matches func(args []string) bool) *Held {
 
 // Hold holds back the next request whose first words are command, e.g. "SET" or "client tracking",
 // until it is released. It then reaches the server even if the client has gone: that is what it is
-// for. On the same connection nothing overtakes it; other connections go on. Of several that
-// match, the oldest one that holds nothing yet takes the request.
+// for. On the same connection nothing overtakes it; other connections go on. Of several that match,
+// the oldest one that holds nothing yet takes the request.
 func (p *Proxy) Hold(command string) *Held { return p.HoldFunc(named(command)) }
 
 // HoldFunc is Hold for the next request with such arguments, the command's name being the first.

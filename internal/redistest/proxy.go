@@ -68,23 +68,23 @@ func NewProxy(t testing.TB, target string) *Proxy {
 // Addr is the proxy's own host:port. It never changes.
 func (p *Proxy) Addr() string { return p.addr }
 
-// Move leads connections that are made from now on to another server. Those that there are stay
-// where they lead, as with a load balancer.
+// Move routes new connections to another server. Existing ones stay where they are, as with a load
+// balancer.
 func (p *Proxy) Move(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Accepted is how many connections clients have made so far.
+// Accepted returns the number of connections that clients have made so far.
 func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
 }
 
-// Delay makes each request from now on reach the server d after it came in, pipelined ones
-// too. 0 ends it.
+// Delay makes each request from now on reach the server d after it came in, pipelined ones too. 0
+// ends it.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +119,7 @@ func (p *Proxy) CutOne() {
 	}
 }
 
-// Refuse closes the proxy's port and all connections to clients: new ones are refused.
+// Refuse closes the proxy's port and all connections to clients. New connections are refused.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	listener := p.listener

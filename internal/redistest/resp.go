@@ -21,7 +21,7 @@ type ReplyError string
 func (e ReplyError) Error() string { return string(e) }
 
 // Conn is one connection that speaks RESP2. Only one goroutine at a time may use it. After an error
-// that is not a ReplyError it is of no use any more.
+// that is not a ReplyError it must not be used any more.
 type Conn struct {
 	conn   net.Conn
 	reader frameReader

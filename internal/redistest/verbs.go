@@ -13,13 +13,13 @@ func (s *Server) Kill() {
 	s.process.kill()
 }
 
-// Pause stops the process with SIGSTOP: its port accepts connections, nobody answers.
+// Pause stops the process with SIGSTOP. Its port still accepts connections, but nothing answers.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.signal("pause", signalStop)
 }
 
-// Resume lets a paused process go on. It then serves what has piled up.
+// Resume continues a paused process. It then serves the requests that have piled up.
 func (s *Server) Resume() {
 	s.t.Helper()
 	s.signal("resume", signalContinue)

@@ -15,9 +15,9 @@ import (
 // transaction, and invalidates; a loader reads the row as it was, since nothing is committed; the
 // writer commits.
 //
-// Promise: whoever invalidates after the commit is safe, whatever was invalidated before it, by
-// that writer or by another, and whoever has read or stored what in between. An invalidation before
-// the commit promises nothing, which is why the API's docs ask for one after it:
+// Promise: an invalidation after the commit is enough. It does not matter what was invalidated
+// before it, by this writer or another, or what was read or stored in between. An invalidation
+// before the commit promises nothing, which is why the API's docs ask for one after it:
 // TestEarlyInvalidationAlone shows that the schedules know the difference.
 //
 // Model: as in TestStaleFill. Readers of the database see what is committed, until the next one is.

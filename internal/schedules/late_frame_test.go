@@ -10,8 +10,8 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// V16 on a real server: the frame of a fill has left, and nobody can call it back. A slow network
-// holds it, its caller gives up at the deadline, the key is revoked, and then the frame arrives.
+// V16 on a real server. The frame of a fill was sent and cannot be recalled. A slow network delays
+// it, its caller gives up at the deadline, and the key is revoked. Then the frame arrives.
 //
 // Promise: it is refused, whatever the revocation was, and even if the ledger was lost meanwhile. A
 // plain Set has no lease that could be refused: it may win, as its doc says.

@@ -14,17 +14,17 @@ import (
 
 var errOutage = errors.New("connection refused")
 
-// Revocation in an outage. The storage of two processes refuses everything for a while, and is
-// back.
+// Revocation in an outage. The storage of two processes refuses everything for a while and then
+// works again.
 //
 // Promise (G4): a revocation that returned nil is applied, and nobody serves what it revoked. One
 // that could not be applied returns a PendingError, and the process that returned it serves nothing
 // older, now or ever. One on a storage that works is applied at once, whatever the circuit breaker
 // thinks of it.
 //
-// Model: as in TestStaleFill, with one minVersion for all and one for each process. One thing happens
-// after the other, because a fence does not reach beyond its process; that race is for storages
-// with leases.
+// Model: as in TestStaleFill, with one minVersion for all and one for each process. One thing
+// happens after the other, because a fence does not reach beyond its process; that race is for
+// storages with leases.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, "outage", 10_000, func(t *testing.T) func(*schedule) {
@@ -47,7 +47,7 @@ func TestOutage(t *testing.T) {
 				case 1:
 					passed := time.Duration(s.random.Int64N(int64(100 * time.Millisecond)))
 					if s.random.IntN(4) == 0 {
-						passed = 2 * time.Minute // what is owed is tried, and the breaker tries again
+						passed = 2 * time.Minute // pending revocations are retried, and so does the breaker
 					}
 					s.log(fmt.Sprint(passed, " pass"))
 					<-time.After(passed)
@@ -64,7 +64,7 @@ func TestOutage(t *testing.T) {
 			for _, n := range nodes {
 				n.get()
 			}
-			<-time.After(5 * time.Minute) // nothing is owed any more, and no breaker is open
+			<-time.After(5 * time.Minute) // nothing is pending any more, and no breaker is open
 			synctest.Wait()
 			for _, n := range nodes {
 				n.get()

@@ -8,9 +8,8 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// row is the model: one row of a database, of which only the version matters, and what readers may
-// still be given of it. Whoever reads through the cache may see no version below the minVersion of the
-// moment at which they began.
+// row is the model: one row of a database, of which only the version matters. A read through the
+// cache must not return a version below minVersion as it was when the read began.
 type row struct {
 	*schedule
 	lock       sync.Mutex
@@ -33,14 +32,14 @@ func (r *row) commit() int64 {
 	return r.version
 }
 
-// least is what may be read from now on.
+// least returns the oldest version that a read may return from now on.
 func (r *row) least() int64 {
 	r.lock.Lock()
 	defer r.lock.Unlock()
 	return r.minVersion
 }
 
-// revoked says that what is older than version may not be read any more.
+// revoked records that versions older than version must not be read any more.
 func (r *row) revoked(version int64) {
 	r.lock.Lock()
 	defer r.lock.Unlock()

@@ -39,7 +39,7 @@ func newSchedule(name string, number int, seed uint64) *schedule {
 	return &schedule{name: name, number: number, seed: seed, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// gate is where an actor stands.
+// gate is the point at which an actor waits.
 type gate struct {
 	label string
 	open  chan struct{}
@@ -48,7 +48,7 @@ type gate struct {
 // key is a name that no other schedule uses.
 func (s *schedule) key() string { return fmt.Sprint(s.name, ":", s.number) }
 
-// actor starts somebody who does something, as soon as the schedule lets them.
+// actor starts an actor. It begins as soon as the schedule lets it.
 func (s *schedule) actor(name string, act func(a actor)) {
 	s.mu.Lock()
 	s.actors++
@@ -65,13 +65,13 @@ func (s *schedule) actor(name string, act func(a actor)) {
 	}()
 }
 
-// actor is somebody who takes part in a schedule.
+// actor is one participant in a schedule.
 type actor struct {
 	*schedule
 	name string
 }
 
-// pause stands still, until the schedule lets the actor go on.
+// pause blocks until the schedule lets the actor continue.
 func (a actor) pause(format string, args ...any) {
 	g := &gate{a.name + " " + fmt.Sprintf(format, args...), make(chan struct{})}
 	a.mu.Lock()
@@ -80,7 +80,7 @@ func (a actor) pause(format string, args ...any) {
 	<-g.open
 }
 
-// did writes down what an actor did without standing still.
+// did records a step of an actor without a pause.
 func (a actor) did(format string, args ...any) { a.log(a.name + " " + fmt.Sprintf(format, args...)) }
 
 func (s *schedule) log(step string) {
@@ -89,7 +89,7 @@ func (s *schedule) log(step string) {
 	s.steps = append(s.steps, step)
 }
 
-// fail notes the first thing that must not be.
+// fail records the first violation.
 func (s *schedule) fail(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +99,7 @@ func (s *schedule) fail(format string, args ...any) {
 	}
 }
 
-// play lets the actors go on in random order until all are done. Now and then some of longest
+// play runs the actors in random order until all are done. From time to time, a part of longest
 // passes.
 func (s *schedule) play(longest time.Duration) {
 	wait := 25 * time.Millisecond

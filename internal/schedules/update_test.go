@@ -15,7 +15,7 @@ var errCommit = errors.New("the connection broke at COMMIT")
 // Update racing revoke: a log-in or change that stores what it wrote, beside a log-out.
 //
 // Promise: what an Update wrote before a revocation's commit is not read after the revocation
-// returned; and once an Update returned nil, or the error of its write, nothing older than its own
+// returned. Once an Update returned nil, or the error of its write, nothing older than its own
 // commit is read, whether or not it could store.
 //
 // Model: as in TestStaleFill; an Update that returned raises the minVersion as a revocation does.

@@ -49,7 +49,7 @@ var agreement = []Mutant{
 	{
 		Guard: "fingerprint-differed", What: "a node that differed does not take over a storage that has just lost everything",
 		File: "strategies/redis/fingerprint.go", Text: "if a.differed {", Replacement: "if a.own.Settled {",
-		// Whichever of two nodes looks first decides; that is left to chance.
+		// The outcome depends on which of two nodes reads first, which is random.
 		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintDiffers$", Args: []string{"-test.count=30"}}},
 	},
 	{

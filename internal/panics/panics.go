@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Ended is the error of code that ended its goroutine with runtime.Goexit. Callers set it in
-// advance as the result, which that code never sets.
+// Ended is the error of code that ended its goroutine with runtime.Goexit. Callers store it as the
+// result before they run such code, because nothing could be stored afterwards.
 var Ended error = &driver.PanicError{}
 
 // Catch sets *err if the function that defers it panics.

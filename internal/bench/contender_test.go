@@ -96,7 +96,7 @@ func contenders(tb testing.TB, addr string, count int) []contender {
 	}
 }
 
-// A benchmark of a contender that answers wrongly is void.
+// A benchmark of a contender that gives wrong answers is void.
 func TestContenders(t *testing.T) {
 	t.Parallel()
 	const sessions = 10

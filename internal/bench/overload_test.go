@@ -131,7 +131,7 @@ type counts struct {
 
 func (c counts) failed() float64 { return (c.misses + c.errs) / max(1, c.hits+c.misses+c.errs) }
 
-// crowd are goroutines that read all the time.
+// crowd is a group of goroutines that read all the time.
 type crowd struct {
 	hits, misses, errs atomic.Int64
 	mu                 sync.Mutex

@@ -9,9 +9,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// open starts a Service on the redis strategy, with its defaults but for the timeout, which is long
-// where options has none: on a machine that others use as well, a slow reply must not count as a
-// miss.
+// open starts a Service on the redis strategy with its defaults. Only the timeout is long if
+// options has none, because on a shared machine a slow reply must not count as a miss.
 func open(ctx context.Context, addr string, options cache.Options) (*redis.Strategy, *cache.Service, error) {
 	strategy, err := redis.New(redis.Options{Addresses: []string{addr}})
 	if err != nil {

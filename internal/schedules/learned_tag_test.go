@@ -14,15 +14,15 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// A tag learned from the loaded value racing DeleteUser: whose session it is is known only when it
-// has been loaded, and the user is logged out everywhere before it is stored.
+// A tag learned from the loaded value, racing with DeleteUser. The owner of a session is known only
+// once it has been loaded. The user is logged out everywhere before it is stored.
 //
 // Promise: once DeleteUser, or InvalidateTags for a role, has returned, no node returns a session
 // as it was before, whether it was loading, updating or stored at that moment.
 //
 // Model: the sessions of one user, and a counter of all that was committed. A session carries the
-// number of the commit that wrote it; a revocation that returned leaves nothing below its own
-// number.
+// number of the commit that wrote it. Once a revocation has returned, no session below its number
+// may be read.
 func TestLearnedTagRacingDeleteUser(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {
@@ -73,7 +73,7 @@ func newSessions(t testing.TB, service *cache.Service) *sessioncache.Default {
 	return sessions
 }
 
-// user is the model: what the database has of one user, and what may be served of that.
+// user is the model: the sessions of one user in the database, and the oldest that may be served.
 type user struct {
 	*schedule
 	id         sessioncache.ID
@@ -91,7 +91,7 @@ func (u *user) write(token string) (*sessioncache.CachedSession, int64) {
 	return u.session(token), u.commits
 }
 
-// session is what the database has under token; callers hold the lock.
+// session returns the session in the database. Callers hold the lock.
 func (u *user) session(token string) *sessioncache.CachedSession {
 	written, found := u.sessions[token]
 	if !found {

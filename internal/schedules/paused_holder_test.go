@@ -9,14 +9,15 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// stopped is a storage as a process uses it that stands still: it extends no lease.
+// stopped is the storage of a process that stands still, and so extends no lease.
 type stopped struct{ *held }
 
 func (stopped) LeaseTerm() time.Duration { return 0 }
 
-// Paused lease holder. A process holds the lease of a key, and stands still for longer than
-// lease_ttl: a garbage collection, a laptop's lid, SIGSTOP. Others take the lease meanwhile, store,
-// and revoke. It then goes on as if nothing had happened, and stores what it read long ago.
+// Paused lease holder. A process holds the lease of a key and stands still for longer than
+// lease_ttl, because of garbage collection, a closed laptop or SIGSTOP. Meanwhile others take the
+// lease, store, and revoke. Then the process continues as if nothing had happened and stores what
+// it read long ago.
 //
 // Promise (G1): its fill is refused, or at least what it stored is not read after the revocation.
 //

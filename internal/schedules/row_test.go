@@ -64,7 +64,8 @@ type node struct {
 	row     *row
 }
 
-// policy gives each schedule's entries a tag that is known beforehand, and one that is learned.
+// policy gives the entries of each schedule a tag that is known in advance, and one that is
+// learned.
 func (r *row) nodes(t testing.TB, service *cache.Service, n int) []node {
 	t.Helper()
 	nodes := make([]node, n)
@@ -109,7 +110,7 @@ func (n node) getOrLoad(ctx context.Context, a actor) {
 	}
 }
 
-// ways are those to revoke; each returns when it is done.
+// ways are the ways to revoke. Each returns when it is done.
 const ways = 4
 
 func (n node) revoke(a actor, way int) {

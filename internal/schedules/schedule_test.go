@@ -45,7 +45,7 @@ type gate struct {
 	open  chan struct{}
 }
 
-// key is a name that no other schedule uses.
+// key returns a name that no other schedule uses.
 func (s *schedule) key() string { return fmt.Sprint(s.name, ":", s.number) }
 
 // actor starts an actor. It begins as soon as the schedule lets it.
@@ -125,7 +125,8 @@ func (s *schedule) play(longest time.Duration) {
 	}
 }
 
-// next lets one of the parked go on. They are sorted, because two may have come in any order.
+// next lets one of the parked actors continue. They are sorted, because their order of arrival is
+// not deterministic.
 func (s *schedule) next() {
 	s.mu.Lock()
 	slices.SortFunc(s.parked, func(a, b *gate) int { return cmp.Compare(a.label, b.label) })

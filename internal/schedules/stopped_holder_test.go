@@ -26,9 +26,9 @@ const holderAddr = "FXCACHE_SCHEDULES_REDIS"
 // briefly is the lease_ttl of the holder.
 const briefly = 40 * time.Millisecond
 
-// The paused lease holder of TestPausedLeaseHolder as a real process, on a real Redis: it is
-// stopped with SIGSTOP, its lease runs out, others fill and revoke, and SIGCONT wakes it up with
-// its fill still to do.
+// The paused lease holder of TestPausedLeaseHolder as a real process on a real Redis. It is stopped
+// with SIGSTOP, its lease expires, and others fill and revoke. SIGCONT then resumes it just before
+// its fill.
 func TestStoppedHolder(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

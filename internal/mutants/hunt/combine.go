@@ -47,7 +47,7 @@ func newCombined(root string) *combined {
 	return &combined{root, map[string][]edit{}, map[string]*strings.Builder{}, map[string]string{}}
 }
 
-// add takes a mutant in, and reports whether it could.
+// add adds a mutant and reports whether that was possible.
 func (c *combined) add(m mutants.Mutant) (bool, error) {
 	mutated, err := m.Apply(c.root)
 	if err != nil || filepath.Ext(m.File) != ".go" {

@@ -20,7 +20,7 @@ import (
 // errUnnoticed: no test failed without the guard.
 var errUnnoticed = errors.New("nobody noticed that it is missing")
 
-// hunter builds tests without a guard, and runs them.
+// hunter builds tests without a guard and runs them.
 type hunter struct {
 	root   string // of the repository
 	folder string // for what is built
@@ -106,7 +106,7 @@ func (h *hunter) unmutated(ctx context.Context, all []mutants.Mutant) error {
 	return nil
 }
 
-// hunt takes one guard out.
+// hunt removes one guard.
 func (h *hunter) hunt(ctx context.Context, m mutants.Mutant) (finding, error) {
 	overlay, err := h.together, error(nil)
 	if !h.shares[m.Guard] {

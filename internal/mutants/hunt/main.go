@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// choose returns the mutants that are wanted.
+// choose returns the selected mutants.
 func choose(guard, folder string) []mutants.Mutant {
 	return slices.DeleteFunc(mutants.All(), func(m mutants.Mutant) bool {
 		return guard != "" && m.Guard != guard || folder != "" && !below(m.File, folder)
@@ -50,7 +50,7 @@ func run(ctx context.Context, all []mutants.Mutant, limit time.Duration, workers
 		return err
 	}
 	defer h.close()
-	// A test that fails with every guard in its place would take any mutant for found.
+	// A test that fails with all guards in place would count every mutant as found.
 	if err := h.unmutated(ctx, all); err != nil {
 		return err
 	}

@@ -52,9 +52,9 @@ func newCoordinator(database *Database) *coordinator {
 }
 
 // serve answers nodes until the listener is closed.
-func (h *coordinator) serve(listener net.Listener) error {
+func (c *coordinator) serve(listener net.Listener) error {
 	server := rpc.NewServer()
-	if err := server.RegisterName("Coordinator", &coordinatorMethods{h}); err != nil {
+	if err := server.RegisterName("Coordinator", &coordinatorMethods{c}); err != nil {
 		return err
 	}
 	go func() {
@@ -70,21 +70,21 @@ func (h *coordinator) serve(listener net.Listener) error {
 }
 
 // leave removes a node whose process has ended.
-func (h *coordinator) leave(node int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if m := h.nodes[node]; m != nil {
-		delete(h.nodes, node)
+func (c *coordinator) leave(node int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.nodes[node]; m != nil {
+		delete(c.nodes, node)
 		close(m.gone)
 	}
 }
 
 // members returns the nodes that have joined and not left.
-func (h *coordinator) members() map[int]*member {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	members := make(map[int]*member, len(h.nodes))
-	for node, m := range h.nodes {
+func (c *coordinator) members() map[int]*member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	members := make(map[int]*member, len(c.nodes))
+	for node, m := range c.nodes {
 		members[node] = m
 	}
 	return members
@@ -108,55 +108,55 @@ type Row struct {
 }
 
 // Read reads a row.
-func (h *coordinatorMethods) Read(token int, row *Row) error {
-	row.Version, row.Gone = h.coordinator.database.Read(token)
+func (c *coordinatorMethods) Read(token int, row *Row) error {
+	row.Version, row.Gone = c.coordinator.database.Read(token)
 	return nil
 }
 
 // Put writes a row.
-func (h *coordinatorMethods) Put(token int, mark *Mark) error {
-	*mark = h.coordinator.database.Put(token)
+func (c *coordinatorMethods) Put(token int, mark *Mark) error {
+	*mark = c.coordinator.database.Put(token)
 	return nil
 }
 
 // Delete deletes one row.
-func (h *coordinatorMethods) Delete(token int, marks *[]Mark) error {
-	*marks = h.coordinator.database.Delete(func(other int) bool { return other == token })
+func (c *coordinatorMethods) Delete(token int, marks *[]Mark) error {
+	*marks = c.coordinator.database.Delete(func(other int) bool { return other == token })
 	return nil
 }
 
 // DeleteUser deletes the rows of a user.
-func (h *coordinatorMethods) DeleteUser(user int, marks *[]Mark) error {
-	*marks = h.coordinator.database.Delete(func(token int) bool { return userOf(token) == user })
+func (c *coordinatorMethods) DeleteUser(user int, marks *[]Mark) error {
+	*marks = c.coordinator.database.Delete(func(token int) bool { return userOf(token) == user })
 	return nil
 }
 
 // DeleteKind deletes all sessions, or all rows.
-func (h *coordinatorMethods) DeleteKind(rows bool, marks *[]Mark) error {
-	*marks = h.coordinator.database.Delete(func(token int) bool { return isRow(token) == rows })
+func (c *coordinatorMethods) DeleteKind(rows bool, marks *[]Mark) error {
+	*marks = c.coordinator.database.Delete(func(token int) bool { return isRow(token) == rows })
 	return nil
 }
 
 // Clear deletes everything.
-func (h *coordinatorMethods) Clear(_ int, marks *[]Mark) error {
-	*marks = h.coordinator.database.Delete(func(int) bool { return true })
+func (c *coordinatorMethods) Clear(_ int, marks *[]Mark) error {
+	*marks = c.coordinator.database.Delete(func(int) bool { return true })
 	return nil
 }
 
 // Join registers a node. It takes part from the next window on.
-func (h *coordinatorMethods) Join(node int, _ *struct{}) error {
-	h.coordinator.mu.Lock()
-	defer h.coordinator.mu.Unlock()
-	if h.coordinator.nodes[node] != nil {
+func (c *coordinatorMethods) Join(node int, _ *struct{}) error {
+	c.coordinator.mu.Lock()
+	defer c.coordinator.mu.Unlock()
+	if c.coordinator.nodes[node] != nil {
 		return fmt.Errorf("node %d is there already", node)
 	}
-	h.coordinator.nodes[node] = &member{orders: make(chan Order, 16), gone: make(chan struct{})}
+	c.coordinator.nodes[node] = &member{orders: make(chan Order, 16), gone: make(chan struct{})}
 	return nil
 }
 
 // Next waits for an order.
-func (h *coordinatorMethods) Next(node int, order *Order) error {
-	m := h.coordinator.members()[node]
+func (c *coordinatorMethods) Next(node int, order *Order) error {
+	m := c.coordinator.members()[node]
 	if m == nil {
 		return errNodeGone
 	}
@@ -169,7 +169,7 @@ func (h *coordinatorMethods) Next(node int, order *Order) error {
 }
 
 // Report receives what a node saw.
-func (h *coordinatorMethods) Report(batch Batch, _ *struct{}) error {
-	h.coordinator.batches <- batch
+func (c *coordinatorMethods) Report(batch Batch, _ *struct{}) error {
+	c.coordinator.batches <- batch
 	return nil
 }

@@ -1,11 +1,11 @@
-// Package absent tells whether somebody was given nothing. It knows no other package.
+// Package absent tells whether a value is nil, even inside an interface. It imports no other
+// package of this module.
 package absent
 
 import "reflect"
 
 // Is reports whether v is nil, or an interface that holds a nil pointer or function. A constructor
-// that found nothing to construct returns such a value, and the first call of a method on it would
-// panic.
+// that had nothing to construct may return such a value. The first method call on it would panic.
 func Is(v any) bool {
 	switch value := reflect.ValueOf(v); value.Kind() {
 	case reflect.Invalid:

@@ -1,5 +1,5 @@
-// Package backoff makes the pauses between attempts: each is twice as long as the one before, up to a
-// limit.
+// Package backoff provides the pauses between attempts. Each pause is twice as long as the previous
+// one, up to a limit.
 package backoff
 
 import (
@@ -12,14 +12,14 @@ import (
 type Backoff struct {
 	// First is the first pause, and Last the longest one.
 	First, Last time.Duration
-	// Jitter shortens each pause by a random part, of up to half of it, so that those who began to
-	// wait together do not come back together.
+	// Jitter shortens each pause at random, by up to half. Callers that began to wait together then
+	// do not come back together.
 	Jitter bool
 
 	next time.Duration
 }
 
-// Next returns the pause to make now.
+// Next returns the next pause.
 func (b *Backoff) Next() time.Duration {
 	pause := max(b.next, b.First)
 	b.next = min(2*pause, b.Last)
@@ -29,7 +29,7 @@ func (b *Backoff) Next() time.Duration {
 	return pause
 }
 
-// Reset begins again with First.
+// Reset starts again with First.
 func (b *Backoff) Reset() { b.next = 0 }
 
 // Wait makes the next pause. It returns false as soon as ctx has ended.

@@ -13,12 +13,14 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// contender is a Peer with keys and values of its own, so that all fit into one table and on one server.
+// contender is a Peer with keys and values of its own, so that all fit into one table and on one
+// server.
 type contender struct {
 	name string
 	set  func(ctx context.Context, i int) error
 	get  func(ctx context.Context, i int) (found bool, err error)
-	// read is get, and returns the value in a form that can be compared, beside the one that was set.
+	// read is get, and returns the value in a form that can be compared, beside the one that was
+	// set.
 	read func(ctx context.Context, i int) (got, want string, found bool, err error)
 	// deadline says that get makes a deadline of its own.
 	deadline bool
@@ -48,8 +50,8 @@ func enter[V any](tb testing.TB, name string, peer bench.Peer[V], values []V, fo
 	}
 }
 
-// contenders connects all to the server at addr, with so many sessions each, none of which is stored
-// yet. The cleanup of tb closes them.
+// contenders connects all to the server at addr, with so many sessions each, none of which is
+// stored yet. The cleanup of tb closes them.
 func contenders(tb testing.TB, addr string, count int) []contender {
 	tb.Helper()
 	sessions := make([]*sessioncache.CachedSession, count)
@@ -94,7 +96,7 @@ func contenders(tb testing.TB, addr string, count int) []contender {
 	}
 }
 
-// A benchmark of a contender that answers wrongly is void.
+// A benchmark of a contender that gives wrong answers is void.
 func TestContenders(t *testing.T) {
 	t.Parallel()
 	const sessions = 10
@@ -143,8 +145,8 @@ func TestContendersReadTheSame(t *testing.T) {
 	}
 }
 
-// What is measured is the one round trip that each name stands for, and not, say, a hint that misses its
-// entry and is followed by a script.
+// What is measured is the one round trip that each name stands for, and not, say, a hint that
+// misses its entry and is followed by a script.
 func TestContendersCommands(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

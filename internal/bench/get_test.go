@@ -13,10 +13,10 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// BenchmarkGet reads the session of a customer with 2 permissions on one server, in turns: within a
-// round every contender has one, in an order that is drawn anew, so that no one always follows the
-// same one. A ratio is taken within each round, and a figure is the median over the rounds: what else
-// runs on the machine comes and goes within seconds, and meets the turns of one round alike.
+// BenchmarkGet reads the session of a customer with 2 permissions on one server, in turns. In each
+// round every contender has one turn, in a new random order, so that none always follows the same
+// other one. Ratios are taken within a round, and a figure is the median over the rounds. Other
+// load on the machine comes and goes within seconds, so it affects the turns of one round alike.
 //
 //	rueidis, goredis  the bare GET of the encoded session
 //	gocache           Get of go-redis/cache

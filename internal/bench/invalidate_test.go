@@ -10,8 +10,8 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// BenchmarkInvalidateTags invalidates one tag of so many entries, beside the set-per-tag algorithm on
-// the same server. Loading is not timed.
+// BenchmarkInvalidateTags invalidates one tag of many entries, in comparison with the set-per-tag
+// algorithm on the same server. Loading is not timed.
 func BenchmarkInvalidateTags(b *testing.B) {
 	server := redistest.Start(b)
 	all := taggers(b, server.Addr())
@@ -47,9 +47,9 @@ func BenchmarkInvalidateTags(b *testing.B) {
 	}
 }
 
-// reload is what must be stored again before the tag can be invalidated once more. The set-per-tag
-// algorithm deleted everything. The strategy deleted the nonce of the tag, and the entries are there
-// still, dead, and in nobody's way: one that is stored anew makes the next nonce.
+// reload returns the keys to store again before the tag can be invalidated once more. The
+// set-per-tag algorithm has deleted all entries. The strategy has deleted only the nonce of the
+// tag. The dead entries do not matter, and one new entry creates the next nonce.
 func reload(name string, keys []string) []string {
 	if name == "fxcache" {
 		return keys[:1]

@@ -21,10 +21,10 @@ var (
 	stretch  = flag.Int("stretch", 1, "makes what TestOverload measures so many times as slow: a busy machine has no time for 2,000 goroutines")
 )
 
-// TestOverload: Redis becomes 20 ms slower under 2,000 goroutines that each allow it 50 ms, and quick again.
-// What a bare client still achieves, sessions must achieve too. Turns take place one after the other on
-// the same server, and a ratio is taken within a round. A round in which the bare client has no time either
-// says nothing.
+// TestOverload: Redis becomes 20 ms slower under 2,000 goroutines that each allow it 50 ms, and
+// quick again. Sessions must achieve what a bare client still achieves. The turns run one after
+// another on the same server, and ratios are taken within a round. A round in which the bare client
+// gets no time either proves nothing.
 func TestOverload(t *testing.T) {
 	if *overload == 0 {
 		t.Skip("-overload says how many rounds")
@@ -131,7 +131,7 @@ type counts struct {
 
 func (c counts) failed() float64 { return (c.misses + c.errs) / max(1, c.hits+c.misses+c.errs) }
 
-// crowd are goroutines that read all the time.
+// crowd is a group of goroutines that read all the time.
 type crowd struct {
 	hits, misses, errs atomic.Int64
 	mu                 sync.Mutex
@@ -155,7 +155,7 @@ func newCrowd(ctx context.Context, goroutines, sessions int, get func(ctx contex
 						c.why[text[:min(len(text), 75)]] += 100
 						c.mu.Unlock()
 					}
-					// Who is refused at once does not ask again at once.
+					// A caller that is refused at once does not ask again at once.
 					select {
 					case <-time.After(time.Millisecond):
 					case <-ctx.Done():

@@ -9,7 +9,7 @@ import (
 // expects of a cache.Service.
 const Namespace = "bench:"
 
-// TTL is the lifetime of every entry: none ends while a benchmark runs.
+// TTL is the lifetime of every entry. None expires while a benchmark runs.
 const TTL = time.Hour
 
 // Peer is one way to keep values in Redis. It is safe for concurrent use.

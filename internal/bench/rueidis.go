@@ -11,8 +11,8 @@ type Rueidis struct{ client rueidis.Client }
 
 // NewRueidis connects to one server.
 func NewRueidis(addr string) (*Rueidis, error) {
-	// Everything is as rueidis has it by default, but for tracking, which a bare GET never uses, and
-	// for the check whether the server is a Cluster.
+	// Everything has the default of rueidis, except for tracking, which a bare GET never uses, and
+	// the check whether the server is a Cluster.
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ type Sessions struct {
 	sessions *sessioncache.Default
 }
 
-// NewSessions connects to one server. The timeout is long where options has none.
+// NewSessions connects to one server. The timeout is long if options has none.
 func NewSessions(ctx context.Context, addr string, options cache.Options) (*Sessions, error) {
 	_, service, err := open(ctx, addr, options)
 	if err != nil {

@@ -19,7 +19,7 @@ type Plain struct {
 	User                   *PlainUser `json:"user,omitempty"`
 }
 
-// PlainUser is who is logged in.
+// PlainUser is the user that is logged in.
 type PlainUser struct {
 	ID         string         `json:"id"`
 	Identifier string         `json:"identifier"`

@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// open starts a Service on the redis strategy, with its defaults but for the timeout, which is long where
-// options has none: on a machine that others use as well, a slow reply must not count as a miss.
+// open starts a Service on the redis strategy with its defaults. Only the timeout is long if
+// options has none, because on a shared machine a slow reply must not count as a miss.
 func open(ctx context.Context, addr string, options cache.Options) (*redis.Strategy, *cache.Service, error) {
 	strategy, err := redis.New(redis.Options{Addresses: []string{addr}})
 	if err != nil {
@@ -56,8 +56,8 @@ func (s *Static) Get(ctx context.Context, key string) ([]byte, bool, error) {
 // Close implements Peer.
 func (s *Static) Close() error { return s.service.Stop(context.Background()) }
 
-// Dynamic is the redis strategy for entries whose tags only their values know. They have the tags that
-// sessions have: one that all share, and that of the user.
+// Dynamic is the redis strategy for entries whose tags only their values know. They have the tags
+// that sessions have: one that all share, and that of the user.
 type Dynamic struct{ Static }
 
 // NewDynamic connects to one server.

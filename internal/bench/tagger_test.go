@@ -21,7 +21,7 @@ func taggers(tb testing.TB, addr string) map[string]bench.Tagger {
 	return map[string]bench.Tagger{"fxcache": nonce, "set-per-tag": set}
 }
 
-// Both ways to invalidate find all entries of the tag, and no other one's.
+// Both ways to invalidate find all entries of the tag, and no others.
 func TestTaggers(t *testing.T) {
 	t.Parallel()
 	addr := redistest.Start(t).Addr()

@@ -6,9 +6,9 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// TagSet is the algorithm that most libraries have for tags: a set beside each tag names the keys of
-// its entries, and to invalidate the tag is to delete them. It is only here to be measured: an entry
-// that is stored while InvalidateTag runs survives.
+// TagSet is the algorithm that most libraries use for tags. A set for each tag names the keys of
+// its entries, and an invalidation deletes them. It is here only to be measured: an entry that is
+// stored while InvalidateTag runs survives.
 type TagSet struct{ *Rueidis }
 
 // NewTagSet connects to one server.

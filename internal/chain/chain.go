@@ -1,6 +1,7 @@
-// Package chain notes in a context what the code that has it is within: loads, writes and open
-// transactions, one inside the other. It is what tells a loader that reaches its own key from a
-// stranger who asks for it. It knows nothing of caches; what is loaded is any comparable value.
+// Package chain records in a context which loads, writes and open transactions the code runs
+// within. They may be nested. With it, a loader that asks for the key it is loading can be told
+// from another caller that asks for the same key. The package knows nothing about caches: any
+// comparable value can stand for what is loaded.
 package chain
 
 import (
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrRecursiveLoad: a loader asks for what it loads itself.
+// ErrRecursiveLoad: a loader asks for what it is loading.
 var ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
 
 // Kind says what a [Link] is.
@@ -20,8 +21,8 @@ type Kind uint8
 const (
 	// Load reads what others may be waiting for.
 	Load Kind = iota
-	// LoadAfterWait is a Load by somebody who has waited for another's. Nobody within it waits again, so
-	// that a ring of waiting loads ends after one wait and not after one for each.
+	// LoadAfterWait is a Load by code that has already waited for another load. Code within it does
+	// not wait again. So a cycle of waiting loads ends after one wait, and not after one per load.
 	LoadAfterWait
 	// Write changes what is loaded.
 	Write
@@ -29,8 +30,8 @@ const (
 	Transaction
 )
 
-// Link is one load, write or transaction. The nil Link is within nothing. A Link is safe for
-// concurrent use.
+// Link is one load, write or transaction. The nil Link stands for code outside of all. A Link is
+// safe for concurrent use.
 type Link struct {
 	outer *Link
 	kind  Kind
@@ -40,13 +41,15 @@ type Link struct {
 
 type contextKey struct{}
 
-// Enter returns ctx as it is within a load or write of what, which lasts until End.
+// Enter returns a context for code within a load or write of what. The load or write lasts until
+// End.
 func Enter(ctx context.Context, kind Kind, what any) (context.Context, *Link) {
 	link := &Link{outer: From(ctx), kind: kind, what: what}
 	return context.WithValue(ctx, contextKey{}, link), link
 }
 
-// Leave returns ctx as it is within nothing: for work that nobody within waits for.
+// Leave returns a context outside of all loads and writes. It is for work that no code within them
+// waits for.
 func Leave(ctx context.Context) context.Context {
 	if From(ctx) == nil {
 		return ctx
@@ -54,13 +57,13 @@ func Leave(ctx context.Context) context.Context {
 	return context.WithValue(ctx, contextKey{}, (*Link)(nil))
 }
 
-// From returns the innermost link of ctx that is not over, or nil.
+// From returns the innermost link of ctx that has not ended, or nil.
 func From(ctx context.Context) *Link {
 	link, _ := ctx.Value(contextKey{}).(*Link)
 	return link.alive()
 }
 
-// End says that the load or write is over. A context that somebody has kept is as good as any then.
+// End marks the load or write as ended. A context that was kept beyond it then counts as outside.
 func (l *Link) End() { l.over.Store(true) }
 
 func (l *Link) alive() *Link {
@@ -70,22 +73,23 @@ func (l *Link) alive() *Link {
 	return l
 }
 
-// Relation says how code stands to what it asks for.
+// Relation is the relation between code and what it asks for.
 type Relation uint8
 
 const (
-	// Apart means that it is neither loading nor writing it.
+	// Apart means that the code is neither loading nor writing it.
 	Apart Relation = iota
-	// Loading means that it is loading it. To wait for it is to wait for oneself; to load it again never ends.
+	// Loading means that the code is loading it. If it waited for that load, it would wait for
+	// itself. If it loaded again, that would never end.
 	Loading
-	// Writing means that it is writing it, or within a transaction that may see it otherwise than others do. What is
-	// stored is not what it has to read.
+	// Writing means that the code is writing it, or runs within a transaction that may see another
+	// state than others do. The code must not read what is stored.
 	Writing
 )
 
-// To returns the relation of the code within l to what. The innermost link of what decides, so that a
-// write may load what it has written, and a load may write what it did not find. But load, write, load,
-// write and so on must end: from the second load on it is Loading.
+// To returns the relation of the code within l to what. The innermost link of what decides. So a
+// write may load what it has written, and a load may write what it did not find. An alternation of
+// loads and writes must end, so from the second load on the relation is Loading.
 func (l *Link) To(what any) Relation {
 	innermost, loads, transaction := Apart, 0, false
 	for l = l.alive(); l != nil; l = l.outer.alive() {
@@ -115,8 +119,8 @@ func (l *Link) To(what any) Relation {
 	}
 }
 
-// Patience bounds the wait of code within l for what somebody else loads, because that load may be
-// waiting for this code. over is nil if the code may wait for as long as its context.
+// Patience bounds how long code within l waits for a load of another caller, because that load may
+// be waiting for this code. over is nil if only the context bounds the wait.
 func (l *Link) Patience(wait time.Duration) (over <-chan time.Time, stop func()) {
 	if l == nil {
 		return nil, func() {}
@@ -131,7 +135,7 @@ func (l *Link) Patience(wait time.Duration) (over <-chan time.Time, stop func())
 // InTransaction reports whether a database transaction is open.
 func (l *Link) InTransaction() bool { return l.within(Transaction) }
 
-// HasWaited reports whether somebody within l has waited already.
+// HasWaited reports whether code within l has already waited.
 func (l *Link) HasWaited() bool { return l.within(LoadAfterWait) }
 
 func (l *Link) within(kind Kind) bool {
@@ -143,8 +147,8 @@ func (l *Link) within(kind Kind) bool {
 	return false
 }
 
-// HungAfter is the time after which a load is warned about.
+// HungAfter is the time after which a warning about a load is logged.
 const HungAfter = time.Minute
 
-// ErrHung is what the warning says.
+// ErrHung is the text of that warning.
 var ErrHung = fmt.Errorf("it has been running for %v", HungAfter)

@@ -7,7 +7,7 @@ import (
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// step is one link of a chain; over, it has ended.
+// step is one link of a chain. over means that it has ended.
 type step struct {
 	kind chain.Kind
 	what any
@@ -91,7 +91,7 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// A context that is handed on from load to load does not become a list of all of them.
+// A context that is passed on from load to load does not accumulate all of them.
 func TestEndedLinksAreDropped(t *testing.T) {
 	t.Parallel()
 	ctx, link := chain.Enter(t.Context(), chain.Load, "k")

@@ -7,8 +7,8 @@ import (
 	"github.com/fxcache/fxcache/internal/checker"
 )
 
-// TestJudgesAgree has both ways to judge look at histories in which anything happens: they were written
-// from the promise independently, and must find the same windows illegal.
+// TestJudgesAgree shows random histories to both judges. The two were written independently from
+// the guarantee and must find the same windows illegal.
 func TestJudgesAgree(t *testing.T) {
 	t.Parallel()
 	legal, illegal := 0, 0
@@ -36,7 +36,7 @@ func TestJudgesAgree(t *testing.T) {
 	}
 }
 
-// chance writes a window in which clients do anything, and reads return one of the latest versions.
+// chance writes a window of random operations. Reads return one of the latest versions.
 func chance(s *script, random *rand.Rand) {
 	var running []*checker.Event
 	for step := 0; step < 24 || len(running) > 0; step++ {

@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// What a client does, in parts of a hundred: sessions are mostly read, and alive when they are.
+// How often a client does each operation, in percent. Most operations are reads, and most reads
+// find a session.
 const (
 	gets        = 68
 	puts        = 20
@@ -21,15 +22,16 @@ const (
 	userRevokes = 2 // the rest are Clears, of one kind or of everything
 )
 
-// quiet reports whether the sessions of a user are only read in a window. Each user has a few windows of
-// change, and then a time without that is longer than stale_after: what a fault left in the cache would
-// otherwise be gone before it is too old.
+// quiet reports whether the sessions of a user are only read in a window. Each user has a few
+// windows with changes, followed by a pause longer than stale_after. Without the pause, a change
+// would remove what a fault left in the cache before it could become too old.
 func quiet(user, window int) bool { return (window/2+user)%5 > 1 }
 
-// clears reports whether everything is cleared now and then in a window: not in most, likewise.
+// clears reports whether everything may be cleared in a window. Most windows have no such Clear,
+// for the same reason.
 func clears(window int) bool { return window%10 == 0 }
 
-// client does one operation after the other.
+// client runs one operation after another.
 type client struct {
 	*cached
 	database *rpc.Client
@@ -40,7 +42,7 @@ type client struct {
 	errors   map[string]int
 }
 
-// work fills the client's events until stop is closed, or the quota is used up.
+// work runs operations until stop is closed or the quota is used up.
 func (c *client) work(stop <-chan struct{}, quota int) {
 	for range quota {
 		select {
@@ -54,7 +56,7 @@ func (c *client) work(stop <-chan struct{}, quota int) {
 
 func (c *client) step() {
 	ctx := context.Background()
-	if c.random.IntN(40) == 0 { // a caller who leaves
+	if c.random.IntN(40) == 0 { // a caller that gives up
 		left, cancel := context.WithTimeout(ctx, time.Duration(c.random.IntN(4000))*time.Microsecond)
 		defer cancel()
 		ctx = left
@@ -82,19 +84,19 @@ func (c *client) step() {
 		e.Kind = Put
 		err = c.put(ctx, token, &e)
 	case n < gets+puts+revokes:
-		err = c.revoke(&e, Revoke, "Hub.Delete", token, func() error { return c.delete(ctx, token) })
+		err = c.revoke(&e, Revoke, "Coordinator.Delete", token, func() error { return c.delete(ctx, token) })
 	case n < gets+puts+revokes+userRevokes:
 		user := userOf(token)
-		err = c.revoke(&e, RevokeUser, "Hub.DeleteUser", user, func() error { return c.deleteUser(ctx, user) })
+		err = c.revoke(&e, RevokeUser, "Coordinator.DeleteUser", user, func() error { return c.deleteUser(ctx, user) })
 	case c.random.IntN(2) == 0:
-		err = c.revoke(&e, RevokeKind, "Hub.DeleteKind", isRow(token), func() error { return c.clear(ctx, isRow(token)) })
+		err = c.revoke(&e, RevokeKind, "Coordinator.DeleteKind", isRow(token), func() error { return c.clear(ctx, isRow(token)) })
 	default:
-		err = c.revoke(&e, Clear, "Hub.Clear", 0, func() error { return c.service.Clear(ctx) })
+		err = c.revoke(&e, Clear, "Coordinator.Clear", 0, func() error { return c.service.Clear(ctx) })
 	}
 	c.note(e, err)
 }
 
-// note records an operation that has ended.
+// note records an operation that has returned.
 func (c *client) note(e Event, err error) {
 	e.Return = Now()
 	if e.Outcome != Silent {
@@ -142,7 +144,7 @@ func (c *client) get(ctx context.Context, token int, e *Event) error {
 // load reads the database.
 func (c *client) load(ctx context.Context, token int) (Mark, error) {
 	var row Row
-	if err := c.database.Call("Hub.Read", token, &row); err != nil {
+	if err := c.database.Call("Coordinator.Read", token, &row); err != nil {
 		return Mark{}, err
 	}
 	c.dawdle(ctx) // what was read gets older meanwhile
@@ -156,7 +158,7 @@ func (c *client) load(ctx context.Context, token int) (Mark, error) {
 func (c *client) put(ctx context.Context, token int, e *Event) error {
 	write := func(ctx context.Context) (mark Mark, err error) {
 		c.dawdle(ctx)
-		if err := c.database.Call("Hub.Put", token, &mark); err != nil {
+		if err := c.database.Call("Coordinator.Put", token, &mark); err != nil {
 			return mark, err
 		}
 		e.Committed, e.Acked = Now(), []Mark{mark}
@@ -177,7 +179,7 @@ func (c *client) put(ctx context.Context, token int, e *Event) error {
 	return err
 }
 
-// revoke has the database forget, and then tells the cache.
+// revoke deletes from the database and then tells the cache.
 func (c *client) revoke(e *Event, kind Kind, method string, what any, tell func() error) error {
 	e.Kind = kind
 	if err := c.database.Call(method, what, &e.Acked); err != nil {
@@ -187,7 +189,7 @@ func (c *client) revoke(e *Event, kind Kind, method string, what any, tell func(
 	return tell()
 }
 
-// dawdle takes the time that a database takes, most often next to none.
+// dawdle takes as long as a database would. Most often that is almost no time.
 func (c *client) dawdle(ctx context.Context) {
 	var pause time.Duration
 	switch n := rand.IntN(100); { //nolint:gosec // not a secret, and loaders run beside their client
@@ -212,7 +214,8 @@ func name(token int) string { return "token-" + strconv.Itoa(token) }
 
 func userID(user int) sessioncache.ID { return sessioncache.ID("user-" + strconv.Itoa(user)) }
 
-// sessionOf is the session of one version. It outlives every step of a clock.
+// sessionOf returns the session that stands for one version. Its expiry is so late that no step of
+// a clock reaches it.
 func sessionOf(mark Mark) *sessioncache.CachedSession {
 	return &sessioncache.CachedSession{
 		ID:            sessioncache.ID(strconv.FormatInt(mark.Version, 10)),
@@ -222,7 +225,7 @@ func sessionOf(mark Mark) *sessioncache.CachedSession {
 	}
 }
 
-// versionOf takes a session apart, which must be that of token.
+// versionOf returns the version of a session. foreign says why it cannot be a session of token.
 func versionOf(session *sessioncache.CachedSession, token int) (version int64, foreign string) {
 	version, err := strconv.ParseInt(string(session.ID), 10, 64)
 	switch {
@@ -238,7 +241,7 @@ func versionOf(session *sessioncache.CachedSession, token int) (version int64, f
 	return version, ""
 }
 
-// shortest says what an error is, without what differs each time.
+// shortest returns the text of an error without the parts that differ each time.
 func shortest(err error) string {
 	for _, known := range []error{
 		cache.ErrNotReplicated, cache.ErrRevocationPending, context.Canceled, context.DeadlineExceeded, cache.ErrUnavailable,

@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Now is the time of recorded events, in nanoseconds: CLOCK_MONOTONIC, which all processes of a machine
-// share and nobody can set.
+// Now is the time of recorded events, in nanoseconds: CLOCK_MONOTONIC. All processes of a machine
+// share it, and nothing can set it.
 func Now() int64 {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -19,7 +19,7 @@ func Now() int64 {
 	return now.Nano()
 }
 
-// steppingClock is the machine's clock, set wrong by an offset.
+// steppingClock is the machine's clock plus an offset.
 type steppingClock struct{ offset atomic.Int64 }
 
 var _ driver.Clock = (*steppingClock)(nil)

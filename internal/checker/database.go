@@ -2,19 +2,20 @@ package checker
 
 import "sync"
 
-// The size of the world: few tokens, so that clients meet on them.
+// How much data there is. There are few tokens, so that clients collide on them.
 const (
-	// Sessions are the tokens of sessions; those from there on are rows in a cache of data.
+	// Sessions is how many tokens stand for sessions. The tokens after them stand for rows in a
+	// data cache.
 	Sessions = 20
 	Tokens   = Sessions + 10
-	// Users own the sessions, and as many again as Owners the rows.
+	// Users is how many users own the sessions. Owners is how many other users own the rows.
 	Users  = 5
 	Owners = 2
 )
 
 func isRow(token int) bool { return token >= Sessions }
 
-// userOf is who owns a session, or a row.
+// userOf returns the owner of a session or row.
 func userOf(token int) int {
 	if isRow(token) {
 		return Users + token%Owners
@@ -28,12 +29,13 @@ type Commit struct {
 	At int64
 	// Gone: the session does not exist in this version.
 	Gone bool
-	// LastGone is the latest version up to this one in which it does not.
+	// LastGone is the latest version, up to this one, without a session.
 	LastGone int64
 }
 
-// Database is the database of record: linearizable, in memory, and it never forgets. Each token counts
-// its versions from 0, in which there is no session. It is safe for concurrent use.
+// Database is the database of record. It is linearizable, lives in memory, and keeps every version.
+// The versions of a token start at 0; version 0 means that there is no session. It is safe for
+// concurrent use.
 type Database struct {
 	mu      sync.Mutex
 	last    int64
@@ -49,7 +51,7 @@ func NewDatabase() *Database {
 	return d
 }
 
-// Read returns the version of token now, and whether there is no session in it.
+// Read returns the current version of token. gone means that this version has no session.
 func (d *Database) Read(token int) (version int64, gone bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,7 +66,8 @@ func (d *Database) Put(token int) Mark {
 	return d.commit(token, false)
 }
 
-// Delete deletes the sessions that match says. One that is gone keeps its version.
+// Delete deletes the sessions for which matches returns true. A session that is already gone keeps
+// its version.
 func (d *Database) Delete(matches func(token int) bool) []Mark {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,8 +84,8 @@ func (d *Database) Delete(matches func(token int) bool) []Mark {
 	return marks
 }
 
-// commit adds a version. Its time is taken while nobody can read it yet. No two are the same, because
-// porcupine would take commits at one time for concurrent ones.
+// commit adds a version. It takes the time before anyone can read the version. No two times are
+// equal, because porcupine would treat commits at the same time as concurrent.
 func (d *Database) commit(token int, gone bool) Mark {
 	version := int64(len(d.commits[token]))
 	d.last = max(d.last+1, Now())
@@ -94,14 +97,14 @@ func (d *Database) commit(token int, gone bool) Mark {
 	return Mark{token, version}
 }
 
-// Commits returns all versions so far. What is in the slices never changes.
+// Commits returns all versions so far. The elements of the slices never change.
 func (d *Database) Commits() [Tokens][]Commit {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.commits
 }
 
-// Top returns the versions now.
+// Top returns the current version of each token.
 func (d *Database) Top() (top [Tokens]int64) {
 	for token, commits := range d.Commits() {
 		top[token] = int64(len(commits) - 1)

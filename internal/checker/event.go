@@ -32,14 +32,15 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	// Done: it returned nil. What it replaced must not be seen any more, by anybody.
+	// Done: it returned nil. From then on, no node may serve what it replaced.
 	Done Outcome = iota
-	// Pending: it returned a cache.PendingError. The node that it ran on must not serve what it replaced.
+	// Pending: it returned a cache.PendingError. The node that it ran on must not serve what it
+	// replaced.
 	Pending
-	// Failed: it returned any other error, or its process died. It may have been applied, may be later,
-	// or never.
+	// Failed: it returned any other error, or its process died. It may have been applied, it may be
+	// applied later, or it may never be.
 	Failed
-	// Silent: a read that says nothing, because it was a miss that did not ask the database.
+	// Silent: a read that proves nothing, because it was a miss and did not ask the database.
 	Silent
 )
 
@@ -61,34 +62,34 @@ type Mark struct {
 	Version int64
 }
 
-// Event is one operation as its client saw it. All times are those of [Now].
+// Event is one operation as its client saw it. All times come from [Now].
 type Event struct {
 	Kind         Kind
 	Outcome      Outcome
 	Node, Client int
 	// Call is when it began, Return when it returned.
 	Call, Return int64
-	// Read is what a Get returned; its Version means nothing where Gone is set.
+	// Read is the result of a Get. Its Version means nothing if Gone is set.
 	Read Mark
 	// Gone: the Get found no session.
 	Gone bool
-	// Acked are the versions that a write made known: from Committed on, which is when the database had
-	// answered, the cache was told that everything older must go.
+	// Acked are the versions that a write made known. Committed is when the database had answered.
+	// From then on the cache was being told to drop everything older.
 	Acked     []Mark
 	Committed int64
-	// Foreign says that a Get returned a session of another token or user, and which.
+	// Foreign is set if a Get returned a session of another token or user. It says which one.
 	Foreign string
 }
 
-// Window is what all clients did between two moments at which none was doing anything.
+// Window is everything that clients did between two moments at which all of them were idle.
 type Window struct {
 	Number int
 	Events []Event
-	// Base and Top are the versions that the database had at its begin, and has at its end.
+	// Base and Top are the versions in the database when the window begins and when it ends.
 	Base, Top [Tokens]int64
-	// Lossy: a replica became master. What only the old master knew may be lost: that is not a
-	// revocation, for wait_replicas keeps those, but may be a value that was stored.
+	// Lossy: a replica became master, and data that only the old master had may be lost. Stored
+	// values may be among it. Revocations are not, because wait_replicas keeps them.
 	Lossy bool
-	// Skew is how wrong the clock of any node was, at most, when it stored what may still be there.
+	// Skew is the greatest error of any node's clock while it stored entries that may still exist.
 	Skew int64
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Replication is asynchronous: a master that is lost takes with it what its replica has not got yet.
-// The plans in this file therefore ask for wait_replicas: 1, with one replica for each master. A
-// revocation that no replica confirmed returns cache.ErrNotReplicated, which is a failure like any other,
-// and raises no floor. What Update stores is not waited for: see Window.Lossy.
+// Replication is asynchronous: if a master is lost, so is everything that its replica has not
+// received yet. The plans in this file therefore ask for wait_replicas: 1, with one replica for
+// each master. A revocation that no replica confirmed returns cache.ErrNotReplicated. That is a
+// failure like any other and raises no minVersion. Update does not wait for replicas: see
+// Window.Lossy.
 
 // Sentinel is the plan for a master and a replica under three sentinels.
 func Sentinel(t testing.TB) Plan {
@@ -31,8 +32,9 @@ func Sentinel(t testing.TB) Plan {
 			masterKilled(s.Master, s.WaitForMaster, s.WaitReady),
 			masterStopped(s.Master, s.WaitReady),
 			Fault{Kind: "failover", Loses: true, Lasts: time.Second, Do: func(hold func()) {
-				// Not s.Failover, which wants another master in the end: on a busy machine the sentinels may
-				// take the new one for dead, and go back to the old. For the check it does not matter.
+				// s.Failover would fail here if no other master is elected in the end. On a busy
+				// machine the sentinels may believe that the new master is dead and go back to the
+				// old one. The check does not depend on that.
 				sentinel := oneOf(s.Sentinels)
 				_, err := sentinel.Do(context.WithoutCancel(r.t.Context()), "SENTINEL", "FAILOVER", redistest.MasterName)
 				if refused := redistest.ReplyError(""); err != nil && !errors.As(err, &refused) {
@@ -47,8 +49,8 @@ func Sentinel(t testing.TB) Plan {
 	return plan
 }
 
-// lanes is less than the default of a cluster, because with wait_replicas an invalidation waits for each
-// lane, for some of them at a time.
+// lanes is less than the default of a cluster. With wait_replicas an invalidation has to wait for
+// every lane, and only a few of them at a time.
 const lanes = 8
 
 // Cluster is the plan for three masters with a replica each.
@@ -83,7 +85,7 @@ func Cluster(t testing.TB) Plan {
 	return plan
 }
 
-// masterKilled kills a master, and starts it again when it has a successor.
+// masterKilled kills a master. It starts the master again once a successor has been elected.
 func masterKilled(master func() *redistest.Server, successor func(*redistest.Server) *redistest.Server, ready func()) Fault {
 	return Fault{Kind: "kill -9", Loses: true, Lasts: 500 * time.Millisecond, Do: func(hold func()) {
 		old := master()
@@ -95,8 +97,8 @@ func masterKilled(master func() *redistest.Server, successor func(*redistest.Ser
 	}}
 }
 
-// masterStopped stops a master for long enough, or not, that it has a successor when it goes on, and
-// does not know. It then answers whoever still asks it, until it hears of the other.
+// masterStopped stops a master. When the master continues, a successor may have been elected
+// without its knowledge. It then still answers clients until it hears of the successor.
 func masterStopped(master func() *redistest.Server, ready func()) Fault {
 	return Fault{Kind: "SIGSTOP", Loses: true, Lasts: 3 * time.Second, Do: func(hold func()) {
 		old := master()
@@ -107,7 +109,7 @@ func masterStopped(master func() *redistest.Server, ready func()) Fault {
 	}}
 }
 
-// replicaStopped leaves nobody who could confirm a revocation.
+// replicaStopped leaves no replica that could confirm a revocation.
 func replicaStopped(replica func() *redistest.Server, ready func()) Fault {
 	return Fault{Kind: "replica stopped", Lasts: time.Second, Do: func(hold func()) {
 		s := replica()
@@ -120,7 +122,7 @@ func replicaStopped(replica func() *redistest.Server, ready func()) Fault {
 
 func oneOf(servers []*redistest.Server) *redistest.Server { return servers[rand.N(len(servers))] } //nolint:gosec // not a secret
 
-// without are the servers that are not among others.
+// without returns the servers that are not in others.
 func without(servers, others []*redistest.Server) (left []*redistest.Server) {
 	for _, s := range servers {
 		other := false

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// FaultLog is what was broken when. It is safe for concurrent use.
+// FaultLog records which faults there were, and when. It is safe for concurrent use.
 type FaultLog struct {
 	mu     sync.Mutex
 	faults []fault
-	// A replica may become master now, or might have since flaws was last asked.
+	// A replica may become master now, or might have since conditions was last called.
 	failing, lossy bool
-	// How wrong clocks are now, and were at worst since flaws was last asked.
+	// The error of the clocks now, and the greatest since conditions was last called.
 	skew, worst time.Duration
-	// unskewedAt is when they were set right; 0 while they are not.
+	// unskewedAt is when the clocks were corrected. It is 0 while one is wrong.
 	unskewedAt int64
 }
 
@@ -22,7 +22,7 @@ type fault struct {
 	begin, end int64 // end is 0 while it lasts
 }
 
-// begin notes that a fault begins; call the result when it is over.
+// begin records that a fault begins. The caller calls over when it ends.
 func (l *FaultLog) begin(kind string) (over func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -35,7 +35,7 @@ func (l *FaultLog) begin(kind string) (over func()) {
 	}
 }
 
-// failover notes that a replica may become master from now on, until over is called.
+// failover records that a replica may become master until over is called.
 func (l *FaultLog) failover() (over func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func (l *FaultLog) failover() (over func()) {
 	}
 }
 
-// skewed notes how wrong a clock is set.
+// skewed records that a clock was set wrong.
 func (l *FaultLog) skewed(by time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,14 +55,15 @@ func (l *FaultLog) skewed(by time.Duration) {
 	l.worst = max(l.worst, l.skew)
 }
 
-// unskewed notes that clocks are right again. Sessions that were stored by a wrong one are still there.
+// unskewed records that the clocks are correct again. Sessions that were stored under a wrong clock
+// still exist.
 func (l *FaultLog) unskewed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unskewedAt = Now()
 }
 
-// cleared notes that all sessions were cleared, those included that were stored before began.
+// cleared records that a Clear removed all sessions stored before began.
 func (l *FaultLog) cleared(began int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,8 +72,9 @@ func (l *FaultLog) cleared(began int64) {
 	}
 }
 
-// at is the fault that may be to blame at a time: the latest that began before, if not over for longer
-// than its traces last; "" is none. during says that it was not over.
+// at returns the kind of fault that may explain what happened at a time, or "". It is the latest
+// fault that began before then, unless it ended longer ago than its traces last. during means that
+// the fault had not ended.
 func (l *FaultLog) at(when, traces int64) (kind string, during bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +93,7 @@ func (l *FaultLog) at(when, traces int64) (kind string, during bool) {
 	return "", false
 }
 
-// counts are how many faults of each kind there were.
+// counts returns the number of faults of each kind.
 func (l *FaultLog) counts() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,8 +104,8 @@ func (l *FaultLog) counts() map[string]int {
 	return counts
 }
 
-// flaws are what must be known of a window that ends now.
-func (l *FaultLog) flaws() (lossy bool, skew int64) {
+// conditions returns what the judge has to know about a window that ends now.
+func (l *FaultLog) conditions() (lossy bool, skew int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lossy, l.lossy = l.lossy, l.failing

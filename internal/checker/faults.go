@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// How wrong a clock is set: less than a session lives, and more.
+// The errors of clocks: some shorter than the life of a session, some longer.
 var steps = []time.Duration{5 * time.Second, -5 * time.Second, time.Hour, -time.Hour}
 
-// nodeFaults break the processes that use the cache, whatever the strategy is.
+// nodeFaults break the processes that use the cache. They work with every strategy.
 func nodeFaults(r *Run) []Fault {
 	faults := []Fault{
 		{Kind: "node stopped", Beside: true, Lasts: time.Second, Do: func(hold func()) {
@@ -44,7 +45,7 @@ func nodeFaults(r *Run) []Fault {
 
 func (r *Run) anyNode() int { return rand.N(r.Fleet.Size()) } //nolint:gosec // not a secret
 
-// serverFaults break a server that nothing stands in for.
+// serverFaults break a server that has no replica.
 func serverFaults(r *Run, s *redistest.Server, proxies []*redistest.Proxy) []Fault {
 	some := func() []*redistest.Proxy { // one node's link, or all
 		if rand.N(2) == 0 { //nolint:gosec // not a secret
@@ -75,7 +76,8 @@ func serverFaults(r *Run, s *redistest.Server, proxies []*redistest.Proxy) []Fau
 			hold()
 		}},
 		{Kind: "node cut off, then killed", Lasts: time.Second, Do: func(hold func()) {
-			// What it could not apply is lost with it. The others may serve that until stale_after.
+			// The revocations that the node could not apply are lost. Other nodes may serve what
+			// they concern until stale_after.
 			place := r.anyNode()
 			proxies[place].Refuse()
 			hold()
@@ -135,7 +137,7 @@ func commandFaults(r *Run, servers func() []*redistest.Server) []Fault {
 	}
 }
 
-// changes picks the requests that change something.
+// changes reports whether a request changes data.
 func changes(args []string) bool {
 	switch strings.ToUpper(args[0]) {
 	case "EVALSHA", "EVAL", "UNLINK", "SET", "DEL":
@@ -145,7 +147,7 @@ func changes(args []string) bool {
 	}
 }
 
-// heldWrites hold some of the next requests on every link: each kind of them soon.
+// heldWrites holds some of the next writes on every link.
 func heldWrites(proxies []*redistest.Proxy) (held []*redistest.Held) {
 	for _, p := range proxies {
 		held = append(held, p.HoldFunc(changes))
@@ -170,7 +172,8 @@ func (r *Run) tell(to []*redistest.Server, args ...any) {
 	}
 }
 
-// eviction leaves servers no room for a while: they throw keys away, or refuse to store any.
+// eviction leaves servers without memory for a while. Depending on the policy, they evict keys or
+// refuse to store any.
 func (r *Run) eviction(policy string, of func() []*redistest.Server) Fault {
 	return Fault{Kind: "eviction, " + policy, Lasts: time.Second, Do: func(hold func()) {
 		full := of()
@@ -179,4 +182,45 @@ func (r *Run) eviction(policy string, of func() []*redistest.Server) Fault {
 		defer r.tell(full, "CONFIG", "SET", "maxmemory", "0")
 		hold()
 	}}
+}
+
+// lossPause is the time between two losses. It is short enough that some losses hit the moment of a
+// race.
+const lossPause = 2 * time.Millisecond
+
+// loss removes single keys, as eviction may, but often enough to hit the moments that matter.
+// Ledger pages, leases, tag nonces and values are removed equally often, however many there are of
+// each.
+func (r *Run) loss(of func() []*redistest.Server) Fault {
+	return Fault{Kind: "keys lost", Lasts: 2 * time.Second, Do: func(hold func()) {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+		var losing sync.WaitGroup
+		for _, s := range of() {
+			losing.Go(func() { r.lose(ctx, s) })
+		}
+		defer losing.Wait()
+		defer cancel()
+		hold()
+	}}
+}
+
+// lose removes keys until ctx ends.
+func (r *Run) lose(ctx context.Context, s *redistest.Server) {
+	conn, err := s.Dial(ctx)
+	if err != nil {
+		r.t.Errorf("keys lost: %v", err)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	for wait(ctx, lossPause) {
+		kind := []string{"g", "h", "l", "t", "v"}[rand.N(5)] //nolint:gosec // not a secret
+		reply, err := conn.Do(ctx, "KEYS", "checker:"+kind+":*")
+		if keys, _ := reply.([]any); err == nil && len(keys) > 0 {
+			_, err = conn.Do(ctx, "UNLINK", keys[rand.N(len(keys))]) //nolint:gosec // not a secret
+		}
+		if err != nil && ctx.Err() == nil {
+			r.t.Errorf("keys lost: %v", err)
+			return
+		}
+	}
 }

@@ -15,15 +15,15 @@ import (
 
 // Fleet are the nodes of a run: processes of this binary, each with a cache of its own.
 type Fleet struct {
-	t   testing.TB
-	hub *hub
+	t           testing.TB
+	coordinator *coordinator
 
 	mu    sync.Mutex
 	slots []*slot
 	next  int // number of the next node
 }
 
-// slot is the place of a node, which processes hold one after the other.
+// slot is the place of a node. Several processes may hold it, one after another.
 type slot struct {
 	spec   Spec
 	cmd    *exec.Cmd
@@ -32,15 +32,15 @@ type slot struct {
 	killed bool // on purpose
 }
 
-// startFleet starts one node for each of specs, which need no socket and no number.
-func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
+// startFleet starts one node for each of specs. It fills in their Socket and Node.
+func startFleet(t testing.TB, h *coordinator, specs []Spec) *Fleet {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "checker") //nolint:usetesting // with the test's name the path can be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "hub")
+	socket := filepath.Join(dir, "coordinator")
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "unix", socket)
 	if err != nil {
@@ -50,7 +50,7 @@ func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
 	if err := h.serve(listener); err != nil {
 		t.Fatal(err)
 	}
-	f := &Fleet{t: t, hub: h}
+	f := &Fleet{t: t, coordinator: h}
 	t.Cleanup(func() {
 		for i := range f.slots {
 			f.Kill(i)
@@ -64,10 +64,10 @@ func startFleet(t testing.TB, h *hub, specs []Spec) *Fleet {
 	return f
 }
 
-// Size is how many nodes there are.
+// Size returns the number of nodes.
 func (f *Fleet) Size() int { return len(f.slots) }
 
-// Start starts a new process in a place, and waits until it takes part.
+// Start starts a new process in a place and waits until it has joined.
 func (f *Fleet) Start(place int) {
 	f.mu.Lock()
 	s := f.slots[place]
@@ -86,7 +86,8 @@ func (f *Fleet) Start(place int) {
 	cmd := exec.CommandContext(context.Background(), self) //nolint:gosec // this very binary
 	cmd.Env = append(os.Environ(), nodeVariable+"="+string(text))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	// A group of its own: should this process be killed while the node is stopped, the system ends it.
+	// The node gets its own process group. If this process is killed while the node is stopped, the
+	// system ends the node.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		f.t.Fatal(err)
@@ -104,13 +105,13 @@ func (f *Fleet) Start(place int) {
 		if !killed {
 			f.t.Errorf("node %d ended by itself: %v", number, err) // a panic, or a data race
 		}
-		f.hub.leave(number)
+		f.coordinator.leave(number)
 		close(ended)
 	}()
 	deadline := time.After(20 * time.Second)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for f.hub.members()[number] == nil {
+	for f.coordinator.members()[number] == nil {
 		select {
 		case <-ticker.C:
 		case <-ended:
@@ -121,7 +122,7 @@ func (f *Fleet) Start(place int) {
 	}
 }
 
-// Kill ends a node with SIGKILL, and what its process owed is lost.
+// Kill ends a node with SIGKILL. Its pending revocations are lost.
 func (f *Fleet) Kill(place int) {
 	f.mu.Lock()
 	s := f.slots[place]
@@ -135,10 +136,10 @@ func (f *Fleet) Kill(place int) {
 	<-ended
 }
 
-// Pause stops a node with SIGSTOP: whatever leases it holds grow old.
+// Pause stops a node with SIGSTOP. The leases that it holds may expire meanwhile.
 func (f *Fleet) Pause(place int) { f.signal(place, syscall.SIGSTOP, true) }
 
-// Resume lets a paused node go on.
+// Resume continues a paused node.
 func (f *Fleet) Resume(place int) { f.signal(place, syscall.SIGCONT, false) }
 
 func (f *Fleet) signal(place int, signal syscall.Signal, paused bool) {
@@ -157,7 +158,7 @@ func (f *Fleet) Step(place int, offset time.Duration) {
 	f.mu.Lock()
 	number := f.slots[place].spec.Node
 	f.mu.Unlock()
-	if m := f.hub.members()[number]; m != nil {
+	if m := f.coordinator.members()[number]; m != nil {
 		m.order(Order{Step: true, Offset: offset})
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"sort"
 )
 
-// Violation is a Get that returned what it must not.
+// Violation is a Get that returned something it must not return.
 type Violation struct {
 	Event  Event
 	Reason string
@@ -27,16 +27,16 @@ func (v Violation) String() string {
 type history struct {
 	Window
 	commits [Tokens][]Commit
-	before  floors // when the window begins
+	before  minVersions // when the window begins
 }
 
-// committed is the version of a token at a time.
+// committed returns the version of a token at a time.
 func (h *history) committed(token int, at int64) int64 {
 	commits := h.commits[token]
 	return int64(sort.Search(len(commits), func(i int) bool { return commits[i].At > at })) - 1
 }
 
-// acks are the events that may raise a floor, in the order in which they returned.
+// acks returns the events that may raise a minVersion, in the order in which they returned.
 func (h *history) acks() []*Event {
 	var acks []*Event
 	for i := range h.Events {
@@ -48,7 +48,7 @@ func (h *history) acks() []*Event {
 	return acks
 }
 
-// readings are the Gets that say something, in the order in which they began.
+// readings returns the Gets that prove something, in the order in which they began.
 func (h *history) readings() []*Event {
 	var gets []*Event
 	for i := range h.Events {
@@ -60,9 +60,10 @@ func (h *history) readings() []*Event {
 	return gets
 }
 
-// sweep goes through the window in time, and hands each reading to visit with the floors that stood
-// when it began. It returns the floors in the end.
-func (h *history) sweep(visit func(get *Event, floor int64)) floors {
+// sweep goes through the window in order of time. It calls visit for each reading, with the
+// minVersion that was in force when the reading began. It returns the minVersions at the end of the
+// window.
+func (h *history) sweep(visit func(get *Event, minVersion int64)) minVersions {
 	now := h.before.clone()
 	acks := h.acks()
 	for _, get := range h.readings() {
@@ -78,21 +79,21 @@ func (h *history) sweep(visit func(get *Event, floor int64)) floors {
 	return now
 }
 
-// wrong says why a Get must not have returned what it did; "" is no reason. This is the promise G1:
-// what was revoked, or replaced, before the Get began is not returned. What had not been committed
-// when it returned cannot be.
-func (h *history) wrong(get *Event, floor int64) string {
+// wrong says why a Get must not have returned its result, or "" if the result is fine. This is
+// guarantee G1: a Get does not return what was revoked or replaced before the Get began. Nor can it
+// return what was not committed when the Get returned.
+func (h *history) wrong(get *Event, minVersion int64) string {
 	token := get.Read.Token
 	top := h.committed(token, get.Return)
 	switch version := get.Read.Version; {
 	case get.Foreign != "":
 		return get.Foreign
-	case get.Gone && h.commits[token][top].LastGone < floor:
-		return fmt.Sprintf("the session exists since version %d, and that was known before the get began", h.commits[token][floor].LastGone+1)
+	case get.Gone && h.commits[token][top].LastGone < minVersion:
+		return fmt.Sprintf("the session exists since version %d, and that was known before the get began", h.commits[token][minVersion].LastGone+1)
 	case get.Gone:
 		return ""
-	case version < floor:
-		return fmt.Sprintf("all before version %d was revoked before the get began", floor)
+	case version < minVersion:
+		return fmt.Sprintf("all before version %d was revoked before the get began", minVersion)
 	case version > top:
 		return fmt.Sprintf("the database had version %d only", top)
 	case h.commits[token][version].Gone:
@@ -102,10 +103,11 @@ func (h *history) wrong(get *Event, floor int64) string {
 	}
 }
 
-// intervals compares each Get with what was known before it began, and returns the floors in the end.
-func (h *history) intervals() (violations []Violation, after floors) {
-	after = h.sweep(func(get *Event, floor int64) {
-		if reason := h.wrong(get, floor); reason != "" {
+// intervals compares each Get with what was known before it began. It returns the minVersions at
+// the end of the window.
+func (h *history) intervals() (violations []Violation, after minVersions) {
+	after = h.sweep(func(get *Event, minVersion int64) {
+		if reason := h.wrong(get, minVersion); reason != "" {
 			violations = append(violations, Violation{*get, reason})
 		}
 	})

@@ -8,41 +8,42 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// patience is how long porcupine may take for a window. A window that takes longer is Unknown, and that
-// is a failure: nobody knows what is in it.
+// patience is how long porcupine may take for a window. A window that takes longer is Unknown. That
+// is a failure, because nobody knows whether it was legal.
 const patience = 20 * time.Second
 
-// grain is what a session's times are cut to.
+// grain is the precision of the times in a session.
 const grain = time.Millisecond
 
 // Judge judges windows one after the other.
 type Judge struct {
-	database   *Database
-	faults     *FaultLog
-	staleAfter time.Duration
-	floors     floors
+	database    *Database
+	faults      *FaultLog
+	staleAfter  time.Duration
+	minVersions minVersions
 
 	// Patience is how long porcupine may take for a window. NewJudge sets it to 20 s.
 	Patience time.Duration
 
 	// Violations of G1, and Overdue Gets, which break G2.
 	Violations, Overdue []Violation
-	// Unknown windows, and those about which the two ways to judge disagree.
+	// Unknown counts the windows for which porcupine ran out of time, and Disagreed those about
+	// which the two judges disagree.
 	Unknown, Disagreed int
-	// Worst is, for each kind of fault, how long after a version was replaced it was still returned; ""
-	// is the time in which nothing was broken.
+	// Worst is, by kind of fault, the longest time for which a version was still returned after it
+	// had been replaced. The key "" stands for the time without a fault.
 	Worst map[string]time.Duration
-	// Judged is how many operations were. Until is how many had begun when the first was found that
-	// must not be; 0 is never.
+	// Judged is the number of operations judged. Until is how many of them had begun when the first
+	// violation occurred, or 0 if there was none.
 	Judged, Until int
 }
 
-// NewJudge returns a judge of what is recorded over database.
+// NewJudge returns a judge for operations on database.
 func NewJudge(database *Database, faults *FaultLog, staleAfter time.Duration) *Judge {
 	return &Judge{database: database, faults: faults, staleAfter: staleAfter, Patience: patience, Worst: make(map[string]time.Duration)}
 }
 
-// Failed reports whether anything was found that must not be.
+// Failed reports whether the judge found a violation, an unknown window or a disagreement.
 func (j *Judge) Failed() bool {
 	return len(j.Violations) > 0 || len(j.Overdue) > 0 || j.Unknown > 0 || j.Disagreed > 0
 }
@@ -50,10 +51,10 @@ func (j *Judge) Failed() bool {
 // Judge judges the next window.
 func (j *Judge) Judge(w Window) {
 	if w.Lossy {
-		// What updates had stored in the old master may be lost, also from before this window.
-		j.floors.all = j.floors.revoked
+		// Updates that the old master had stored may be lost, even those from before this window.
+		j.minVersions.all = j.minVersions.revoked
 	}
-	h := &history{Window: w, commits: j.database.Commits(), before: j.floors}
+	h := &history{Window: w, commits: j.database.Commits(), before: j.minVersions}
 	violations, after := h.intervals()
 	verdict := h.linearizable(j.Patience)
 	switch {
@@ -64,7 +65,7 @@ func (j *Judge) Judge(w Window) {
 	}
 	j.Violations = append(j.Violations, violations...)
 	j.staleness(h)
-	j.floors = after
+	j.minVersions = after
 	if first := slices.Concat(j.Violations, j.Overdue); j.Until == 0 && len(first) > 0 {
 		j.Until = j.Judged
 		for i := range w.Events {
@@ -76,9 +77,9 @@ func (j *Judge) Judge(w Window) {
 	j.Judged += len(w.Events)
 }
 
-// staleness measures G2: whatever fails, a session is served no longer than stale_after after the read
-// that produced it began, and a row no longer than its TTL and StaleFor. The read of a version began before the next one was committed. A clock that
-// was set wrong adds as much as it was wrong.
+// staleness measures G2. Whatever fails, a session is served for at most stale_after, and a row for
+// at most its TTL plus StaleFor, counted from the begin of the read that produced it. That read
+// began before the next version was committed. A wrong clock adds its error.
 func (j *Judge) staleness(h *history) {
 	for _, get := range h.readings() {
 		token, version := get.Read.Token, get.Read.Version

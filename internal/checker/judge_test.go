@@ -34,7 +34,7 @@ func (s *script) judge() {
 	s.begin()
 }
 
-// now is a time that nothing else has.
+// now returns a time that it has not returned before.
 func (s *script) now() int64 {
 	for {
 		if now := checker.Now(); now > s.last {
@@ -54,7 +54,7 @@ func (s *script) done(e *checker.Event) {
 	s.window.Events = append(s.window.Events, *e)
 }
 
-// commit is the part of a write that the database does.
+// commit does the database's part of a write.
 func (s *script) commit(e *checker.Event) {
 	s.now()
 	if e.Kind == checker.Put {
@@ -72,7 +72,7 @@ func (s *script) write(node int, kind checker.Kind, outcome checker.Outcome) {
 	s.done(e)
 }
 
-// get is a whole Get that returns a version; none that it found no session.
+// get records a complete Get that returns a version, or none if it found no session.
 const none = -1
 
 func (s *script) get(node int, version int64) {
@@ -224,7 +224,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestStaleness wants a session that nobody could revoke to be served for no longer than the bound.
+// TestStaleness: a session whose revocation failed is served for no longer than the bound.
 func TestStaleness(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -259,7 +259,7 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
-// TestUnknown gives porcupine no time for a window that needs some.
+// TestUnknown gives porcupine too little time for a window.
 func TestUnknown(t *testing.T) {
 	t.Parallel()
 	s := newScript()
@@ -280,7 +280,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestDisagreement forges a window so that only one of the judges can see what is wrong with it.
+// TestDisagreement forges a window in which only one of the judges can see the violation.
 func TestDisagreement(t *testing.T) {
 	t.Parallel()
 	s := newScript()

@@ -8,8 +8,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The model of one token. Its state is the version that the database has, and the version of which the
-// cache has acknowledged that nothing older will be seen. A read may see any version from there on.
+// The model of one token. Its state is the version in the database and the acknowledged version.
+// The cache has acknowledged that nothing older than the latter will be read. A read may return any
+// version from the acknowledged one on.
 type (
 	state struct{ acked, committed int64 }
 
@@ -49,19 +50,19 @@ func modelOf(commits []Commit, from state) porcupine.Model {
 	}
 }
 
-// linearizable asks porcupine about every token, as all nodes must see it, and again about each pair of
-// a token and a node that has pending revocations of it, as that node must: there, a pending revocation
-// counts as acknowledged (G4: it is applied before the node serves another hit).
+// linearizable asks porcupine about every token, as all nodes must see it, and again about each
+// pair of a token and a node that has pending revocations of it, as that node must: there, a
+// pending revocation counts as acknowledged (G4: it is applied before the node serves another hit).
 //
-// A revocation that failed stays open-ended: it may be applied at any time from then on, or never. The
-// model only ever forbids more after an acknowledgement, so that "never" permits whatever any other
-// time does; it is therefore left out instead of costing porcupine a search over all times.
+// A revocation that failed stays open-ended: it may be applied at any time from then on, or never.
+// The model only ever forbids more after an acknowledgement, so that "never" permits whatever any
+// other time does; it is therefore left out instead of costing porcupine a search over all times.
 func (h *history) linearizable(timeout time.Duration) porcupine.CheckResult {
 	deadline := time.Now().Add(timeout)
 	verdict := porcupine.Ok
 	check := func(operations []porcupine.Operation, token int, acked int64) {
 		from := state{acked: acked, committed: h.Base[token]}
-		// At least a moment, because 0 means for ever.
+		// 0 would mean no timeout.
 		left := max(time.Millisecond, time.Until(deadline))
 		switch result := porcupine.CheckOperationsTimeout(modelOf(h.commits[token], from), operations, left); {
 		case result == porcupine.Illegal:

@@ -11,10 +11,10 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Moved is the plan for two servers behind one address, as behind a load balancer: the address moves from a
-// master to its successor, and the old one lives on as a replica, with the connections of before. There is one
-// process with several connections: another process may read from the old master until it writes
-// (docs/guarantees.md).
+// Moved is the plan for two servers behind one address, as behind a load balancer: the address
+// moves from a master to its successor, and the old one lives on as a replica, with the connections
+// of before. There is one process with several connections: another process may read from the old
+// master until it writes (docs/guarantees.md).
 func Moved(t testing.TB) Plan {
 	s, other := redistest.Start(t), redistest.Start(t)
 	proxy := redistest.NewProxy(t, s.Addr())
@@ -49,9 +49,10 @@ type moves struct {
 	proxy *redistest.Proxy
 }
 
-// move makes another server the master, and after a while leads new connections there. Nothing is lost: the
-// server sees to that before it hands over. leftBehind, the old one stays as it was then. One connection is
-// lost, so that there are some from before and one from after.
+// move makes another server the master and, after a while, routes new connections to it. Nothing is
+// lost, because the servers are in sync before the change. If leftBehind is set, the old master no
+// longer hears of changes. One connection is cut, so that there are some from before the move and
+// one from after it.
 func (m moves) move(from, to *redistest.Server, leftBehind bool, late time.Duration) {
 	m.t.Helper()
 	m.synced(to)

@@ -9,20 +9,20 @@ import (
 // Fault is one way to break things.
 type Fault struct {
 	Kind string
-	// Do breaks something, calls hold once while it is broken, and mends it.
+	// Do breaks something, calls hold once while it is broken, and repairs it.
 	Do func(hold func())
 	// Lasts is how long hold takes on average.
 	Lasts time.Duration
 	// Loses: a replica may become master.
 	Loses bool
-	// Beside: it may come while another fault lasts.
+	// Beside: it may begin while another fault lasts.
 	Beside bool
 }
 
-// calm is how long nothing is broken between two faults, on average.
+// calm is the average time without a fault between two faults.
 const calm = 700 * time.Millisecond
 
-// torment breaks one thing after the other until the end, each kind as often as the others.
+// torment inflicts one fault after another until end. Each kind of fault occurs equally often.
 func (r *Run) torment(ctx context.Context, faults []Fault, end time.Time) {
 	random := rand.New(rand.NewPCG(r.Seed, 1)) //nolint:gosec // repeatable on purpose
 	var order []int
@@ -44,7 +44,7 @@ func (r *Run) torment(ctx context.Context, faults []Fault, end time.Time) {
 	}
 }
 
-// inflict has one fault for as long as hold takes.
+// inflict inflicts one fault for as long as hold takes.
 func (r *Run) inflict(fault Fault, hold func()) {
 	defer r.Log.begin(fault.Kind)()
 	if fault.Loses {
@@ -53,12 +53,12 @@ func (r *Run) inflict(fault Fault, hold func()) {
 	fault.Do(hold)
 }
 
-// about is a duration between half of d and three halves.
+// about returns a random duration between d/2 and 3d/2.
 func about(random *rand.Rand, d time.Duration) time.Duration {
 	return d/2 + time.Duration(random.Int64N(int64(d)))
 }
 
-// wait waits, and reports whether it was not in vain.
+// wait waits for d. It reports false if ctx ended first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -22,7 +22,8 @@ var (
 // tableVariable names a file to which the tables of reports are appended.
 const tableVariable = "FXCACHE_CHECKER_TABLE"
 
-// plans are all strategies, with the part that each has of a soak: most goes where most can go wrong.
+// plans lists all strategies, with the share of a soak that each gets. The strategies in which most
+// can go wrong get the most time.
 var plans = []struct {
 	name string
 	part float64
@@ -53,7 +54,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// run runs a plan, writes its report, and fails unless the guarantees held and the run was worth it.
+// run runs a plan and writes its report. It fails if a guarantee was violated or the run is void.
 func run(t *testing.T, name string, duration time.Duration) {
 	t.Helper()
 	plan := checker.PlanOf(t, name)
@@ -75,7 +76,7 @@ func run(t *testing.T, name string, duration time.Duration) {
 	}
 }
 
-// choose leaves the faults that the flag wants.
+// choose keeps only the faults that the flag selects.
 func choose(t *testing.T, plan *checker.Plan) {
 	t.Helper()
 	wanted, err := regexp.Compile(*only)

@@ -15,8 +15,8 @@ import (
 // nodeVariable holds the [Spec] of a node in the environment of its process.
 const nodeVariable = "FXCACHE_CHECKER_NODE"
 
-// RunIfNode runs this process as a node if it was started as one, and then does not return. Binaries
-// that make a [Fleet] call it first of all.
+// RunIfNode runs this process as a node if it was started as one. In that case it does not return.
+// A binary that starts a [Fleet] must call it before anything else.
 func RunIfNode() {
 	text, ok := os.LookupEnv(nodeVariable)
 	if !ok {
@@ -27,37 +27,37 @@ func RunIfNode() {
 	if err == nil {
 		err = runNode(spec)
 	}
-	// The hub is gone, or never was there: so is the reason to run.
+	// The coordinator is gone or was never there, so the node has nothing to do.
 	fmt.Fprintf(os.Stderr, "node %d: %v\n", spec.Node, err)
 	os.Exit(1)
 }
 
-// node carries orders out until the hub is gone.
+// node carries out orders until the coordinator is gone.
 type node struct {
 	Spec
 	*cached
-	clock *steppingClock
-	hub   *rpc.Client
-	stop  chan struct{} // of the window's clients
+	clock       *steppingClock
+	coordinator *rpc.Client
+	stop        chan struct{} // of the window's clients
 }
 
 func runNode(spec Spec) error {
-	hub, err := rpc.Dial("unix", spec.Socket)
+	coordinator, err := rpc.Dial("unix", spec.Socket)
 	if err != nil {
 		return err
 	}
-	n := &node{Spec: spec, clock: &steppingClock{}, hub: hub}
+	n := &node{Spec: spec, clock: &steppingClock{}, coordinator: coordinator}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if n.cached, err = spec.open(ctx, n.clock); err != nil {
 		return err
 	}
-	if err := hub.Call("Hub.Join", n.Node, nil); err != nil {
+	if err := coordinator.Call("Coordinator.Join", n.Node, nil); err != nil {
 		return err
 	}
 	for {
 		var order Order
-		if err := hub.Call("Hub.Next", n.Node, &order); err != nil {
+		if err := coordinator.Call("Coordinator.Next", n.Node, &order); err != nil {
 			return err
 		}
 		switch {
@@ -72,14 +72,14 @@ func runNode(spec Spec) error {
 	}
 }
 
-// window lets the clients work, and reports.
+// window runs the clients and reports what they saw.
 func (n *node) window(number int, stop <-chan struct{}) {
 	clients := make([]*client, n.Clients)
 	var working sync.WaitGroup
 	for i := range clients {
 		id := n.FirstClient + i
 		c := &client{
-			cached: n.cached, database: n.hub, node: n.Node, id: id, window: number, errors: make(map[string]int),
+			cached: n.cached, database: n.coordinator, node: n.Node, id: id, window: number, errors: make(map[string]int),
 			random: rand.New(rand.NewPCG(n.Seed, uint64(number)<<32|uint64(n.Node)<<8|uint64(id))), //nolint:gosec // repeatable on purpose
 		}
 		clients[i] = c
@@ -93,7 +93,7 @@ func (n *node) window(number int, stop <-chan struct{}) {
 			batch.Errors[text] += c.errors[text]
 		}
 	}
-	if err := n.hub.Call("Hub.Report", batch, nil); err != nil {
+	if err := n.coordinator.Call("Coordinator.Report", batch, nil); err != nil {
 		fmt.Fprintf(os.Stderr, "node %d: %v\n", n.Node, err)
 		os.Exit(1)
 	}

@@ -10,21 +10,21 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Clients is how many work at the same time.
+// Clients is the number of clients that work at the same time.
 const Clients = 8
 
-// Short enough that faults last longer.
+// Both are short, so that faults outlast them.
 const (
 	staleAfter = 5 * time.Second
 	leaseTTL   = 600 * time.Millisecond
 )
 
-// planned is what all plans have in common.
+// planned returns a plan with the fields that all plans share.
 func planned(strategy string, nodes []Spec) Plan {
 	return Plan{Strategy: strategy, Nodes: nodes, Window: time.Second, Quota: 2000}
 }
 
-// Embedded is the plan for a strategy that lives in the process: there is one process, because
+// Embedded is the plan for a strategy that lives in the process. It has one process, because
 // another one would not hear of revocations before stale_after (docs/guarantees.md).
 func Embedded(strategy string) Plan {
 	plan := planned(strategy, []Spec{{Strategy: strategy, Clients: Clients, StaleAfter: staleAfter, LeaseTTL: leaseTTL}})
@@ -32,7 +32,8 @@ func Embedded(strategy string) Plan {
 	return plan
 }
 
-// shared are the nodes of a shared strategy: several processes, each with a way of its own to Redis.
+// shared returns the nodes of a shared strategy: several processes, each with its own addresses of
+// Redis.
 func shared(addresses func(place int) []string) []Spec {
 	nodes := make([]Spec, 4)
 	for place := range nodes {
@@ -43,8 +44,8 @@ func shared(addresses func(place int) []string) []Spec {
 	return nodes
 }
 
-// Standalone is the plan for one Redis, which forgets everything when it dies. Each node has a link of
-// its own.
+// Standalone is the plan for one Redis without persistence. Each node reaches it through its own
+// proxy.
 func Standalone(t testing.TB) Plan {
 	s := redistest.Start(t)
 	proxies := make([]*redistest.Proxy, 4)

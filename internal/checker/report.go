@@ -10,24 +10,25 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// Below these a run shows nothing, and is void.
+// A run with less than this proves nothing and is void.
 const (
 	minRate    = 500 // operations per second
 	minRevoked = 100 // revocations while something was broken
 )
 
-// Report is what came of a run.
+// Report is the result of a run.
 type Report struct {
 	Strategy   string
 	Duration   time.Duration
 	Windows    int
 	Operations int
 	Gets       int
-	// Hits are those of the cache, among them Stale ones; Negative are reads that found that there is
-	// nothing, Refreshes loads in the background.
+	// Hits are the hits of the cache, including Stale ones. Negative are the hits on a cached "not
+	// found". Refreshes are the loads in the background.
 	Hits, Stale, Negative, Refreshes uint64
-	// Revocations are those that returned nil, of sessions, users and everything; Pending and Failed the
-	// other ones. InFaults are how many of all three began while something was broken.
+	// Revocations counts the revocations that returned nil, whether of sessions, users or
+	// everything. Pending and Failed count the others. InFaults counts how many of all three began
+	// during a fault.
 	Revocations, Pending, Failed, InFaults int
 	Faults                                 map[string]int
 	Errors                                 map[string]int
@@ -98,7 +99,7 @@ func (r *Report) Found() bool {
 	return len(r.Violations) > 0 || len(r.Overdue) > 0 || r.Unknown > 0 || r.Disagreed > 0
 }
 
-// Void says why the run shows nothing; "" is no reason.
+// Void says why the run proves nothing, or "" if it does.
 func (r *Report) Void() string {
 	var reasons []string
 	if r.Rate() < minRate {
@@ -118,7 +119,7 @@ func (r *Report) Void() string {
 	return strings.Join(reasons, "; ")
 }
 
-// String is the report as a table of Markdown.
+// String returns the report as a Markdown table.
 func (r *Report) String() string {
 	verdict := "holds"
 	if void := r.Void(); void != "" {

@@ -10,8 +10,9 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// Rows live shorter than most faults, so that all ages of an entry are met: within its TTL, near its end,
-// and stale. rowsServed is how long one is served after the read that produced it began, at most.
+// Rows have a shorter life than most faults last. So reads meet entries of all ages: within the
+// TTL, near its end, and stale. rowsServed is the longest time for which a row is served, counted
+// from the begin of the read that produced it.
 const (
 	rowTTL      = 400 * time.Millisecond
 	rowStaleFor = 1600 * time.Millisecond
@@ -23,14 +24,14 @@ const allRows = "rows"
 
 func ownerTag(user int) string { return "owner:" + strconv.Itoa(user) }
 
-// rowPolicy has everything that a policy can have beside a TTL. The owner's tag is learned from the value.
+// rowPolicy uses every option of a policy. The tag of the owner is learned from the value.
 var rowPolicy = cache.Policy[Mark]{
 	TTL: rowTTL, StaleFor: rowStaleFor, EarlyRefresh: 5, NegativeTTL: time.Second, Jitter: 0.2,
 	Tags:   []string{allRows},
 	TagsOf: func(row Mark) []string { return []string{ownerTag(userOf(row.Token))} },
 }
 
-// rowsAtOnce is how many keys a GetMany asks for.
+// rowsAtOnce is the number of keys in a GetMany.
 const rowsAtOnce = 4
 
 // getRow reads a row, mostly through the cache.
@@ -54,7 +55,7 @@ func (c *client) getRow(ctx context.Context, token int, e *Event) error {
 	return err
 }
 
-// getMany reads some rows from the cache, which is an operation for each.
+// getMany reads some rows from the cache. Each of them counts as an operation.
 func (c *client) getMany(ctx context.Context) {
 	first := Event{Node: c.node, Client: c.id, Call: Now()}
 	tokens := map[string]int{}
@@ -80,7 +81,7 @@ func (c *client) getMany(ctx context.Context) {
 	}
 }
 
-// sees notes the row that a Get returned.
+// sees records the row that a Get returned.
 func (e *Event) sees(row Mark) {
 	if e.Read.Version = row.Version; row.Token != e.Read.Token {
 		e.Foreign = fmt.Sprintf("the row of token %d", row.Token)

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Plan says what a run is.
+// Plan describes a run.
 type Plan struct {
 	// Strategy names the run in the report.
 	Strategy string
 	// Nodes are the processes. Socket, Node, FirstClient, Seed and Quota are filled in.
 	Nodes []Spec
-	// Duration is how long the run takes, but for what it takes to mend the last fault.
+	// Duration is how long the run takes, without the time to repair the last fault.
 	Duration time.Duration
-	// Window is how long clients work between two moments of rest.
+	// Window is how long clients work between two moments at which all are idle.
 	Window time.Duration
 	// Quota is how many operations a client does in a window at most.
 	Quota int
@@ -28,30 +28,30 @@ type Plan struct {
 	Faults func(*Run) []Fault
 }
 
-// windowGrace is how long after its end the clients of a window may take to come to rest. It is far
-// beyond every deadline of an operation.
+// windowGrace is how long the clients may take to finish after the end of a window. It is far
+// longer than the deadline of any operation.
 const windowGrace = 60 * time.Second
 
 // Run is a run under way.
 type Run struct {
 	Plan
-	t        testing.TB
-	Fleet    *Fleet
-	Log      *FaultLog
-	database *Database
-	hub      *hub
-	judge    *Judge
-	report   *Report
-	found    context.CancelFunc
-	trouble  error // why no windows come any more
+	t           testing.TB
+	Fleet       *Fleet
+	Log         *FaultLog
+	database    *Database
+	coordinator *coordinator
+	judge       *Judge
+	report      *Report
+	found       context.CancelFunc
+	trouble     error // why there are no more windows
 }
 
-// Start runs plan, with the nemesis in the calling goroutine, and returns what came of it. Failures of
-// the machinery end the test; what was found in the product is in the report.
+// Start runs plan and returns its report. The nemesis runs in the calling goroutine. A failure of
+// the checker itself ends the test. What the checker found in the product is in the report.
 func Start(t testing.TB, plan Plan) *Report {
 	t.Helper()
 	database, log := NewDatabase(), &FaultLog{}
-	r := &Run{Plan: plan, t: t, database: database, Log: log, hub: newHub(database)}
+	r := &Run{Plan: plan, t: t, database: database, Log: log, coordinator: newCoordinator(database)}
 	r.judge = NewJudge(database, log, plan.Nodes[0].StaleAfter)
 	r.report = newReport(plan.Strategy)
 	first := 0
@@ -60,7 +60,7 @@ func Start(t testing.TB, plan Plan) *Report {
 		s.Seed, s.Quota, s.FirstClient = plan.Seed, plan.Quota, first
 		first += s.Clients
 	}
-	r.Fleet = startFleet(t, r.hub, plan.Nodes)
+	r.Fleet = startFleet(t, r.coordinator, plan.Nodes)
 	var faults []Fault
 	if plan.Faults != nil {
 		faults = plan.Faults(r)
@@ -76,12 +76,12 @@ func Start(t testing.TB, plan Plan) *Report {
 		finish()
 		for i := range r.Fleet.slots {
 			if t.Failed() {
-				r.Fleet.Kill(i) // or a paused one would never end its window
+				r.Fleet.Kill(i) // otherwise a paused node would never end its window
 			}
 		}
 		working.Wait()
 		found()
-		if t.Failed() { // nobody gets the report otherwise
+		if t.Failed() { // otherwise nobody would see the report
 			r.report.finish(r, time.Since(began))
 			t.Logf("the run was cut short:\n%v", r.report)
 		}
@@ -96,7 +96,7 @@ func Start(t testing.TB, plan Plan) *Report {
 	return r.report
 }
 
-// windows has one window after the other, judged while the next one runs, until ctx ends.
+// windows runs one window after another until ctx ends. Each is judged while the next one runs.
 func (r *Run) windows(ctx context.Context) {
 	history := make(chan Window, 1)
 	var judging sync.WaitGroup
@@ -125,9 +125,9 @@ func (r *Run) windows(ctx context.Context) {
 // window has the nodes work, and collects what they saw.
 func (r *Run) window(ctx context.Context, number int) (Window, error) {
 	w := Window{Number: number, Base: r.database.Top()}
-	members := r.hub.members()
+	members := r.coordinator.members()
 	for len(members) == 0 && wait(ctx, 20*time.Millisecond) { // the only node was killed
-		members = r.hub.members()
+		members = r.coordinator.members()
 	}
 	for _, m := range members {
 		m.order(Order{Begin: number})
@@ -139,7 +139,7 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 	over, ended, told := false, ctx.Done(), false
 	var patience <-chan time.Time
 	for len(members) > 0 {
-		// A paused node cannot end its window, and the others should not idle until it can.
+		// A paused node cannot end its window. The other nodes should not be idle meanwhile.
 		if over && !told && (!r.Fleet.paused() || ctx.Err() != nil) {
 			for _, m := range members {
 				m.order(Order{End: number})
@@ -150,7 +150,7 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 			patience = time.After(windowGrace)
 		}
 		select {
-		case batch := <-r.hub.batches:
+		case batch := <-r.coordinator.batches:
 			if members[batch.Node] != nil && batch.Window == number {
 				delete(members, batch.Node)
 				w.Events = append(w.Events, batch.Events...)
@@ -173,7 +173,7 @@ func (r *Run) window(ctx context.Context, number int) (Window, error) {
 		}
 	}
 	w.Top = r.database.Top()
-	w.Lossy, w.Skew = r.Log.flaws()
+	w.Lossy, w.Skew = r.Log.conditions()
 	for i := range w.Events {
 		if e := &w.Events[i]; e.Kind == Clear && e.Outcome == Done {
 			r.Log.cleared(e.Committed)

@@ -16,13 +16,13 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Spec says what a node is. It reaches the node's process as JSON.
+// Spec describes a node. The node's process receives it as JSON.
 type Spec struct {
-	// Socket is where the hub listens.
+	// Socket is where the coordinator listens.
 	Socket string
-	// Node is the number of this node; a process that replaces another one is another node.
+	// Node is the number of this node. A process that replaces another one is another node.
 	Node int
-	// Clients work at the same time; the first one has number FirstClient.
+	// Clients is how many clients work at the same time. They are numbered from FirstClient.
 	Clients, FirstClient int
 	// Seed makes the choices of the clients.
 	Seed uint64
@@ -37,11 +37,11 @@ type Spec struct {
 	Connections, Lanes, WaitReplicas int
 	// StaleAfter is that of the sessions, LeaseTTL that of the strategy.
 	StaleAfter, LeaseTTL time.Duration
-	// Flaw names a [Flaw] of the strategy; "" is none.
-	Flaw string
+	// Mutant names a mutant of the strategy, such as [SwallowDelete]. "" means none.
+	Mutant string
 }
 
-// cached is a node's way to its sessions.
+// cached is the cache of a node.
 type cached struct {
 	service  *cache.Service
 	sessions sessioncache.Sessions
@@ -70,8 +70,8 @@ func (s Spec) open(ctx context.Context, clock driver.Clock) (*cached, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Flaw != "" {
-		if strategy, err = flawed(strategy, s.Flaw); err != nil {
+	if s.Mutant != "" {
+		if strategy, err = mutantOf(strategy, s.Mutant); err != nil {
 			return nil, err
 		}
 	}

@@ -1,8 +1,8 @@
 package fence
 
-// What the tests of bounds need to see, and no caller does.
+// These functions are for the tests of bounds. No caller needs them.
 
-// StripeCount is how many parts the leases are divided into.
+// StripeCount is the number of parts into which leases are divided.
 const StripeCount = stripeCount
 
 // Leases counts the leases that are kept, dead ones included.
@@ -38,7 +38,8 @@ func (f *Fence) Floor() (floor uint64) {
 	return floor
 }
 
-// Begin and Finish are the two halves of InvalidateTags, so that a test can run something in between.
+// Begin and Finish are the two halves of InvalidateTags, so that a test can run something in
+// between.
 func (f *Fence) Begin() (sequence uint64) { return f.sequence.Add(1) }
 
 // Finish is the second half of InvalidateTags.
@@ -49,7 +50,7 @@ func (f *Fence) Finish(sequence uint64, tags ...uint64) {
 	raise(&f.invalidated, sequence)
 }
 
-// Locked reports whether somebody is at work on key: nobody else can be then.
+// Locked reports whether an operation holds the lock of key.
 func (f *Fence) Locked(key uint64) bool {
 	s := f.stripe(key)
 	if s.TryLock() {

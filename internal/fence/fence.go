@@ -1,12 +1,12 @@
-// Package fence orders writes, leases and invalidations within one process, so that what was read
-// before an invalidation is never stored, or never served, after it. It holds no values: package
-// strategies/bigcache puts its entries behind a Fence, and package cache the fills of strategies
-// that have no leases of their own.
+// Package fence orders writes, leases and invalidations within one process. What was read before an
+// invalidation is never stored after it, or at least never served. The package holds no values.
+// Package strategies/bigcache keeps its entries behind a Fence. Package cache does the same with
+// the fills of strategies without leases.
 //
 // One counter gives every lease and invalidation its sequence number. An entry carries the sequence
-// at which the read that produced it began; it is good as long as nothing that concerns it has a
-// higher one. Invalidating costs the same however many entries are concerned, and all memory is
-// bounded: forgetting can only make entries unreadable, never readable.
+// number at which the read that produced it began. The entry is good as long as no invalidation
+// that concerns it has a higher number. The cost of an invalidation does not depend on the number
+// of entries. All memory is bounded. Forgetting can make entries unreadable, but never readable.
 package fence
 
 import (
@@ -17,18 +17,20 @@ import (
 	"time"
 )
 
-// stripeCount is how many locks guard the keys: enough that two writers seldom meet.
+// stripeCount is the number of locks that guard the keys. It is high enough that two writers rarely
+// need the same lock.
 const stripeCount = 256
 
 // Options bound a Fence. All fields are required.
 type Options struct {
-	// MaxTags is how many invalidated tags are remembered exactly. When there are more, entries that
-	// carry tags and are older than the forgotten ones count as invalidated.
+	// MaxTags is how many invalidated tags are remembered exactly. If there are more, the oldest
+	// are forgotten. Tagged entries that are older than a forgotten invalidation then count as
+	// invalidated.
 	MaxTags int
-	// MaxLeases is how many leases may be out; beyond it, another one is revoked.
+	// MaxLeases is how many leases may be held. Each lease beyond that revokes another one.
 	MaxLeases int
-	// LeaseTTL is how long a lease is good that is not extended, and MaxLeaseTTL how long one may be
-	// good in all.
+	// LeaseTTL is how long a lease is good unless it is extended. MaxLeaseTTL is the longest total
+	// time.
 	LeaseTTL, MaxLeaseTTL time.Duration
 	// Now is the clock for LeaseTTL.
 	Now func() time.Time
@@ -55,7 +57,8 @@ type stripe struct {
 
 type lease struct {
 	sequence uint64
-	// When it was granted, and expires: since the Fence was made, which takes a third of two time.Times.
+	// When it was granted and when it expires, as durations since the Fence was made. They take a
+	// third of the memory of two time.Times.
 	granted, expires time.Duration
 }
 
@@ -66,15 +69,15 @@ func New(options Options) *Fence {
 	return f
 }
 
-// Hash returns the number under which the Fence knows a key or tag. The seed is random, so nobody
-// outside can make two names collide on purpose.
+// Hash returns the number under which the Fence knows a key or tag. The hash seed is random, so
+// that no client can construct names that collide.
 func (f *Fence) Hash(name string) uint64 { return maphash.String(f.seed, name) }
 
-// Sequence is what an entry that is written now, unconditionally, carries.
+// Sequence returns the number for an entry that is written now, unconditionally.
 func (f *Fence) Sequence() uint64 { return f.sequence.Load() }
 
-// Untouched reports that nothing at all was invalidated since sequence: an entry is good whatever
-// its tags are.
+// Untouched reports whether nothing at all was invalidated since sequence. If so, an entry is good
+// whatever its tags are.
 func (f *Fence) Untouched(sequence uint64) bool { return f.invalidated.Load() <= sequence }
 
 // Good reports whether an entry of that sequence with those tags is still good.
@@ -88,7 +91,7 @@ func (f *Fence) Good(sequence uint64, tags ...uint64) bool {
 	return len(tags) == 0 || f.tags.good(sequence, tags)
 }
 
-// InvalidateTags makes every entry with any of tags, up to now, no longer good.
+// InvalidateTags invalidates every existing entry with any of tags.
 func (f *Fence) InvalidateTags(tags ...string) {
 	if len(tags) == 0 {
 		return
@@ -100,14 +103,14 @@ func (f *Fence) InvalidateTags(tags ...string) {
 	raise(&f.invalidated, sequence)
 }
 
-// Clear makes every entry, up to now, no longer good, and revokes every lease.
+// Clear invalidates every existing entry and revokes every lease.
 func (f *Fence) Clear() {
 	sequence := f.sequence.Add(1)
 	raise(&f.cleared, sequence)
 	raise(&f.invalidated, sequence)
 }
 
-// Lease grants the exclusive right to fill key, unless somebody holds it.
+// Lease grants the exclusive right to fill key, unless another caller holds it.
 func (f *Fence) Lease(key uint64) (sequence uint64, granted bool) {
 	now := f.now()
 	s := f.stripe(key)
@@ -127,7 +130,7 @@ func (f *Fence) Lease(key uint64) (sequence uint64, granted bool) {
 	return sequence, true
 }
 
-// Extend makes a lease that is still held, and not too old, good for another LeaseTTL from now.
+// Extend makes a lease good for another LeaseTTL from now, if it is still held and not too old.
 func (f *Fence) Extend(key, sequence uint64) (held bool) {
 	now := f.now()
 	s := f.stripe(key)
@@ -142,7 +145,7 @@ func (f *Fence) Extend(key, sequence uint64) (held bool) {
 	return true
 }
 
-// Release gives a lease up, if it is still held.
+// Release gives up a lease if it is still held.
 func (f *Fence) Release(key, sequence uint64) {
 	s := f.stripe(key)
 	s.Lock()
@@ -161,8 +164,8 @@ func (f *Fence) Update(key uint64, write func() error) error {
 	return write()
 }
 
-// Fill runs write when the lease of that sequence is still held and nothing with tags was
-// invalidated since; the lease is given up in any case.
+// Fill runs write if the lease with that sequence is still held and none of tags was invalidated
+// since. It gives up the lease in any case.
 func (f *Fence) Fill(key, sequence uint64, tags []uint64, write func() error) (stored bool, err error) {
 	s := f.stripe(key)
 	s.Lock()
@@ -183,14 +186,14 @@ func (f *Fence) stripe(key uint64) *stripe { return &f.stripes[key%stripeCount] 
 
 func (f *Fence) now() time.Duration { return f.options.Now().Sub(f.made) }
 
-// later is the sum of the two, or the end of time.
+// later returns the sum, or the greatest duration if the sum overflows.
 func later(now, d time.Duration) time.Duration { return now + min(d, math.MaxInt64-max(0, now)) }
 
 func (f *Fence) live(l lease, now time.Duration) bool {
 	return now < l.expires && l.sequence > f.cleared.Load()
 }
 
-// evict makes room for one lease: every dead one goes, or else any one.
+// evict makes room for one lease. It removes all expired ones or, if there are none, any one.
 func (f *Fence) evict(s *stripe, now time.Duration) {
 	var victim uint64
 	before := len(s.leases)
@@ -205,7 +208,7 @@ func (f *Fence) evict(s *stripe, now time.Duration) {
 	}
 }
 
-// raise sets a to at least sequence: invalidations may finish in another order than they began.
+// raise sets a to at least sequence. Invalidations may finish in another order than they began.
 func raise(a *atomic.Uint64, sequence uint64) {
 	for {
 		old := a.Load()

@@ -17,7 +17,7 @@ const (
 	maxLeaseTTL = 5 * time.Minute
 )
 
-// newFence returns a Fence whose clock stands still, and what moves it.
+// newFence returns a Fence whose clock stands still, and a function that advances it.
 func newFence(maxTags, maxLeases int) (f *fence.Fence, advance func(time.Duration)) {
 	now := time.Unix(1_000_000, 0)
 	f = fence.New(fence.Options{
@@ -132,7 +132,7 @@ func TestInvalidationsOutOfOrder(t *testing.T) {
 
 var errWrite = errors.New("the write failed")
 
-// Update and Fill hand the error of the write on, and the lease is gone all the same.
+// Update and Fill return the error of the write. The lease is gone all the same.
 func TestFailedWrite(t *testing.T) {
 	t.Parallel()
 	f, _ := newFence(16, 1024)
@@ -157,7 +157,8 @@ func TestFailedWrite(t *testing.T) {
 	}
 }
 
-// A lease is good for another term from each extension, for as long as it is held, and not beyond the bound.
+// Each extension makes a lease good for another LeaseTTL, as long as it is held, but not beyond the
+// bound.
 func TestExtend(t *testing.T) {
 	t.Parallel()
 	f, advance := newFence(16, 16)

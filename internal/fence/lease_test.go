@@ -7,7 +7,7 @@ import (
 	"github.com/fxcache/fxcache/internal/fence"
 )
 
-// fill reports whether Fill stored; that it agrees with whether write ran is checked here.
+// fill reports whether Fill stored. It also checks that write ran if and only if Fill stored.
 func fill(t *testing.T, f *fence.Fence, key, sequence uint64, tags ...uint64) bool {
 	t.Helper()
 	ran := false
@@ -79,7 +79,7 @@ func TestFill(t *testing.T) {
 
 func nothing() error { return nil }
 
-// A Fill that is refused gives the lease up as well: the next loader need not wait.
+// A refused Fill gives up the lease too, so that the next loader need not wait.
 func TestRefusedFillFreesTheLease(t *testing.T) {
 	t.Parallel()
 	f, _ := newFence(64, 1024)
@@ -93,7 +93,7 @@ func TestRefusedFillFreesTheLease(t *testing.T) {
 	}
 }
 
-// What frees a lease for the next caller, and what does not.
+// Which operations free a lease for the next caller, and which do not.
 func TestLeaseIsExclusive(t *testing.T) {
 	t.Parallel()
 	f, advance := newFence(64, 1024)
@@ -131,7 +131,8 @@ func granted(f *fence.Fence, key uint64) bool {
 	return ok
 }
 
-// Leases that nobody gives back are bounded; a revoked one stores nothing, the newest always can.
+// Leases that are never given back are bounded. A revoked lease stores nothing; the newest always
+// can.
 func TestLeasesAreBounded(t *testing.T) {
 	t.Parallel()
 	const limit, n = 4 * fence.StripeCount, 40 * fence.StripeCount
@@ -182,7 +183,8 @@ func TestDeadLeasesGoFirst(t *testing.T) {
 	}
 }
 
-// The key is locked while it is written: else a Fill could check before an Update, and write after.
+// The key is locked while it is written. Otherwise a Fill could check before an Update and write
+// after it.
 func TestWritesExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	f, _ := newFence(64, 1024)

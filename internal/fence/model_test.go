@@ -9,7 +9,7 @@ import (
 	"github.com/fxcache/fxcache/internal/fence"
 )
 
-// model is what a Fence promises, done naively: every event is kept, and looked at one by one.
+// model is a naive Fence. It keeps every event and checks them one by one.
 type model struct {
 	events []event
 	leases map[uint64]*grant // by key
@@ -38,15 +38,16 @@ func (m *model) live(g *grant) bool {
 		!slices.ContainsFunc(m.events[g.at:], func(e event) bool { return e.all })
 }
 
-// stored is an entry, as a strategy would keep it, and when the model thinks that it was read.
+// stored is an entry as a strategy would keep it, with the time at which the model says that it was
+// read.
 type stored struct {
 	sequence uint64
 	tags     []uint64
 	at       int
 }
 
-// Random operations, one after the other: an entry or a Fill that the Fence lets pass is one that the
-// model lets pass. Where nothing is forgotten, the other way round, too.
+// Random operations, one after another. An entry or Fill that the Fence accepts must be accepted by
+// the model. If nothing was forgotten, the reverse holds too.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

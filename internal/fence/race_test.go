@@ -18,8 +18,9 @@ type version struct {
 	number   int64
 }
 
-// Writers commit a version, invalidate, and only then publish its number. A reader that starts after
-// that must not be served an older one: neither from the slot, nor by a Fill of a held loader.
+// Writers commit a version, invalidate, and only then publish its number. A reader that starts
+// after that must not be served an older version, neither from the slot nor through a Fill by a
+// loader that was held up.
 func TestHeldLoaders(t *testing.T) {
 	t.Parallel()
 	const key, static, learned = 1, 21, 22
@@ -102,7 +103,7 @@ func TestHeldLoaders(t *testing.T) {
 	}
 }
 
-// Concurrent invalidations of tags of their own: each is in force when its call returns, also while
+// Concurrent invalidations of different tags. Each is in force when its call returns, even if
 // earlier ones have not finished.
 func TestInvalidationIsInForceOnReturn(t *testing.T) {
 	t.Parallel()
@@ -133,7 +134,7 @@ func TestInvalidationIsInForceOnReturn(t *testing.T) {
 	}
 }
 
-// One holder at a time: between a granted lease and its end nobody else is granted one.
+// One holder at a time: while a lease is held, no other is granted.
 func TestLeaseIsExclusiveUnderRace(t *testing.T) {
 	t.Parallel()
 	f, _ := newFence(16, 1024)

@@ -8,8 +8,9 @@ import (
 	"github.com/fxcache/fxcache/internal/fence"
 )
 
-// Other tags refuse no fills, whatever their number while a loader runs, as long as they are remembered exactly: with the
-// default limits two seconds of 20,000 a second. Beyond that, who carries a tag is refused.
+// Invalidations of other tags do not refuse a fill, as long as they are remembered exactly. With
+// the default limits that is two seconds at 20,000 a second. Beyond that, every fill with tags is
+// refused.
 func TestOtherTagsRefuseNoFills(t *testing.T) {
 	t.Parallel()
 	const tags, fills = 1 << 16, 100 // as strategies have them

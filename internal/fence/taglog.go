@@ -11,11 +11,12 @@ type tagShard struct {
 	sync.RWMutex
 	limit int
 	last  map[uint64]uint64 // tag → sequence of its last invalidation
-	// floor is the highest sequence that was forgotten: an entry below it, with a tag of this shard,
-	// may have carried a forgotten one.
+	// floor is the highest sequence that was forgotten. An entry below it, with a tag of this
+	// shard, may carry a tag whose invalidation was forgotten.
 	floor uint64
-	// queue holds (tag, sequence) in the order of noting, for forgetting the oldest. A tag that is
-	// noted again leaves its older element behind, dead, until that is popped or compacted away.
+	// queue holds (tag, sequence) in the order of invalidation, so that the oldest can be
+	// forgotten. If a tag is invalidated again, its older element is dead. It stays until it is
+	// popped or compacted.
 	queue []tagEvent
 }
 
@@ -64,7 +65,7 @@ func (l *tagLog) note(tag, sequence uint64) {
 	}
 }
 
-// compact drops the dead elements of the queue; at least half of it is dead.
+// compact drops the dead elements of the queue. At least half of its elements are dead.
 func (s *tagShard) compact() {
 	live := make([]tagEvent, 0, 2*s.limit+1)
 	for _, e := range s.queue {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is kept about tags is bounded, whatever is invalidated, in whatever order.
+// The memory for tags is bounded, whichever tags are invalidated in whichever order.
 func TestTagsAreBounded(t *testing.T) {
 	t.Parallel()
 	const limit, n = 1024, 100_000
@@ -36,8 +36,8 @@ func TestTagsAreBounded(t *testing.T) {
 	}
 }
 
-// A few tags that are invalidated over and over push nothing out: the floor would cost every tagged
-// entry.
+// A few tags that are invalidated again and again do not displace others. A raised floor would cost
+// every tagged entry.
 func TestRepeatedTagsForgetNothing(t *testing.T) {
 	t.Parallel()
 	f, _ := newFence(1024, 16)
@@ -49,7 +49,7 @@ func TestRepeatedTagsForgetNothing(t *testing.T) {
 	}
 }
 
-// A tag that is invalidated again is young again, and what is forgotten is the oldest.
+// A tag that is invalidated again counts as new. The oldest is forgotten first.
 func TestForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	const perShard = 4
@@ -119,8 +119,8 @@ func TestLateBelowTheFloor(t *testing.T) {
 	}
 }
 
-// Good looks at many tags while others are forgotten: it must compare with the floor as it is when
-// the last look-up is over, or a tag that goes in between is missed by both.
+// Good checks many tags while others are being forgotten. It must read the floor after the last
+// look-up. Otherwise it misses a tag that is forgotten in between.
 func TestForgettingWhileReading(t *testing.T) {
 	t.Parallel()
 	const many = 500

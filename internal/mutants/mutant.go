@@ -1,6 +1,6 @@
-// Package mutants is a table of the guards of fxcache, and of how the code reads without each of them.
-// `make mutants` builds the tests with one guard taken out at a time, and wants them to fail: a guard that can
-// be missing unnoticed is not tested. Production code knows nothing of this.
+// Package mutants is a table of the guards in fxcache, with the code that replaces each of them.
+// `make mutants` builds the tests with one guard removed at a time and expects them to fail. If
+// none fails, the guard is not tested. Production code does not know about this package.
 package mutants
 
 import (
@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// Mutant is the code with one guard taken out.
+// Mutant is the code with one guard removed.
 type Mutant struct {
 	Guard string // its name, in lower case, with hyphens
 	What  string // what the guard sees to
 	// File is where it is, from the root of the repository: Go, or a script that Go embeds.
 	File string
-	// Text is the guard. It occurs once in File, or the mutant is out of date.
+	// Text is the guard. If it does not occur exactly once in File, the mutant is out of date.
 	Text string
 	// Replacement is what stands there instead. It compiles.
 	Replacement string
@@ -30,7 +30,7 @@ type Search struct {
 	Folder string   // of the package, from the root of the repository
 	Run    string   // which of its tests, as -run has it
 	Args   []string // more arguments of the test
-	// Crash: without the guard the program ends by a panic, or hangs until the test's time is over.
+	// Crash: without the guard the program panics, or hangs until the test times out.
 	Crash bool
 }
 
@@ -39,7 +39,8 @@ func All() []Mutant {
 	return slices.Concat(fences, redis, core, sessions, secrets, flights, lease, values, overload, master, agreement, hotkey)
 }
 
-// Apply returns the text of the mutant's file, without the guard. root is the root of the repository.
+// Apply returns the text of the mutant's file, without the guard. root is the root of the
+// repository.
 func (m Mutant) Apply(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, m.File)) //nolint:gosec // of the table
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 
 const root = "../.."
 
-// Every mutant is up to date: its text is there, once, and somebody is to notice that it is gone.
+// Every mutant is up to date: its text occurs once, and at least one test is named that should
+// notice.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	name := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)

@@ -1,6 +1,6 @@
 package mutants
 
-// The searches of the older guards: a race that is played many times.
+// The searches of the older guards. Each runs a race many times.
 func schedule(test string) []Search {
 	return []Search{{Folder: "internal/schedules", Run: "^" + test + "$"}}
 }
@@ -85,7 +85,7 @@ var redis = []Mutant{
 	},
 }
 
-// core are the guards of package cache, and the one of bigcache that stands for the same.
+// core are the guards of package cache, and the one in bigcache that serves the same purpose.
 var core = []Mutant{
 	{
 		Guard: "flight-admission", What: "who comes after a load began waits for another",

@@ -1,7 +1,7 @@
 package mutants
 
-// lease are the guards of who gets whose failure, of leases that may be out, of slow loads, and of TTLs that count
-// from the read.
+// lease are the guards of who gets whose failure, of leases that may be out, of slow loads, and of
+// TTLs that count from the read.
 var lease = []Mutant{
 	{
 		Guard: "dead-request", What: "a load that fails after its caller left fails for that caller alone",

@@ -3,7 +3,8 @@ package mutants
 // inRedis are searches among the tests of strategies/redis.
 func inRedis(tests string) []Search { return []Search{{Folder: "strategies/redis", Run: tests}} }
 
-// master are the guards against an address that leads to another server, or to one that cannot be used.
+// master are the guards against an address that leads to another server, or to one that cannot be
+// used.
 var master = []Mutant{
 	{
 		Guard: "redis-version", What: "a server older than Redis 7 is refused",

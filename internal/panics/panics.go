@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Ended is the error of code that ended its goroutine. It stands in a result that would otherwise not
-// be set.
+// Ended is the error of code that ended its goroutine with runtime.Goexit. Callers store it as the
+// result before they run such code, because nothing could be stored afterwards.
 var Ended error = &driver.PanicError{}
 
 // Catch sets *err if the function that defers it panics.
@@ -34,5 +34,5 @@ func Run[T any](ctx context.Context, run func(context.Context) (T, error)) (valu
 	return value, err
 }
 
-// New is the error of a panic with value, at the point of the call.
+// New returns the error of a panic with value. Its stack is that of the call to New.
 func New(value any) error { return &driver.PanicError{Value: value, Stack: debug.Stack()} }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -24,10 +25,11 @@ const (
 	rueidis  = "github.com/redis/rueidis"
 )
 
-// pkg is what `go list` says of one package. Deps is the transitive closure of its imports, those of
-// its tests not counted.
+// pkg is what `go list` says about one package. Deps is the transitive closure of Imports. The
+// imports of its tests are in neither.
 type pkg struct {
 	ImportPath string
+	Imports    []string
 	Deps       []string
 	Module     *struct{ Path string } // nil for the standard library
 }
@@ -35,23 +37,58 @@ type pkg struct {
 // layer says what the packages of one folder may reach, themselves included.
 type layer struct {
 	ours  []string // folders of this module; "." is the root package alone
-	never []string // packages of others, and what lies below them
+	never []string // packages of others, and everything below them
 }
 
-// layerOf is the table of section "Layers" in CONTRIBUTING.md. A package without a layer is a finding.
+// directImports lists, for the small packages that make up the cache, all packages of this module
+// that each may import itself. What it may reach through them follows from the list.
+var directImports = map[string][]string{
+	"cache/driver":              {"internal/absent"},
+	"cache/internal/breaker":    {"cache/driver", "cache/internal/failure"},
+	"cache/internal/entry":      {"cache/driver", "internal/panics"},
+	"cache/internal/failure":    {"cache/driver"},
+	"cache/internal/flight":     {"cache/internal/memo", "cache/internal/task", "internal/chain", "internal/panics"},
+	"cache/internal/memo":       {"internal/chain", "internal/panics"},
+	"cache/internal/revocation": {"cache/driver", "internal/backoff", "internal/panics"},
+	"cache/internal/task":       nil,
+	"cache/refreshing":          {"cache/driver", "cache/internal/memo", "internal/absent", "internal/chain", "internal/panics"},
+	"cache/requestscope":        {"cache/internal/memo"},
+	"internal/absent":           nil,
+	"internal/backoff":          nil,
+	"internal/chain":            nil,
+	"internal/fence":            nil,
+	"internal/panics":           {"cache/driver"},
+}
+
+// reachable returns dir and every folder that it reaches through directImports.
+func reachable(dir string) []string {
+	dirs := []string{dir}
+	for i := 0; i < len(dirs); i++ {
+		for _, next := range directImports[dirs[i]] {
+			if !slices.Contains(dirs, next) {
+				dirs = append(dirs, next)
+			}
+		}
+	}
+	return dirs
+}
+
+// layerOf is the table in CONTRIBUTING.md, section "Layers". A package without a layer is a
+// finding, so a new folder below cache/internal needs a line in directImports.
 func layerOf(dir string) (l layer, ok bool) {
 	storages := []string{bigcache, rueidis}
-	leaves := []string{"internal/absent", "internal/chain", "internal/fence"}
+	leaves := []string{"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/panics"}
 	driver := []string{"cache/driver", "internal/absent", "internal/fence"} // all that a strategy may know
 	library := append(slices.Clone(leaves), "config", "cache", "sessioncache", "strategies")
 	with := func(folders []string, more ...string) []string { return append(slices.Clone(folders), more...) }
+	if _, small := directImports[dir]; small {
+		return layer{reachable(dir), append(storages, fx, koanf, "testing")}, true
+	}
 	switch {
-	case slices.ContainsFunc(leaves, func(leaf string) bool { return under(dir, leaf) }):
-		l = layer{[]string{dir}, append(storages, fx, koanf, "testing")}
+	case under(dir, "cache/internal"), under(dir, "cache/driver"):
+		return layer{}, false
 	case under(dir, "config"):
 		l = layer{[]string{"config"}, append(storages, fx, "testing")}
-	case under(dir, "cache/driver"):
-		l = layer{[]string{"cache/driver", "internal/absent"}, append(storages, fx, koanf, "testing")}
 	case under(dir, "cache/drivertest"):
 		l = layer{with(leaves, "cache"), append(storages, fx, koanf)}
 	case under(dir, "cache"):
@@ -109,6 +146,12 @@ func checkLayers(pkgs []pkg) (findings []string) {
 				findings = append(findings, fmt.Sprintf("%s must not reach %s (go mod why shows the way)", dir, depDir))
 			}
 		}
+		direct, small := directImports[dir]
+		for _, imported := range p.Imports {
+			if importedDir, ours := dirOf(imported); small && ours && !slices.Contains(direct, importedDir) {
+				findings = append(findings, fmt.Sprintf("%s must not import %s itself", dir, importedDir))
+			}
+		}
 	}
 	return findings
 }
@@ -119,9 +162,10 @@ func TestLayers(t *testing.T) {
 	for _, dir := range modules(t) {
 		pkgs = append(pkgs, list(t, dir)...)
 	}
-	for _, known := range []string{module + "/cache", module + "/app", module + "/internal/checker"} {
-		if !slices.ContainsFunc(pkgs, func(p pkg) bool { return p.ImportPath == known && len(p.Deps) > 0 }) {
-			t.Fatalf("go list does not show %s and its dependencies", known)
+	for _, known := range slices.Concat([]string{"cache", "app", "internal/checker"}, slices.Sorted(maps.Keys(directImports))) {
+		shown := func(p pkg) bool { return p.ImportPath == module+"/"+known && len(p.Imports) > 0 && len(p.Deps) > 0 }
+		if !slices.ContainsFunc(pkgs, shown) {
+			t.Errorf("go list does not show %s and its dependencies", known)
 		}
 	}
 	for _, finding := range checkLayers(pkgs) {
@@ -144,10 +188,10 @@ func modules(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// list returns the packages of the module in a folder, or what flags of go list add to them.
+// list returns the packages of the module in a folder, and those that flags of go list add to them.
 func list(t *testing.T, dir string, flags ...string) (pkgs []pkg) {
 	t.Helper()
-	args := slices.Concat([]string{"list", "-json=ImportPath,Deps,Module"}, flags, []string{"./..."})
+	args := slices.Concat([]string{"list", "-json=ImportPath,Imports,Deps,Module"}, flags, []string{"./..."})
 	command := exec.CommandContext(t.Context(), "go", args...)
 	command.Dir = filepath.Join(root, filepath.FromSlash(dir))
 	command.Env = append(os.Environ(), "GOWORK=off")
@@ -198,7 +242,48 @@ func TestLayersBite(t *testing.T) {
 		{from: "./cache/drivertest", to: "./strategies/noop"},
 		{from: "./cache/driver", to: "./cache"},
 		{from: "./cache/driver", to: "./internal/fence"},
+		{from: "./cache/driver", to: "./internal/absent", allowed: true},
+		{from: "./cache/driver", to: "testing"},
+		{from: "./cache/driver/more", to: "fmt"}, // no layer
 		{from: "./cache/driver", to: "go.uber.org/dig", allowed: true},
+		{from: "./cache", to: "./cache/internal/flight", allowed: true},
+		{from: "./cache", to: "./internal/panics", allowed: true},
+		{from: "./cache", to: "./internal/backoff", allowed: true},
+		{from: "./cache/internal/breaker", to: "./cache"},
+		{from: "./cache/internal/breaker", to: "./cache/internal/failure", allowed: true},
+		{from: "./cache/internal/breaker", to: "./internal/panics"},
+		{from: "./cache/internal/breaker", to: "testing"},
+		{from: "./cache/internal/entry", to: "./cache"},
+		{from: "./cache/internal/entry", to: "./internal/panics", allowed: true},
+		{from: "./cache/internal/entry", to: "./cache/internal/memo"},
+		{from: "./cache/internal/failure", to: "./cache"},
+		{from: "./cache/internal/failure", to: "./internal/absent", allowed: true}, // through cache/driver
+		{from: "./cache/internal/failure", to: "./cache/internal/breaker"},
+		{from: "./cache/internal/flight", to: "./cache"},
+		{from: "./cache/internal/flight", to: "./cache/internal/task", allowed: true},
+		{from: "./cache/internal/flight", to: "./cache/driver", allowed: true}, // through internal/panics
+		{from: "./cache/internal/flight", to: "./cache/internal/revocation"},
+		{from: "./cache/internal/flight", to: rueidis},
+		{from: "./cache/internal/memo", to: "./cache"},
+		{from: "./cache/internal/memo", to: "./internal/chain", allowed: true},
+		{from: "./cache/internal/memo", to: "./cache/internal/flight"},
+		{from: "./cache/internal/revocation", to: "./cache"},
+		{from: "./cache/internal/revocation", to: "./internal/backoff", allowed: true},
+		{from: "./cache/internal/revocation", to: "./cache/internal/failure"},
+		{from: "./cache/internal/task", to: "./cache"},
+		{from: "./cache/internal/task", to: "./internal/absent"},
+		{from: "./cache/internal/new", to: "fmt"}, // no layer
+		{from: "./cache/requestscope", to: "./cache"},
+		{from: "./cache/requestscope", to: "./cache/internal/memo", allowed: true},
+		{from: "./cache/requestscope", to: "./cache/internal/entry"},
+		{from: "./cache/refreshing", to: "./cache"},
+		{from: "./cache/refreshing", to: "./internal/absent", allowed: true},
+		{from: "./cache/refreshing", to: "./cache/internal/flight"},
+		{from: "./internal/panics", to: "./cache"},
+		{from: "./internal/panics", to: "./cache/driver", allowed: true},
+		{from: "./internal/panics", to: "testing"},
+		{from: "./internal/backoff", to: "./cache/driver"},
+		{from: "./internal/absent", to: "./cache/driver"},
 		{from: "./config", to: "./cache"},
 		{from: "./config", to: koanf + "/v2", allowed: true},
 		{from: "./sessioncache", to: "./cache", allowed: true},
@@ -231,6 +316,23 @@ func TestLayersBite(t *testing.T) {
 		if (len(got) == 0) != test.allowed {
 			t.Errorf("%s → %s: findings %q, want allowed = %v", test.from, test.to, got, test.allowed)
 		}
+	}
+}
+
+func TestDirectImportsBite(t *testing.T) {
+	t.Parallel()
+	// Each of the first two is reached, but may not be imported.
+	flight := pkg{ImportPath: module + "/cache/internal/flight", Imports: []string{
+		module + "/cache/driver", module + "/internal/absent", module + "/internal/panics", "context",
+	}}
+	flight.Deps = flight.Imports
+	cache := pkg{ImportPath: module + "/cache", Imports: []string{module + "/cache/driver"}}
+	want := []string{
+		"cache/internal/flight must not import cache/driver itself",
+		"cache/internal/flight must not import internal/absent itself",
+	}
+	if got := checkLayers([]pkg{flight, cache}); !slices.Equal(got, want) {
+		t.Errorf("findings %q, want %q", got, want)
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package policy holds the rules of this repository that no compiler and no linter checks, as
 // tests: which layer may reach which (imports_test.go), what users have to require
-// (requirements_test.go) and how sources look (rules_test.go). It holds no other code. Each rule
-// brings a fixture that breaks it, so that a rule which stopped biting fails.
+// (requirements_test.go), how sources look (rules_test.go) and how wide they are (width_test.go).
+// It holds no other code. Each rule comes with a fixture that breaks it. A rule that no longer
+// finds anything in its fixture fails.
 package policy_test
 
 import (

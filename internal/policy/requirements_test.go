@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// testsOnly are the modules that only tests of the root module import. Whoever imports fxcache has
-// them in the build list all the same: docs/decisions.md says of each why it is worth that.
+// testsOnly are the modules that only tests of the root module import. They are still in the build
+// list of everyone who imports fxcache. docs/decisions.md says why each of them is worth that.
 var testsOnly = []string{"go.uber.org/goleak"}
 
 // checkRequirements compares the modules behind the packages of the library with those behind them

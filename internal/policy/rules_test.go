@@ -6,12 +6,18 @@ import (
 	"go/doc"
 	"go/token"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-const maxLines = 400
+const (
+	maxLines = 400
+	// maxFiles is how many files may hold the methods of one type. A type in more files than that
+	// is several types that share their fields.
+	maxFiles = 3
+)
 
 // rule is one check over all sources. bad breaks it, with the findings want; good does not.
 type rule struct {
@@ -119,6 +125,74 @@ var rules = []rule{
 			"a/a.go":      "package a" + strings.Repeat("\n", maxLines),
 			"a/a_test.go": "package a" + strings.Repeat("\n", maxLines+1),
 			"README.md":   strings.Repeat("\n", maxLines+1),
+		},
+	},
+	{
+		name:  "methods in few files",
+		check: checkMethods,
+		bad: map[string]string{
+			"a/a.go":           "package a\ntype T int\nfunc (T) A() {}",
+			"a/b.go":           "package a\nfunc (*T) B() {}",
+			"a/c.go":           "package a\nfunc (t *T) C() {}\nfunc (T) D() {}",
+			"a/export_test.go": "package a\nfunc (T) E() {}",
+			"b/a.go":           "package b\ntype G[K any] int\nfunc (G[K]) A() {}",
+			"b/b.go":           "package b\nfunc (*G[K]) B() {}",
+			"b/c.go":           "package b\nfunc (*G[_]) C() {}",
+			"b/d.go":           "package b\nfunc (G[K]) D() {}",
+		},
+		want: []string{
+			"a: the methods of T stand in 4 files, want at most 3: a.go, b.go, c.go, export_test.go",
+			"b: the methods of G stand in 4 files, want at most 3: a.go, b.go, c.go, d.go",
+		},
+		good: map[string]string{
+			"a/a.go":      "package a\ntype T int\nfunc (T) A() {}",
+			"a/b.go":      "package a\nfunc (T) B() {}\ntype U int\nfunc (U) A() {}",
+			"a/c.go":      "package a\nfunc (T) C() {}\nfunc c(T) {}",
+			"a/a_test.go": "package a_test\ntype T int\nfunc (T) A() {}", // another package
+			"b/a.go":      "package b\ntype T int\nfunc (T) A() {}",
+		},
+	},
+	{
+		name:  "comment width",
+		check: perFile(checkCommentWidth),
+		bad: map[string]string{
+			"a/a.go": "package a\n// " + strings.Repeat("ab ", 32) + "x\n// " + strings.Repeat("ab ", 32) + "xy\n" +
+				"func f() {\n\t// " + strings.Repeat("ab ", 30) + "abx\n\t// " + strings.Repeat("ab ", 30) + "abxy\n}\n" +
+				"/* short\n" + strings.Repeat("ab ", 33) + "xy */",
+			"a/a_test.go": "package a_test\n// nolint is what " + strings.Repeat("ab ", 30),
+		},
+		want: []string{
+			"a/a.go:3: the comment has 101 columns, want at most 100",
+			"a/a.go:6: the comment has 101 columns, want at most 100",
+			"a/a.go:9: the comment has 104 columns, want at most 100",
+			"a/a_test.go:2: the comment has 108 columns, want at most 100",
+		},
+		good: map[string]string{
+			"a/a.go": "package a\n//go:embed" + strings.Repeat(" ab", 40) + "\n//nolint:all //" + strings.Repeat(" ab", 40) + "\n" +
+				"var a = 1 // beside code:" + strings.Repeat(" ab", 40) + "\nvar b = `\n// text:" + strings.Repeat(" ab", 40) + "`\n" +
+				"// https://example.org/" + strings.Repeat("ab", 50) + "\n//   - https://example.org/" + strings.Repeat("ab", 50) + "\n" +
+				"// [a]: https://example.org/" + strings.Repeat("ab", 50) + "\n// " + strings.Repeat("ä", 97),
+			"README.md": "// " + strings.Repeat("ab ", 35),
+		},
+	},
+	{
+		name:  "prose width",
+		check: perFile(checkProseWidth),
+		bad: map[string]string{
+			"README.md": "# A\n\n" + strings.Repeat("ab ", 40) + "x\n- " + strings.Repeat("ab ", 40) + "\n" +
+				"````\n" + strings.Repeat("ab ", 60) + "\n```\n" + strings.Repeat("ab ", 60) + "\n````\n" + strings.Repeat("ab ", 41),
+		},
+		want: []string{
+			"README.md:3: 121 columns, want at most 120",
+			"README.md:4: 122 columns, want at most 120",
+			"README.md:10: 123 columns, want at most 120",
+		},
+		good: map[string]string{
+			"README.md": strings.Repeat("ab ", 39) + "abc\n| a | " + strings.Repeat("ab ", 60) + "|\n\n" +
+				"```go\n" + strings.Repeat("ab ", 60) + "\n```\n\n  ~~~\n" + strings.Repeat("ab ", 60) + "\n  ~~~\n" +
+				"- https://example.org/" + strings.Repeat("ab", 60) + "\n[a]: https://example.org/" + strings.Repeat("ab", 60) + "\n" +
+				strings.Repeat("ü", 120),
+			"a/a.go": "package a\n// " + strings.Repeat("ab ", 60),
 		},
 	},
 	{
@@ -328,6 +402,33 @@ func checkLength(s *source) []string {
 		return []string{fmt.Sprintf("%s: %d lines, want at most %d: is there a second noun in it?", s.path, lines, maxLines)}
 	}
 	return nil
+}
+
+// checkMethods counts test files too: methods in export_test.go are methods of the type.
+func checkMethods(sources []*source) (findings []string) {
+	dirs, byDir := packages(sources)
+	for _, dir := range dirs {
+		files := map[[2]string][]string{} // by package and type: a folder may hold a package and its _test
+		for _, s := range byDir[dir] {
+			for _, decl := range s.syntax.Decls {
+				method, ok := decl.(*ast.FuncDecl)
+				if !ok || method.Recv == nil {
+					continue
+				}
+				of, file := [2]string{s.syntax.Name.Name, receiverName(method).Name}, path.Base(s.path)
+				if !slices.Contains(files[of], file) {
+					files[of] = append(files[of], file)
+				}
+			}
+		}
+		for _, of := range slices.SortedFunc(maps.Keys(files), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+			if names := files[of]; len(names) > maxFiles {
+				findings = append(findings, fmt.Sprintf("%s: the methods of %s stand in %d files, want at most %d: %s",
+					dir, of[1], len(names), maxFiles, strings.Join(names, ", ")))
+			}
+		}
+	}
+	return findings
 }
 
 // entryPoints are the packages that users import. (The conformance suites show themselves in the

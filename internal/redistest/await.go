@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// patience is how long anything may take to become ready. An idle machine needs a tenth of it.
+	// patience bounds the time for anything to become ready. An idle machine needs a tenth of it.
 	patience = 30 * time.Second
-	// pollEvery is short beside what is waited for, and long enough to leave the processors to it.
+	// pollEvery is short compared with the wait, and long enough to leave the processors to the
+	// servers.
 	pollEvery = 20 * time.Millisecond
 	// checkTimeout bounds one look, so that a server which hangs does not use up all patience.
 	checkTimeout = 2 * time.Second
@@ -19,8 +20,8 @@ const (
 // errEnded says that waiting has become pointless.
 var errEnded = errors.New("redis-server has ended")
 
-// await calls check until it returns nil or errEnded, for as long as patience lasts. Its error is the
-// last one of check.
+// await calls check until it returns nil or errEnded, for as long as patience lasts. Its error is
+// the last one of check.
 func await(ctx context.Context, check func(context.Context) error) error {
 	// Verbs are also called from t.Cleanup, when the test's context has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)

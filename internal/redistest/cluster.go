@@ -13,8 +13,8 @@ const slotCount = 16384
 
 // Cluster is a Redis Cluster whose slots are spread evenly over its masters.
 type Cluster struct {
-	// Nodes never changes: first the servers that started as masters, then their replicas, those of
-	// the first master first. Roles change with failovers; see Masters.
+	// Nodes never changes. The servers that started as masters come first, then their replicas, in
+	// the order of the masters. Roles change with failovers; see Masters.
 	Nodes []*Server
 
 	t       testing.TB
@@ -23,12 +23,13 @@ type Cluster struct {
 	ids     []string // of Nodes
 }
 
-// StartCluster starts a cluster and returns when every node is ok with it and every replica is synced.
-// It ends with the test. A killed master is replaced by its replica after some 3 s; with fewer
-// than three masters nobody votes, and it is not.
+// StartCluster starts a cluster and returns when every node reports that the cluster is ok and
+// every replica is synced. The cluster ends with the test. A killed master is replaced by its
+// replica after about 3 s. With fewer than three masters there is no majority to elect a
+// replacement.
 //
-// Unlike Redis' default, the slots of a lost master do not take the others down
-// (cluster-require-full-coverage no), and replicas stay with their master's slots
+// Two settings differ from the defaults of Redis. A lost master does not make the slots of the
+// others unavailable (cluster-require-full-coverage no). Replicas stay with their master's slots
 // (cluster-allow-replica-migration no).
 func StartCluster(t testing.TB, masters, replicasPerMaster int, options ...Option) *Cluster {
 	t.Helper()
@@ -39,7 +40,7 @@ func StartCluster(t testing.TB, masters, replicasPerMaster int, options ...Optio
 	settings := newSettings(t, options)
 	topology := []string{
 		"cluster-enabled yes",
-		// Lower, and a busy machine loses masters that are well.
+		// With a lower value, healthy masters would count as lost on a busy machine.
 		"cluster-node-timeout 2000",
 		"cluster-require-full-coverage no", "cluster-allow-replica-migration no", "cluster-replica-validity-factor 0",
 	}
@@ -58,7 +59,7 @@ func StartCluster(t testing.TB, masters, replicasPerMaster int, options ...Optio
 	return c
 }
 
-// form makes one cluster of nodes that run alone.
+// form joins independent nodes to one cluster.
 func (c *Cluster) form(ctx context.Context) error {
 	for i, node := range c.Nodes {
 		id, err := node.Do(ctx, "CLUSTER", "MYID")
@@ -69,7 +70,8 @@ func (c *Cluster) form(ctx context.Context) error {
 		if i < c.masters {
 			first, last := i*slotCount/c.masters, (i+1)*slotCount/c.masters-1
 			_, errSlots := node.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", first, last)
-			// Different epochs from the start spare the nodes to settle them among themselves.
+			// With different epochs from the start, the nodes need not resolve conflicts between
+			// them.
 			_, errEpoch := node.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1)
 			err = errors.Join(errSlots, errEpoch)
 		}
@@ -81,7 +83,7 @@ func (c *Cluster) form(ctx context.Context) error {
 		}
 	}
 	for i, node := range c.Nodes[c.masters:] {
-		// Refused until the master is known here.
+		// Redis refuses this until the replica knows the master.
 		err := await(ctx, func(ctx context.Context) error {
 			_, err := node.Do(ctx, "CLUSTER", "REPLICATE", c.ids[i/c.each])
 			return err
@@ -93,7 +95,7 @@ func (c *Cluster) form(ctx context.Context) error {
 	return nil
 }
 
-// Addrs are the addresses of all nodes.
+// Addrs returns the addresses of all nodes.
 func (c *Cluster) Addrs() []string { return addrs(c.Nodes) }
 
 func addrs(servers []*Server) (all []string) {
@@ -103,8 +105,9 @@ func addrs(servers []*Server) (all []string) {
 	return all
 }
 
-// WaitReady waits until every running node says that the cluster is ok, all of them agree about who
-// owns which slots, and every running replica is synced with a running master.
+// WaitReady waits until three things hold. Every running node reports that the cluster is ok. All
+// of them agree about the owners of the slots. Every running replica is synced with a running
+// master.
 func (c *Cluster) WaitReady() {
 	c.t.Helper()
 	if err := await(c.t.Context(), c.ready); err != nil {
@@ -162,7 +165,8 @@ func (c *Cluster) healthy(ctx context.Context, node *Server, view view) error {
 	return nil
 }
 
-// Masters are the nodes that own slots now, as the first running node sees it, in the order of Nodes.
+// Masters returns the nodes that own slots now, according to the first running node, in the order
+// of Nodes.
 func (c *Cluster) Masters() []*Server {
 	c.t.Helper()
 	view := c.anyView()
@@ -175,7 +179,7 @@ func (c *Cluster) Masters() []*Server {
 	return masters
 }
 
-// NodeForSlot is the node that owns slot now, as the first running node sees it.
+// NodeForSlot returns the node that owns slot now, according to the first running node.
 func (c *Cluster) NodeForSlot(slot int) *Server {
 	c.t.Helper()
 	for id, member := range c.anyView() {
@@ -187,7 +191,7 @@ func (c *Cluster) NodeForSlot(slot int) *Server {
 	return nil
 }
 
-// SlotOf is the slot of key.
+// SlotOf returns the slot of key.
 func (c *Cluster) SlotOf(key string) int {
 	c.t.Helper()
 	slot, err := c.firstRunning().Do(c.t.Context(), "CLUSTER", "KEYSLOT", key)
@@ -197,8 +201,8 @@ func (c *Cluster) SlotOf(key string) int {
 	return int(slot.(int64))
 }
 
-// ReplicasOf are the other nodes with which node started as one group: its replicas, and after a
-// failover also the master that it once had.
+// ReplicasOf returns the other nodes of the group in which node started: its replicas and, after a
+// failover, its former master.
 func (c *Cluster) ReplicasOf(node *Server) (others []*Server) {
 	group := c.group(node)
 	for _, other := range c.Nodes {
@@ -217,11 +221,13 @@ func (c *Cluster) group(node *Server) int {
 	return (i - c.masters) / c.each
 }
 
-// Failover makes replica the master of its slots, in order, and returns when the cluster is ready.
+// Failover makes replica the master of its slots in an orderly failover. It returns when the
+// cluster is ready.
 func (c *Cluster) Failover(replica *Server) {
 	c.t.Helper()
 	err := await(c.t.Context(), func(ctx context.Context) error {
-		// Asked again each time: a request that got no majority in time is forgotten without a word.
+		// The request is repeated each time, because Redis silently drops one that got no majority
+		// in time.
 		if _, err := replica.Do(ctx, "CLUSTER", "FAILOVER"); err != nil && err.Error() != "ERR You should send CLUSTER FAILOVER to a replica" {
 			return err
 		}
@@ -237,8 +243,8 @@ func (c *Cluster) Failover(replica *Server) {
 	c.WaitReady()
 }
 
-// WaitForMaster waits until another node than old has taken over what old owned, and the cluster is
-// ready, and returns that node. It is for after old.Kill().
+// WaitForMaster returns the node that has taken over the slots of old, once the cluster is ready.
+// Call it after old.Kill().
 func (c *Cluster) WaitForMaster(old *Server) (promoted *Server) {
 	c.t.Helper()
 	err := await(c.t.Context(), func(ctx context.Context) error {
@@ -266,7 +272,7 @@ func (c *Cluster) WaitForMaster(old *Server) (promoted *Server) {
 	return promoted
 }
 
-// onAll runs one command on servers, side by side.
+// onAll runs one command on all servers concurrently.
 func onAll(ctx context.Context, servers []*Server, args ...any) error {
 	errs := make([]error, len(servers))
 	var group sync.WaitGroup

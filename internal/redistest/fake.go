@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Fake listens in the place of a server, for what no server at hand says, and returns its address. answer
-// gets each command's words and returns the reply, in RESP; several connections may call it at a time. It
-// ends with the test.
+// Fake is a fake server, for replies that no real server at hand gives. It returns its address.
+// answer receives the words of each command and returns the reply in RESP. Several connections may
+// call it concurrently. It ends with the test.
 func Fake(t testing.TB, answer func(args []string) string) (addr string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -41,7 +41,7 @@ func Fake(t testing.TB, answer func(args []string) string) (addr string) {
 	return listener.Addr().String()
 }
 
-// converse ends when the client goes.
+// converse returns when the client disconnects.
 func converse(conn net.Conn, answer func(args []string) string) {
 	reader := frameReader{Reader: bufio.NewReader(conn)}
 	for {

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// frame reads the next value and the bytes that it was made of; with an error, the bytes read until
-// then. An inline command comes as its words. A stream that is not RESP (TLS) comes as it arrives,
-// without values, to its end: later bytes of it may well look like RESP.
+// frame reads the next value and its bytes. With an error, it returns the bytes read until then. An
+// inline command is returned as its words. A stream that is not RESP, such as TLS, is passed on to
+// its end without values, because later bytes of it may look like RESP.
 func (r *frameReader) frame() (value any, raw []byte, err error) {
 	if !r.opaque {
 		value, err = r.value()
@@ -30,7 +30,7 @@ func (r *frameReader) frame() (value any, raw []byte, err error) {
 	return nil, rest[:n], err
 }
 
-// inline reads a command as people type it, if that is what comes.
+// inline reads an inline command, if the stream has one.
 func (r *frameReader) inline() (words []any, ok bool, err error) {
 	if len(r.raw) > 0 { // it began as RESP
 		return nil, false, nil

@@ -24,12 +24,13 @@ func newHeld(matches func(args []string) bool) *Held {
 }
 
 // Hold holds back the next request whose first words are command, e.g. "SET" or "client tracking",
-// until it is released. It then reaches the server even if the client has gone: that is what it is
-// for. On the same connection nothing overtakes it; other connections go on. Of several that
-// match, the oldest one that holds nothing yet takes the request.
+// until it is released. A released request reaches the server even if the client has disconnected.
+// On the same connection nothing overtakes it. Other connections continue. If several Holds match,
+// the oldest one that is still free takes the request.
 func (p *Proxy) Hold(command string) *Held { return p.HoldFunc(named(command)) }
 
-// HoldFunc is Hold for the next request with such arguments, the command's name being the first.
+// HoldFunc is Hold for the next request whose arguments match. The first argument is the name of
+// the command.
 func (p *Proxy) HoldFunc(matches func(args []string) bool) *Held {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,8 +39,8 @@ func (p *Proxy) HoldFunc(matches func(args []string) bool) *Held {
 	return h
 }
 
-// HoldReply holds back the next reply to a request whose first words are command: the server has done
-// it, the client does not know.
+// HoldReply holds back the next reply to a request whose first words are command. The server has
+// executed the request, and the client does not know.
 func (p *Proxy) HoldReply(command string) *Held { return p.HoldReplyFunc(named(command)) }
 
 // HoldReplyFunc is HoldReply for a request with such arguments.
@@ -54,23 +55,24 @@ func (p *Proxy) HoldReplyFunc(matches func(args []string) bool) *Held {
 // Arrived is closed when the request, or the reply, has come as far as the proxy.
 func (h *Held) Arrived() <-chan struct{} { return h.arrived }
 
-// Answered is closed when the server has replied to the request, whether or not the client is still
-// there to hear it. If the connection to the server is lost before, it stays open.
+// Answered is closed when the server has replied to the request, even if the client has
+// disconnected. If the connection to the server is lost first, Answered stays open.
 func (h *Held) Answered() <-chan struct{} { return h.answered }
 
-// Args are the request's, once Arrived is closed.
+// Args returns the arguments of the request, once Arrived is closed.
 func (h *Held) Args() []string {
 	<-h.arrived
 	return slices.Clone(h.args)
 }
 
-// Reply is the server's reply as it came, once Answered is closed.
+// Reply returns the raw reply of the server, once Answered is closed.
 func (h *Held) Reply() []byte {
 	<-h.answered
 	return slices.Clone(h.reply)
 }
 
-// Release lets it through. Before it has arrived: nothing will be held. A second call does nothing.
+// Release lets the request or reply through. If it has not arrived yet, it will not be held. A
+// second call does nothing.
 func (h *Held) Release() { h.release.Do(func() { close(h.released) }) }
 
 // take removes the first of list that matches, and lets it hold.
@@ -88,7 +90,7 @@ func (p *Proxy) take(list *[]*Held, args []string) *Held {
 	return h
 }
 
-// answer notes the server's reply.
+// answer records the server's reply.
 func (h *Held) answer(raw []byte) {
 	h.reply = raw
 	close(h.answered)

@@ -7,18 +7,19 @@ import (
 	"time"
 )
 
-// turn is how many bytes a connection sends before it is another one's turn, where the bandwidth is limited.
+// turn is how many bytes a connection may send, under limited bandwidth, before the next connection
+// has its turn.
 const turn = 16 << 10
 
-// bandwidth is what the connections through a Proxy share, in one direction.
+// bandwidth is the bandwidth that all connections through a Proxy share in one direction.
 type bandwidth struct {
 	mu     sync.Mutex
 	second int       // bytes; 0: no limit
 	free   time.Time // when all is sent that was let through
 }
 
-// Limit makes all connections together carry no more than so many bytes a second from now on, in each direction.
-// 0 ends it. They take turns, as TCP makes them do.
+// Limit bounds all connections together to so many bytes a second in each direction. 0 removes the
+// limit. The connections take turns, as with TCP.
 func (p *Proxy) Limit(second int) {
 	for _, b := range []*bandwidth{&p.up, &p.down} {
 		b.mu.Lock()
@@ -27,7 +28,7 @@ func (p *Proxy) Limit(second int) {
 	}
 }
 
-// send calls write with raw in pieces, each when it has got through.
+// send calls write with raw in pieces, each once the limit lets it through.
 func (b *bandwidth) send(ctx context.Context, raw []byte, write func([]byte) (int, error)) error {
 	b.mu.Lock()
 	limited := b.second > 0
@@ -47,7 +48,7 @@ func (b *bandwidth) send(ctx context.Context, raw []byte, write func([]byte) (in
 	return nil
 }
 
-// take returns how long it takes for n more bytes to get through.
+// take returns how long n more bytes need to get through.
 func (b *bandwidth) take(n int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

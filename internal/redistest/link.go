@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// backlog is how many requests wait behind a held one before the proxy stops reading. What was
-	// read reaches the server even if the client resets the connection.
+	// backlog is how many requests may wait behind a held one before the proxy stops reading.
+	// Requests that were read reach the server even if the client resets the connection.
 	backlog = 1 << 12
 	// between is the pause between two pieces of a sliced reply.
 	between = 100 * time.Microsecond
 )
 
-// link is one client's connection through a Proxy. Requests are read by one goroutine and passed on
-// by another, so that the proxy notices at once when a client goes while its request is held.
+// link is one client's connection through a Proxy. One goroutine reads requests and another passes
+// them on. So the proxy notices at once if a client disconnects while its request is held.
 type link struct {
 	proxy          *Proxy
 	client, server net.Conn
@@ -59,7 +59,7 @@ func (l *link) run() {
 	group.Wait()
 }
 
-// readRequests ends when the client has gone.
+// readRequests returns when the client has disconnected.
 func (l *link) readRequests() {
 	defer close(l.queue)
 	reader := frameReader{Reader: bufio.NewReader(l.client)}
@@ -84,7 +84,8 @@ func (l *link) readRequests() {
 	}
 }
 
-// passRequests ends when the client has gone and everything it said has reached the server.
+// passRequests returns when the client has disconnected and all its requests have reached the
+// server.
 func (l *link) passRequests() {
 	for r := range l.queue {
 		if pause(l.lost, time.Until(r.due)) != nil {
@@ -102,13 +103,13 @@ func (l *link) passRequests() {
 			return
 		}
 	}
-	// The server reads up to the end, replies, and closes its side: so nothing gets lost.
+	// The server reads to the end, replies, and closes its side. So nothing gets lost.
 	if half, ok := l.server.(*net.TCPConn); !ok || half.CloseWrite() != nil {
 		l.lose()
 	}
 }
 
-// expect notes that the reply to r comes next after those that are outstanding.
+// expect records that the reply to r follows the outstanding ones.
 func (l *link) expect(r request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,8 +133,8 @@ func (l *link) replied(raw []byte) (r request, ok bool) {
 	return r, true
 }
 
-// passReplies ends when the server closes. A client that has gone does not end it: replies are then
-// read for the sake of Answered.
+// passReplies returns when the server closes the connection. It continues after the client has
+// disconnected, because Answered depends on the replies.
 func (l *link) passReplies() {
 	reader := frameReader{Reader: bufio.NewReader(l.server)}
 	for {
@@ -152,7 +153,7 @@ func (l *link) passReplies() {
 	}
 }
 
-// meddle does to the reply to r what was asked for, and returns what is still to be delivered: nil
+// meddle applies the requested faults to the reply to r. It returns what is left to deliver, or nil
 // after a cut.
 func (l *link) meddle(r request, raw []byte) []byte {
 	if r.held != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Migration is a slot on its way from one master to another. Between BeginMigration and Finish the
-// source answers ASK for keys that it has not (any more), and the target serves them after ASKING.
+// source answers ASK for keys that it does not have, and the target serves them after ASKING.
 type Migration struct {
 	Slot     int
 	From, To *Server
@@ -21,20 +21,21 @@ func (c *Cluster) MigrateSlot(slot int, to *Server) {
 	c.BeginMigration(slot, to).Finish()
 }
 
-// BeginMigration opens the way for slot from its owner to the master to, and moves nothing yet.
+// BeginMigration begins to migrate slot from its owner to the master to. It moves no key yet.
 func (c *Cluster) BeginMigration(slot int, to *Server) *Migration {
 	c.t.Helper()
 	m := &Migration{Slot: slot, From: c.NodeForSlot(slot), To: to, cluster: c}
 	if m.From == to {
 		c.t.Fatalf("redistest: %s owns slot %d already", to.Addr(), slot)
 	}
-	// The target first: from the next line on the source sends clients there.
+	// The target must come first: after the next line the source redirects clients to it.
 	m.do(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", m.id(m.From))
 	m.do(m.From, "CLUSTER", "SETSLOT", slot, "MIGRATING", m.id(to))
 	return m
 }
 
-// MoveKeys moves up to n of the slot's keys, and returns how many it moved: 0 when none is left.
+// MoveKeys moves up to n keys of the slot. It returns how many it moved, which is 0 if none was
+// left.
 func (m *Migration) MoveKeys(n int) (moved int) {
 	m.cluster.t.Helper()
 	keys, _ := m.do(m.From, "CLUSTER", "GETKEYSINSLOT", m.Slot, n).([]any)
@@ -45,21 +46,22 @@ func (m *Migration) MoveKeys(n int) (moved int) {
 	return len(keys)
 }
 
-// Move moves these keys of the slot, as far as they exist.
+// Move moves those of keys that exist.
 func (m *Migration) Move(keys ...any) {
 	m.cluster.t.Helper()
 	move := []any{"MIGRATE", "127.0.0.1", m.To.port, "", 0, doTimeout.Milliseconds(), "AUTH2", AdminUser, ownPassword, "KEYS"}
 	m.do(m.From, append(move, keys...)...)
 }
 
-// Finish moves the remaining keys, gives the slot to its new owner, and returns when all nodes know.
+// Finish moves the remaining keys, gives the slot to its new owner, and returns when all nodes
+// know.
 func (m *Migration) Finish() {
 	t := m.cluster.t
 	t.Helper()
 	for moved := m.MoveKeys(100); moved > 0; {
 		moved = m.MoveKeys(100)
 	}
-	// The target first, or for a moment nobody would own the slot.
+	// The target must come first. Otherwise the slot would have no owner for a moment.
 	m.do(m.To, "CLUSTER", "SETSLOT", m.Slot, "NODE", m.id(m.To))
 	m.do(m.From, "CLUSTER", "SETSLOT", m.Slot, "NODE", m.id(m.To))
 	err := await(t.Context(), func(ctx context.Context) error {

@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// Accounts that every data server has beside the test's own.
+// Accounts that every data server has, in addition to those of the test.
 const (
-	// AdminUser may do everything, so that the verbs of this package work whatever a test does to the
-	// default user. Sentinels use it as well.
+	// AdminUser has all permissions. With it, the methods of this package work whatever a test does
+	// to the default user. Sentinels use it too.
 	AdminUser = "redistest-admin"
-	// ReplicationUser is what replicas log in with. To make a replica deaf, switch it off on the master
-	// (ACL SETUSER redistest-replication off) and end its connection (CLIENT KILL TYPE replica).
+	// ReplicationUser is the account of replicas. To cut a replica off, disable the account on the
+	// master (ACL SETUSER redistest-replication off) and end its connection (CLIENT KILL TYPE
+	// replica).
 	ReplicationUser = "redistest-replication"
 
 	ownPassword = "redistest" // of both; the servers listen on 127.0.0.1 and live for seconds
@@ -28,8 +29,8 @@ type settings struct {
 	certs    *certificates // nil without TLS
 }
 
-// Config adds lines of redis.conf to each data server, e.g. "maxmemory 8mb". They come last, so they
-// win over the defaults of this package.
+// Config adds lines of redis.conf to each data server, e.g. "maxmemory 8mb". They come last, so
+// they override the defaults of this package.
 func Config(lines ...string) Option {
 	return func(s *settings) { s.lines = append(s.lines, lines...) }
 }
@@ -40,7 +41,8 @@ func TLS() Option {
 	return func(s *settings) { s.tls = true }
 }
 
-// Password sets the password of the default user of each data server. Without, it needs none.
+// Password sets the password of the default user of each data server. Without this option the user
+// needs none.
 func Password(password string) Option {
 	return func(s *settings) { s.password = password }
 }
@@ -81,12 +83,13 @@ func (s *settings) listen(port int, dir string) []string {
 	)
 }
 
-// data returns the lines for servers that hold data; topology is what cluster or sentinel add.
+// data returns the lines for servers that hold data. topology holds the lines that a cluster or
+// sentinel adds.
 func (s *settings) data(topology []string) []string {
 	lines := []string{
 		`save ""`, "appendonly no",
 		"enable-debug-command local",
-		// Replicas attach, notice and end without the delays that spare a loaded network.
+		// Remove the delays of replication that are meant for a loaded network.
 		"repl-diskless-sync yes", "repl-diskless-sync-delay 0", "repl-ping-replica-period 1", "shutdown-timeout 1",
 		fmt.Sprintf("user %s on >%s ~* &* +@all", AdminUser, ownPassword),
 		fmt.Sprintf("user %s on >%s +psync +replconf +ping", ReplicationUser, ownPassword),
@@ -99,7 +102,7 @@ func (s *settings) data(topology []string) []string {
 	return append(lines, s.lines...)
 }
 
-// quote makes one argument of text, by the rules of redis.conf.
+// quote quotes text as one argument in redis.conf.
 func quote(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')

@@ -10,13 +10,14 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy in front of one server at a time. It reads RESP, so it can pick out single requests and
-// replies. TLS goes through it unread: there the verbs that name a command never match.
+// Proxy is a TCP proxy in front of one server at a time. It reads RESP, so it can pick out single
+// requests and replies. TLS passes through unread, so methods that name a command never match
+// there.
 //
-// Replies are matched to requests by their order. After SUBSCRIBE, MONITOR or CLIENT REPLY there is no
-// such order: on that connection HoldReply, CutReplyAfter and Held.Answered do nothing any more. A
-// client of a cluster or of sentinels learns the servers' own addresses, and goes past the proxy
-// unless its dialer leads it back.
+// Replies are matched to requests by their order. After SUBSCRIBE, MONITOR or CLIENT REPLY there is
+// no such order, and HoldReply, CutReplyAfter and Held.Answered no longer work on that connection.
+// A client of a cluster or of sentinels learns the servers' own addresses. It bypasses the proxy
+// unless its dialer maps them back.
 type Proxy struct {
 	t    testing.TB
 	addr string
@@ -44,7 +45,8 @@ type cut struct {
 	after   int
 }
 
-// NewProxy starts a proxy in front of target (host:port), which need not be up. It ends with the test.
+// NewProxy starts a proxy in front of target (host:port), which need not be running. The proxy ends
+// with the test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	port, reservation, err := reservePort(t.Context())
@@ -63,42 +65,41 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is the proxy's own host:port. It never changes.
+// Addr returns the proxy's own host:port. It never changes.
 func (p *Proxy) Addr() string { return p.addr }
 
-// Move leads connections that are made from now on to another server. Those that there are stay where they
-// lead, as with a load balancer.
+// Move routes new connections to another server. Existing ones stay where they are, as with a load
+// balancer.
 func (p *Proxy) Move(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Accepted is how many connections clients have made so far.
+// Accepted returns the number of connections that clients have made so far.
 func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
 }
 
-// Delay makes each request from now on reach the server d after it came in, pipelined ones
-// too. 0 ends it.
+// Delay delays each further request by d, pipelined ones too. 0 ends the delay.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// Slice makes replies from now on come in pieces of n bytes. 0 ends it. A piece follows the one before
-// it after a tenth of a millisecond, or the client would mostly see them as one.
+// Slice delivers further replies in pieces of n bytes. 0 ends it. There is a pause of a tenth of a
+// millisecond between pieces. Without it the client would mostly receive them as one.
 func (p *Proxy) Slice(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slice = n
 }
 
-// Cut closes all connections to clients now. As after a cut in a real network, requests that had
-// arrived by then still reach the server; held ones when they are released.
+// Cut closes all connections to clients. As in a real network, requests that have already arrived
+// still reach the server. Held requests do so when they are released.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +108,7 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// CutOne closes one connection to a client now, as Cut does, if there is any.
+// CutOne closes one connection to a client as Cut does, if there is one.
 func (p *Proxy) CutOne() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +118,7 @@ func (p *Proxy) CutOne() {
 	}
 }
 
-// Refuse closes the proxy's port and all connections to clients: new ones are refused.
+// Refuse closes the proxy's port and all connections to clients. New connections are refused.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	listener := p.listener
@@ -183,8 +184,8 @@ func (p *Proxy) connect(listener net.Listener, client net.Conn) {
 	delete(p.links, l)
 }
 
-// CutReplyAfter lets only the first n bytes of the next reply to command through, and closes the
-// client's connection then. For command see Hold.
+// CutReplyAfter lets the first n bytes of the next reply to command through and then closes the
+// client's connection. For command see Hold.
 func (p *Proxy) CutReplyAfter(command string, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -343,7 +343,8 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// However many connections there are, they carry no more than the limit together, and each gets its turns.
+// However many connections there are, they carry no more than the limit together, and each gets its
+// turns.
 func TestProxyLimits(t *testing.T) {
 	t.Parallel()
 	_, p, conn := through(t)

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Require skips the test, loudly, where redis-server is not in PATH. With CI=true in the environment
-// it fails the test instead: what is skipped in CI is never tested. Start, StartCluster and
-// StartSentinel call it.
+// Require skips the test, with a message, if redis-server is not in PATH. With CI=true in the
+// environment it fails the test instead, because what is skipped in CI is never tested. Start,
+// StartCluster and StartSentinel call it.
 func Require(t testing.TB) {
 	t.Helper()
 	_, err := exec.LookPath("redis-server")

@@ -21,7 +21,7 @@ type ReplyError string
 func (e ReplyError) Error() string { return string(e) }
 
 // Conn is one connection that speaks RESP2. Only one goroutine at a time may use it. After an error
-// that is not a ReplyError it is of no use any more.
+// that is not a ReplyError it must not be used any more.
 type Conn struct {
 	conn   net.Conn
 	reader frameReader
@@ -46,9 +46,9 @@ func Dial(ctx context.Context, addr string, config *tls.Config) (*Conn, error) {
 // Close closes the connection.
 func (c *Conn) Close() error { return c.conn.Close() }
 
-// Do sends a command and returns the reply: nil, string, int64 or []any of these and of ReplyErrors.
-// A []byte argument is sent as it is, any other one as fmt.Sprint shows it. An error reply is returned
-// as error, a ReplyError.
+// Do sends a command and returns the reply: nil, string, int64 or []any of these and of
+// ReplyErrors. A []byte argument is sent as it is, any other one as fmt.Sprint shows it. An error
+// reply is returned as error, a ReplyError.
 func (c *Conn) Do(ctx context.Context, args ...any) (any, error) {
 	request := fmt.Appendf(nil, "*%d\r\n", len(args))
 	for _, arg := range args {

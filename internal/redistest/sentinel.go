@@ -21,9 +21,10 @@ type Sentinel struct {
 	t testing.TB
 }
 
-// StartSentinel starts one master with replicas (0: two) and sentinels (0: three), of which a majority
-// decides, and returns when replicas are synced and all sentinels know everybody. It ends with the
-// test. A master that does not answer for 1 s is down; its successor is there some 2 s later.
+// StartSentinel starts one master with replicas (0: two) and sentinels (0: three), of which a
+// majority decides, and returns when replicas are synced and all sentinels know everybody. It ends
+// with the test. A master that does not answer for 1 s counts as down. Its successor is elected
+// about 2 s later.
 func StartSentinel(t testing.TB, replicas, sentinels int, options ...Option) *Sentinel {
 	t.Helper()
 	Require(t)
@@ -42,7 +43,8 @@ func StartSentinel(t testing.TB, replicas, sentinels int, options ...Option) *Se
 		s.Nodes = append(s.Nodes, newServer(t, settings, fmt.Sprint("replicaof 127.0.0.1 ", master.port)))
 	}
 	startAll(t, s.Nodes[1:]...)
-	// Sentinels ask the master for its replicas at once, and then seldom: the replicas come first.
+	// Sentinels ask the master for its replicas at once and then rarely. So the replicas must come
+	// first.
 	if err := await(t.Context(), s.synced); err != nil {
 		t.Fatalf("redistest: replicas are not synced: %v", err)
 	}
@@ -57,7 +59,7 @@ func (s *Sentinel) startSentinels(settings *settings, count int) {
 		sentinel := newServer(s.t, settings,
 			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d %d", MasterName, s.Nodes[0].port, count/2+1),
 			"sentinel down-after-milliseconds "+MasterName+" 1000",
-			// After a failover that did not work out, the next one starts after twice this time.
+			// After a failed failover, the next one starts after twice this time.
 			"sentinel failover-timeout "+MasterName+" 3000",
 			"sentinel auth-user "+MasterName+" "+AdminUser,
 			"sentinel auth-pass "+MasterName+" "+ownPassword,
@@ -69,8 +71,8 @@ func (s *Sentinel) startSentinels(settings *settings, count int) {
 	s.hurry(s.Sentinels...)
 }
 
-// hurry makes sentinels look and talk more often than every 10 s and 2 s, which nothing in their
-// configuration does. They forget it when they restart; then they are slow, not wrong.
+// hurry makes sentinels poll and publish more often than every 10 s and 2 s. Their configuration
+// has no setting for that. They forget it on a restart. Then they are slow, but still correct.
 func (s *Sentinel) hurry(sentinels ...*Server) {
 	s.t.Helper()
 	err := onAll(s.t.Context(), sentinels, "SENTINEL", "DEBUG",
@@ -80,14 +82,14 @@ func (s *Sentinel) hurry(sentinels ...*Server) {
 	}
 }
 
-// SentinelAddrs are the addresses of the sentinels: what a client is configured with.
+// SentinelAddrs returns the addresses of the sentinels, with which a client is configured.
 func (s *Sentinel) SentinelAddrs() []string { return addrs(s.Sentinels) }
 
-// Addrs are the addresses of the servers that hold data.
+// Addrs returns the addresses of the servers that hold data.
 func (s *Sentinel) Addrs() []string { return addrs(s.Nodes) }
 
-// Master is the server that the sentinels name as master now. They may name a dead one until they
-// have found a successor: see WaitForMaster.
+// Master returns the server that the sentinels name as master now. They may name a dead one until
+// there is a successor: see WaitForMaster.
 func (s *Sentinel) Master() *Server {
 	s.t.Helper()
 	var master *Server
@@ -101,14 +103,14 @@ func (s *Sentinel) Master() *Server {
 	return master
 }
 
-// Replicas are the servers that hold data and are not the master now.
+// Replicas returns the servers that hold data and are not the master now.
 func (s *Sentinel) Replicas() []*Server {
 	s.t.Helper()
 	master := s.Master()
 	return slices.DeleteFunc(slices.Clone(s.Nodes), func(node *Server) bool { return node == master })
 }
 
-// agreed is the server that all running sentinels name as master.
+// agreed returns the server that all running sentinels name as master.
 func (s *Sentinel) agreed(ctx context.Context) (master *Server, err error) {
 	for _, sentinel := range running(s.Sentinels) {
 		reply, err := sentinel.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", MasterName)
@@ -129,8 +131,8 @@ func (s *Sentinel) agreed(ctx context.Context) (master *Server, err error) {
 	return master, nil
 }
 
-// Failover makes the sentinels replace a healthy master, and returns the new one when everything is
-// ready again.
+// Failover makes the sentinels replace a healthy master. It returns the new master when everything
+// is ready again.
 func (s *Sentinel) Failover() *Server {
 	s.t.Helper()
 	old := s.Master()
@@ -148,8 +150,8 @@ func (s *Sentinel) Failover() *Server {
 	return master
 }
 
-// WaitForMaster waits until all running sentinels name another master than not, and that one agrees,
-// and returns it.
+// WaitForMaster waits until all running sentinels name another master than not, and that one
+// agrees, and returns it.
 func (s *Sentinel) WaitForMaster(not *Server) *Server {
 	s.t.Helper()
 	var master *Server
@@ -172,8 +174,8 @@ func (s *Sentinel) WaitForMaster(not *Server) *Server {
 	return master
 }
 
-// WaitReady waits until all running sentinels agree about the master, know all the other sentinels and
-// replicas, and see it as up, and until every other running server is synced with it.
+// WaitReady waits until all running sentinels agree about the master, know all the other sentinels
+// and replicas, and see it as up, and until every other running server is synced with it.
 func (s *Sentinel) WaitReady() {
 	s.t.Helper()
 	err := await(s.t.Context(), func(ctx context.Context) error {

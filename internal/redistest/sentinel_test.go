@@ -42,9 +42,10 @@ func TestSentinel(t *testing.T) {
 			wantReply(t, old, "changed", "GET", "key")
 
 			if len(test.options) > 0 {
-				// A sentinel of Redis 7.0.15 that talks TLS was twice seen to stop answering, for good, after it had
-				// been elected for a requested failover; perhaps it is https://github.com/redis/redis/issues/9956, a loop
-				// in its client's reading. The verb is the same without TLS.
+				// A sentinel of Redis 7.0.15 that talks TLS was twice seen to stop answering, for
+				// good, after it had been elected for a requested failover; perhaps it is
+				// https://github.com/redis/redis/issues/9956, a loop in its client's reading. The
+				// verb is the same without TLS.
 				return
 			}
 			third := s.Failover()

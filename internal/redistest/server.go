@@ -47,7 +47,7 @@ func Start(t testing.TB, options ...Option) *Server {
 // newServer prepares a data server that is not started yet.
 func newServer(t testing.TB, settings *settings, topology ...string) *Server {
 	t.Helper()
-	// The folder first: cleanups run in reverse, and the folder must go last.
+	// The folder comes first: cleanups run in reverse order, and the folder must be removed last.
 	s := &Server{t: t, settings: settings, topology: topology, dir: t.TempDir()}
 	t.Cleanup(s.cleanup)
 	return s
@@ -81,8 +81,8 @@ func (s *Server) cleanup() {
 	}
 }
 
-// start finds a port and starts there. That somebody takes the port in the moment before the server
-// does is unlikely, not impossible: then it tries another one.
+// start finds a port and starts the server there. Another process may take the port just before the
+// server does. That is unlikely; start then tries another port.
 func (s *Server) start() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,8 +131,8 @@ func (s *Server) launch(ctx context.Context) error {
 	return nil
 }
 
-// answers reports whether the server answers commands. That the port answers is not enough: it could
-// be somebody else's server.
+// answers reports whether the server answers commands. An answer from the port is not enough,
+// because it could be another server's.
 func (s *Server) answers(ctx context.Context) error {
 	if s.process.ended() {
 		return fmt.Errorf("%w: %w", errEnded, s.process.err)
@@ -160,7 +160,7 @@ func (s *Server) name() string {
 func (s *Server) configFile() string { return filepath.Join(s.dir, "redis.conf") }
 func (s *Server) logFile() string    { return filepath.Join(s.dir, "redis.log") }
 
-// Addr is host:port. It never changes.
+// Addr returns host:port. It never changes.
 func (s *Server) Addr() string { return localAddr(s.port) }
 
 // Addrs is Addr alone, for clients that take a list.
@@ -183,7 +183,7 @@ func (s *Server) Running() bool {
 	return s.process != nil && !s.process.ended()
 }
 
-// Log is everything that the server has logged, over all restarts.
+// Log returns everything that the server has logged, across all restarts.
 func (s *Server) Log() string {
 	text, err := os.ReadFile(s.logFile())
 	if err != nil {
@@ -197,7 +197,8 @@ func (s *Server) tail() string {
 	return strings.Join(lines[max(0, len(lines)-logTail):], "\n")
 }
 
-// TLSConfig is a client's configuration that the server accepts, a copy; nil without the option TLS.
+// TLSConfig is a client's configuration that the server accepts, a copy; nil without the option
+// TLS.
 func (s *Server) TLSConfig() *tls.Config {
 	if s.settings.certs == nil {
 		return nil

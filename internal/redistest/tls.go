@@ -24,8 +24,8 @@ type TLSFiles struct {
 	Key  string // the client's private key
 }
 
-// certificates are an authority of its own, and what it signed: a server for 127.0.0.1 and localhost,
-// and a client. They are good for a day.
+// certificates are those of a private authority, of a server for 127.0.0.1 and localhost, and of a
+// client. They are valid for a day.
 type certificates struct {
 	client     TLSFiles
 	serverCert string
@@ -57,7 +57,7 @@ func makeCertificates(dir string) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	// sign writes the certificate, and its key where one is asked for.
+	// sign writes the certificate, and its key if one is asked for.
 	sign := func(of *x509.Certificate, key *ecdsa.PrivateKey, certFile, keyFile string) error {
 		cert, err := x509.CreateCertificate(rand.Reader, of, authority, &key.PublicKey, authorityKey)
 		if err != nil {

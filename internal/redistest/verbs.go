@@ -13,13 +13,13 @@ func (s *Server) Kill() {
 	s.process.kill()
 }
 
-// Pause stops the process with SIGSTOP: its port accepts connections, nobody answers.
+// Pause stops the process with SIGSTOP. Its port still accepts connections, but nothing answers.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.signal("pause", signalStop)
 }
 
-// Resume lets a paused process go on. It then serves what has piled up.
+// Resume continues a paused process. It then serves the requests that have piled up.
 func (s *Server) Resume() {
 	s.t.Helper()
 	s.signal("resume", signalContinue)
@@ -56,8 +56,8 @@ func (s *Server) stop() {
 }
 
 // Restart starts the server again, with the same port, folder and redis.conf, and returns when it
-// answers; a node of a cluster may not have found the others by then: see Cluster.WaitReady. If it is
-// still running it is stopped in order before. What is there again afterwards is what Redis had
+// answers; a node of a cluster may not have found the others by then: see Cluster.WaitReady. If it
+// is still running it is stopped in order before. What is there again afterwards is what Redis had
 // persisted: nothing, unless Config says so.
 func (s *Server) Restart() {
 	s.t.Helper()

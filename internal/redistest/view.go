@@ -23,7 +23,8 @@ type member struct {
 
 func (m member) has(flag string) bool { return slices.Contains(m.flags, flag) }
 
-// reachable reports whether the node that looks can talk to this one, and believes so.
+// reachable reports whether the node that was asked is connected to this one and considers it
+// healthy.
 func (m member) reachable() bool {
 	bad := []string{"fail", "fail?", "handshake", "noaddr"}
 	return m.link == "connected" && !slices.ContainsFunc(m.flags, func(flag string) bool { return slices.Contains(bad, flag) })
@@ -33,8 +34,9 @@ func (m member) owns(slot int) bool {
 	return slices.ContainsFunc(m.slots, func(span [2]int) bool { return span[0] <= slot && slot <= span[1] })
 }
 
-// owners tells in a comparable way who owns what, and who replicates whom. Nodes that have no part in
-// that, and masters that are down, are left out: news of them take longer.
+// owners returns in a comparable form which node owns which slots and which node replicates which.
+// It leaves out nodes without either, and masters that are down, because news of them spreads more
+// slowly.
 func (v view) owners() string {
 	var b strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(v)) {

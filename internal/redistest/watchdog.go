@@ -9,13 +9,13 @@ import (
 )
 
 // watched runs a program that does not outlive this process, however this process ends. The shell
-// leaves a watchdog behind and becomes the program, so that there is no moment in which the
-// program runs unwatched. The watchdog reads a pipe whose other end only this process holds: the end
-// of the file means that this process is gone, a line that the program is, and that its number
-// may belong to another by now. The parent-death signal of Linux would not do: it follows the thread
-// that forked, not the process, and macOS has none.
+// leaves a watchdog behind and becomes the program, so that there is no moment in which the program
+// runs unwatched. The watchdog reads a pipe whose other end only this process holds. End of file
+// means that this process is gone. A line means that the program has ended, so that its process id
+// may belong to another process. The parent-death signal of Linux would not do: it depends on the
+// thread that forked and not on the process, and macOS has none.
 //
-// The system sends SIGHUP to a group that holds a stopped process when nobody is left to continue it.
+// The system sends SIGHUP to a group with a stopped process when no process is left to continue it.
 // Without the trap a paused server would wake up and stay, and its watchdog would be gone.
 const watched = `
 trap '' HUP
@@ -55,7 +55,7 @@ func startProcess(log *os.File, argv ...string) (*process, error) {
 
 func (p *process) wait() {
 	p.err = p.cmd.Wait()
-	// The watchdog may have gone with its group; then there is nobody to tell.
+	// The watchdog may have ended with its group. Then there is nothing to tell.
 	_, _ = fmt.Fprintln(p.leash)
 	_ = p.leash.Close()
 	close(p.done)
@@ -75,7 +75,7 @@ func (p *process) ended() bool {
 // kill ends the program and its children at once, a stopped one too, and waits for it.
 func (p *process) kill() {
 	if !p.ended() {
-		// An error means that it has just ended by itself.
+		// An error means that the process has just ended by itself.
 		_ = killGroup(p.cmd.Process)
 	}
 	<-p.done

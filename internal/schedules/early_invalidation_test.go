@@ -12,15 +12,15 @@ import (
 )
 
 // V17, invalidation between the database read and the commit. A writer has changed the row in its
-// transaction, and invalidates; a loader reads the row as it was, since nothing is committed; the writer
-// commits.
+// transaction, and invalidates. A loader reads the old row, because nothing is committed. Then the
+// writer commits.
 //
-// Promise: whoever invalidates after the commit is safe, whatever was invalidated before it, by that
-// writer or by another, and whoever has read or stored what in between. An invalidation before the commit
-// promises nothing, which is why the API's docs ask for one after it: TestEarlyInvalidationAlone shows
-// that the schedules know the difference.
+// Promise: an invalidation after the commit is enough. It does not matter what was invalidated
+// before it, by this writer or another, or what was read or stored in between. An invalidation
+// before the commit promises nothing, which is why the API's docs ask for one after it:
+// TestEarlyInvalidationAlone shows that the schedules know the difference.
 //
-// Model: as in TestStaleFill. Readers of the database see what is committed, until the next one is.
+// Model: as in TestStaleFill. A read of the database sees the latest commit.
 func TestEarlyInvalidation(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {
@@ -68,7 +68,7 @@ func earlyInvalidation(storage func(testing.TB) (driver.Strategy, func(*schedule
 	}
 }
 
-// The wrong order, and nothing else, is found wrong.
+// Only the wrong order is found to be wrong.
 func TestEarlyInvalidationAlone(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {

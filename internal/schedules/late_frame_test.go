@@ -10,11 +10,11 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// V16 on a real server: the frame of a fill has left, and nobody can call it back. A slow network holds it,
-// its caller gives up at the deadline, the key is revoked, and then the frame arrives.
+// V16 on a real server. The frame of a fill was sent and cannot be recalled. A slow network delays
+// it, its caller gives up at the deadline, and the key is revoked. Then the frame arrives.
 //
-// Promise: it is refused, whatever the revocation was, and even if the ledger was lost meanwhile. A plain
-// Set has no lease that could be refused: it may win, as its doc says.
+// Promise: the fill is refused, whatever the kind of revocation, even if the ledger was lost
+// meanwhile. A plain Set has no lease that could be refused. It may win, as its doc says.
 //
 // Model: as in TestStaleFill.
 func TestLateFrame(t *testing.T) {

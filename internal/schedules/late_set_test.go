@@ -11,16 +11,17 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// V16, late set after the deadline. A write takes longer than the deadline of an operation; its caller
-// goes on, and deletes; then the write arrives.
+// V16, late set after the deadline. A write takes longer than the deadline of an operation. Its
+// caller gives up and deletes. Then the write arrives.
 //
-// Promise: a storage that ends what its context ends, does not do what the Service has given up. What a
-// Set, Update or GetOrLoad tried to store before a revocation began is not read after the revocation
-// returned nil. (What a server does with a frame that has left is judged by TestLateFrame.)
+// Promise: if a storage aborts operations whose context has ended, it does not apply what the
+// Service has given up. What a Set, Update or GetOrLoad tried to store before a revocation began is
+// not read after the revocation returned nil. (What a server does with a frame that has left is
+// judged by TestLateFrame.)
 //
-// Model: as in TestStaleFill, for one application that does one thing after the other on a storage that
-// takes its time, often more than the deadline. A revocation that failed promises nothing here: that is
-// TestOutage, and here revocations keep the deadline.
+// Model: as in TestStaleFill, for one application that does one operation after another on a slow
+// storage. Operations often take longer than the deadline, but revocations do not. Failed
+// revocations are the subject of TestOutage.
 func TestLateSet(t *testing.T) {
 	t.Parallel()
 	for _, storage := range []struct {
@@ -33,8 +34,9 @@ func TestLateSet(t *testing.T) {
 		}},
 		{"without leases", func(_ testing.TB, slow *slow) driver.Strategy { return slowStrategy{newTable(), slow} }},
 	} {
-		// One after the other: where an operation is not cancelled, the second one would wait for a lock
-		// that it never gets, because time stands still in a bubble while somebody waits for a lock.
+		// One after the other: where an operation is not cancelled, the second one would wait for a
+		// lock that it never gets, because time stands still in a bubble while somebody waits for a
+		// lock.
 		passed := t.Run(storage.name, func(t *testing.T) {
 			inBubbles(t, "late-set/"+storage.name, 10_000, func(t *testing.T) func(*schedule) {
 				slow := &slow{}
@@ -60,7 +62,7 @@ func TestLateSet(t *testing.T) {
 	}
 }
 
-// deadline is that of one operation here.
+// deadline is the deadline of one operation.
 const deadline = 50 * time.Millisecond
 
 func (n node) oneAfterTheOther(a actor, step int) {
@@ -99,7 +101,8 @@ func (n node) oneAfterTheOther(a actor, step int) {
 	}
 }
 
-// slow says how long operations take: those of a schedule as its own random numbers say, others nothing.
+// slow says how long operations take: those of a schedule as its own random numbers say, others
+// nothing.
 type slow struct {
 	mu      sync.Mutex
 	playing *schedule
@@ -132,7 +135,7 @@ func (s *slow) wait(ctx context.Context, longest time.Duration) error {
 	}
 }
 
-// slowStrategy is a storage far away.
+// slowStrategy is a slow storage.
 type slowStrategy struct {
 	inner driver.Strategy
 	slow  *slow
@@ -166,7 +169,7 @@ func (s slowStrategy) InvalidateTags(ctx context.Context, tags ...string) error 
 	return s.inner.InvalidateTags(ctx, tags...)
 }
 
-// slowLeaser is one with leases.
+// slowLeaser is a slow storage with leases.
 type slowLeaser struct {
 	slowStrategy
 	leaser *bigcache.Strategy

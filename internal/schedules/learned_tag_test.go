@@ -14,14 +14,15 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// A tag learned from the loaded value racing DeleteUser: whose session it is is known only when it has been
-// loaded, and the user is logged out everywhere before it is stored.
+// A tag learned from the loaded value, racing with DeleteUser. The owner of a session is known only
+// once it has been loaded. The user is logged out everywhere before it is stored.
 //
-// Promise: once DeleteUser, or InvalidateTags for a role, has returned, no node returns a session as it
-// was before, whether it was loading, updating or stored at that moment.
+// Promise: once DeleteUser, or InvalidateTags for a role, has returned, no node returns a session
+// as it was before, whether it was loading, updating or stored at that moment.
 //
-// Model: the sessions of one user, and a counter of all that was committed. A session carries the number
-// of the commit that wrote it; a revocation that returned leaves nothing below its own number.
+// Model: the sessions of one user, and a counter of all that was committed. A session carries the
+// number of the commit that wrote it. Once a revocation has returned, no session below its number
+// may be read.
 func TestLearnedTagRacingDeleteUser(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {
@@ -72,14 +73,14 @@ func newSessions(t testing.TB, service *cache.Service) *sessioncache.Default {
 	return sessions
 }
 
-// user is the model: what the database has of one user, and what may be served of that.
+// user is the model: the sessions of one user in the database, and the oldest that may be served.
 type user struct {
 	*schedule
-	id       sessioncache.ID
-	lock     sync.Mutex
-	commits  int64
-	sessions map[string]int64 // token → the commit that wrote it
-	floor    int64
+	id         sessioncache.ID
+	lock       sync.Mutex
+	commits    int64
+	sessions   map[string]int64 // token → the commit that wrote it
+	minVersion int64
 }
 
 func (u *user) write(token string) (*sessioncache.CachedSession, int64) {
@@ -90,7 +91,7 @@ func (u *user) write(token string) (*sessioncache.CachedSession, int64) {
 	return u.session(token), u.commits
 }
 
-// session is what the database has under token; callers hold the lock.
+// session returns the session in the database. Callers hold the lock.
 func (u *user) session(token string) *sessioncache.CachedSession {
 	written, found := u.sessions[token]
 	if !found {
@@ -105,7 +106,7 @@ func (u *user) session(token string) *sessioncache.CachedSession {
 func (u *user) least() int64 {
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	return u.floor
+	return u.minVersion
 }
 
 func (u *user) judge(a actor, token string, session *sessioncache.CachedSession, least int64) {
@@ -192,5 +193,5 @@ func (u *user) revoke(a actor, n *sessioncache.Default, everywhere bool) {
 	a.did("has revoked")
 	u.lock.Lock()
 	defer u.lock.Unlock()
-	u.floor = max(u.floor, commit)
+	u.minVersion = max(u.minVersion, commit)
 }

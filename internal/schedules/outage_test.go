@@ -14,19 +14,22 @@ import (
 
 var errOutage = errors.New("connection refused")
 
-// Revocation in an outage. The storage of two processes refuses everything for a while, and is back.
+// Revocation in an outage. The storage of two processes refuses everything for a while and then
+// works again.
 //
-// Promise (G4): a revocation that returned nil is applied, and nobody serves what it revoked. One that could
-// not be applied returns a PendingError, and the process that returned it serves nothing older, now or
-// ever. One on a storage that works is applied at once, whatever the circuit breaker thinks of it.
+// Promise (G4): a revocation that returned nil is applied, and no process serves what it revoked.
+// One that could not be applied returns a PendingError. The process that returned it never serves
+// anything older. On a storage that works, a revocation is applied at once, whatever the state of
+// the circuit breaker.
 //
-// Model: as in TestStaleFill, with one floor for all and one for each process. One thing happens after the
-// other, because a fence does not reach beyond its process; that race is for storages with leases.
+// Model: as in TestStaleFill, with one minVersion for all and one for each process. Operations run
+// one after another, because a fence does not reach beyond its process. Races between processes are
+// for storages with leases.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, "outage", 10_000, func(t *testing.T) func(*schedule) {
 		storage := &failing{table: newTable()}
-		// With such a timeout failures go on for long enough to open the breaker.
+		// With this timeout, failures last long enough to open the breaker.
 		options := cache.Options{Timeout: time.Millisecond, BreakerFailures: 2, BreakerPause: time.Minute, MaxPendingRevocations: 3}
 		processes := [...]*cache.Service{start(t, storage, options), start(t, storage, options)}
 		return func(s *schedule) {
@@ -44,7 +47,7 @@ func TestOutage(t *testing.T) {
 				case 1:
 					passed := time.Duration(s.random.Int64N(int64(100 * time.Millisecond)))
 					if s.random.IntN(4) == 0 {
-						passed = 2 * time.Minute // what is owed is tried, and the breaker tries again
+						passed = 2 * time.Minute // pending revocations are retried, and so does the breaker
 					}
 					s.log(fmt.Sprint(passed, " pass"))
 					<-time.After(passed)
@@ -61,7 +64,7 @@ func TestOutage(t *testing.T) {
 			for _, n := range nodes {
 				n.get()
 			}
-			<-time.After(5 * time.Minute) // nothing is owed any more, and no breaker is open
+			<-time.After(5 * time.Minute) // nothing is pending any more, and no breaker is open
 			synctest.Wait()
 			for _, n := range nodes {
 				n.get()
@@ -73,13 +76,13 @@ func TestOutage(t *testing.T) {
 // process is a node whose own revocations bind it, whether or not they are applied.
 type process struct {
 	node
-	name  string
-	floor int64
+	name       string
+	minVersion int64
 }
 
 func (p *process) actor() actor { return actor{p.row.schedule, p.name} }
 
-func (p *process) least() int64 { return max(p.floor, p.row.least()) }
+func (p *process) least() int64 { return max(p.minVersion, p.row.least()) }
 
 func (p *process) get() {
 	least := p.least()
@@ -122,7 +125,7 @@ func (p *process) write(storage *failing, way int) {
 	case !storage.down():
 		a.fail("a revocation on a storage that works was not applied: %v", err)
 	}
-	p.floor = version
+	p.minVersion = version
 }
 
 // failing is a storage that is down at times.
@@ -170,12 +173,12 @@ func (f *failing) InvalidateTags(ctx context.Context, tags ...string) error {
 	return errors.Join(f.err(), f.unless(func() error { return f.table.InvalidateTags(ctx, tags...) }))
 }
 
-// Clear is for the one revocation that stands for too many.
+// Clear is called for the one revocation that replaces too many.
 func (f *failing) Clear(ctx context.Context) error {
 	return errors.Join(f.err(), f.unless(func() error { return f.table.Clear(ctx) }))
 }
 
-// unless runs do where the storage is not down.
+// unless runs do if the storage is not down.
 func (f *failing) unless(do func() error) error {
 	if f.down() {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// stopped is a storage as a process uses it that stands still: it extends no lease.
+// stopped is the storage of a process that stands still, and so extends no lease.
 type stopped struct{ *held }
 
 func (s stopped) Features() driver.Features {
@@ -19,14 +19,15 @@ func (s stopped) Features() driver.Features {
 	return f
 }
 
-// Paused lease holder. A process holds the lease of a key, and stands still for longer than lease_ttl: a
-// garbage collection, a laptop's lid, SIGSTOP. Others take the lease meanwhile, store, and revoke. It
-// then goes on as if nothing had happened, and stores what it read long ago.
+// Paused lease holder. A process holds the lease of a key and stands still for longer than
+// lease_ttl, because of garbage collection, a closed laptop or SIGSTOP. Meanwhile others take the
+// lease, store, and revoke. Then the process continues as if nothing had happened and stores what
+// it read long ago.
 //
 // Promise (G1): its fill is refused, or at least what it stored is not read after the revocation.
 //
-// Model: as in TestStaleFill; the pauses of this schedule are far longer than lease_ttl and lock_wait. In
-// TestStoppedHolder the holder is a real process, and the storage a real Redis.
+// Model: as in TestStaleFill; the pauses of this schedule are far longer than lease_ttl and
+// lock_wait. In TestStoppedHolder the holder is a real process, and the storage a real Redis.
 func TestPausedLeaseHolder(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {
@@ -37,8 +38,8 @@ func TestPausedLeaseHolder(t *testing.T) {
 				if h, ok := strategy.(*held); ok {
 					strategy = stopped{h}
 				}
-				// A lease of bigcache lasts for leaseTTL, one of the Service's own fence for 30 s and longer while a load
-				// is held: there this is a schedule of slow loads.
+				// A lease of bigcache lasts for leaseTTL, one of the Service's own fence for 30 s
+				// and longer while a load is held: there this is a schedule of slow loads.
 				const longest = 90 * time.Second
 				service := start(t, strategy, cache.Options{LockWait: leaseTTL / 2, MaxTTL: time.Hour})
 				return func(s *schedule) {

@@ -14,7 +14,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// remote is one process's strategy on a Redis that others use as well.
+// remote is the strategy of one process on a shared Redis.
 type remote struct {
 	*redis.Strategy
 	row *row
@@ -36,7 +36,7 @@ func (r *row) physical() string { return "n:" + r.key() }
 func (r *row) static() string   { return "n:static:" + r.key() }
 func (r *row) learned() string  { return "n:learned:" + r.key() }
 
-// opts are those that every entry is stored with.
+// opts are the options with which every entry is stored.
 func (r *row) opts() cache.SetOptions {
 	return cache.SetOptions{TTL: time.Minute, Tags: []string{r.static(), r.learned()}}
 }
@@ -57,7 +57,7 @@ func (n remote) fill(a actor, lease *driver.Lease, version int64) {
 	a.did("fills %d: %t", version, stored)
 }
 
-// write commits and revokes, in one of some ways.
+// write commits and revokes, in a randomly chosen way.
 func (n remote) write(a actor, way int) {
 	version := n.row.commit()
 	a.did("commits %d, and revokes in way %d", version, way)
@@ -100,7 +100,7 @@ func (n remote) check(a actor, what string, value []byte, found bool, err error)
 	n.row.judge(a, what, version, n.row.least())
 }
 
-// lose evicts the ledger, as a Redis that is full may do at any time.
+// lose evicts the ledger, as a full Redis may do at any time.
 func lose(a actor, server *redistest.Server) {
 	if _, err := server.Do(context.Background(), "DEL", ledger); err != nil {
 		a.fail("DEL: %v", err)
@@ -108,8 +108,8 @@ func lose(a actor, server *redistest.Server) {
 	a.did("evicts the ledger")
 }
 
-// The races of TestStaleFill between two processes on a real Redis, which may lose the ledger. The steps of
-// all are done in one goroutine.
+// The races of TestStaleFill between two processes on a real Redis, which may lose the ledger. The
+// steps of all are done in one goroutine.
 func TestStaleFillOnRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -133,7 +133,7 @@ func TestStaleFillOnRedis(t *testing.T) {
 			case 3, 4:
 				n.write(a, s.random.IntN(ways))
 			case 5:
-				// The tags get nonces again: not those that they had.
+				// The tags get new nonces, different from the old ones.
 				a.did("sets another key with the same tags")
 				if err := n.Set(context.Background(), row.physical()+" other", []byte("0"), row.opts()); err != nil {
 					a.fail("Set: %v", err)

@@ -10,12 +10,13 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Refused set. A value cannot be stored: it is too large, or has too many tags, or a policy forbids it.
+// Refused set. A value cannot be stored, because it is too large, has too many tags, or is
+// forbidden by a policy.
 //
-// Promise: after a Set, Update or load that could not store, the value which it should have replaced is
-// not read either.
+// Promise: after a Set, Update or load that could not store, the value which it should have
+// replaced is not read either.
 //
-// Model: the number of the latest Set; a Get may return that one, or nothing.
+// Model: the number of the latest Set. A Get may return that value or nothing.
 func TestRefusedSet(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {

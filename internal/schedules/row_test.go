@@ -8,14 +8,13 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// row is the model: one row of a database, of which only the version matters, and what readers may
-// still be given of it. Whoever reads through the cache may see no version below the floor of the moment
-// at which they began.
+// row is the model: one row of a database, of which only the version matters. A read through the
+// cache must not return a version below minVersion as it was when the read began.
 type row struct {
 	*schedule
-	lock    sync.Mutex
-	version int64
-	floor   int64 // the latest version whose revocation has returned
+	lock       sync.Mutex
+	version    int64
+	minVersion int64 // the latest version whose revocation has returned
 }
 
 func newRow(s *schedule) *row { return &row{schedule: s, version: 1} }
@@ -33,18 +32,18 @@ func (r *row) commit() int64 {
 	return r.version
 }
 
-// least is what may be read from now on.
+// least returns the oldest version that a read may return from now on.
 func (r *row) least() int64 {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	return r.floor
+	return r.minVersion
 }
 
-// revoked says that what is older than version may not be read any more.
+// revoked records that versions older than version must not be read any more.
 func (r *row) revoked(version int64) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	r.floor = max(r.floor, version)
+	r.minVersion = max(r.minVersion, version)
 }
 
 func (r *row) judge(a actor, what string, got, least int64) {
@@ -65,7 +64,8 @@ type node struct {
 	row     *row
 }
 
-// policy gives each schedule's entries a tag that is known beforehand, and one that is learned.
+// policy gives the entries of each schedule a tag that is known in advance, and one that is
+// learned.
 func (r *row) nodes(t testing.TB, service *cache.Service, n int) []node {
 	t.Helper()
 	nodes := make([]node, n)
@@ -110,7 +110,7 @@ func (n node) getOrLoad(ctx context.Context, a actor) {
 	}
 }
 
-// ways are those to revoke; each returns when it is done.
+// ways are the ways to revoke. Each returns when it is done.
 const ways = 4
 
 func (n node) revoke(a actor, way int) {

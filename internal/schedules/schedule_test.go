@@ -39,16 +39,16 @@ func newSchedule(name string, number int, seed uint64) *schedule {
 	return &schedule{name: name, number: number, seed: seed, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// gate is where an actor stands.
+// gate is the point at which an actor waits.
 type gate struct {
 	label string
 	open  chan struct{}
 }
 
-// key is a name that no other schedule uses.
+// key returns a name that no other schedule uses.
 func (s *schedule) key() string { return fmt.Sprint(s.name, ":", s.number) }
 
-// actor starts somebody who does something, as soon as the schedule lets them.
+// actor starts an actor. It begins as soon as the schedule lets it.
 func (s *schedule) actor(name string, act func(a actor)) {
 	s.mu.Lock()
 	s.actors++
@@ -65,13 +65,13 @@ func (s *schedule) actor(name string, act func(a actor)) {
 	}()
 }
 
-// actor is somebody who takes part in a schedule.
+// actor is one participant in a schedule.
 type actor struct {
 	*schedule
 	name string
 }
 
-// pause stands still, until the schedule lets the actor go on.
+// pause blocks until the schedule lets the actor continue.
 func (a actor) pause(format string, args ...any) {
 	g := &gate{a.name + " " + fmt.Sprintf(format, args...), make(chan struct{})}
 	a.mu.Lock()
@@ -80,7 +80,7 @@ func (a actor) pause(format string, args ...any) {
 	<-g.open
 }
 
-// did writes down what an actor did without standing still.
+// did records a step of an actor without a pause.
 func (a actor) did(format string, args ...any) { a.log(a.name + " " + fmt.Sprintf(format, args...)) }
 
 func (s *schedule) log(step string) {
@@ -89,7 +89,7 @@ func (s *schedule) log(step string) {
 	s.steps = append(s.steps, step)
 }
 
-// fail notes the first thing that must not be.
+// fail records the first violation.
 func (s *schedule) fail(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +99,8 @@ func (s *schedule) fail(format string, args ...any) {
 	}
 }
 
-// play lets the actors go on in random order until all are done. Now and then some of longest passes.
+// play runs the actors in random order until all are done. From time to time, a part of longest
+// passes.
 func (s *schedule) play(longest time.Duration) {
 	wait := 25 * time.Millisecond
 	for synctest.Wait(); ; synctest.Wait() {
@@ -124,7 +125,8 @@ func (s *schedule) play(longest time.Duration) {
 	}
 }
 
-// next lets one of the parked go on. They are sorted, because two may have come in any order.
+// next lets one of the parked actors continue. They are sorted, because their order of arrival is
+// not deterministic.
 func (s *schedule) next() {
 	s.mu.Lock()
 	slices.SortFunc(s.parked, func(a, b *gate) int { return cmp.Compare(a.label, b.label) })
@@ -136,8 +138,8 @@ func (s *schedule) next() {
 	close(g.open)
 }
 
-// inBubbles plays count schedules of a race. prepare makes the world of some hundred of them; what it
-// returns plays one. Each runs in a bubble of testing/synctest.
+// inBubbles plays count schedules of a race. prepare makes the world of some hundred of them; what
+// it returns plays one. Each runs in a bubble of testing/synctest.
 func inBubbles(t *testing.T, name string, count int, prepare func(t *testing.T) func(s *schedule)) {
 	t.Helper()
 	const perBubble = 500

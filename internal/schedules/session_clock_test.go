@@ -16,9 +16,10 @@ import (
 // Session clocks: time passes, in steps from a fraction of a millisecond to minutes, also while the
 // database is read.
 //
-// Promise (G2, G3, G5): a session that has expired is not served; none is served longer than stale_after
-// after the read that produced it began; none stays in the storage beyond its end or its use; and whoever shows a
-// token is given the session of that token, whatever a load returns.
+// Promise (G2, G3, G5): a session that has expired is not served. None is served for longer than
+// stale_after, counted from the begin of the read that produced it. None stays in the storage
+// beyond its expiry or its use. A token only ever yields the session of that token, whatever a load
+// returns.
 //
 // Model: a clock, and for each token when its last read began and when the session ends.
 func TestSessionClocks(t *testing.T) {

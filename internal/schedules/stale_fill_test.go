@@ -9,13 +9,15 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// V3, stale fill. A loader reads the old row; a writer commits and revokes; the loader stores what it
-// read.
+// V3, stale fill. A loader reads the old row. A writer commits and revokes. Then the loader stores
+// what it read.
 //
-// Promise (G1): who begins to read after a revocation returned is given nothing older than what was
-// committed before it, by Get and by GetOrLoad, whoever loads for whom.
+// Promise (G1): a read that begins after a revocation returned yields nothing older than what was
+// committed before the revocation. This holds for Get and GetOrLoad, whichever caller does the
+// loading.
 //
-// Model: one row whose version only grows, and the floor that each revocation raises when it returns.
+// Model: one row whose version only grows, and the minVersion that each revocation raises when it
+// returns.
 func TestStaleFill(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {

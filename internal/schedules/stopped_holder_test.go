@@ -26,8 +26,9 @@ const holderAddr = "FXCACHE_SCHEDULES_REDIS"
 // briefly is the lease_ttl of the holder.
 const briefly = 40 * time.Millisecond
 
-// The paused lease holder of TestPausedLeaseHolder as a real process, on a real Redis: it is stopped with
-// SIGSTOP, its lease runs out, others fill and revoke, and SIGCONT wakes it up with its fill still to do.
+// The paused lease holder of TestPausedLeaseHolder as a real process on a real Redis. It is stopped
+// with SIGSTOP, its lease expires, and others fill and revoke. SIGCONT then resumes it just before
+// its fill.
 func TestStoppedHolder(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -100,7 +101,8 @@ func startHolder(t *testing.T, addr string) *holder {
 	must(t, err)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), self, "-test.run=^TestHolderProcess$", "-test.timeout=2m")
 	cmd.Env = append(os.Environ(), holderAddr+"="+addr)
-	// A group of its own: should this process die while the holder is stopped, the system ends it.
+	// The holder gets its own process group. If this process dies while the holder is stopped, the
+	// system ends the holder.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -140,8 +142,8 @@ func (h *holder) ask(format string, args ...any) string {
 	return h.answer()
 }
 
-// TestHolderProcess is no test, but what startHolder starts: it takes leases and fills them, as its
-// standard input says.
+// TestHolderProcess is not a test. startHolder runs it as a process that takes leases and fills
+// them, as its standard input says.
 func TestHolderProcess(t *testing.T) {
 	addr := os.Getenv(holderAddr)
 	if addr == "" {

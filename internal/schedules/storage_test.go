@@ -68,10 +68,10 @@ func (s *table) Clear(context.Context) error {
 	return nil
 }
 
-// valueLimit is how long values may be here.
+// valueLimit is the greatest length of a value in these tests.
 const valueLimit = 4 * driver.KiB
 
-// leaseTTL is how long leases are good here.
+// leaseTTL is the lease_ttl of these tests.
 const leaseTTL = time.Second
 
 func newBigcache(t testing.TB) *bigcache.Strategy {
@@ -83,7 +83,7 @@ func newBigcache(t testing.TB) *bigcache.Strategy {
 	return strategy
 }
 
-// held is bigcache, whose Fills stand still before and after.
+// held is bigcache with a pause before and after each Fill.
 type held struct {
 	*bigcache.Strategy
 	playing *actor // the schedule of the moment
@@ -96,8 +96,8 @@ func (s *held) Fill(ctx context.Context, lease *driver.Lease, value []byte, opts
 	return stored, err
 }
 
-// storages are the strategies whose fills are protected in different ways. at hands the schedule over
-// that is played next.
+// storages are the strategies whose fills are protected in different ways. at hands the schedule
+// over that is played next.
 var storages = []struct {
 	name string
 	make func(t testing.TB) (strategy driver.Strategy, at func(*schedule))
@@ -109,7 +109,7 @@ var storages = []struct {
 	{"without leases", func(testing.TB) (driver.Strategy, func(*schedule)) { return newTable(), func(*schedule) {} }},
 }
 
-// start returns a started Service that the test's end stops.
+// start returns a started Service. It is stopped when the test ends.
 func start(t testing.TB, strategy driver.Strategy, options cache.Options) *cache.Service {
 	t.Helper()
 	options.Logger, options.MeterProvider = slog.New(slog.DiscardHandler), metricnoop.NewMeterProvider()

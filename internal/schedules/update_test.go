@@ -12,13 +12,14 @@ import (
 
 var errCommit = errors.New("the connection broke at COMMIT")
 
-// Update racing revoke: a log-in or change that stores what it wrote, beside a log-out.
+// Update racing with a revocation: a log-in or change stores what it wrote, concurrently with a
+// log-out.
 //
-// Promise: what an Update wrote before a revocation's commit is not read after the revocation returned;
-// and once an Update returned nil, or the error of its write, nothing older than its own commit is read,
-// whether or not it could store.
+// Promise: what an Update wrote before a revocation's commit is not read after the revocation
+// returned. Once an Update returned nil, or the error of its write, nothing older than its own
+// commit is read, whether or not it could store.
 //
-// Model: as in TestStaleFill; an Update that returned raises the floor as a revocation does.
+// Model: as in TestStaleFill; an Update that returned raises the minVersion as a revocation does.
 func TestUpdateRacingRevoke(t *testing.T) {
 	t.Parallel()
 	for _, storage := range storages {

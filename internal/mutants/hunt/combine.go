@@ -16,19 +16,19 @@ import (
 	"github.com/fxcache/fxcache/internal/mutants"
 )
 
-// chosen is the environment variable that tells a program built from a [combined] overlay which guard to leave
-// out.
+// chosen is the environment variable that tells a program built from a [combined] overlay which
+// guard to leave out.
 const chosen = "MUTANT_GUARD"
 
-// combined holds many mutants in one overlay, so that a test is compiled and linked once and not once for each
-// guard. Each function that holds a guard begins with a question: if the guard is chosen, a copy of the
-// function without the guard runs in its place.
+// combined holds many mutants in one overlay, so that a test is compiled and linked once and not
+// once for each guard. Each function that holds a guard begins with a question: if the guard is
+// chosen, a copy of the function without the guard runs in its place.
 //
 //	func (b *breaker) allow(now time.Time) bool {
 //		if mutant == "breaker-ratio" { return b.allow_breaker_ratio(now) }
 //
-// A guard outside of a function, or in a script, needs an overlay of its own, and so does one in a function
-// that calls recover, which means something else one call deeper.
+// A guard outside of a function, or in a script, needs an overlay of its own, and so does one in a
+// function that calls recover, which means something else one call deeper.
 type combined struct {
 	root     string
 	edits    map[string][]edit           // by file
@@ -36,7 +36,8 @@ type combined struct {
 	packages map[string]string           // folder → name of the package
 }
 
-// edit inserts text before an offset of the original file, or replaces as many bytes of it as cut says.
+// edit inserts text before an offset of the original file, or replaces as many bytes of it as cut
+// says.
 type edit struct {
 	at, cut int
 	text    string
@@ -46,7 +47,7 @@ func newCombined(root string) *combined {
 	return &combined{root, map[string][]edit{}, map[string]*strings.Builder{}, map[string]string{}}
 }
 
-// add takes a mutant in, and reports whether it could.
+// add adds a mutant and reports whether that was possible.
 func (c *combined) add(m mutants.Mutant) (bool, error) {
 	mutated, err := m.Apply(c.root)
 	if err != nil || filepath.Ext(m.File) != ".go" {
@@ -112,8 +113,8 @@ func (c *combined) write(folder string) (string, error) {
 	return path, errors.Join(err, os.WriteFile(path, list, 0o600))
 }
 
-// apply makes the edits. The same edit may be there twice, since two guards may be in one function: a name for
-// a parameter is given once.
+// apply makes the edits. The same edit may be there twice, since two guards may be in one function:
+// a name for a parameter is given once.
 func apply(text string, edits []edit) string {
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.at - b.at })
 	edits = slices.Compact(edits)
@@ -126,8 +127,8 @@ func apply(text string, edits []edit) string {
 	return out.String() + text[done:]
 }
 
-// functionAt returns the function that holds all of a range of a file, nil if none does, and the name of the
-// package. Positions in it are offsets in the file plus one.
+// functionAt returns the function that holds all of a range of a file, nil if none does, and the
+// name of the package. Positions in it are offsets in the file plus one.
 func functionAt(text string, from, to int) (string, *ast.FuncDecl, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), "", text, parser.SkipObjectResolution)
 	if err != nil {
@@ -161,8 +162,8 @@ func callsRecover(f *ast.FuncDecl) (found bool) {
 	return found
 }
 
-// callOf is a call of the copy of a function with the function's own arguments, and the edits that give a name
-// to those that have none.
+// callOf is a call of the copy of a function with the function's own arguments, and the edits that
+// give a name to those that have none.
 func callOf(f *ast.FuncDecl, suffix string) (string, []edit) {
 	var edits []edit
 	var arguments []string

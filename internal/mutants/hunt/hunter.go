@@ -17,10 +17,10 @@ import (
 	"github.com/fxcache/fxcache/internal/mutants"
 )
 
-// errUnnoticed says that a guard can be missing, and no test fails.
+// errUnnoticed: no test failed without the guard.
 var errUnnoticed = errors.New("nobody noticed that it is missing")
 
-// hunter builds tests without a guard, and runs them.
+// hunter builds tests without a guard and runs them.
 type hunter struct {
 	root   string // of the repository
 	folder string // for what is built
@@ -106,7 +106,7 @@ func (h *hunter) unmutated(ctx context.Context, all []mutants.Mutant) error {
 	return nil
 }
 
-// hunt takes one guard out.
+// hunt removes one guard.
 func (h *hunter) hunt(ctx context.Context, m mutants.Mutant) (finding, error) {
 	overlay, err := h.together, error(nil)
 	if !h.shares[m.Guard] {
@@ -201,8 +201,8 @@ var (
 	ofCrash    = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.*)`)
 )
 
-// judge takes the finding out of what a test printed. Where a checker has words for what it finds, only
-// those count: it may have broken otherwise.
+// judge extracts the finding from the output of a test. If a checker has words for its findings,
+// only those count, because the test may have failed for another reason.
 func judge(s mutants.Search, text string) (finding, bool) {
 	checkers := map[string]struct {
 		words *regexp.Regexp

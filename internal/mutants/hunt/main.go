@@ -1,7 +1,7 @@
-// Command hunt takes the guards of fxcache out, one at a time, and runs the tests that should notice. It prints
-// which test did, and after how much. It fails when a guard can be missing unnoticed, when a mutant is out of
-// date or does not compile, and when one of the tests fails although no guard is missing. `make mutants`
-// runs it, in the root of the repository.
+// Command hunt removes the guards of fxcache, one at a time, and runs the tests that should notice.
+// It prints which test did, and after how much work. It fails if no test notices a missing guard,
+// if a mutant is out of date or does not compile, or if a test fails with all guards in place.
+// `make mutants` runs it, in the root of the repository.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// choose returns the mutants that are wanted.
+// choose returns the selected mutants.
 func choose(guard, folder string) []mutants.Mutant {
 	return slices.DeleteFunc(mutants.All(), func(m mutants.Mutant) bool {
 		return guard != "" && m.Guard != guard || folder != "" && !below(m.File, folder)
@@ -50,7 +50,7 @@ func run(ctx context.Context, all []mutants.Mutant, limit time.Duration, workers
 		return err
 	}
 	defer h.close()
-	// A test that fails with every guard in its place would take any mutant for found.
+	// A test that fails with all guards in place would count every mutant as found.
 	if err := h.unmutated(ctx, all); err != nil {
 		return err
 	}

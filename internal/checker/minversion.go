@@ -1,28 +1,28 @@
 package checker
 
-// floors are the versions below which nothing may be seen any more.
-type floors struct {
-	// revoked is what revocations that returned nil saw to, everywhere.
+// minVersions are the oldest versions that may still be read.
+type minVersions struct {
+	// revoked counts the revocations that returned nil. It holds on all nodes.
 	revoked [Tokens]int64
-	// all adds what updates that returned nil saw to.
+	// all counts the updates that returned nil as well.
 	all [Tokens]int64
-	// node is what revocations saw to that are pending on a node, on that node.
+	// node counts the revocations that are pending on a node. It holds on that node only.
 	node map[int]*[Tokens]int64
 }
 
-func raise(floor *int64, to int64) { *floor = max(*floor, to) }
+func raise(minVersion *int64, to int64) { *minVersion = max(*minVersion, to) }
 
-// of is the floor of a token for one node.
-func (f *floors) of(node, token int) int64 {
+// of returns the minVersion of a token for one node.
+func (f *minVersions) of(node, token int) int64 {
 	if own := f.node[node]; own != nil {
 		return max(f.all[token], own[token])
 	}
 	return f.all[token]
 }
 
-// apply raises the floors by what an event saw to. A failed operation may have been applied, or not,
-// or will be: it raises none.
-func (f *floors) apply(e *Event, lossy bool) {
+// apply raises the minVersions to what an event acknowledged. A failed operation raises none,
+// because nobody knows whether it was applied or still will be.
+func (f *minVersions) apply(e *Event, lossy bool) {
 	for _, mark := range e.Acked {
 		switch {
 		case e.Outcome == Done && e.Kind.revokes():
@@ -43,7 +43,7 @@ func (f *floors) apply(e *Event, lossy bool) {
 }
 
 // clone copies f.
-func (f *floors) clone() floors {
+func (f *minVersions) clone() minVersions {
 	clone := *f
 	clone.node = make(map[int]*[Tokens]int64, len(f.node))
 	for node, own := range f.node {

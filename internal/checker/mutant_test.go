@@ -7,16 +7,16 @@ import (
 	"github.com/fxcache/fxcache/internal/checker"
 )
 
-// TestFlaws gives strategies a flaw, and wants it found.
-func TestFlaws(t *testing.T) {
+// TestMutants runs mutants of strategies and wants each of them to be found.
+func TestMutants(t *testing.T) {
 	for _, name := range []string{"bigcache", "redis"} {
-		for _, flaw := range []string{checker.SwallowDelete, checker.SwallowTags, checker.BlindFill} {
-			t.Run(name+"/"+flaw, func(t *testing.T) {
+		for _, mutant := range []string{checker.SwallowDelete, checker.SwallowTags, checker.BlindFill} {
+			t.Run(name+"/"+mutant, func(t *testing.T) {
 				plan := checker.PlanOf(t, name)
 				plan.Duration, plan.Seed, plan.StopAtOnce = time.Minute, *seed, true
 				plan.Faults = nil // it must be found without any
 				for i := range plan.Nodes {
-					plan.Nodes[i].Flaw = flaw
+					plan.Nodes[i].Mutant = mutant
 				}
 				report := checker.Start(t, plan)
 				if len(report.Violations) == 0 {

@@ -5,7 +5,7 @@
 //	curl -i localhost:8080/login -H 'Content-Type: application/json' -d '{"identifier":"bob@example.com","password":"bob"}'
 //	curl -i localhost:8080/me -H 'Authorization: Bearer …'
 //
-// Read wiring.go first, then internal/web/session.go and login.go.
+// Read wiring.go first, then internal/web/api.go and session.go.
 package main
 
 import (

@@ -63,31 +63,6 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 	return err
 }
 
-// find makes the section at path the root. A missing section gets the prefix of the nearest section
-// that exists.
-func (d *decoder) find(path string) (found bool) {
-	key := strings.ReplaceAll(path, ".", delimiter)
-	d.root = &node{key: key, origin: origin{prefix: d.source.prefix}}
-	if key == "" {
-		return true
-	}
-	at := ""
-	for name := range strings.SplitSeq(key, delimiter) {
-		at = childKey(at, name)
-		known, ok := d.source.provenance[at]
-		if !ok {
-			d.root.origin = origin{prefix: d.root.origin.prefix}
-			return false
-		}
-		d.root.origin = known.origin
-		if known.kind != aSection && known.kind != nothing {
-			_ = d.report(&node{key: at, origin: known.origin}, "must be a section of keys, not %s", known.kind)
-			return false
-		}
-	}
-	return d.source.provenance[key].kind == aSection
-}
-
 // remember stores what String shows and what it hides.
 func (s *Source) remember(d *decoder, result reflect.Value, valid bool) {
 	key := d.root.key

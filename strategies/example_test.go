@@ -1,7 +1,7 @@
 package strategies_test
 
-// How to write a strategy of your own. This one is complete: a map behind a mutex, with an option of
-// its own. It has no leases, so that Service fences fills within the process, and never evicts.
+// How to write a strategy of your own. This one is complete: a map behind a mutex, with an option
+// of its own. It has no leases, so that Service fences fills within the process, and never evicts.
 
 import (
 	"context"

@@ -102,12 +102,12 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "app-junk-log-out", What: "a log-out of an unknown token does not become a pending revocation",
-		File: "app/internal/web/login.go", Text: "	if !known {", Replacement: "	if known = true; !known {",
+		File: "app/internal/web/session.go", Text: "	if !known {", Replacement: "	if known = true; !known {",
 		By: attack("TestJunkLogOuts"),
 	},
 	{
 		Guard: "app-log-in-without-cache", What: "a log-in does not need the cache to end the session of before",
-		File: "app/internal/web/login.go", Text: `			body["warning"] = `, Replacement: "			return err\n			body[\"warning\"] = ",
+		File: "app/internal/web/session.go", Text: `			body["warning"] = `, Replacement: "			return err\n			body[\"warning\"] = ",
 		By: attack("TestLogInWithAnOldCookie"),
 	},
 	{
@@ -117,7 +117,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "app-abandoned-log-in", What: "a log-in whose client has gone leaves no session",
-		File: "app/internal/web/login.go", Text: "	if deliver(w, r, body) {", Replacement: "	if deliver(w, r, body) || true {",
+		File: "app/internal/web/session.go", Text: "	if deliver(w, r, body) {", Replacement: "	if deliver(w, r, body) || true {",
 		By: attack("TestLogInWhoseClientHasGone"),
 	},
 	{
@@ -127,7 +127,7 @@ var secrets = []Mutant{
 	},
 	{
 		Guard: "app-log-throttle", What: "the log says the same once in ten seconds",
-		File: "app/internal/web/throttle.go", Text: "if now.Before(last.next) {", Replacement: "if now.IsZero() {",
+		File: "app/internal/web/api.go", Text: "if now.Before(last.next) {", Replacement: "if now.IsZero() {",
 		By: attack("TestLogOfAFlood"),
 	},
 }

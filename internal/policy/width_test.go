@@ -26,6 +26,9 @@ var directive = regexp.MustCompile(`^//([a-z]+:\S|nolint\b| \+build )`)
 // reference, may stand in front of it.
 var unbreakable = regexp.MustCompile(`^\s*(//)?\s*([-*]\s+|\d+\.\s+|\[[^\]]+\]:\s+)?\S+$`)
 
+// verbatim is a comment that has to be as it is: code, and what an example prints.
+var verbatim = regexp.MustCompile(`^\s*//(\t| (Unordered output|Output):)`)
+
 // checkCommentWidth looks at comments that have their lines to themselves.
 func checkCommentWidth(s *source) (findings []string) {
 	if s.syntax == nil {
@@ -40,7 +43,7 @@ func checkCommentWidth(s *source) (findings []string) {
 			}
 			for i := range strings.Count(comment.Text, "\n") + 1 {
 				line := strings.TrimRight(lines[start.Line-1+i], "\r")
-				if columns := width(line); columns > commentWidth && !unbreakable.MatchString(line) {
+				if columns := width(line); columns > commentWidth && !unbreakable.MatchString(line) && !verbatim.MatchString(line) {
 					findings = append(findings,
 						fmt.Sprintf("%s:%d: the comment has %d columns, want at most %d", s.path, start.Line+i, columns, commentWidth))
 				}

@@ -37,9 +37,9 @@ func startBench(b *testing.B, size driver.Size) *opened {
 	return o
 }
 
-// BenchmarkGet compares a hit with the same bytes under the same key in bigcache itself: what is above
-// it is the price of expiry, tags and invalidation. "invalidated" is after some tag, not the entry's
-// own, was invalidated, so that tags have to be looked up.
+// BenchmarkGet compares a hit with the same bytes under the same key in bigcache itself: what is
+// above it is the price of expiry, tags and invalidation. "invalidated" is after some tag, not the
+// entry's own, was invalidated, so that tags have to be looked up.
 func BenchmarkGet(b *testing.B) {
 	keys := benchKeys()
 	plain := startBench(b, 256*driver.MiB)

@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The eviction checks write twice the Capacity of the suite, so that is max_size. 8 MiB hold what the
-// other checks store at the same time, and are quick to fill.
+// The eviction checks write twice the Capacity of the suite, so that is max_size. 8 MiB hold what
+// the other checks store at the same time, and are quick to fill.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, fresh(bigcache.Options{MaxSize: 8 * driver.MiB}), drivertest.Capacity(8*driver.MiB))
@@ -26,8 +26,9 @@ func TestConformanceOneShard(t *testing.T) {
 		drivertest.Capacity(4*driver.MiB), drivertest.Effort(10))
 }
 
-// With room for next to no invalidated tags the floor decides most of the time: entries may be lost,
-// so the suite's checks of what must stay are not for it. What must go, goes: see tags_test.go.
+// With room for next to no invalidated tags the floor decides most of the time: entries may be
+// lost, so the suite's checks of what must stay are not for it. What must go, goes: see
+// tags_test.go.
 
 func BenchmarkStrategy(b *testing.B) {
 	drivertest.RunBenchmarks(b, fresh(bigcache.Options{}))

@@ -9,7 +9,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// In an fx application the configuration does this; without fx, a Service takes the strategy as it is.
+// In an fx application the configuration does this; without fx, a Service takes the strategy as it
+// is.
 func ExampleNew() {
 	strategy, err := bigcache.New(bigcache.Options{MaxSize: 128 * driver.MiB})
 	if err != nil {

@@ -85,7 +85,8 @@ func TestLifeWindowIsNeverFirst(t *testing.T) {
 	})
 }
 
-// An expired entry that is still in bigcache gives way to a new one, and is not in the way of a lease.
+// An expired entry that is still in bigcache gives way to a new one, and is not in the way of a
+// lease.
 func TestExpiredEntryIsReplaced(t *testing.T) {
 	t.Parallel()
 	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})

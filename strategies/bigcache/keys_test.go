@@ -9,9 +9,10 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// bigcache keeps the length of a key in 16 bits, and computes where the value begins, 18 bytes later,
-// in 16 bits as well. So the trap opens at 65,518 bytes: Get panics, or hands out the end of the key
-// as part of the value, with the shard locked for ever. From 65,536 on Set succeeds and Get misses.
+// bigcache keeps the length of a key in 16 bits, and computes where the value begins, 18 bytes
+// later, in 16 bits as well. So the trap opens at 65,518 bytes: Get panics, or hands out the end of
+// the key as part of the value, with the shard locked for ever. From 65,536 on Set succeeds and Get
+// misses.
 func TestLongKeys(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

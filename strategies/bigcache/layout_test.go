@@ -16,8 +16,8 @@ import (
 )
 
 // bigcache's queue refuses an entry where what it has allocated is too small and cannot grow by as
-// much, so a shard that is large enough may say no. A value of any size up to max_value_bytes must be
-// stored at any time, whatever came before, with the longest key and the most tags.
+// much, so a shard that is large enough may say no. A value of any size up to max_value_bytes must
+// be stored at any time, whatever came before, with the longest key and the most tags.
 func TestEveryAllowedValueFits(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
-// Sequences begin anew with each Init, so that a lease from before could pass for a later one: it must
-// know whose it is, although key and sequence are those of a lease that is held now.
+// Sequences begin anew with each Init, so that a lease from before could pass for a later one: it
+// must know whose it is, although key and sequence are those of a lease that is held now.
 func TestLeaseOfAnEarlierInit(t *testing.T) {
 	t.Parallel()
 	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})
@@ -85,8 +85,8 @@ func TestLeaseTTL(t *testing.T) {
 	o.hit("key", "v")
 }
 
-// An operation whose context has ended stores nothing; Delete and InvalidateTags are applied all the
-// same, because a revocation that is lost is worse than a late one.
+// An operation whose context has ended stores nothing; Delete and InvalidateTags are applied all
+// the same, because a revocation that is lost is worse than a late one.
 func TestEndedContext(t *testing.T) {
 	t.Parallel()
 	o := start(t, bigcache.Options{MaxSize: 4 * driver.MiB}, cache.Options{})

@@ -70,7 +70,8 @@ func TestLargestEntry(t *testing.T) {
 	}
 }
 
-// The number of tags is kept in 16 bits. Service allows 4096 at most; the strategy must not rely on it.
+// The number of tags is kept in 16 bits. Service allows 4096 at most; the strategy must not rely on
+// it.
 func TestTagCount(t *testing.T) {
 	t.Parallel()
 	o := start(t, bigcache.Options{MaxSize: 8 * driver.MiB, Shards: 1}, cache.Options{})

@@ -14,8 +14,8 @@ import (
 
 // The tests of this file measure the heap, and so are not parallel: the others wait until they end.
 
-// heap is what is in use after everything that can go is gone: two rounds, because a sync.Pool keeps
-// what it holds for one.
+// heap is what is in use after everything that can go is gone: two rounds, because a sync.Pool
+// keeps what it holds for one.
 func heap() int64 {
 	var stats runtime.MemStats
 	runtime.GC()

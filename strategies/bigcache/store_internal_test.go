@@ -127,8 +127,8 @@ func TestHashIsSeeded(t *testing.T) {
 	}
 }
 
-// Why hasher never returns 0: bigcache takes an entry of that hash for a deleted one, and leaves its
-// key in the index when the entry goes. Delete then removes whatever is stored there now.
+// Why hasher never returns 0: bigcache takes an entry of that hash for a deleted one, and leaves
+// its key in the index when the entry goes. Delete then removes whatever is stored there now.
 func TestHashZeroIsTheTrap(t *testing.T) {
 	t.Parallel()
 	const zero = "77kepQFQ8Kl" // its FNV-1a is 0

@@ -16,9 +16,9 @@ import (
 // Name selects this strategy in the configuration.
 const Name = "bigcache"
 
-// Strategy is a driver.Strategy that stores entries in this process. It is empty after Init, forgets
-// everything at Destroy, and starts no goroutine. Create it with New. It is safe for concurrent
-// use.
+// Strategy is a driver.Strategy that stores entries in this process. It is empty after Init,
+// forgets everything at Destroy, and starts no goroutine. Create it with New. It is safe for
+// concurrent use.
 type Strategy struct {
 	options Options
 	store   atomic.Pointer[store] // nil before Init and after Destroy

@@ -24,7 +24,8 @@ func BenchmarkStrategy(b *testing.B) {
 	drivertest.RunBenchmarks(b, fresh, drivertest.NoRetention())
 }
 
-// Everybody gets a lease: were there one holder, the others would wait for a value that never comes.
+// Everybody gets a lease: were there one holder, the others would wait for a value that never
+// comes.
 func TestEverybodyGetsALease(t *testing.T) {
 	t.Parallel()
 	for range 3 {

@@ -47,7 +47,8 @@ func refused(t *testing.T, err error, here, there int) {
 	}
 }
 
-// Nodes with another number of lanes do not start, whichever way they reach Redis; the others go on.
+// Nodes with another number of lanes do not start, whichever way they reach Redis; the others go
+// on.
 func TestLanesMustAgree(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -86,7 +87,8 @@ func TestLanesMustAgree(t *testing.T) {
 	}
 }
 
-// The lanes of a client of a Cluster are not those of one that takes a node of it for a server of its own.
+// The lanes of a client of a Cluster are not those of one that takes a node of it for a server of
+// its own.
 func TestLanesMustAgreeInACluster(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -103,8 +105,8 @@ func TestLanesMustAgreeInACluster(t *testing.T) {
 	}
 }
 
-// A node that was started while Redis was down finds out when it is there: it says so, serves and stores
-// nothing, and none of its revocations counts as applied, nor does one that is tried again.
+// A node that was started while Redis was down finds out when it is there: it says so, serves and
+// stores nothing, and none of its revocations counts as applied, nor does one that is tried again.
 func TestLanesThatDifferLater(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -184,9 +186,9 @@ func TestLanesThatDifferLater(t *testing.T) {
 	}
 }
 
-// What docs/redis.md says about changing lanes: the nodes with the new number start when the fingerprint was
-// deleted and the old ones are gone, delete what those have left, and only then serve; so nothing that was revoked
-// comes back when the lanes are changed there and back.
+// What docs/redis.md says about changing lanes: the nodes with the new number start when the
+// fingerprint was deleted and the old ones are gone, delete what those have left, and only then
+// serve; so nothing that was revoked comes back when the lanes are changed there and back.
 func TestChangingLanes(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -282,8 +284,8 @@ func TestLostFingerprint(t *testing.T) {
 	}
 }
 
-// A server that is another one, or a new one, is not used before its fingerprint was read: behind the same address
-// there may be nodes with other lanes.
+// A server that is another one, or a new one, is not used before its fingerprint was read: behind
+// the same address there may be nodes with other lanes.
 func TestFingerprintOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

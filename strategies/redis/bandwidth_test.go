@@ -30,8 +30,9 @@ func (verbatim) Unmarshal(data []byte, target any) error {
 	return nil
 }
 
-// Sessions share a link of 100 Mbit/s with pages of 500 KiB, many times more than it carries, which are read, loaded
-// and stored. The sessions come from the cache all the same. It is not parallel to others, which would take its time.
+// Sessions share a link of 100 Mbit/s with pages of 500 KiB, many times more than it carries, which
+// are read, loaded and stored. The sessions come from the cache all the same. It is not parallel to
+// others, which would take its time.
 //
 //nolint:paralleltest // as said
 func TestSessionsBesideLargeValues(t *testing.T) {
@@ -76,8 +77,8 @@ func TestSessionsBesideLargeValues(t *testing.T) {
 	proxy.Limit(100_000_000 / 8)
 	defer proxy.Limit(0)
 
-	// run reads sessions, beside pages or not, and returns how many reads there were, and how many of them the cache
-	// did not answer.
+	// run reads sessions, beside pages or not, and returns how many reads there were, and how many
+	// of them the cache did not answer.
 	run := func(beside bool) (reads, missed, pageReads, pageMissed int64) {
 		ctx, end := context.WithTimeout(t.Context(), time.Second)
 		defer end()

@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// traffic returns what do makes of each server: how often it reads from its clients, which is once for a
-// pipeline that is not long, and how often it runs each command.
+// traffic returns what do makes of each server: how often it reads from its clients, which is once
+// for a pipeline that is not long, and how often it runs each command.
 func traffic(t *testing.T, servers []*redistest.Server, do func()) (reads []int, commands map[string]int) {
 	t.Helper()
 	total := func(server *redistest.Server) int {
@@ -140,8 +140,8 @@ func TestManyRoundTrips(t *testing.T) {
 				t.Errorf("%s, %s: %d times %s, want %d", name, step.name, commands[step.command], step.command, step.count)
 			}
 		}
-		// A hint that is wrong costs a second pipeline, once; but what few keys share their place in memory
-		// with another are not remembered.
+		// A hint that is wrong costs a second pipeline, once; but what few keys share their place
+		// in memory with another are not remembered.
 		other := startAt(t, options)
 		for i, most := range []int{n, n / 6} {
 			var results []driver.Result
@@ -289,8 +289,8 @@ func TestManyWithAMasterLost(t *testing.T) {
 	}
 }
 
-// The connections are lost while the server hangs: whoever makes them anew is held up by rueidis, and nobody
-// notices.
+// The connections are lost while the server hangs: whoever makes them anew is held up by rueidis,
+// and nobody notices.
 func TestManyKeepTheirDeadline(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/internal/redistest"
 )
 
-// While a large value is on its way, its readers take up no place of the bulkhead, which others need.
+// While a large value is on its way, its readers take up no place of the bulkhead, which others
+// need.
 func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -53,8 +54,8 @@ func TestLargeValuesTakeNoPlaces(t *testing.T) {
 	}
 }
 
-// Bytes under way are bounded by how long they take, but for one that is larger by itself; who waits gets its turn, in
-// order, and who has left none.
+// Bytes under way are bounded by how long they take, but for one that is larger by itself; who
+// waits gets its turn, in order, and who has left none.
 func TestRoomForBodies(t *testing.T) {
 	t.Parallel()
 	const size = 100 << 10

@@ -24,7 +24,8 @@ func bare(t *testing.T) *bulkheads {
 	return newBulkheads(c, newKeyspace("n:", 2), 1)
 }
 
-// What makes a server suspect: so many operations in a row that waited and got no answer, in that lane.
+// What makes a server suspect: so many operations in a row that waited and got no answer, in that
+// lane.
 func TestSuspect(t *testing.T) {
 	t.Parallel()
 	type end struct {
@@ -85,8 +86,8 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// A lost connection makes all lanes suspect. Who comes early waits, who comes late fails at once, also
-// without a deadline.
+// A lost connection makes all lanes suspect. Who comes early waits, who comes late fails at once,
+// also without a deadline.
 func TestEnterWhileSuspect(t *testing.T) {
 	t.Parallel()
 	all := bare(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Clear removes what the Service's namespace has, on every node, whatever bytes that consists of, and
-// nothing else; leases that are out are refused.
+// Clear removes what the Service's namespace has, on every node, whatever bytes that consists of,
+// and nothing else; leases that are out are refused.
 func TestClear(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -31,7 +31,8 @@ func TestClear(t *testing.T) {
 			t.Parallel()
 			test.options.Addresses = test.start(t)
 			const entries = 3000
-			// Of these, the first as a pattern would match the second, and the third begins like it.
+			// Of these, the first as a pattern would match the second, and the third begins like
+			// it.
 			namespaces := []string{`a*[b]?\{c}`, `axbyc`, `a*[b]?\{c}d`}
 			strategies := make([]*redis.Strategy, len(namespaces))
 			prefixes := make([]string, len(namespaces))
@@ -100,8 +101,8 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// An entry of a slot that migrates may move, behind the first scan, to a node that has been scanned. Here it
-// appears when the only page of the first scan is on its way.
+// An entry of a slot that migrates may move, behind the first scan, to a node that has been
+// scanned. Here it appears when the only page of the first scan is on its way.
 func TestClearScansTwice(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -149,8 +150,8 @@ func TestClearWithoutAReplica(t *testing.T) {
 	}
 }
 
-// From the first step of Clear on no lease from before is good: an entry that comes between could be one
-// that SCAN has passed. And no step takes longer than one operation may.
+// From the first step of Clear on no lease from before is good: an entry that comes between could
+// be one that SCAN has passed. And no step takes longer than one operation may.
 func TestClearBesideFill(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -42,7 +42,8 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 	})
 }
 
-// One lane gets no answer and its bulkhead is closed, so that nobody fails there; the other one works.
+// One lane gets no answer and its bulkhead is closed, so that nobody fails there; the other one
+// works.
 func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -181,8 +181,8 @@ func TestBatchKeepsEveryDeadline(t *testing.T) {
 	}
 }
 
-// When all have left, nothing goes on in the background. What an application's client finds in the context of
-// the first member, a trace for example, it finds in that of the batch.
+// When all have left, nothing goes on in the background. What an application's client finds in the
+// context of the first member, a trace for example, it finds in that of the batch.
 func TestBatchEndsWithItsMembers(t *testing.T) {
 	t.Parallel()
 	type key struct{}
@@ -209,7 +209,8 @@ func TestBatchEndsWithItsMembers(t *testing.T) {
 	}
 }
 
-// A read has passed the bulkhead when the connection is lost. While it is made anew, rueidis lets everyone wait.
+// A read has passed the bulkhead when the connection is lost. While it is made anew, rueidis lets
+// everyone wait.
 func TestReadOvertakenByALoss(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -250,8 +251,8 @@ func TestReadOvertakenByALoss(t *testing.T) {
 	}
 }
 
-// In a slot on the move a command is refused when not all of its keys are on one node. One read does not
-// suffer from where the keys of another one are.
+// In a slot on the move a command is refused when not all of its keys are on one node. One read
+// does not suffer from where the keys of another one are.
 func TestBatchInASplitSlot(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -363,7 +364,8 @@ func TestBatchOfAShortReply(t *testing.T) {
 	}
 }
 
-// Reads of one entry by the script share one run of it, if they came before it was sent, and no other.
+// Reads of one entry by the script share one run of it, if they came before it was sent, and no
+// other.
 func TestBatchOfTheScript(t *testing.T) {
 	t.Parallel()
 	var r coalescer

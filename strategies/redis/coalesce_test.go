@@ -13,8 +13,9 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Many read the same few entries at once, so that their reads share commands, while those are deleted,
-// invalidated and stored anew: none sees less than was done before it began, or another entry's value.
+// Many read the same few entries at once, so that their reads share commands, while those are
+// deleted, invalidated and stored anew: none sees less than was done before it began, or another
+// entry's value.
 func TestReadsTogether(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -21,8 +21,8 @@ import (
 )
 
 // rueidis closes a connection that the topology no longer needs five seconds later, and looks at a
-// topology that was redirected from up to a second later, each in a goroutine that sleeps until then,
-// also after Close.
+// topology that was redirected from up to a second later, each in a goroutine that sleeps until
+// then, also after Close.
 func TestMain(m *testing.M) {
 	if address := os.Getenv(fleetVariable); address != "" {
 		if err := member(address); err != nil {
@@ -78,8 +78,8 @@ func TestLeastPrivilege(t *testing.T) {
 	conforms(t, redis.Options{Addresses: []string{server.Addr()}, Username: "shop", Password: driver.NewSecret("password")})
 }
 
-// leastPrivilege makes the user shop, with the rule of docs/redis.md, but for any namespace: the suites have
-// their own.
+// leastPrivilege makes the user shop, with the rule of docs/redis.md, but for any namespace: the
+// suites have their own.
 func leastPrivilege(t *testing.T) redistest.Option {
 	t.Helper()
 	return redistest.User("shop", "password", strings.NewReplacer("~shop:*", "~*", "&shop:*", "&*").Replace(documentedRule(t)))
@@ -106,7 +106,8 @@ func acl(t *testing.T, server *redistest.Server, rules ...any) {
 	}
 }
 
-// The rule as it stands is enough for every operation in its namespace, and for none in another one.
+// The rule as it stands is enough for every operation in its namespace, and for none in another
+// one.
 func TestDocumentedRule(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

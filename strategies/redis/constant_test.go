@@ -13,7 +13,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Revoking costs the same commands for 10 entries and for 200,000: their number is that of the lanes.
+// Revoking costs the same commands for 10 entries and for 200,000: their number is that of the
+// lanes.
 func TestRevocationIsConstant(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -64,8 +65,8 @@ func TestRevocationIsConstant(t *testing.T) {
 	}
 }
 
-// fill makes the entries n:0, n:1 and so on, all with the tag n:all. Beyond the first thousand they are
-// copies that Redis makes of one in their lane, byte for byte: to set them takes half a minute.
+// fill makes the entries n:0, n:1 and so on, all with the tag n:all. Beyond the first thousand they
+// are copies that Redis makes of one in their lane, byte for byte: to set them takes half a minute.
 func (s *started) fill(entries, lanes int) {
 	s.Helper()
 	const set, batch = 1000, 2000

@@ -13,8 +13,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// A revocation in several lanes is a pipeline. When the reply of one lane is cut, it does not return nil
-// unless all lanes have it.
+// A revocation in several lanes is a pipeline. When the reply of one lane is cut, it does not
+// return nil unless all lanes have it.
 func TestCutBetweenLanes(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -91,8 +91,8 @@ func TestCutBetweenLanes(t *testing.T) {
 					failed++
 				}
 				until(t, func() error { return revocation.revoke(t.Context()) })
-				// The commands of the connection that was cut may come late, and must not meet the entries
-				// of the next round.
+				// The commands of the connection that was cut may come late, and must not meet the
+				// entries of the next round.
 				until(t, func() error { return connections(direct, "cut", 1) })
 				if remain := left(revocation.pattern); remain > 0 {
 					t.Errorf("%s, repeated, returned nil; %d are left", revocation.name, remain)

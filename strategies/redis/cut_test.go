@@ -41,7 +41,8 @@ func (c *cutting) raw(key string) string {
 type cut struct {
 	name, command string
 	prepare       func(c *cutting, n int)
-	// do makes the operation in round n. It reports what is wrong, and returns the operation's error.
+	// do makes the operation in round n. It reports what is wrong, and returns the operation's
+	// error.
 	do func(ctx context.Context, c *cutting, n int) error
 }
 
@@ -52,7 +53,8 @@ func (c *cutting) storeWith(n int, tag string) {
 	c.must(c.Set(c.Context(), "n:"+c.key, []byte(c.value(n)), driver.SetOptions{TTL: time.Hour, Tags: []string{"n:" + c.key, tag}}))
 }
 
-// unlearned is a tag too long to be remembered: an entry that carries it is read by the script each time.
+// unlearned is a tag too long to be remembered: an entry that carries it is read by the script each
+// time.
 var unlearned = "n:" + strings.Repeat("u", 300)
 
 func (c *cutting) remove(int) {
@@ -214,8 +216,8 @@ func (c *cutting) attempt(op cut, n int) error {
 	return err
 }
 
-// Many readers share a connection whose replies are cut, one after the other: nobody gets the reply to
-// somebody else's request.
+// Many readers share a connection whose replies are cut, one after the other: nobody gets the reply
+// to somebody else's request.
 func TestCutBetweenReaders(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

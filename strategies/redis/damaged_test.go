@@ -11,7 +11,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// What is no whole entry is a miss for every way of reading, and does not stand in the way of a new one.
+// What is no whole entry is a miss for every way of reading, and does not stand in the way of a new
+// one.
 func TestDamagedEntries(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

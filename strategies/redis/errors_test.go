@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// With wait_replicas the caller of a revocation is told that no replica has it; it is applied all the
-// same.
+// With wait_replicas the caller of a revocation is told that no replica has it; it is applied all
+// the same.
 func TestWaitReplicas(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -35,8 +35,8 @@ func TestWaitReplicas(t *testing.T) {
 	}
 }
 
-// So it is with what takes more than one command: the first unconfirmed one does not keep the rest from
-// being applied, because ErrNotReplicated says that all is.
+// So it is with what takes more than one command: the first unconfirmed one does not keep the rest
+// from being applied, because ErrNotReplicated says that all is.
 func TestAllOfItIsAppliedWithoutReplicas(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -99,8 +99,8 @@ func TestConfirmationTooLate(t *testing.T) {
 	}
 }
 
-// A server that hangs: with wait_replicas too, nothing takes longer than its deadline, beyond what a busy
-// machine does to it.
+// A server that hangs: with wait_replicas too, nothing takes longer than its deadline, beyond what
+// a busy machine does to it.
 func TestHungServerWithReplicas(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

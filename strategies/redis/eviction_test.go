@@ -50,8 +50,8 @@ type evicting struct {
 
 // Whatever Redis drops to make room, an entry that was revoked is never served: under every policy,
 // overfilled four times, while nonces, leases and ledgers are lost one by one, all at once, and the
-// scripts too. Loaders hold leases over writers' commits and revocations; readers know what the oldest
-// version is that they may see.
+// scripts too. Loaders hold leases over writers' commits and revocations; readers know what the
+// oldest version is that they may see.
 func TestEviction(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -68,7 +68,8 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// begin asks for a lease, also on a key that is stored, and reads the row. The load ends in a later step.
+// begin asks for a lease, also on a key that is stored, and reads the row. The load ends in a later
+// step.
 func (w *worker) begin(ctx context.Context, r *row) {
 	if len(w.loads) == leasesAtOnce {
 		w.finish(ctx)
@@ -217,7 +218,8 @@ func (w *worker) keep(ctx context.Context, version int64) {
 	}
 }
 
-// wrote reports whether a write was done. It may be refused in one way only, and under one policy only.
+// wrote reports whether a write was done. It may be refused in one way only, and under one policy
+// only.
 func (w *worker) wrote(what string, err error) bool {
 	w.denied = err != nil
 	if err == nil {

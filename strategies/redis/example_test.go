@@ -12,8 +12,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// The application starts, and answers, while Redis is down. In an fx application the configuration does
-// what stands here.
+// The application starts, and answers, while Redis is down. In an fx application the configuration
+// does what stands here.
 func ExampleNew() {
 	strategy, err := redis.New(redis.Options{Addresses: []string{"127.0.0.1:1"}}) // nobody is there
 	if err != nil {

@@ -58,8 +58,8 @@ func lead(t *testing.T, c *client, run string, closed func()) (*link, error) {
 	return l, c.adopt(l)
 }
 
-// Where a server calls itself a master and refuses all writes, its connections are ended at once, after a
-// second, and then less and less often; no hit is served meanwhile.
+// Where a server calls itself a master and refuses all writes, its connections are ended at once,
+// after a second, and then less and less often; no hit is served meanwhile.
 func TestPausesBetweenPurges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,8 @@ func TestPausesBetweenPurges(t *testing.T) {
 	})
 }
 
-// A link to another server ends the older ones. One that comes too soon after that is refused itself.
+// A link to another server ends the older ones. One that comes too soon after that is refused
+// itself.
 func TestLinksLeadToOneServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,8 +174,8 @@ func TestLinksLeadToOneServer(t *testing.T) {
 	})
 }
 
-// Where a server does not tell which one it is, one more connection to it makes hits wait until writes have
-// worked: they find out whether the older ones still lead to a master.
+// Where a server does not tell which one it is, one more connection to it makes hits wait until
+// writes have worked: they find out whether the older ones still lead to a master.
 func TestConnectionOfUnknownServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -45,8 +45,8 @@ func TestSentinelFailover(t *testing.T) {
 	m.works()
 }
 
-// Cluster: a master is killed under load, and its replica promoted. Nothing that was acknowledged as
-// revoked comes back, and the lanes of the others go on meanwhile.
+// Cluster: a master is killed under load, and its replica promoted. Nothing that was acknowledged
+// as revoked comes back, and the lanes of the others go on meanwhile.
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -29,8 +29,8 @@ func startAt(t testing.TB, options redis.Options) *redis.Strategy {
 	return strategy
 }
 
-// V16: a fill is under way, on a slow network; its caller gives up at the deadline; the key is deleted.
-// When the frame arrives at last, it must not bring the entry back.
+// V16: a fill is under way, on a slow network; its caller gives up at the deadline; the key is
+// deleted. When the frame arrives at last, it must not bring the entry back.
 func TestLateFillIsRefused(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -96,8 +96,8 @@ func until(t testing.TB, try func() error) time.Duration {
 	}
 }
 
-// The ledger may be evicted at any time. A lease that was granted on the lost one cannot know what was
-// invalidated since, and is refused, also when there is a new ledger by then.
+// The ledger may be evicted at any time. A lease that was granted on the lost one cannot know what
+// was invalidated since, and is refused, also when there is a new ledger by then.
 func TestLostLedger(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

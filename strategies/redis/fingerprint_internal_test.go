@@ -16,8 +16,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// fakeNamespace is a namespace in memory, as several nodes see it: its fingerprint, and the entries that each layout
-// has.
+// fakeNamespace is a namespace in memory, as several nodes see it: its fingerprint, and the entries
+// that each layout has.
 type fakeNamespace struct {
 	mu      sync.Mutex
 	raw     string
@@ -138,8 +138,8 @@ func (n *node) active() bool { return time.Since(n.base) < time.Duration(n.until
 
 func newFakeNamespace() *fakeNamespace { return &fakeNamespace{entries: map[int]bool{}} }
 
-// In an empty namespace a node starts at once, in one with entries after two intervals and when it has deleted
-// them; those of the same lanes join it.
+// In an empty namespace a node starts at once, in one with entries after two intervals and when it
+// has deleted them; those of the same lanes join it.
 func TestFingerprintIsMade(t *testing.T) {
 	t.Parallel()
 	for _, used := range []bool{false, true} {
@@ -179,8 +179,8 @@ func TestFingerprintIsMade(t *testing.T) {
 	}
 }
 
-// A node that differs is told so, with both values, once; it is active as soon as the others are gone and their
-// fingerprint with them.
+// A node that differs is told so, with both values, once; it is active as soon as the others are
+// gone and their fingerprint with them.
 func TestFingerprintDiffers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,8 +228,8 @@ func TestFingerprintDiffers(t *testing.T) {
 	})
 }
 
-// A fingerprint that is lost, damaged, or made anew by a node that has just started, is put back by one that is
-// active, at no cost; fields of a later release stay.
+// A fingerprint that is lost, damaged, or made anew by a node that has just started, is put back by
+// one that is active, at no cost; fields of a later release stay.
 func TestFingerprintIsPutBack(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
@@ -276,8 +276,8 @@ func TestFingerprintOfLaterReleases(t *testing.T) {
 	}
 }
 
-// A node that cannot read the fingerprint is no longer active when others may have settled another one, and reads it
-// before it is active again.
+// A node that cannot read the fingerprint is no longer active when others may have settled another
+// one, and reads it before it is active again.
 func TestFingerprintLapses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -302,8 +302,8 @@ func TestFingerprintLapses(t *testing.T) {
 	})
 }
 
-// A connection that was made anew counts for nothing before the fingerprint was read on it, also where that was
-// under way.
+// A connection that was made anew counts for nothing before the fingerprint was read on it, also
+// where that was under way.
 func TestFingerprintOfANewConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -330,9 +330,9 @@ func TestFingerprintOfANewConnection(t *testing.T) {
 	})
 }
 
-// Random histories of nodes with two layouts, whose fingerprint is lost now and then, and which are cut off and
-// slow: never are two active that differ, and none that comes to be active finds entries that it has not
-// followed since they were made.
+// Random histories of nodes with two layouts, whose fingerprint is lost now and then, and which are
+// cut off and slow: never are two active that differ, and none that comes to be active finds
+// entries that it has not followed since they were made.
 func TestFingerprintSchedules(t *testing.T) {
 	t.Parallel()
 	flips, starts := 0, 0

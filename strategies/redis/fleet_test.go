@@ -26,9 +26,9 @@ const (
 	fleetCallers  = 1000 // of each process
 )
 
-// member is one process of the fleet: all its callers want the same cold key at once. The server is also
-// what the processes talk through: fleet:ready and fleet:go start them, fleet:loads counts the loads
-// of each, and a load goes on when fleet:release is there.
+// member is one process of the fleet: all its callers want the same cold key at once. The server is
+// also what the processes talk through: fleet:ready and fleet:go start them, fleet:loads counts the
+// loads of each, and a load goes on when fleet:release is there.
 func member(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -20,7 +20,8 @@ func hello(version, mode, role string) string {
 	return fmt.Sprintf("%%4\r\n+version\r\n$%d\r\n%s\r\n+proto\r\n:3\r\n+mode\r\n+%s\r\n+role\r\n+%s\r\n", len(version), version, mode, role)
 }
 
-// A server that cannot be used is an error of the start, or where it comes later of every operation.
+// A server that cannot be used is an error of the start, or where it comes later of every
+// operation.
 func TestServersThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -123,7 +124,8 @@ func TestServersThatCanBeUsed(t *testing.T) {
 	}
 }
 
-// A server that says it is a master and refuses to write, as a proxy may: its connections are not made anew all the time.
+// A server that says it is a master and refuses to write, as a proxy may: its connections are not
+// made anew all the time.
 func TestReadOnlyForEver(t *testing.T) {
 	t.Parallel()
 	address := redistest.Fake(t, func(args []string) string {
@@ -156,7 +158,8 @@ func TestReadOnlyForEver(t *testing.T) {
 		}
 		cancel()
 	}
-	// All four at once, a second later, and two seconds later; and each time those that were just being made.
+	// All four at once, a second later, and two seconds later; and each time those that were just
+	// being made.
 	if n := proxy.Accepted() - before; n > 3*2*4 {
 		t.Errorf("%d connections were made in 2.5 s", n)
 	}

@@ -23,8 +23,8 @@ func (s *started) output() int64 {
 	return n
 }
 
-// Many read one key at once, by each of the ways that a read may go: the value is not sent once for each of
-// them, and nevertheless each has bytes of its own.
+// Many read one key at once, by each of the ways that a read may go: the value is not sent once for
+// each of them, and nevertheless each has bytes of its own.
 func TestHotKey(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -19,16 +19,16 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// A server that hangs holds nobody up beyond the deadline. What the calls that gave up have left behind
-// goes when the connection is given up, while the server still hangs.
+// A server that hangs holds nobody up beyond the deadline. What the calls that gave up have left
+// behind goes when the connection is given up, while the server still hangs.
 //
 //nolint:paralleltest // it counts goroutines, and others would be among them
 func TestHungServer(t *testing.T) {
 	redistest.Require(t)
 	const (
 		timeout = 100 * time.Millisecond
-		// How much longer than its timeout a call may take, on a machine that has other things to do. What
-		// rueidis lets callers wait for takes a second and more.
+		// How much longer than its timeout a call may take, on a machine that has other things to
+		// do. What rueidis lets callers wait for takes a second and more.
 		grace  = 400 * time.Millisecond
 		least  = 200 // calls
 		rounds = 100 // at most, one each timeout
@@ -76,7 +76,8 @@ func TestHungServer(t *testing.T) {
 	}
 }
 
-// More calls at once than rueidis keeps outstanding: nobody waits for the others beyond the deadline.
+// More calls at once than rueidis keeps outstanding: nobody waits for the others beyond the
+// deadline.
 //
 //nolint:paralleltest // it is about time
 func TestBurstOnHungServer(t *testing.T) {
@@ -131,7 +132,8 @@ func (s *started) hang() {
 	})
 }
 
-// callAll makes all operations at once on a server that hangs, and returns how long the slowest took.
+// callAll makes all operations at once on a server that hangs, and returns how long the slowest
+// took.
 func (s *started) callAll(timeout time.Duration, lease *driver.Lease) time.Duration {
 	var calls sync.WaitGroup
 	took := make([]time.Duration, len(operations))
@@ -153,8 +155,8 @@ func (s *started) callAll(timeout time.Duration, lease *driver.Lease) time.Durat
 	return slices.Max(took)
 }
 
-// An operation without a deadline of its own gets that of the Service. Without it the connection would
-// be given up at last, some seconds later.
+// An operation without a deadline of its own gets that of the Service. Without it the connection
+// would be given up at last, some seconds later.
 func TestHungServerWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -312,7 +314,8 @@ func TestRevocationsAreBounded(t *testing.T) {
 	}
 }
 
-// Revocations that get no answer close the bulkhead, though they do not pass it: what comes then fails early.
+// Revocations that get no answer close the bulkhead, though they do not pass it: what comes then
+// fails early.
 func TestSilentRevocationsCloseTheGate(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -334,7 +337,8 @@ func TestSilentRevocationsCloseTheGate(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	// The first one waits for the suspicion to end; both together would be too few silences to close the bulkhead.
+	// The first one waits for the suspicion to end; both together would be too few silences to
+	// close the bulkhead.
 	for _, want := range []error{context.DeadlineExceeded, driver.ErrUnavailable} {
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		if _, _, err := s.Get(ctx, "n:k"); !errors.Is(err, want) {

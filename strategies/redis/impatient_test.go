@@ -13,8 +13,9 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Callers that leave a hung server before one could say that it does not answer: each leaves a command behind,
-// and when those fill what rueidis keeps outstanding, whoever comes next would wait for seconds.
+// Callers that leave a hung server before one could say that it does not answer: each leaves a
+// command behind, and when those fill what rueidis keeps outstanding, whoever comes next would wait
+// for seconds.
 //
 //nolint:paralleltest // it is about time, and counts goroutines
 func TestImpatientCallersOnHungServer(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// V9: different names are different Redis keys, whatever bytes they hold, and a key is never a tag, a
-// lease or a ledger.
+// V9: different names are different Redis keys, whatever bytes they hold, and a key is never a tag,
+// a lease or a ledger.
 func TestNamesAreInjective(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

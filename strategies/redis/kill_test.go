@@ -12,7 +12,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// startKilled returns a strategy, and a connection of an administrator, who is not killed by himself.
+// startKilled returns a strategy, and a connection of an administrator, who is not killed by
+// himself.
 func startKilled(t *testing.T) (s *started, send func(args ...any) any) {
 	t.Helper()
 	server := redistest.Start(t)
@@ -73,7 +74,8 @@ func TestKilledConnections(t *testing.T) {
 	}
 }
 
-// The same for reads and writes: what a read returns is what was stored, a write that returned nil is there.
+// The same for reads and writes: what a read returns is what was stored, a write that returned nil
+// is there.
 func TestKilledConnectionsOfReadersAndWriters(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

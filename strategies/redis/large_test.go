@@ -76,8 +76,9 @@ var readings = []struct {
 	}},
 }
 
-// Each way to store a large value and each way to read it agree; its entry is small; and each way to revoke it, or
-// to lose a part of it, makes a miss for which a lease is granted. What is left lives no longer than it.
+// Each way to store a large value and each way to read it agree; its entry is small; and each way
+// to revoke it, or to lose a part of it, makes a miss for which a lease is granted. What is left
+// lives no longer than it.
 func TestLargeValues(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -169,8 +170,8 @@ func TestClearOfLargeValues(t *testing.T) {
 	}
 }
 
-// What a node's limits do not allow is not read by it, and is removed once it was met: whether another node with
-// other limits stored it, or nobody of ours did.
+// What a node's limits do not allow is not read by it, and is removed once it was met: whether
+// another node with other limits stored it, or nobody of ours did.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -234,8 +235,8 @@ func TestTooLargeIsReplaced(t *testing.T) {
 	}
 }
 
-// An MGET cannot know that an entry is too long to arrive in time. When it did not, the script looks: it is sent once,
-// and not again and again.
+// An MGET cannot know that an entry is too long to arrive in time. When it did not, the script
+// looks: it is sent once, and not again and again.
 func TestTooLargeToArrive(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -282,8 +283,8 @@ func TestTooLargeToArrive(t *testing.T) {
 	}
 }
 
-// While large values do not arrive, in either direction, small ones are served, and what is told about a large one is
-// that it concerns no other.
+// While large values do not arrive, in either direction, small ones are served, and what is told
+// about a large one is that it concerns no other.
 func TestLargeValuesHoldNothingUp(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -381,8 +382,8 @@ func TestLateLargeValue(t *testing.T) {
 	}
 }
 
-// The body of another large value comes between one's body and its entry: that one is not stored, and is a miss, as
-// if it had been stored before.
+// The body of another large value comes between one's body and its entry: that one is not stored,
+// and is a miss, as if it had been stored before.
 func TestOvertakenBody(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

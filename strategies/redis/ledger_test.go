@@ -25,9 +25,10 @@ func (s *started) invalidateOthers(n int) {
 	}
 }
 
-// Fills whose own tags were not invalidated are stored, whatever others were while their loader ran: at
-// 20,000 tags a second, 40,000 are two seconds. The ledger's pages are turned meanwhile, and it is bounded: a
-// lease from before both of its pages is refused. One whose own tag was invalidated is always refused.
+// Fills whose own tags were not invalidated are stored, whatever others were while their loader
+// ran: at 20,000 tags a second, 40,000 are two seconds. The ledger's pages are turned meanwhile,
+// and it is bounded: a lease from before both of its pages is refused. One whose own tag was
+// invalidated is always refused.
 func TestOtherTagsRefuseNoFills(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -105,8 +106,9 @@ func TestLostPage(t *testing.T) {
 	}
 }
 
-// A page that has some tags is turned when it is older than any lease, and what is older is forgotten: the
-// ledger has the tags of a few seconds, however long there have been leases all the time.
+// A page that has some tags is turned when it is older than any lease, and what is older is
+// forgotten: the ledger has the tags of a few seconds, however long there have been leases all the
+// time.
 func TestLedgerForgetsByTime(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -18,8 +18,8 @@ import (
 )
 
 // model is a load of which every answer can be judged. The value of a key is the version that the
-// database had when it was read. A worker that owns a key commits a new version and revokes; once that
-// is acknowledged, nobody may get an older one.
+// database had when it was read. A worker that owns a key commits a new version and revokes; once
+// that is acknowledged, nobody may get an older one.
 type model struct {
 	*redis.Strategy
 	t        *testing.T
@@ -38,7 +38,8 @@ type versioned struct {
 	floor     atomic.Int64 // what the last acknowledged revocation had committed
 }
 
-// window counts what succeeds, from beginning to end, while it is the model's, with keys of some lanes.
+// window counts what succeeds, from beginning to end, while it is the model's, with keys of some
+// lanes.
 type window struct {
 	lanes                        map[int]bool
 	deletes, invalidations, hits atomic.Int64
@@ -183,8 +184,9 @@ func (w *window) atLeast(t *testing.T, n int64) {
 	})
 }
 
-// deafen keeps a master's replicas from hearing what it does, until it is gone, and lets the load go on
-// for some revocations in its lanes. None of them must be acknowledged: they are lost with the master.
+// deafen keeps a master's replicas from hearing what it does, until it is gone, and lets the load
+// go on for some revocations in its lanes. None of them must be acknowledged: they are lost with
+// the master.
 func (m *model) deafen(master *redistest.Server, lanes ...int) {
 	m.t.Helper()
 	deafen(m.t, master)

@@ -289,7 +289,8 @@ func TestConnectionLifetime(t *testing.T) {
 	})
 }
 
-// While the address leads to a replica, connections are not made again all the time, and once it is the master it is used.
+// While the address leads to a replica, connections are not made again all the time, and once it is
+// the master it is used.
 func TestReplicaByMistake(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -326,8 +327,8 @@ func TestReplicaByMistake(t *testing.T) {
 	until(t, func() error { return s.Delete(t.Context(), "n:k") })
 }
 
-// An application's own client cannot be told to make its connections anew. While one of them leads to a
-// replica no hit is served; when none does, they are served again.
+// An application's own client cannot be told to make its connections anew. While one of them leads
+// to a replica no hit is served; when none does, they are served again.
 func TestLentClientOnAReplica(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

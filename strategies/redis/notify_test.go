@@ -69,8 +69,8 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// Two notices at once are one. Who leaves without any is no subscriber any more, and the end of the strategy
-// waits for nobody.
+// Two notices at once are one. Who leaves without any is no subscriber any more, and the end of the
+// strategy waits for nobody.
 func TestNotifyEnds(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

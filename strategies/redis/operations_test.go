@@ -72,7 +72,8 @@ var operations = []operation{
 	}},
 }
 
-// look finds out past the strategy what is there of an operation's key; for InvalidateTags, its tag.
+// look finds out past the strategy what is there of an operation's key; for InvalidateTags, its
+// tag.
 func (s *started) look(op operation) string {
 	s.Helper()
 	if op.name == "InvalidateTags" {

@@ -20,7 +20,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// script matches calls of a script with so many keys: 3 are those of lease.lua, 1 that of release.lua, and of get.lua.
+// script matches calls of a script with so many keys: 3 are those of lease.lua, 1 that of
+// release.lua, and of get.lua.
 func script(least, most int) func([]string) bool {
 	return func(words []string) bool {
 		if !strings.HasPrefix(strings.ToUpper(words[0]), "EVAL") || len(words) < 3 {
@@ -52,8 +53,9 @@ func out(t *testing.T, server *redistest.Server) int {
 	return len(keys.([]any))
 }
 
-// A lease whose request was answered too late, or whose caller hung up meanwhile, or whose connection was lost,
-// is granted for all that the server knows, and nobody knows of it: it is released, and not left to expire.
+// A lease whose request was answered too late, or whose caller hung up meanwhile, or whose
+// connection was lost, is granted for all that the server knows, and nobody knows of it: it is
+// released, and not left to expire.
 func TestUnheardLeaseIsReleased(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -129,7 +131,8 @@ func TestUnheardLeaseIsReleased(t *testing.T) {
 	}
 }
 
-// A release may be faster, on another connection, than the request for the lease: it is tried again.
+// A release may be faster, on another connection, than the request for the lease: it is tried
+// again.
 func TestOrphanIsReleasedLater(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -156,7 +159,8 @@ func TestOrphanIsReleasedLater(t *testing.T) {
 	freed(t, server, "a request on its way")
 }
 
-// So is one whose fill was not answered, and then a late fill is refused, and one whose release failed.
+// So is one whose fill was not answered, and then a late fill is refused, and one whose release
+// failed.
 func TestUnansweredFillAndRelease(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -196,8 +200,8 @@ func TestUnansweredFillAndRelease(t *testing.T) {
 	}
 }
 
-// A server that stands still while leases are asked for, given up and abandoned: when it goes on, nothing stays
-// blocked, although nothing was sent past the bulkhead that is closed meanwhile.
+// A server that stands still while leases are asked for, given up and abandoned: when it goes on,
+// nothing stays blocked, although nothing was sent past the bulkhead that is closed meanwhile.
 func TestLeasesOfAHungServer(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -227,7 +231,8 @@ func TestLeasesOfAHungServer(t *testing.T) {
 	freed(t, s.server, "after the hang")
 }
 
-// An anonymous client that hangs up blocks no key: neither those it asked for, nor anybody who comes next.
+// An anonymous client that hangs up blocks no key: neither those it asked for, nor anybody who
+// comes next.
 func TestAbortedRequestsBlockNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -290,7 +295,8 @@ func serviceOn(t *testing.T, strategy driver.Strategy, options cache.Options) (*
 	return service, c
 }
 
-// A load that takes longer than lease_ttl, and than the ledger lives, is stored: both are prolonged.
+// A load that takes longer than lease_ttl, and than the ledger lives, is stored: both are
+// prolonged.
 func TestSlowLoadOnRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

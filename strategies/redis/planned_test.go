@@ -10,7 +10,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// Sentinel: the master hands over under load, and lives on as a replica. Connections are made anew all the time.
+// Sentinel: the master hands over under load, and lives on as a replica. Connections are made anew
+// all the time.
 func TestSentinelPlannedFailover(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

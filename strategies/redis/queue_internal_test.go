@@ -12,8 +12,9 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// crowded is a bulkhead of one place, which is taken, and so many who wait for it, each a millisecond after
-// the other, with so much time. order is that in which they get it; each gives it back at once.
+// crowded is a bulkhead of one place, which is taken, and so many who wait for it, each a
+// millisecond after the other, with so much time. order is that in which they get it; each gives it
+// back at once.
 func crowded(t *testing.T, waiters int, patience time.Duration) (g *bulkhead, order func() []int) {
 	g = &bulkhead{places: 1}
 	g.room.Store(1)
@@ -48,8 +49,8 @@ func crowded(t *testing.T, waiters int, patience time.Duration) (g *bulkhead, or
 	}
 }
 
-// Those who wait for a place get it in their order, while they have more than half of their time left; beyond
-// that the last one comes first, who still has time.
+// Those who wait for a place get it in their order, while they have more than half of their time
+// left; beyond that the last one comes first, who still has time.
 func TestQueueOrder(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -103,8 +104,8 @@ func TestQueueLosesNoPlace(t *testing.T) {
 	}
 }
 
-// An operation that gets no answer halves the room, those beside it do not halve it again, and each answer
-// makes room for one more.
+// An operation that gets no answer halves the room, those beside it do not halve it again, and each
+// answer makes room for one more.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,8 +146,8 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// Where many operations are under way, their silences must go on for a timeout to make a suspicion, or be so many
-// that what they have left behind could fill the connections.
+// Where many operations are under way, their silences must go on for a timeout to make a suspicion,
+// or be so many that what they have left behind could fill the connections.
 func TestSuspicionScales(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -197,7 +198,8 @@ func TestSuspicionEndsTooLate(t *testing.T) {
 	}
 }
 
-// Those who left others behind, who wait for the same reply, are no evidence: there is one command for all.
+// Those who left others behind, who wait for the same reply, are no evidence: there is one command
+// for all.
 func TestOthersTell(t *testing.T) {
 	t.Parallel()
 	b := bare(t)
@@ -209,8 +211,8 @@ func TestOthersTell(t *testing.T) {
 	}
 }
 
-// A read that joins another one's command takes no place while it waits, and when it leaves before the others
-// it says so.
+// A read that joins another one's command takes no place while it waits, and when it leaves before
+// the others it says so.
 func TestNoPlaceForAReadWithoutCommand(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// What is not promised, and what is: a replica that has not got a deletion is promoted, and brings back
-// what was deleted. Without wait_replicas the deletion returned nil; with it the caller was told, and
-// repeats it.
+// What is not promised, and what is: a replica that has not got a deletion is promoted, and brings
+// back what was deleted. Without wait_replicas the deletion returned nil; with it the caller was
+// told, and repeats it.
 func TestDeletedIsBackAfterFailover(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -123,8 +123,8 @@ func TestRevocationsInASplitSlot(t *testing.T) {
 	}
 }
 
-// Piece by piece means guards first: a value, or a nonce, is unlinked when what a fill needs is gone, or
-// a fill in between would stay. Which command came first is read off the servers.
+// Piece by piece means guards first: a value, or a nonce, is unlinked when what a fill needs is
+// gone, or a fill in between would stay. Which command came first is read off the servers.
 func TestGuardsGoFirst(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -225,8 +225,8 @@ func TestNonceIsNotMadeTwice(t *testing.T) {
 	}
 }
 
-// Half of a revocation that replicas do not confirm is no revocation: ErrNotReplicated means that it is
-// applied, and nobody would try again.
+// Half of a revocation that replicas do not confirm is no revocation: ErrNotReplicated means that
+// it is applied, and nobody would try again.
 func TestSplitSlotUnconfirmed(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

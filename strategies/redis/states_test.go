@@ -53,7 +53,8 @@ func configure(option, during, after string) func(*started) func() {
 	}
 }
 
-// meanwhile runs a command that takes long, on a connection of its own. ended is closed when it has ended.
+// meanwhile runs a command that takes long, on a connection of its own. ended is closed when it has
+// ended.
 func (s *started) meanwhile(args ...any) (ended chan struct{}) {
 	s.Helper()
 	conn, err := s.server.Dial(s.Context())
@@ -217,8 +218,8 @@ var states = []state{
 	}},
 }
 
-// What Redis answers in its bad states, and what becomes of it. What returned nil was applied, what the
-// server refused was not, and afterwards everything works again.
+// What Redis answers in its bad states, and what becomes of it. What returned nil was applied, what
+// the server refused was not, and afterwards everything works again.
 func TestStatesOfTheServer(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

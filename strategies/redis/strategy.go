@@ -112,8 +112,8 @@ func (s *Strategy) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return st.reader.get(&o)
 }
 
-// GetHinted implements driver.Hinted: one MGET of the entry and the nonces. It continues like Get if
-// the entry has a tag that was not expected.
+// GetHinted implements driver.Hinted: one MGET of the entry and the nonces. It continues like Get
+// if the entry has a tag that was not expected.
 func (s *Strategy) GetHinted(ctx context.Context, key string, tags []string) ([]byte, bool, error) {
 	st, o, err := s.begin(ctx, key)
 	if err != nil {

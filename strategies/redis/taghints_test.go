@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/redis"
 )
 
-// A strategy remembers the tags of what it has read. When another node gives the entry other tags, they
-// count at once, and the old ones no longer.
+// A strategy remembers the tags of what it has read. When another node gives the entry other tags,
+// they count at once, and the old ones no longer.
 func TestLearnedTagsAreAGuess(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

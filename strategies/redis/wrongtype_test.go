@@ -27,9 +27,9 @@ var junk = map[string][]any{
 	"ledger without a number": {"HSET", "e", "junk", "s", "junk"}, "ledger at the end of numbers": {"HSET", "e", "junk", "s", "9223372036854775807"},
 }
 
-// A key of ours that holds something else heals itself: no operation fails because of it, a value is a miss, a
-// nonce is an invalidated tag, a ledger is a lost one, and a lease is free. What is stored then can be
-// read, and revoked.
+// A key of ours that holds something else heals itself: no operation fails because of it, a value
+// is a miss, a nonce is an invalidated tag, a ledger is a lost one, and a lease is free. What is
+// stored then can be read, and revoked.
 func TestWrongTypes(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -192,7 +192,8 @@ func TestLeaseIsNotHealed(t *testing.T) {
 	}
 }
 
-// What Redis answers to a key of another type concerns that key, and not the server, also where a script says it.
+// What Redis answers to a key of another type concerns that key, and not the server, also where a
+// script says it.
 func TestWrongTypeIsNoOutage(t *testing.T) {
 	t.Parallel()
 	for code, bad := range map[string]bool{
@@ -205,7 +206,8 @@ func TestWrongTypeIsNoOutage(t *testing.T) {
 	}
 }
 
-// What an entry that cannot be decoded and keys of another type cost a node, while Redis refuses writes.
+// What an entry that cannot be decoded and keys of another type cost a node, while Redis refuses
+// writes.
 func TestBadKeysCostNoMoreThanThemselves(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)

@@ -3,8 +3,15 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/fxcache/fxcache/app/internal/shop"
 	"github.com/fxcache/fxcache/cache"
@@ -59,4 +66,119 @@ func (a *API) Handler() http.Handler {
 		return failure{http.StatusForbidden, "requests from other sites are not accepted"}
 	}))
 	return protection.Handler(mux)
+}
+
+// handler answers a request. If it returns an error, it has written nothing.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// methods maps the methods of one path to their handlers. http.ServeMux can route methods too, but
+// it refuses other methods in plain text.
+type methods map[string]handler
+
+// failure is an answer other than 2xx. Its message is for the client.
+type failure struct {
+	status  int
+	message string
+}
+
+// Error implements error.
+func (f failure) Error() string { return f.message }
+
+func (a *API) route(endpoint methods) http.Handler {
+	allowed := strings.Join(slices.Sorted(maps.Keys(endpoint)), ", ")
+	return a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet // net/http omits the body
+		}
+		answer, ok := endpoint[method]
+		if !ok {
+			w.Header().Set("Allow", allowed)
+			return failure{http.StatusMethodNotAllowed, "use " + allowed}
+		}
+		return answer(w, r)
+	})
+}
+
+// handle turns the error of answer into a JSON answer.
+func (a *API) handle(answer handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store") // nearly every answer is about one user
+		header.Set("X-Content-Type-Options", "nosniff")
+		err := answer(w, r)
+		if err == nil {
+			return
+		}
+		f := explain(err)
+		if f.status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+			a.logError(r, "a request failed", err)
+		}
+		reply(w, f.status, map[string]string{"error": f.message})
+	})
+}
+
+// explain returns the answer for err.
+func explain(err error) failure {
+	var known failure
+	var cacheFailed *cache.Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, cache.ErrNotFound):
+		return failure{http.StatusNotFound, "there is no such thing"}
+	case errors.As(err, &cacheFailed):
+		// Reads do not fail because of the cache, so this request was a change. Unless the database
+		// failed too, it has the change. In both cases the client may repeat the request.
+		return failure{http.StatusServiceUnavailable, "the cache does not answer, so other instances may serve old data for some minutes; it is being tried again, and you can repeat the request"}
+	default:
+		return failure{http.StatusInternalServerError, "something went wrong"}
+	}
+}
+
+// logInterval is the minimum time between two log lines with the same message, so that a flood of
+// requests does not flood the log.
+const logInterval = 10 * time.Second
+
+// logThrottle suppresses repeated log lines. It keeps the messages that were logged, by route and
+// message. There are few of both.
+type logThrottle struct {
+	mu       sync.Mutex
+	messages map[[2]string]*throttled
+}
+
+type throttled struct {
+	next       time.Time
+	suppressed int // since the last log line
+}
+
+// due reports whether the message may be logged now, and how often it was suppressed since it was
+// last logged.
+func (t *logThrottle) due(route, message string, now time.Time) (suppressed int, due bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := [2]string{route, message}
+	last := t.messages[key]
+	if last == nil {
+		last = &throttled{}
+		if t.messages == nil {
+			t.messages = make(map[[2]string]*throttled)
+		}
+		t.messages[key] = last
+	}
+	if now.Before(last.next) {
+		last.suppressed++
+		return 0, false
+	}
+	suppressed = last.suppressed
+	*last = throttled{next: now.Add(logInterval)}
+	return suppressed, true
+}
+
+// logError logs that a request failed. It logs the pattern of the route and not the URL, which may
+// contain private data.
+func (a *API) logError(r *http.Request, message string, err error) {
+	if suppressed, due := a.throttle.due(r.Pattern, message, time.Now()); due {
+		a.logger.ErrorContext(r.Context(), message, "method", r.Method, "path", r.Pattern, "error", err, "suppressed", suppressed)
+	}
 }

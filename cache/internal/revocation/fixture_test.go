@@ -124,7 +124,7 @@ func (f *fixture) seen() (attempts, warnings int) {
 
 func (f *fixture) add(revocations ...revocation.Revocation) {
 	f.t.Helper()
-	if _, err := f.Add(f.t.Context(), f.Begin(), revocations, longest); err != nil {
+	if _, err := f.Add(f.t.Context(), f.NewCall(), revocations, longest); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -76,7 +76,7 @@ func TestBrokenOutbox(t *testing.T) {
 				f := newFixture(t)
 				f.fail(errStorage)
 				f.outbox.breaks(test.fail)
-				_, err := f.Add(t.Context(), f.Begin(), []revocation.Revocation{key("a")}, time.Hour)
+				_, err := f.Add(t.Context(), f.NewCall(), []revocation.Revocation{key("a")}, time.Hour)
 				if !test.found(err) || f.Len() != 1 {
 					t.Errorf("Add: error %v, %d pending, want the outbox's error and 1", err, f.Len())
 				}

@@ -41,7 +41,7 @@ func TestApplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.stopped = true
-		earlier, call, later := f.Begin(), f.Begin(), f.Begin()
+		earlier, call, later := f.NewCall(), f.NewCall(), f.NewCall()
 		f.Applied(earlier, func() []revocation.Revocation {
 			t.Error("an empty queue asks what was applied")
 			return nil
@@ -65,7 +65,7 @@ func TestOlderFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.stopped = true
-		earlier, later := f.Begin(), f.Begin()
+		earlier, later := f.NewCall(), f.NewCall()
 		for _, call := range []revocation.Call{later, earlier} {
 			if _, err := f.Add(t.Context(), call, []revocation.Revocation{key("a")}, time.Hour); err != nil {
 				t.Fatal(err)
@@ -97,12 +97,12 @@ func TestLimit(t *testing.T) {
 		f := newFixture(t)
 		f.fail(errStorage)
 		const bound = 10 * time.Minute
-		until, err := f.Add(t.Context(), f.Begin(), []revocation.Revocation{key("a"), key("b"), key("c"), tag("d")}, bound)
+		until, err := f.Add(t.Context(), f.NewCall(), []revocation.Revocation{key("a"), key("b"), key("c"), tag("d")}, bound)
 		if want := time.Now().Add(bound); err != nil || !until.Equal(want) {
 			t.Errorf("within the limit: until %v, error %v, want %v", until, err, want)
 		}
 		<-time.After(20 * time.Minute)
-		until, err = f.Add(t.Context(), f.Begin(), []revocation.Revocation{key("e")}, bound)
+		until, err = f.Add(t.Context(), f.NewCall(), []revocation.Revocation{key("e")}, bound)
 		if want := time.Now().Add(longest); err != nil || !until.Equal(want) {
 			t.Errorf("over the limit: until %v, error %v, want %v", until, err, want)
 		}

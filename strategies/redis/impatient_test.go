@@ -73,7 +73,7 @@ func TestImpatientCallersOnHungServer(t *testing.T) {
 		all.Go(func() {
 			for running.Load() > 0 {
 				began := time.Now()
-				<-time.After(stay)
+				<-time.NewTimer(stay).C
 				late = max(late, time.Since(began)-stay)
 			}
 		})

@@ -139,7 +139,7 @@ func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, f
 // alone runs load for its caller alone, and stores nothing.
 func (l *loader[T]) alone(ctx context.Context, kind chain.Kind, physical string, load func(context.Context) (T, error)) (value T, err error) {
 	l.service.counters.loads.Add(1)
-	err = panics.Ended // if load ends the goroutine
+	err = panics.ErrEnded // if load ends the goroutine
 	defer func() {
 		if err != nil {
 			l.service.counters.loadErrors.Add(1)

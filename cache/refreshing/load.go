@@ -57,7 +57,7 @@ func (r *Value[T]) start(f *refresh[T]) {
 		})
 		defer hung.Stop()
 		read := r.reading()
-		err := panics.Ended // stays if load ends the goroutine
+		err := panics.ErrEnded // stays if load ends the goroutine
 		defer func() { r.finish(ctx, f, read, err) }()
 		read.value, err = r.run(ctx, chain.Load, f.load)
 	}()

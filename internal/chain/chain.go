@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrRecursiveLoad: a loader asks for what it is loading.
+// ErrRecursiveLoad says that a loader asks for what it is loading.
 var ErrRecursiveLoad = errors.New("cache: a loader asks for what it is loading")
 
 // Kind says what a [Link] is.

@@ -9,9 +9,9 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Ended is the error of code that ended its goroutine with runtime.Goexit. Callers store it as the
+// ErrEnded is the error of code that ended its goroutine with runtime.Goexit. Callers store it as the
 // result before they run such code, because nothing could be stored afterwards.
-var Ended error = &driver.PanicError{}
+var ErrEnded error = &driver.PanicError{}
 
 // Catch sets *err if the function that defers it panics.
 func Catch(err *error) {

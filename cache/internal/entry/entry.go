@@ -24,6 +24,7 @@ const (
 	selfEncoded    = 0x00 // the tag of types that encode themselves
 )
 
+// Why an entry, or a value, cannot be used.
 var (
 	// ErrDamaged: an entry is not what was written.
 	ErrDamaged = errors.New("cache: the entry is damaged")

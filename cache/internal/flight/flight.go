@@ -27,6 +27,7 @@ import (
 // Sharing says which callers may have the result of a flight.
 type Sharing int
 
+// Those who may have the result.
 const (
 	// Admitted: the callers that were admitted, see Group.Admit.
 	Admitted Sharing = iota
@@ -249,7 +250,7 @@ func (g *Group[T]) Begin(ctx context.Context, f *Flight[T]) (context.Context, co
 func (g *Group[T]) run(ctx context.Context, f *Flight[T]) {
 	var value T
 	var sharing Sharing
-	err := panics.Ended // if the loader ends the goroutine
+	err := panics.ErrEnded // if the loader ends the goroutine
 	defer func() { g.finish(ctx, f, value, sharing, err) }()
 	value, sharing, err = g.options.Run(ctx, f)
 }

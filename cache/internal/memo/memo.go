@@ -113,7 +113,7 @@ func entryOf[T any](t *Table, key any) (e *computed[T], mine bool) {
 }
 
 func compute[T any](ctx context.Context, t *Table, key any, e *computed[T], load func(context.Context) (T, error)) (T, error) {
-	e.err = panics.Ended // if load ends the goroutine
+	e.err = panics.ErrEnded // if load ends the goroutine
 	defer func() {
 		if e.err != nil { // errors are not kept
 			e.abandoned = ctx.Err() != nil

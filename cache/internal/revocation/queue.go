@@ -11,7 +11,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// ErrPending: a revocation is not applied yet.
+// ErrPending says that a revocation is not applied yet.
 var ErrPending = errors.New("cache: the revocation is not applied yet; it is being retried")
 
 // Revocation is cache.Revocation.

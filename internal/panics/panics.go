@@ -9,8 +9,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// ErrEnded is the error of code that ended its goroutine with runtime.Goexit. Callers store it as the
-// result before they run such code, because nothing could be stored afterwards.
+// ErrEnded is the error of code that ended its goroutine with runtime.Goexit. Callers store it as
+// the result before they run such code, because nothing could be stored afterwards.
 var ErrEnded error = &driver.PanicError{}
 
 // Catch sets *err if the function that defers it panics.

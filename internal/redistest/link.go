@@ -169,8 +169,8 @@ func (l *link) meddle(r request, raw []byte) []byte {
 	if after, ok := l.proxy.takeCut(r.args); ok {
 		_ = l.deliver(raw[:min(after, len(raw))]) // the connection is closed in any case
 		if half, ok := l.client.(interface{ CloseWrite() error }); ok {
-			// The end in order. Were the connection closed while requests are unread, the reset could
-			// overtake what was delivered.
+			// The end in order. Were the connection closed while requests are unread, the reset
+			// could overtake what was delivered.
 			_ = half.CloseWrite()
 			_ = l.client.SetReadDeadline(time.Now().Add(time.Second))
 			_, _ = io.Copy(io.Discard, l.client)

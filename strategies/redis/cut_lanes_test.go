@@ -41,7 +41,7 @@ func TestCutBetweenLanes(t *testing.T) {
 		t.Fatalf("the entries are in %d lanes", left("n:t:*"))
 	}
 	direct.must(through.InvalidateTags(t.Context(), "n:t")) // loads the script
-	script := proxy.Hold("evalsha")
+	script := proxy.HoldFunc(script(3, 9))
 	script.Release()
 	direct.must(through.InvalidateTags(t.Context(), "n:t"))
 

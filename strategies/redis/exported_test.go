@@ -115,7 +115,7 @@ func TestPanickingClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx := t.Context()
-		// Reads first: they do not reach the client any more when a revocation is owed.
+		// Reads first: they do not reach the client any more when a revocation is pending.
 		for _, op := range []struct {
 			name string
 			run  func() error

@@ -52,7 +52,7 @@ func TestLateFillIsRefused(t *testing.T) {
 			if lease == nil {
 				t.Fatal("no lease")
 			}
-			held := proxy.Hold("evalsha")
+			held := proxy.HoldFunc(script(3, 9))
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			stored, err := slow.Fill(ctx, lease, []byte("late"), opts)
 			cancel()

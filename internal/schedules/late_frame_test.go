@@ -64,8 +64,8 @@ func TestLateFrame(t *testing.T) {
 	})
 }
 
-// isFill reports whether a request is a Fill: no other script has so many keys. From time to time the
-// strategy also runs the script of the fingerprint.
+// isFill reports whether a request is a Fill: no other script has so many keys. From time to time
+// the strategy also runs the script of the fingerprint.
 func isFill(args []string) bool {
 	if len(args) < 3 || !strings.EqualFold(args[0], "evalsha") {
 		return false

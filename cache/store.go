@@ -3,7 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -96,49 +96,9 @@ func newStore(features driver.Features, strategy driver.Strategy, options Option
 	return s
 }
 
-// errNoHits is what reads get until every pending revocation is applied.
-var errNoHits = fmt.Errorf("%w for reads: %w", ErrUnavailable, ErrRevocationPending)
-
-// mayHit reports whether an entry may be served.
-func (s *store) mayHit(ctx context.Context) error {
-	if s.pending.Drain(ctx) != nil {
-		return errNoHits
-	}
-	return nil
-}
-
-// get reads an entry. If known, its tags are expected to be tags.
-func (s *store) get(ctx context.Context, key string, tags []string, known bool) (encoded []byte, found bool, err error) {
-	defer s.recovered("get", &err)
-	if err = s.mayHit(ctx); err != nil {
-		return nil, false, err
-	}
-	err = s.withBreaker(ctx, "get", func(ctx context.Context) (err error) {
-		if known && s.features.Hinted != nil {
-			encoded, found, err = s.features.Hinted.GetHinted(ctx, key, tags)
-		} else {
-			encoded, found, err = s.leaser.Get(ctx, key)
-		}
-		return err
-	})
-	return encoded, found, err
-}
-
-// getOrLease reads an entry, or asks for a lease on it.
-func (s *store) getOrLease(ctx context.Context, key string) (encoded []byte, found bool, lease *driver.Lease, err error) {
-	if err = s.mayHit(ctx); err != nil {
-		return nil, false, nil, err
-	}
-	err = s.withBreaker(ctx, "lease", func(ctx context.Context) (err error) {
-		encoded, found, lease, err = s.leaser.GetOrLease(ctx, key)
-		return err
-	})
-	return encoded, found, lease, err
-}
-
 // lease asks for a lease. It is nil if somebody else has it.
 func (s *store) lease(ctx context.Context, key string) (lease *driver.Lease, err error) {
-	err = s.withBreaker(ctx, "lease", func(ctx context.Context) (err error) {
+	err = s.withBreaker(ctx, func(ctx context.Context) (err error) {
 		lease, err = s.leaser.Lease(ctx, key)
 		return err
 	})
@@ -147,7 +107,7 @@ func (s *store) lease(ctx context.Context, key string) (lease *driver.Lease, err
 
 // fill stores an entry under a lease.
 func (s *store) fill(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions) (stored bool, err error) {
-	err = s.withBreaker(ctx, "fill", func(ctx context.Context) (err error) {
+	err = s.withBreaker(ctx, func(ctx context.Context) (err error) {
 		stored, err = s.leaser.Fill(ctx, lease, encoded, opts)
 		return err
 	})
@@ -156,7 +116,7 @@ func (s *store) fill(ctx context.Context, lease *driver.Lease, encoded []byte, o
 
 // extend extends a lease for another term.
 func (s *store) extend(ctx context.Context, lease *driver.Lease) (held bool, err error) {
-	err = s.call(ctx, "extend", func(ctx context.Context) (err error) {
+	err = s.call(ctx, func(ctx context.Context) (err error) {
 		held, err = s.features.LeaseExtender.Extend(ctx, lease)
 		return err
 	})
@@ -165,7 +125,7 @@ func (s *store) extend(ctx context.Context, lease *driver.Lease) (held bool, err
 
 // release gives a lease up unused. A failure costs no more than the wait until the lease expires.
 func (s *store) release(ctx context.Context, lease *driver.Lease) {
-	err := s.call(ctx, "release", func(ctx context.Context) error { return s.leaser.Release(ctx, lease) })
+	err := s.call(ctx, func(ctx context.Context) error { return s.leaser.Release(ctx, lease) })
 	if err != nil {
 		s.logger.warn(ctx, ofFills, "cache: a lease could not be released", err)
 	}
@@ -181,26 +141,47 @@ func (s *store) notify(ctx context.Context, key string) (notice <-chan struct{})
 
 // set stores an entry.
 func (s *store) set(ctx context.Context, key string, encoded []byte, opts SetOptions) error {
-	return s.call(ctx, "set", func(ctx context.Context) error { return s.leaser.Set(ctx, key, encoded, opts) })
+	return s.call(ctx, func(ctx context.Context) error { return s.leaser.Set(ctx, key, encoded, opts) })
+}
+
+// setMany is set for many items. The error at i belongs to items[i].
+func (s *store) setMany(ctx context.Context, items []driver.Item) []error {
+	failures := make([]error, len(items))
+	if s.features.Batcher == nil || len(items) == 0 {
+		for i, item := range items {
+			failures[i] = s.set(ctx, item.Key, item.Value, item.Options)
+		}
+		return failures
+	}
+	err := s.call(ctx, func(bounded context.Context) error {
+		return copyAll(failures, s.features.Batcher.SetMany(bounded, items))
+	})
+	if err != nil {
+		return slices.Repeat([]error{err}, len(items))
+	}
+	for i := range failures {
+		failures[i] = timeoutError(ctx, s.timeout, failures[i])
+	}
+	return failures
 }
 
 // delete removes the entries of keys, none of which lives longer than bound.
 func (s *store) delete(ctx context.Context, bound time.Duration, keys []string) error {
-	return s.revoke(ctx, "delete", s.timeout, bound, func() []revocation.Revocation {
+	return s.revoke(ctx, s.timeout, bound, func() []revocation.Revocation {
 		return s.revocations(keys, func(name string) revocation.Revocation { return revocation.Revocation{Key: name} })
 	}, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
 }
 
 // invalidateTags revokes the entries with any of tags, none of which lives longer than bound.
 func (s *store) invalidateTags(ctx context.Context, bound time.Duration, tags []string) error {
-	return s.revoke(ctx, "invalidate", s.timeout, bound, func() []revocation.Revocation {
+	return s.revoke(ctx, s.timeout, bound, func() []revocation.Revocation {
 		return s.revocations(tags, func(name string) revocation.Revocation { return revocation.Revocation{Tag: name} })
 	}, func(ctx context.Context) error { return s.leaser.InvalidateTags(ctx, tags...) })
 }
 
 // clear revokes everything.
 func (s *store) clear(ctx context.Context, bound time.Duration) error {
-	return s.revoke(ctx, "clear", clearTimeout, bound, func() []revocation.Revocation {
+	return s.revoke(ctx, clearTimeout, bound, func() []revocation.Revocation {
 		return []revocation.Revocation{{}}
 	}, s.clearStrategy)
 }
@@ -223,9 +204,9 @@ func (s *store) revocations(physical []string, of func(name string) revocation.R
 
 // revoke runs a revocation. One that fails is pending from then on, and its error is a
 // PendingError.
-func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
+func (s *store) revoke(ctx context.Context, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
 	call := s.pending.NewCall()
-	err := s.callWithin(ctx, op, timeout, apply)
+	err := s.callWithin(ctx, timeout, apply)
 	if err == nil {
 		s.pending.Applied(call, all)
 		return nil
@@ -248,7 +229,7 @@ func (s *store) revoke(ctx context.Context, op string, timeout, bound time.Durat
 // failure here, because no caller is told of it: if that replica were promoted, this process would
 // serve what it has promised not to serve.
 func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) (err error) {
-	defer s.recovered("delete", &err)
+	defer panics.Catch(&err)
 	names := make([]string, len(revocations))
 	for i, r := range revocations {
 		names[i] = s.prefix + r.Key + r.Tag // one of them is empty
@@ -273,7 +254,7 @@ func (s *store) discard(ctx context.Context, cause error, keys ...string) {
 		return
 	}
 	if ctx.Err() == nil && time.Now().UnixNano() >= s.noDiscard.Load() {
-		err := s.call(ctx, "delete", func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
+		err := s.call(ctx, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
 		if err != nil && ctx.Err() == nil {
 			s.noDiscard.Store(time.Now().Add(s.pause).UnixNano())
 		}

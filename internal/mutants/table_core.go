@@ -114,7 +114,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "deadline-cancellation", What: "an operation ends at its deadline, and does not go on in the background",
-		File: "cache/store_call.go", Text: "return timeoutError(ctx, timeout, operation(bounded))", Replacement: "done := make(chan error, 1)\n\tgo func() { done <- operation(context.WithoutCancel(bounded)) }()\n\tselect {\n\tcase err := <-done:\n\t\treturn timeoutError(ctx, timeout, err)\n\tcase <-bounded.Done():\n\t\treturn timeoutError(ctx, timeout, bounded.Err())\n\t}",
+		File: "cache/store_read.go", Text: "return timeoutError(ctx, timeout, operation(bounded))", Replacement: "done := make(chan error, 1)\n\tgo func() { done <- operation(context.WithoutCancel(bounded)) }()\n\tselect {\n\tcase err := <-done:\n\t\treturn timeoutError(ctx, timeout, err)\n\tcase <-bounded.Done():\n\t\treturn timeoutError(ctx, timeout, bounded.Err())\n\t}",
 		By: schedule("TestLateSet"),
 	},
 	{
@@ -134,7 +134,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "breaker-bypass", What: "revocations do not ask the circuit breaker",
-		File: "cache/store.go", Text: "err := s.callWithin(ctx, op, timeout, apply)", Replacement: "err := s.withBreaker(ctx, op, apply)",
+		File: "cache/store.go", Text: "err := s.callWithin(ctx, timeout, apply)", Replacement: "err := s.withBreaker(ctx, apply)",
 		By: schedule("TestOutage"),
 	},
 }

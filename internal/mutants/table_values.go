@@ -44,7 +44,7 @@ var values = []Mutant{
 	},
 	{
 		Guard: "discard-not-pending", What: "a damaged entry that cannot be deleted is not owed",
-		File: "cache/store.go", Text: "s.call(ctx, \"delete\", func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })", Replacement: "s.delete(ctx, time.Hour, keys)",
+		File: "cache/store.go", Text: "s.call(ctx, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })", Replacement: "s.delete(ctx, time.Hour, keys)",
 		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},
 	{

@@ -191,19 +191,19 @@ func (b *Breaker) failure(began, now time.Time) {
 	switch {
 	case !b.isOpen && enough:
 		b.pause = b.options.Pause / firstPauseShare
-		b.open(now)
+		b.trip(now)
 	case b.isOpen && !b.worked && now.Sub(began) > b.options.Timeout*3/2 && b.late < maxLate:
 		// This process did not run for a while, because it was waking up all waiting operations.
 		// They wait by now, so the next operation has its time.
 		b.late++
 	case b.isOpen && (enough || !b.worked):
 		b.pause = min(2*b.pause, b.options.Pause)
-		b.open(now)
+		b.trip(now)
 	}
 }
 
 // open opens the breaker: no operation is let in until the pause has passed.
-func (b *Breaker) open(now time.Time) {
+func (b *Breaker) trip(now time.Time) {
 	b.isOpen, b.worked, b.late, b.until, b.room = true, false, 0, now.Add(b.pause), 1
 	b.generation++
 	b.inside = 0

@@ -29,6 +29,9 @@ const (
 	flushShare = 0.5
 )
 
+// Len returns how many revocations are pending.
+func (q *Queue) Len() int { return int(q.pending.Load()) }
+
 // Drain returns nil if nothing is pending. Otherwise a reader tries to apply it, one reader at a
 // time, so that a storage that is back is used at once. While Drain fails, no entry may be served.
 func (q *Queue) Drain(ctx context.Context) error {

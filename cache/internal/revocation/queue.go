@@ -89,9 +89,6 @@ type Call uint64
 // NewCall numbers a call, before it is tried.
 func (q *Queue) NewCall() Call { return Call(q.calls.Add(1)) }
 
-// Len returns how many revocations are pending.
-func (q *Queue) Len() int { return int(q.pending.Load()) }
-
 // Generation changes with each revocation that is added. A loader that began in an earlier
 // generation must not store: the storage does not know yet that it has to refuse.
 func (q *Queue) Generation() uint64 { return q.generation.Load() }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
@@ -13,13 +12,52 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// call runs one operation on the strategy within the deadline.
-func (s *store) call(ctx context.Context, op string, operation func(context.Context) error) error {
-	return s.callWithin(ctx, op, s.timeout, operation)
+// errNoHits is what reads get until every pending revocation is applied.
+var errNoHits = fmt.Errorf("%w for reads: %w", ErrUnavailable, ErrRevocationPending)
+
+// mayHit reports whether an entry may be served.
+func (s *store) mayHit(ctx context.Context) error {
+	if s.pending.Drain(ctx) != nil {
+		return errNoHits
+	}
+	return nil
 }
 
-func (s *store) callWithin(ctx context.Context, op string, timeout time.Duration, operation func(context.Context) error) (err error) {
-	defer s.recovered(op, &err)
+// get reads an entry. If known, its tags are expected to be tags.
+func (s *store) get(ctx context.Context, key string, tags []string, known bool) (encoded []byte, found bool, err error) {
+	if err = s.mayHit(ctx); err != nil {
+		return nil, false, err
+	}
+	err = s.withBreaker(ctx, func(ctx context.Context) (err error) {
+		if known && s.features.Hinted != nil {
+			encoded, found, err = s.features.Hinted.GetHinted(ctx, key, tags)
+		} else {
+			encoded, found, err = s.leaser.Get(ctx, key)
+		}
+		return err
+	})
+	return encoded, found, err
+}
+
+// getOrLease reads an entry, or asks for a lease on it.
+func (s *store) getOrLease(ctx context.Context, key string) (encoded []byte, found bool, lease *driver.Lease, err error) {
+	if err = s.mayHit(ctx); err != nil {
+		return nil, false, nil, err
+	}
+	err = s.withBreaker(ctx, func(ctx context.Context) (err error) {
+		encoded, found, lease, err = s.leaser.GetOrLease(ctx, key)
+		return err
+	})
+	return encoded, found, lease, err
+}
+
+// call runs one operation on the strategy within the deadline.
+func (s *store) call(ctx context.Context, operation func(context.Context) error) error {
+	return s.callWithin(ctx, s.timeout, operation)
+}
+
+func (s *store) callWithin(ctx context.Context, timeout time.Duration, operation func(context.Context) error) (err error) {
+	defer panics.Catch(&err)
 	bounded, cancel := s.withTimeout(ctx, timeout)
 	defer cancel()
 	return timeoutError(ctx, timeout, operation(bounded))
@@ -46,9 +84,9 @@ func timeoutError(ctx context.Context, timeout time.Duration, err error) error {
 var errEnded = errors.New("cache: the strategy ended the goroutine")
 
 // withBreaker runs one operation within the deadline, unless the strategy has been failing.
-func (s *store) withBreaker(ctx context.Context, op string, operation func(context.Context) error) error {
+func (s *store) withBreaker(ctx context.Context, operation func(context.Context) error) error {
 	if s.features.Immediate {
-		return s.call(ctx, op, operation)
+		return s.call(ctx, operation)
 	}
 	pass, waited, ok := s.breaker.Enter(ctx)
 	if !ok {
@@ -60,7 +98,7 @@ func (s *store) withBreaker(ctx context.Context, op string, operation func(conte
 	}
 	outcome := errEnded
 	defer func() { s.breaker.Leave(pass, outcome) }()
-	err := s.callWithin(ctx, op, s.timeout-waited, operation)
+	err := s.callWithin(ctx, s.timeout-waited, operation)
 	// These do not say that the strategy fails. In the last case it had too little time.
 	if outcome = err; err != nil && (ctx.Err() != nil || errors.Is(err, driver.ErrEntryUnavailable) || waited > s.timeout/4) {
 		outcome = breaker.ErrAbandoned
@@ -77,13 +115,6 @@ func (s *store) fail(op string, err error) error {
 		return &Error{Op: op, Err: err}
 	}
 	return &Error{Op: op, Strategy: s.name, Err: err}
-}
-
-// recovered turns a panic of the strategy into an error. Deferred.
-func (s *store) recovered(op string, err *error) {
-	if value := recover(); value != nil {
-		*err = s.fail(op, panics.New(value))
-	}
 }
 
 // getMany is get for many keys.
@@ -116,7 +147,7 @@ func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, r
 	case tags == nil:
 		tags = []string{} // none are expected
 	}
-	return s.withBreaker(ctx, "get", func(bounded context.Context) error {
+	return s.withBreaker(ctx, func(bounded context.Context) error {
 		if err := copyAll(results, s.features.Batcher.GetMany(bounded, keys, tags)); err != nil {
 			return err
 		}
@@ -137,27 +168,6 @@ func (s *store) getBatch(ctx context.Context, keys, tags []string, known bool, r
 		}
 		return nil
 	})
-}
-
-// setMany is set for many items. The error at i belongs to items[i].
-func (s *store) setMany(ctx context.Context, items []driver.Item) []error {
-	failures := make([]error, len(items))
-	if s.features.Batcher == nil || len(items) == 0 {
-		for i, item := range items {
-			failures[i] = s.set(ctx, item.Key, item.Value, item.Options)
-		}
-		return failures
-	}
-	err := s.call(ctx, "set", func(bounded context.Context) error {
-		return copyAll(failures, s.features.Batcher.SetMany(bounded, items))
-	})
-	if err != nil {
-		return slices.Repeat([]error{err}, len(items))
-	}
-	for i := range failures {
-		failures[i] = timeoutError(ctx, s.timeout, failures[i])
-	}
-	return failures
 }
 
 // copyAll copies answer to dst. It is an error if they differ in length.

@@ -82,7 +82,13 @@ func (b *batcher) setLarge(ctx context.Context, items []driver.Item, failures []
 	var all sync.WaitGroup
 	for i, item := range items {
 		if len(item.Value) > inline {
-			all.Go(func() { _, failures[i] = b.writer.store(ctx, item.Key, item.Value, item.Options, leaseState{}) })
+			all.Go(func() {
+				failures[i] = driver.ErrUnavailable // if an application's client ends the goroutine
+				failures[i] = protect(func() error {
+					_, err := b.writer.store(ctx, item.Key, item.Value, item.Options, leaseState{})
+					return err
+				})
+			})
 		}
 	}
 	all.Wait()

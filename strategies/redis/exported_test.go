@@ -114,6 +114,10 @@ func TestPanickingClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		large, err := cache.New(service, "large", cache.Policy[[]byte]{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx := t.Context()
 		// Reads first: they do not reach the client any more when a revocation is pending.
 		for _, op := range []struct {
@@ -131,6 +135,10 @@ func TestPanickingClient(t *testing.T) {
 			}},
 			{"Set", func() error { return c.Set(ctx, "k", 1) }},
 			{"SetMany", func() error { return c.SetMany(ctx, map[string]int{"a": 1, "b": 2}) }},
+			{"Set, large", func() error { return large.Set(ctx, "k", make([]byte, 100_000)) }},
+			{"SetMany, large", func() error {
+				return large.SetMany(ctx, map[string][]byte{"a": make([]byte, 100_000), "b": nil})
+			}},
 			{"Delete", func() error { return c.Delete(ctx, "a", "b") }},
 			{"InvalidateTags", func() error { return c.InvalidateTags(ctx, "t") }},
 			{"Clear", func() error { return service.Clear(ctx) }},

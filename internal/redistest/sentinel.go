@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // MasterName is the name under which sentinels know their master.
@@ -131,15 +132,30 @@ func (s *Sentinel) agreed(ctx context.Context) (master *Server, err error) {
 	return master, nil
 }
 
+// failoverPatience is how long a failover may take before it is asked for again. A sentinel gives
+// it up after its failover-timeout, which is 3 s here.
+const failoverPatience = 8 * time.Second
+
 // Failover makes the sentinels replace a healthy master. It returns the new master when everything
 // is ready again.
 func (s *Sentinel) Failover() *Server {
 	s.t.Helper()
 	old := s.Master()
+	var asked time.Time
 	err := await(s.t.Context(), func(ctx context.Context) error {
-		sentinel := running(s.Sentinels)[0] // Master has seen one
-		// INPROG and NOGOODSLAVE pass when the sentinel has looked again.
-		_, err := sentinel.Do(ctx, "SENTINEL", "FAILOVER", MasterName)
+		if master, err := s.agreed(ctx); err == nil && master != old {
+			return nil
+		}
+		if time.Since(asked) < failoverPatience {
+			return fmt.Errorf("%s is still the master", old.Addr())
+		}
+		// INPROG and NOGOODSLAVE pass when the sentinel has looked again. It gives a failover up if
+		// the replica does not say in time that it has been promoted.
+		_, err := running(s.Sentinels)[0].Do(ctx, "SENTINEL", "FAILOVER", MasterName) // Master has seen one
+		if err == nil {
+			asked = time.Now()
+			err = errors.New("the failover has begun")
+		}
 		return err
 	})
 	if err != nil {

@@ -250,7 +250,7 @@ func TestResolveOptional(t *testing.T) {
 		"unknown":            {provide: func() io.Writer { return io.Discard }},
 		"known":              {provide: func() cache.Outbox { return new(rows) }, found: true},
 		"fails":              {provide: func() (cache.Outbox, error) { return nil, broken }, in: "cannot be built", wrapping: broken},
-		"lacks a dependency": {provide: func(io.Reader) cache.Outbox { return nil }},
+		"lacks a dependency": {provide: func(io.Reader) cache.Outbox { return nil }, in: "io.Reader"},
 		"panics":             {provide: func() cache.Outbox { panic("constructor bug") }, in: "panicked"},
 	} {
 		service := newService(t, new(table), cache.Options{})

@@ -44,11 +44,6 @@ var errNil = errors.New("what the application exports is nil")
 
 // resolve returns the T that in holds, or says why there is none.
 func resolve[T any](in Injector) (value T, missing, err error) {
-	type optional struct {
-		dig.In
-
-		Value T `optional:"true"`
-	}
 	var none T
 	t := reflect.TypeFor[T]()
 	if absent.Is(in) {
@@ -57,7 +52,7 @@ func resolve[T any](in Injector) (value T, missing, err error) {
 	called := false
 	failure := in.Invoke(func(v T) { value, called = v, true })
 	switch {
-	case failure != nil && in.Invoke(func(optional) {}) == nil: // it is there, but for T
+	case failure != nil && isUnknown(in, failure):
 		return none, dig.RootCause(failure), nil
 	case failure != nil:
 		return none, nil, fmt.Errorf("cache: %v cannot be built: %w", t, dig.RootCause(failure))
@@ -67,4 +62,20 @@ func resolve[T any](in Injector) (value T, missing, err error) {
 		return none, errNil, nil
 	}
 	return value, nil, nil
+}
+
+// isUnknown reports whether an Invoke failed because in does not know the type. If it knows the
+// type, and the type's constructor fails or lacks something of its own, the error of dig wraps more
+// errors than that for a type which nobody can know. dig exports no type for either.
+func isUnknown(in Injector, failure error) bool {
+	type unknown struct{}
+	return wrapped(failure) <= wrapped(in.Invoke(func(unknown) {}))
+}
+
+// wrapped is how many errors err consists of, one in the other.
+func wrapped(err error) (n int) {
+	for ; err != nil; err = errors.Unwrap(err) {
+		n++
+	}
+	return n
 }

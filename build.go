@@ -13,6 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/internal/absent"
+	"github.com/fxcache/fxcache/internal/panics"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies"
 )
@@ -210,7 +211,7 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 
 // newStrategy calls a factory, which may fail or panic.
 func newStrategy[S any](path, name string, build func() (S, error)) (strategy S, err error) {
-	defer recovered(fmt.Sprintf("%s.%s: the factory", path, name), &err)
+	defer panics.CatchAs(&err, panicked(fmt.Sprintf("%s.%s: the factory", path, name)))
 	strategy, err = build()
 	var known *config.Error
 	switch {
@@ -227,7 +228,7 @@ func run(option string, function any, call func()) (err error) {
 	if absent.Is(function) {
 		return fmt.Errorf("fxcache.%s: the function is nil", option)
 	}
-	defer recovered("fxcache."+option+": the function", &err)
+	defer panics.CatchAs(&err, panicked("fxcache."+option+": the function"))
 	call()
 	return nil
 }

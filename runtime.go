@@ -13,6 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/internal/panics"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -85,7 +86,7 @@ func locate(err error, section string) error {
 }
 
 func (r *runtime) initSessions(ctx context.Context, in driver.Injector) (err error) {
-	defer recovered("session strategy "+r.sessionStrategy+": Init", &err)
+	defer panics.CatchAs(&err, panicked("session strategy "+r.sessionStrategy+": Init"))
 	if initializer, ok := r.sessions.(driver.Initializer); ok {
 		if err := initializer.Init(ctx, in); err != nil {
 			return fmt.Errorf("session strategy %s: %w", r.sessionStrategy, err)
@@ -99,7 +100,7 @@ func (r *runtime) stop(ctx context.Context) error {
 }
 
 func (r *runtime) destroySessions(ctx context.Context) (err error) {
-	defer recovered("session strategy "+r.sessionStrategy+": Destroy", &err)
+	defer panics.CatchAs(&err, panicked("session strategy "+r.sessionStrategy+": Destroy"))
 	if destroyer, ok := r.sessions.(driver.Destroyer); ok {
 		return destroyer.Destroy(ctx)
 	}
@@ -127,14 +128,13 @@ func (r *runtime) container() (*dig.Container, error) {
 	return container, err
 }
 
-// recovered turns a panic of a caller's or a strategy's code into an error. Call it with defer. The
-// error shows only the type of a panic value, because the value may contain a password. The runtime
-// errors of Go are shown in full.
-func recovered(what string, err *error) {
-	value := recover()
-	if failure, ok := value.(goruntime.Error); ok {
-		*err = fmt.Errorf("%s panicked: %w", what, failure)
-	} else if value != nil {
-		*err = fmt.Errorf("%s panicked with a %T", what, value)
+// panicked makes the error of a panic in code of the application. What the code panicked with may
+// be anything, a password included. What Go itself panics with is shown.
+func panicked(what string) func(value any) error {
+	return func(value any) error {
+		if failure, ok := value.(goruntime.Error); ok {
+			return fmt.Errorf("%s panicked: %w", what, failure)
+		}
+		return fmt.Errorf("%s panicked with a %T", what, value)
 	}
 }

@@ -20,6 +20,13 @@ func Catch(err *error) {
 	}
 }
 
+// CatchAs is Catch for code that has words of its own for a panic with value.
+func CatchAs(err *error, as func(value any) error) {
+	if value := recover(); value != nil {
+		*err = as(value)
+	}
+}
+
 // Run runs a load or a write. A panic is a [driver.PanicError], and so is the end of the goroutine
 // (runtime.Goexit), which the deferred functions of the caller see.
 func Run[T any](ctx context.Context, run func(context.Context) (T, error)) (value T, err error) {

@@ -78,7 +78,7 @@ func reachable(dir string) []string {
 func layerOf(dir string) (l layer, ok bool) {
 	storages := []string{bigcache, rueidis}
 	leaves := []string{"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/panics"}
-	driver := []string{"cache/driver", "internal/absent", "internal/backoff", "internal/fence"} // all that a strategy may know
+	driver := []string{"cache/driver", "internal/absent", "internal/backoff", "internal/fence", "internal/panics"} // all that a strategy may know
 	library := append(slices.Clone(leaves), "config", "cache", "sessioncache", "strategies")
 	with := func(folders []string, more ...string) []string { return append(slices.Clone(folders), more...) }
 	if _, small := directImports[dir]; small {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/panics"
 )
 
 // background is the goroutines that a client has started. They end with it.
@@ -89,10 +90,8 @@ func inTime[T any](ctx context.Context, room chan struct{}, work func() T) (resu
 // protect turns a panic of run into an error. An application's own client may panic, and in a
 // goroutine of ours nobody else would recover.
 func protect(run func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("%w: the client panicked with a %T", driver.ErrUnavailable, value)
-		}
-	}()
+	defer panics.CatchAs(&err, func(value any) error {
+		return fmt.Errorf("%w: the client panicked with a %T", driver.ErrUnavailable, value)
+	})
 	return run()
 }

@@ -49,7 +49,8 @@ func TestImpatientCallersOnHungServer(t *testing.T) {
 		idle, most := runtime.NumGoroutine(), 0
 		s.hang()
 		var mu sync.Mutex
-		var longest, late time.Duration // late: how long a bare timer of the same length took at most, beyond its time
+		var longest time.Duration
+		slow := 0 // how many took longer than they should
 		var running atomic.Int64
 		var all sync.WaitGroup
 		running.Store(callers)
@@ -66,26 +67,25 @@ func TestImpatientCallersOnHungServer(t *testing.T) {
 					cancel()
 					mu.Lock()
 					longest = max(longest, took)
+					if took > stay+grace {
+						slow++
+					}
 					mu.Unlock()
 				}
 			})
 		}
-		all.Go(func() {
-			for running.Load() > 0 {
-				began := time.Now()
-				<-time.NewTimer(stay).C
-				late = max(late, time.Since(began)-stay)
-			}
-		})
 		for running.Load() > 0 {
 			most = max(most, runtime.NumGoroutine()-idle)
-			runtime.Gosched()
+			<-time.NewTimer(time.Millisecond).C
 		}
 		all.Wait()
 		s.server.Resume()
-		t.Logf("%s: longest %v, a bare timer %v late, %d goroutines at most", test.name, longest, late, most)
-		if longest > stay+grace+2*late {
-			t.Errorf("%s: a Get that was to take %v took %v", test.name, stay, longest)
+		t.Logf("%s: longest %v, %d slow, %d goroutines at most", test.name, longest, slow, most)
+		// Those who are inside when the connection is lost may wait once for the attempt to make it
+		// anew. A client that lets its callers in beside a hung server makes all of them wait,
+		// again with each attempt.
+		if slow > callers {
+			t.Errorf("%s: %d of %d Gets that were to take %v took up to %v", test.name, slow, callers*calls, stay, longest)
 		}
 		if limit := 3*callers + 1024; most > limit {
 			t.Errorf("%s: %d goroutines, want no more than %d", test.name, most, limit)

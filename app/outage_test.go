@@ -54,8 +54,8 @@ func TestLogOutDuringOutage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			o := startShop(t)
-			patient, hasty := visitor(t, o.url, "bob"), visitor(t, o.url, "alice")
-			for rows, c := range []*client{hasty, patient} {
+			patient, impatient := visitor(t, o.url, "bob"), visitor(t, o.url, "alice")
+			for rows, c := range []*client{impatient, patient} {
 				o.Strategy.FailNext(test.operation, 1, errOutage)
 				// The next retry waits until the test has looked.
 				looked, tries := make(chan struct{}), atomic.Int32{}

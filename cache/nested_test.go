@@ -154,18 +154,18 @@ func TestRecursionIsNobodyElsesFailure(t *testing.T) {
 			})
 		})
 		synctest.Wait()
-		var strangers []<-chan outcome[int]
+		var unrelated []<-chan outcome[int]
 		for range 3 {
-			strangers = append(strangers, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(7)) }))
+			unrelated = append(unrelated, async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(7)) }))
 		}
 		synctest.Wait()
 		unblock()
 		if got := <-first; !errors.Is(got.err, cache.ErrRecursiveLoad) {
 			t.Errorf("the first: %+v", got)
 		}
-		for _, stranger := range strangers {
-			if got := <-stranger; got.value != 7 || got.err != nil {
-				t.Errorf("a stranger: %+v", got)
+		for _, other := range unrelated {
+			if got := <-other; got.value != 7 || got.err != nil {
+				t.Errorf("an unrelated caller: %+v", got)
 			}
 		}
 	})
@@ -256,7 +256,7 @@ func TestNestedWait(t *testing.T) {
 				t.Errorf("after %v, want %v", took, d)
 			}
 		}
-		stranger := async(func() (int, error) { return c.GetOrLoad(t.Context(), "slow", slow) })
+		other := async(func() (int, error) { return c.GetOrLoad(t.Context(), "slow", slow) })
 		synctest.Wait()
 		want(t, 2)(c.GetOrLoad(t.Context(), "a", func(ctx context.Context) (int, error) { return c.GetOrLoad(ctx, "slow", value(2)) }))
 		after(time.Second)
@@ -267,8 +267,8 @@ func TestNestedWait(t *testing.T) {
 		}
 		want(t, 1)(c.GetOrLoad(t.Context(), "slow", unexpected[int](t)))
 		after(long)
-		if got := <-stranger; got.value != 1 || got.err != nil {
-			t.Errorf("the stranger got %+v", got)
+		if got := <-other; got.value != 1 || got.err != nil {
+			t.Errorf("the unrelated caller got %+v", got)
 		}
 
 		var loads atomic.Int32
@@ -292,12 +292,12 @@ func TestNestedWaitForALateFlight(t *testing.T) {
 		}
 		var others, own atomic.Int32
 		began := time.Now()
-		stranger := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", sleeping(900*time.Millisecond, &others)) })
+		other := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", sleeping(900*time.Millisecond, &others)) })
 		synctest.Wait()
 		want(t, 1)(c.GetOrLoad(t.Context(), "a", func(ctx context.Context) (int, error) {
 			return c.GetOrLoad(ctx, "k", sleeping(time.Second, &own))
 		}))
-		<-stranger
+		<-other
 		if took := time.Since(began); own.Load() != 1 || others.Load() != 1 || took != 1900*time.Millisecond {
 			t.Errorf("%d own loads and %d of the other, in %v", own.Load(), others.Load(), took)
 		}

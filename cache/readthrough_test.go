@@ -73,7 +73,7 @@ func TestReadThroughLoadsAlone(t *testing.T) {
 		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[int]{})
 		release := make(chan struct{})
 		held := func(context.Context) (int, error) { <-release; return 1, nil }
-		stranger := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", held) })
+		other := async(func() (int, error) { return c.GetOrLoad(t.Context(), "k", held) })
 		synctest.Wait()
 		ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), callerKey{}, 7))
 		tx := cache.ReadThrough(ctx)
@@ -87,8 +87,8 @@ func TestReadThroughLoadsAlone(t *testing.T) {
 			t.Errorf("the load did not end with its caller: %+v", got)
 		}
 		close(release)
-		if got := <-stranger; got.value != 1 || got.err != nil {
-			t.Errorf("the stranger got %+v", got)
+		if got := <-other; got.value != 1 || got.err != nil {
+			t.Errorf("the unrelated caller got %+v", got)
 		}
 		wantError[int](t, cache.ErrRecursiveLoad)(c.GetOrLoad(cache.ReadThrough(t.Context()), "k", func(ctx context.Context) (int, error) {
 			return c.GetOrLoad(ctx, "k", unexpected[int](t))

@@ -50,7 +50,7 @@ func TestLateWriteIsCancelled(t *testing.T) {
 		<-time.After(time.Minute)
 		synctest.Wait()
 		if f.found(t, "token") {
-			t.Error("the late write landed after the deletion")
+			t.Error("the late write was stored after the deletion")
 		}
 	})
 }
@@ -69,7 +69,7 @@ func TestLateSetIsCancelled(t *testing.T) {
 		<-time.After(time.Minute)
 		synctest.Wait()
 		if f.found(t, "token") {
-			t.Error("the late Set landed after the deletion")
+			t.Error("the late Set was stored after the deletion")
 		}
 	})
 }

@@ -1,7 +1,7 @@
 package mutants
 
 // agreement are the guards against nodes that do not agree, and the outbox's against paying one
-// storage what is owed to another.
+// storage what is pending for another.
 var agreement = []Mutant{
 	{
 		Guard: "fingerprint-lanes", What: "nodes with another number of lanes differ",
@@ -58,17 +58,17 @@ var agreement = []Mutant{
 		By: []Search{{Folder: "cache", Run: "^TestSharedStorageNeedsANamespace$"}},
 	},
 	{
-		Guard: "pending-storage", What: "what is owed to one storage is not forgotten when another one has it",
+		Guard: "pending-storage", What: "what is pending for one storage is not forgotten when another one has it",
 		File: "cache/internal/revocation/storage.go", Text: "return id == s.id()", Replacement: "return id != \"\"",
 		By: []Search{{Folder: "cache", Run: "^TestPendingRevocationNamesItsStorage$"}},
 	},
 	{
-		Guard: "pending-place", What: "what is owed to a storage in another place is not applied here, and is told of",
+		Guard: "pending-place", What: "what is pending for a storage in another place is not applied here, and is reported",
 		File: "cache/internal/revocation/storage.go", Text: "return row.Storage == \"\" || place == s.place || s.owns(row)", Replacement: "return row.Storage == \"\" || place != \"\" || s.owns(row)",
 		By: []Search{{Folder: "cache", Run: "^TestPendingRevocationNamesItsStorage$"}},
 	},
 	{
-		Guard: "pending-until", What: "what is owed leaves the outbox when its time is over, whomever it is owed to",
+		Guard: "pending-until", What: "a pending revocation leaves the outbox when it has expired, whichever storage it is for",
 		File: "cache/internal/revocation/outbox.go", Text: "case !now.Before(until) || q.options.Storage.died(row):", Replacement: "case q.options.Storage.died(row):",
 		By: []Search{{Folder: "cache", Run: "^TestOutboxIsBounded$"}},
 	},

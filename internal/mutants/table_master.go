@@ -79,4 +79,9 @@ var master = []Mutant{
 		File: "strategies/redis/client.go", Text: "ConnLifetime:        o.ConnectionLifetime*9/10", Replacement: "ConnLifetime:        0*o.ConnectionLifetime*9/10 + 1000*time.Hour",
 		By: inRedis("^TestConnectionLifetime$"),
 	},
+	{
+		Guard: "hello-refused", What: "rueidis does not see the reply to INFO after a refused HELLO",
+		File: "strategies/redis/link.go", Text: "if l.asksRun() {\n\t\t// Also", Replacement: "if !no && l.asksRun() {\n\t\t// Also",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestRefusedHello$", Crash: true}},
+	},
 }

@@ -43,7 +43,7 @@ var values = []Mutant{
 		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
 	},
 	{
-		Guard: "discard-not-pending", What: "a damaged entry that cannot be deleted is not owed",
+		Guard: "discard-not-pending", What: "a damaged entry that cannot be deleted is not a pending revocation",
 		File: "cache/store.go", Text: "s.call(ctx, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })", Replacement: "s.delete(ctx, time.Hour, keys)",
 		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -164,5 +165,42 @@ func TestPanickingClient(t *testing.T) {
 			t.Errorf("Stop: %v, want ErrRevocationPending", err)
 		}
 		cancel()
+	}
+}
+
+// scriptless is an application's own client that panics when it is to run a script.
+type scriptless struct {
+	rueidis.Client
+	panics atomic.Bool
+}
+
+func (c *scriptless) Do(ctx context.Context, command rueidis.Completed) rueidis.RedisResult {
+	if c.panics.Load() && strings.HasPrefix(command.Commands()[0], "EVAL") {
+		panic("Do")
+	}
+	return c.Client.Do(ctx, command)
+}
+
+// SetMany stores large values in goroutines of its own, where nobody else would recover.
+func TestPanicWhileLargeValuesAreStored(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	own, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: redistest.Start(t).Addrs(), DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	client := &scriptless{Client: own}
+	s := on(redis.Options{})(t).(*redis.Strategy)
+	if err := s.Init(t.Context(), lending(t, client)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Destroy(context.Background()) }()
+	client.panics.Store(true)
+	opts := driver.SetOptions{TTL: time.Minute}
+	for _, err := range s.SetMany(t.Context(), []driver.Item{{Key: "n:a", Value: large("a"), Options: opts}, {Key: "n:b", Value: large("b"), Options: opts}}) {
+		if !errors.Is(err, driver.ErrUnavailable) {
+			t.Errorf("SetMany: %v, want ErrUnavailable", err)
+		}
 	}
 }

@@ -66,7 +66,7 @@ func TestLateFillIsRefused(t *testing.T) {
 			value, found, err := other.Get(t.Context(), "n:k")
 			other.must(err)
 			if found && string(value) == "late" {
-				t.Errorf("%s: the late fill landed", name)
+				t.Errorf("%s: the late fill was stored", name)
 			}
 			other.must(other.Delete(t.Context(), "n:k"))
 		}

@@ -372,7 +372,7 @@ func TestLateLargeValue(t *testing.T) {
 			held.Release()
 			<-held.Answered()
 			if _, found, err := other.Get(t.Context(), "n:k"); found || err != nil {
-				t.Errorf("fill: %t, %s: the late value landed, %v", fill, name, err)
+				t.Errorf("fill: %t, %s: the late value was stored, %v", fill, name, err)
 			}
 			if life := other.direct("PTTL", "n:b:{0}:k").(int64); life > 10_000 {
 				t.Errorf("a body that no entry names lives %d ms", life)

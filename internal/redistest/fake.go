@@ -14,6 +14,12 @@ import (
 // call it concurrently. It ends with the test.
 func Fake(t testing.TB, answer func(args []string) string) (addr string) {
 	t.Helper()
+	return FakeEach(t, func() func([]string) string { return answer })
+}
+
+// FakeEach is Fake with an answer of its own for each connection.
+func FakeEach(t testing.TB, accepted func() (answer func(args []string) string)) (addr string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", localAddr(0))
 	if err != nil {
@@ -34,7 +40,7 @@ func Fake(t testing.TB, answer func(args []string) string) (addr string) {
 			group.Go(func() {
 				defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // it is closed below as well
 				defer func() { _ = conn.Close() }()
-				converse(conn, answer)
+				converse(conn, accepted())
 			})
 		}
 	})

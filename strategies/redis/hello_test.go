@@ -165,8 +165,8 @@ func TestReadOnlyForEver(t *testing.T) {
 		}
 		cancel()
 	}
-	// Those of the beginning, and new ones after each time that all were ended: at the first refusal,
-	// and at most once a second.
+	// Those of the beginning, and new ones after each time that all were ended. That happens at the
+	// first refusal, and then at most once a second.
 	n, passed := used.Load(), time.Since(start)
 	if purges := 1 + int64(passed/time.Second); n > connections*(1+purges) {
 		t.Errorf("%d connections were used in %s", n, passed)

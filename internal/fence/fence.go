@@ -164,6 +164,14 @@ func (f *Fence) Update(key uint64, write func() error) error {
 	return write()
 }
 
+// Hold runs write with no Update or Fill of the same key in between. It leaves leases as they are.
+func (f *Fence) Hold(key uint64, write func()) {
+	s := f.stripe(key)
+	s.Lock()
+	defer s.Unlock()
+	write()
+}
+
 // Fill runs write if the lease with that sequence is still held and none of tags was invalidated
 // since. It gives up the lease in any case.
 func (f *Fence) Fill(key, sequence uint64, tags []uint64, write func() error) (stored bool, err error) {

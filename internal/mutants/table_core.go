@@ -85,7 +85,7 @@ var redis = []Mutant{
 	},
 }
 
-// core are the guards of package cache, and the one in bigcache that serves the same purpose.
+// core are the guards of package cache.
 var core = []Mutant{
 	{
 		Guard: "flight-admission", What: "who comes after a load began waits for another",
@@ -106,11 +106,6 @@ var core = []Mutant{
 		Guard: "hide-refused-set", What: "a refused Set or Fill removes the previous value",
 		File: "cache/service.go", Text: "errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))", Replacement: "refusal",
 		By: schedule("TestRefusedSet"),
-	},
-	{
-		Guard: "hide-refused-set-bigcache", What: "a refused Set removes the previous value (bigcache)",
-		File: "strategies/bigcache/store.go", Text: "return errors.Join(err, st.remove(key))\n\t}\n\tbuffer", Replacement: "return err\n\t}\n\tbuffer",
-		By: []Search{{Folder: "strategies/bigcache", Run: "^TestConformance$"}},
 	},
 	{
 		Guard: "deadline-cancellation", What: "an operation ends at its deadline, and does not go on in the background",

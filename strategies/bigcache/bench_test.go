@@ -122,6 +122,27 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
+// BenchmarkSetInFullCache writes entries for which there is no room. In "alive", most of what they
+// push out is alive, and stays away. In "overwritten", little is, and gets its second chance.
+func BenchmarkSetInFullCache(b *testing.B) {
+	keys, ctx := benchKeys(), b.Context()
+	opts := driver.SetOptions{TTL: time.Hour, Tags: []string{"app:user:42", "app:all"}}
+	for name, used := range map[string]int{"alive": len(keys), "overwritten": 4000} {
+		b.Run(name, func(b *testing.B) {
+			o := startBench(b, 8*driver.MiB)
+			for i := range 2 * len(keys) {
+				o.set(keys[i%used], string(sessionValue), opts.Tags...)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := o.Set(ctx, keys[i*7919%used], sessionValue, opts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkInvalidate shows that revocation costs the same however many entries are concerned.
 func BenchmarkInvalidate(b *testing.B) {
 	for _, entries := range []int{10, 1_000_000} {

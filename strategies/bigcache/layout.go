@@ -2,7 +2,6 @@ package bigcache
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math"
 
 	"github.com/fxcache/fxcache/cache/driver"
@@ -15,6 +14,8 @@ const (
 	// serviceBytes is more than what the Service adds to a value and a key, apart from the
 	// namespace. Each byte of that may become three.
 	serviceBytes = 128
+	// minShard is large enough that the live entries of each shard take about the same memory.
+	minShard = 256 << 10
 	// maxKeyBytes is the length of the longest key that bigcache can store. It computes in 16 bits
 	// where the value begins, which is after its header and the key.
 	maxKeyBytes = math.MaxUint16 - 18
@@ -26,43 +27,48 @@ const (
 type layout struct {
 	shards    int
 	megabytes int // for the entries; the rest of max_size is for bigcache's index
-	maxEntry  int // bytes
+	small     int // bytes of the largest entry that is stored whole
+	chunks    int // how many chunks a larger one may have
+	reusable  int // bytes of the largest entry that gets a second chance
+	maxCredit int64
 }
 
 // plan divides max_size. bigcache limits whole megabytes, and its index comes on top: a map of
 // about 40 bytes an entry. A quarter of max_size is set aside for that. This is right for entries
 // of 120 bytes, and more than enough for larger ones.
 //
-// A shard is certain to accept an entry only if the entry is smaller than half of the shard.
-// bigcache refuses an entry if the memory that the shard has allocated so far is too small, and
-// cannot grow by the size of the entry.
+// There are as many shards as options allow, but none smaller than minShard. An entry of more than
+// 1/16 of a shard is divided into chunks of that size. A value takes at most 6/16 of each shard,
+// and what gets a second chance because of it takes as much. So it does not push itself out.
+//
+// If max_size is too small for that, entries are stored whole. A shard is certain to accept one
+// only if it is smaller than half of the shard. bigcache refuses an entry if the memory that the
+// shard has allocated so far is too small, and cannot grow by the size of the entry.
 func plan(o Options, limits driver.Limits) (layout, error) {
-	megabytes := max(1, int(o.MaxSize/driver.MiB*3/4))
-	largest := int(limits.MaxValueBytes) + int(limits.MaxKeyBytes) + serviceBytes + len(limits.KeyPrefix) +
-		overheadBytes + headerBytes + tagBytes*limits.MaxTags
-	shards := o.Shards
-	for shards > 1 && megabytes*int(driver.MiB)/shards <= 2*largest {
-		shards /= 2
+	l := layout{megabytes: max(1, int(o.MaxSize/driver.MiB*3/4))}
+	bytes := l.megabytes * int(driver.MiB)
+	key := int(limits.MaxKeyBytes) + serviceBytes + len(limits.KeyPrefix)
+	value := int(limits.MaxValueBytes) + serviceBytes
+	for l.shards = o.Shards; l.shards > 1; l.shards /= 2 {
+		shard := bytes / l.shards
+		l.small, l.chunks = shard/16, 5*l.shards
+		if shard >= minShard && 2*key <= l.small && l.fits(key, limits.MaxTags, value) {
+			break
+		}
 	}
-	half := megabytes * int(driver.MiB) / shards / 2
-	if half <= largest {
-		need := driver.Size(2*largest)/driver.MiB + 1 // megabytes for the entries
-		return layout{}, &driver.OptionError{Name: "max_size", Reason: fmt.Sprintf(
-			"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
-			o.MaxSize, limits.MaxValueBytes, (4*need+2)/3*driver.MiB)}
+	if l.shards == 1 {
+		l.chunks = 0
+		largest := entryBytes(key, limits.MaxTags, value)
+		for l.shards = o.Shards; l.shards > 1 && bytes/l.shards <= 2*largest; {
+			l.shards /= 2
+		}
+		if l.small = bytes/l.shards/2 - 1; l.small < largest {
+			need := driver.Size(2*largest)/driver.MiB + 1 // megabytes for the entries
+			return layout{}, &driver.OptionError{Name: "max_size", Reason: fmt.Sprintf(
+				"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
+				o.MaxSize, limits.MaxValueBytes, (4*need+2)/3*driver.MiB)}
+		}
 	}
-	return layout{shards: shards, megabytes: megabytes, maxEntry: half - 1}, nil
-}
-
-// hasher is a seeded bigcache.Hasher. Nobody outside can choose keys that collide, which would
-// evict one another.
-type hasher maphash.Seed
-
-// Sum64 implements bigcache.Hasher.
-func (h hasher) Sum64(key string) uint64 {
-	sum := maphash.String(maphash.Seed(h), key)
-	if sum == 0 {
-		return 1 // bigcache marks deleted entries with 0
-	}
-	return sum
+	l.reusable, l.maxCredit = bytes/l.shards/16, int64(bytes/l.shards*6/16)
+	return l, nil
 }

@@ -11,14 +11,15 @@ import (
 // Options are the keys of the configuration section `cache.bigcache`. A field with its zero value
 // gets its default.
 type Options struct {
-	// MaxSize is the memory for entries and their index. If it is full, the oldest entries go. It
-	// must be at least 2MiB. Default 64MiB. Measured under tenfold overfill, 0.8 to 1.1 of it is
-	// used. Entries of less than 50 bytes that come after values of max_value_bytes reach 1.6:
-	// bigcache's index grows with the number of entries, and each shard keeps a buffer of its
-	// largest entry.
+	// MaxSize is the memory for entries and their index. It must be at least 2MiB. Default 64MiB.
+	// While less than half of it is alive, nothing that is alive is lost, however often other
+	// entries are written. If more is, the oldest entries go. Measured under tenfold overfill, 0.8
+	// to 1.1 of it is used. Entries of less than 50 bytes reach 1.6, because bigcache's index grows
+	// with the number of entries.
 	MaxSize driver.Size `koanf:"max_size"`
 	// Shards is the highest number of parts that lock separately, a power of two. There are fewer
-	// if a part would be too small to hold a value of max_value_bytes. Default 256.
+	// if a part would be smaller than 256KiB, or if max_size is less than about five times
+	// max_value_bytes. Default 256.
 	Shards int `koanf:"shards"`
 	// MaxInvalidatedTags is how many invalidated tags are remembered one by one, at about 100 bytes
 	// each. If there are more, tagged entries that are older than the forgotten tags become misses.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,18 +26,14 @@ func (c constant) Sum64(string) uint64 { return uint64(c) }
 func colliding(t *testing.T) *Strategy {
 	t.Helper()
 	s := opened(t, Options{MaxSize: 4 * driver.MiB})
-	entries, err := bigcache.New(t.Context(), bigcache.Config{
-		Shards: 1, HardMaxCacheSize: 1, MaxEntriesInWindow: 1, MaxEntrySize: 64,
-		LifeWindow: 1000 * time.Hour, Hasher: constant(7),
-	})
+	old := s.store.Load()
+	layout := old.layout
+	layout.shards, layout.megabytes = 1, 1
+	st, err := newStore(layout, old.clock, old.fence, old.names, constant(7))
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := s.store.Load()
-	s.store.Store(&store{
-		entries: entries, fence: old.fence, clock: old.clock, maxEntry: old.maxEntry,
-		buffers: sync.Pool{New: func() any { return new([]byte) }},
-	})
+	s.store.Store(st)
 	return s
 }
 
@@ -121,7 +116,7 @@ func TestHashIsSeeded(t *testing.T) {
 	if value, found, err := s.Get(ctx, one); err != nil || !found || string(value) != one {
 		t.Errorf("Get: %q, found %t, error %v; want the first of two keys that collide under FNV-1a", value, found, err)
 	}
-	first, second := hasher(maphash.MakeSeed()), hasher(maphash.MakeSeed())
+	first, second := hasher{seed: maphash.MakeSeed()}, hasher{seed: maphash.MakeSeed()}
 	if first.Sum64(one) == second.Sum64(one) {
 		t.Error("two instances hash alike")
 	}
@@ -171,12 +166,14 @@ func TestStatsAreOff(t *testing.T) {
 func TestDamagedEntry(t *testing.T) {
 	t.Parallel()
 	s := opened(t, Options{})
-	long := appendEntry(nil, nil, 1<<60, 0, []uint64{1, 2, 3})
+	long := appendEntry(nil, entryFormat, nil, 1<<60, 0, []uint64{1, 2, 3})
 	for name, raw := range map[string][]byte{
 		"empty":                 {},
 		"short":                 long[:headerBytes-1],
 		"cut within the tags":   long[:headerBytes+2*tagBytes],
-		"of another format":     append([]byte{entryFormat + 1}, long[1:]...),
+		"of another format":     append([]byte{chunkFormat + 1}, long[1:]...),
+		"a chunk":               appendChunk(nil, "key", 1, []byte("data")),
+		"a head without id":     append([]byte{headFormat}, long[1:]...),
 		"claims too many tags":  append([]byte{entryFormat, 0xff, 0xff}, long[3:]...),
 		"a single byte of ours": {entryFormat},
 	} {
@@ -196,10 +193,15 @@ func TestDamagedEntry(t *testing.T) {
 }
 
 func FuzzEntry(f *testing.F) {
-	f.Add(appendEntry(nil, []byte("value"), 1, 2, []uint64{3}))
+	f.Add(appendEntry(nil, entryFormat, []byte("value"), 1, 2, []uint64{3}))
+	f.Add(appendEntry(nil, headFormat, appendHead(nil, 4, 5), 1, 2, nil))
+	f.Add(appendChunk(nil, "key", 6, []byte("data")))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		if e := entry(raw); e.isChunk() && string(appendChunk(nil, e.chunkOf(), e.id(), e.data())) != string(raw) {
+			t.Errorf("%x reads as another chunk", raw)
+		}
 		if e := entry(raw); e.valid() {
-			again := appendEntry(nil, e.value(), e.expiry(), e.sequence(), e.appendTags(nil))
+			again := appendEntry(nil, raw[0], e.value(), e.expiry(), e.sequence(), e.appendTags(nil))
 			if string(again) != string(raw) {
 				t.Errorf("%x reads as %x", raw, again)
 			}

@@ -95,6 +95,7 @@ func (s *Strategy) Set(ctx context.Context, key string, value []byte, opts drive
 	if err != nil {
 		return err
 	}
+	defer st.settle(key, value)
 	sequence := st.fence.Sequence() // now: an invalidation that comes while Set waits must win
 	return st.fence.Update(st.fence.Hash(key), func() error {
 		if err := ctx.Err(); err != nil {
@@ -185,6 +186,7 @@ func (s *Strategy) Fill(ctx context.Context, lease *driver.Lease, value []byte, 
 	if lease == nil || lease.State != st {
 		return false, nil // an earlier Init or another strategy has granted it
 	}
+	defer st.settle(lease.Key, value)
 	hash, tags := st.fence.Hash(lease.Key), st.hashes(opts.Tags)
 	return st.fence.Fill(hash, lease.Sequence, tags, func() error {
 		if err := ctx.Err(); err != nil {

@@ -34,55 +34,14 @@ const (
 // changes it.
 const environmentPrefix = "FXCACHE_"
 
-// cacheSection is the section `cache` without the sections of the strategies.
-type cacheSection struct {
-	Strategy      string `koanf:"strategy,public"`
-	Codec         string `koanf:"codec,public"`
-	cache.Options `koanf:",squash"`
-
-	known []string
-}
-
-// Validate reports every unusable value.
-func (s cacheSection) Validate() error {
-	_, err := codec.ByName(s.Codec)
-	if err != nil {
-		err = &cache.OptionError{Name: "codec", Reason: err.Error()}
-	}
-	return errors.Join(s.Options.Validate(), err, checkSelected(s.Strategy, s.known))
-}
-
-// sessionSection is the section `session_cache` without the sections of the strategies.
-type sessionSection struct {
-	Strategy             string `koanf:"strategy,public"`
-	sessioncache.Options `koanf:",squash"`
-
-	known []string
-}
-
-// Validate reports every unusable value.
-func (s sessionSection) Validate() error {
-	return errors.Join(s.Options.Validate(), checkSelected(s.Strategy, s.known))
-}
-
-func checkSelected(name string, known []string) error {
-	if slices.Contains(known, name) {
-		return nil
-	}
-	return &cache.OptionError{Name: "strategy", Reason: "there is no such strategy; choose one of " + strings.Join(known, ", ")}
-}
-
 // build reads the configuration and makes the selected strategies. It returns all errors, joined.
 func (r *runtime) build(in runtimeIn) error {
-	var err error
-	if r.source, err = load(in); err != nil {
-		return err
+	var invalid error
+	if r.source, invalid = load(in); r.source == nil {
+		return invalid
 	}
-	return config.Join(
-		r.source.CheckSections(cachePath, sessionPath),
-		r.buildCache(in),
-		r.buildSessions(in),
-	)
+	err := config.Join(invalid, r.buildCache(in), r.buildSessions(in))
+	return config.Join(err, r.source.CheckSections(cachePath, sessionPath)) // last: it knows what was decoded
 }
 
 // load merges the inputs. It refuses two inputs of the same kind: an fx group has no order, so it
@@ -126,9 +85,12 @@ func (r *runtime) buildCache(in runtimeIn) error {
 		return err
 	}
 	section := cacheSection{Strategy: "bigcache", Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
+	section.unselected = r.unselected(cachePath, names, section.Strategy)
 	err = r.source.Decode(cachePath, &section, names...)
 	if name, ok := r.source.Text(cachePath + ".strategy"); ok {
 		section.Strategy = name // even if the section is invalid, so that the strategy's own section is checked too
+	} else if len(section.unselected) == 1 {
+		section.Strategy = section.unselected[0] // an error, but what is meant is checked too
 	}
 	var strategy driver.Strategy
 	if factory, ok := byName[section.Strategy]; ok {
@@ -149,7 +111,7 @@ func (r *runtime) buildCache(in runtimeIn) error {
 			return errors.New("fxcache.Wrap: the function returned no strategy")
 		}
 	}
-	options := section.Options
+	options := section.options()
 	options.StrategyName = section.Strategy
 	if options.Codec, err = codec.ByName(section.Codec); err != nil {
 		return err
@@ -177,6 +139,7 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 		return err
 	}
 	section := sessionSection{Strategy: defaultSessions, Options: sessioncache.Options{}.WithDefaults(), known: names}
+	section.unselected = r.unselected(sessionPath, names, defaultSessions)
 	invalid := r.source.Decode(sessionPath, &section, names...)
 	if name, ok := r.source.Text(sessionPath + ".strategy"); ok {
 		section.Strategy = name
@@ -207,6 +170,20 @@ func (r *runtime) buildSessions(in runtimeIn) error {
 		}
 	}
 	return config.Join(invalid, err)
+}
+
+// unselected returns the strategies that have a section, although the configuration selects none
+// and the default is another one. Sections beside a selected strategy are kept to be switched to.
+func (r *runtime) unselected(path string, names []string, selected string) (found []string) {
+	if r.source.IsSet(path + ".strategy") {
+		return nil
+	}
+	for _, name := range names {
+		if name != selected && r.source.IsSet(path+"."+name) {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 // newStrategy calls a factory, which may fail or panic.

@@ -39,7 +39,8 @@ type Options struct {
 	// fails, which GetOrLoad treats as a miss. Default 50ms.
 	Timeout time.Duration `koanf:"timeout"`
 	// LockWait is how long GetOrLoad waits while somebody else holds the lease on its key. After
-	// that it loads without storing. Default 2s.
+	// that it loads without storing. Default 2s. If it is negative, GetOrLoad does not wait, and
+	// Service.Options has 0.
 	LockWait time.Duration `koanf:"lock_wait"`
 	// MaxConcurrentLoads limits the loaders that run because the strategy fails. Without a limit,
 	// an outage of the cache would become one of the database. Further loaders wait in the order in
@@ -173,9 +174,6 @@ func (o Options) Validate() error {
 	}
 	if o.Timeout <= 0 {
 		report("timeout", "must be positive, not %v", o.Timeout)
-	}
-	if o.LockWait < 0 {
-		report("lock_wait", "must not be negative, not %v", o.LockWait)
 	}
 	if o.BreakerPause <= 0 {
 		report("breaker_pause", "must be positive, not %v", o.BreakerPause)

@@ -62,6 +62,7 @@ func NewService(strategy driver.Strategy, options Options) (service *Service, er
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
+	options.LockWait = max(0, options.LockWait)
 	features := driver.FeaturesOf(strategy)
 	if features.Shared != nil && options.Namespace == defaultNamespace {
 		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+

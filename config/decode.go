@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/v2"
@@ -24,10 +25,12 @@ type decoder struct {
 	root     *node
 	foreign  []string // keys of the root that other code decodes
 	problems []Problem
-	failed   bool     // a value could not be read, so Validate would check the default in its place
+	failed   []string // keys whose values could not be read
 	secrets  []string // keys of the secrets
 	files    []string // keys of the secret files that could be read
 	public   []string // keys whose values may be shown
+	// templates are the keys whose values may look like placeholders.
+	templates []string
 }
 
 // node is a value that mapstructure decodes, with its key and origin for error messages.
@@ -36,13 +39,15 @@ type node struct {
 	origin origin
 	raw    any // as koanf has it
 	value  any // map[string]*node, []*node, nil for a key without a value, or a single value
+	// fromFile: value is the content of a secret's file.
+	fromFile bool
 }
 
 // errReported ends the decoding of a value whose problem is already in decoder.problems.
 var errReported = errors.New("reported")
 
 func (d *decoder) report(n *node, format string, args ...any) error {
-	d.failed = true
+	d.failed = append(d.failed, n.key)
 	d.problems = append(d.problems, n.origin.problem(n.key, format, args...))
 	return errReported
 }
@@ -53,7 +58,7 @@ func (s *Source) node(key string, value any, from origin) *node {
 	if known, ok := s.provenance[key]; ok {
 		from = known.origin
 	}
-	n := &node{key, from, value, value}
+	n := &node{key: key, origin: from, raw: value, value: value}
 	switch value := value.(type) {
 	case opaque:
 		n.value = value()
@@ -85,7 +90,7 @@ func (d *decoder) unmarshal(dst any) {
 		IgnoreUntaggedFields: true,
 		DisableUnmarshaler:   true, // it would receive nodes
 	}})
-	if err != nil && !d.failed { // about the struct: the hook reports every problem of a value
+	if err != nil && len(d.failed) == 0 { // about the struct: the hook reports every problem of a value
 		_ = d.report(d.root, "cannot be decoded into %T: %s", dst, err)
 	}
 }
@@ -100,6 +105,11 @@ func (d *decoder) hook(from, to reflect.Value) (any, error) {
 		n = d.root
 	}
 	t := to.Type()
+	if !slices.Contains(d.templates, n.key) && t.Kind() != reflect.Interface {
+		if err := d.unfilled(n, isSecret(t)); err != nil {
+			return nil, err
+		}
+	}
 	keys, hasKeys := n.value.(map[string]*node)
 	switch {
 	case t.Kind() == reflect.Interface && t.NumMethod() == 0:
@@ -113,12 +123,12 @@ func (d *decoder) hook(from, to reflect.Value) (any, error) {
 		return nil, d.report(n, "has no value: write one, or remove the key")
 	case t.Kind() == reflect.Pointer:
 		return n, nil
+	case t == durationType:
+		return d.duration(n)
 	case reflect.TypeOf(n.value).AssignableTo(t) && t.Kind() != reflect.Float64:
 		return n.value, nil
 	case isText(t):
 		return d.text(n, t)
-	case t == durationType:
-		return d.duration(n)
 	case isSection(t) && !hasKeys:
 		return nil, d.report(n, "must be a section of keys, not %s", kindName(n.value))
 	case t.Kind() == reflect.Struct:
@@ -145,8 +155,11 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 		unshare(to.FieldByIndex(field.Index))
 		if holdsSecrets(field.Type) {
 			d.secrets = append(d.secrets, childKey(n.key, name))
-		} else if isPublic(field) {
+		} else if hasOption(field, "public") {
 			d.public = append(d.public, childKey(n.key, name))
+		}
+		if hasOption(field, "template") {
+			d.templates = append(d.templates, childKey(n.key, name))
 		}
 		if _, taken := known[name+"_file"]; isSecret(field.Type) && !taken {
 			valid = append(valid, name+"_file")
@@ -165,7 +178,10 @@ func (d *decoder) section(n *node, keys map[string]*node, to reflect.Value) map[
 		case !slices.Contains(valid, key):
 			// An unknown key does not set failed: the values that could be read can still be
 			// validated.
-			d.problems = append(d.problems, child.origin.problem(child.key, "%s", unknown(key, valid)))
+			d.source.mu.Lock()
+			message := d.source.schema.unknown(child.origin, child.key, valid, hintsOf(to))
+			d.source.mu.Unlock()
+			d.problems = append(d.problems, child.origin.problem(child.key, "%s", message))
 		case isFile && hasFile && isSecret(field.Type) && d.secretFile(child, keys[secret], secret) == nil:
 			d.files = append(d.files, child.key)
 			result[secret] = child
@@ -197,7 +213,10 @@ func (d *decoder) list(n *node, t reflect.Type) (any, error) {
 	}
 	for i, part := range strings.Split(text, ",") {
 		part = strings.TrimSpace(part)
-		items = append(items, &node{childKey(n.key, fmt.Sprintf("[%d]", i)), n.origin, part, part})
+		if part == "" {
+			return nil, d.report(n, "has a comma with nothing before or after it: remove the comma")
+		}
+		items = append(items, &node{key: childKey(n.key, fmt.Sprintf("[%d]", i)), origin: n.origin, raw: part, value: part})
 	}
 	return items, nil
 }
@@ -207,10 +226,14 @@ var index = regexp.MustCompile(`\[\d+\]`)
 
 // validate adds the problems that dst's own Validate method reports.
 func (d *decoder) validate(dst any) {
+	if incomplete, ok := dst.(interface{ Complete() }); ok {
+		incomplete.Complete()
+	}
 	validator, ok := dst.(interface{ Validate() error })
 	if !ok {
 		return
 	}
+	unread := slices.Clone(d.failed)
 	for _, err := range splitJoined(validator.Validate()) {
 		// A section may come from several inputs, and its origin is only the first of them.
 		n := node{key: d.root.key, origin: origin{prefix: d.root.origin.prefix}}
@@ -230,9 +253,25 @@ func (d *decoder) validate(dst any) {
 				n.origin = known.origin
 			}
 		}
-		_ = d.report(&n, "%s", redactURL(d.redactTexts(d.root, reason)))
+		if !d.concerns(n.key, reason, unread) {
+			_ = d.report(&n, "%s", redactURL(d.redactTexts(d.root, reason)))
+		}
 	}
 }
+
+// concerns reports whether a problem with key is about a key that could not be read: Validate has
+// found the default in its place, or nothing. A reason that names such a key compares with it.
+func (d *decoder) concerns(key, reason string, unread []string) bool {
+	words := strings.FieldsFunc(reason, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return slices.ContainsFunc(unread, func(failed string) bool {
+		failed, _, _ = strings.Cut(strings.TrimSuffix(failed, "_file"), delimiter+"[")
+		name := failed[strings.LastIndex(failed, delimiter)+1:]
+		return slices.Contains(words, name) || within(key, failed) || key != d.root.key && within(failed, key)
+	})
+}
+
+// within reports whether key is outer, or below it.
+func within(key, outer string) bool { return strings.HasPrefix(key+delimiter, outer+delimiter) }
 
 // minRedacted is the length from which redactTexts removes a text. A shorter text is often part of
 // a word, such as "on" in "connection".

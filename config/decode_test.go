@@ -105,11 +105,11 @@ func TestDecodeJSONAndTOML(t *testing.T) {
 func TestDecodeProblems(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ yaml, want string }{
-		{`ttl: 30`, `ttl (inline): has no unit: write 30s, 30m, …`},
-		{`ttl: "1.5"`, `ttl (inline): has no unit: write 1.5s, 1.5m, …`},
-		{`ttl: 1e3`, `ttl (inline): has no unit: write 1000s, 1000m, …`},
+		{`ttl: 30`, `ttl (inline): has no unit: write 30s, 30ms, …`},
+		{`ttl: "1.5"`, `ttl (inline): has no unit: write 1.5s, 1.5ms, …`},
+		{`ttl: 1e3`, `ttl (inline): has no unit: write 1000s, 1000ms, …`},
 		{`ttl: 1d`, `ttl (inline): must be a duration such as 500ms, 30s, 5m or 24h`},
-		{`ttl: ""`, `ttl (inline): must be a duration such as 500ms, 30s, 5m or 24h`},
+		{`ttl: ""`, `ttl (inline): must be a duration such as 500ms, 30s, 5m or 24h, and is empty`},
 		{`ttl: 9999999999h`, `ttl (inline): must be a duration such as 500ms, 30s, 5m or 24h`},
 		{`ttl: [1s]`, `ttl (inline): must be a duration such as 500ms, 30s, 5m or 24h, not a list`},
 		{`ttl: true`, `ttl (inline): must be a duration such as 500ms, 30s, 5m or 24h, not true`},
@@ -150,7 +150,7 @@ func TestDecodeProblems(t *testing.T) {
 		{`labels: {a.b: 5}`, `labels."a.b" (inline): must be text, not a number: put it in quotes`},
 		{`labels: {"": 5}`, `labels."" (inline): must be text, not a number: put it in quotes`},
 		{`nested: 5`, `nested (inline): must be a section of keys, not a number`},
-		{`nested: {wait: 5}`, `nested.wait (inline): has no unit: write 5s, 5m, …`},
+		{`nested: {wait: 5}`, `nested.wait (inline): has no unit: write 5s, 5ms, …`},
 		{`nested: {zzz: 5}`, `nested.zzz (inline): unknown key; valid keys: mode, wait`},
 		{`optional: {wiat: 5}`, `optional.wiat (inline): unknown key; did you mean "wait"?`},
 		{`nested.wait: 5s`, `"nested.wait" (inline): unknown key: a dot does not open a section; write nested: on a line of its own, and the rest below it`},
@@ -163,14 +163,14 @@ func TestDecodeProblems(t *testing.T) {
 		{`password: {hunter2: x}`, `password (inline): must be text, not a section`},
 		{`keys: [a, 5]`, `keys[1] (inline): must be text, not a number: put it in quotes`},
 		{`token_pin: hunter2`, `token_pin (inline): must be a whole number (the value is not shown)`},
-		{`ttl: 7654321`, `ttl (inline): has no unit: write 30s, 30m, …`},
+		{`ttl: 7654321`, `ttl (inline): has no unit: write 30s, 30ms, …`},
 		{`optional:`, `optional (inline): has no value: write one, or remove the key`},
 		{`labels: {hunter2@distinct: 5}`, `labels."hunter2…" (inline): must be text, not a number: put it in quotes`},
 		{`{password:hunter2}`, `"password…" (inline): unknown key; did you mean "password"?`},
 		{`nested: {wait:hunter2: 5}`, `nested."wait…" (inline): unknown key; did you mean "wait"?`},
 		{`password:hunter.2: 5`, `"password…" (inline): unknown key: a dot does not open a section; write password…: on a line of its own, and the rest below it`},
 		{strings.Repeat("x", 99) + `: 5`, `"` + strings.Repeat("x", 64) + `…" (inline): unknown key; valid keys: any, auth, auth_file, callback, count, delays, enabled, homepage, hosts, keys, labels, limit, name, nested, optional, password, password_file, port, ratio, servers, size, tiny, token_pin, token_ttl, ttl`},
-		{`token_ttl: 7654321`, `token_ttl (inline): has no unit: write 30s, 30m, …`},
+		{`token_ttl: 7654321`, `token_ttl (inline): has no unit: write 30s, 30ms, …`},
 		{`count: "redis://user:hunter2@host"`, `count (inline): must be a whole number`},
 	} {
 		t.Run(test.yaml, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestDecodeReportsEverythingAtOnce(t *testing.T) {
 	err := source.Decode("cache", &options, "bigcache", "redis")
 	want := "invalid configuration: 4 problems:" +
 		"\n  cache.max_tag (" + file + `): unknown key; did you mean "max_tags"?` +
-		"\n  cache.max_ttl (" + file + "): has no unit: write 30s, 30m, …" +
+		"\n  cache.max_ttl (" + file + "): has no unit: write 30s, 30ms, …" +
 		"\n  cache.namespace (" + file + "): must be text, not a number: put it in quotes" +
 		"\n  cache.timeout (environment FXCACHE_CACHE__TIMEOUT): must be a duration such as 500ms, 30s, 5m or 24h"
 	if err == nil || err.Error() != want {
@@ -217,8 +217,8 @@ func TestDecodeValidates(t *testing.T) {
 	// A missing section is validated too. A problem with a key that no input has set has the origin
 	// "default".
 	wantProblems(t, source.Decode("nowhere", &strict{}), "nowhere: is hopeless", "nowhere.name (default): must not be empty")
-	// If a value could not be read, Validate is not called: it would check the default instead.
-	wantProblems(t, yamlSource(t, "x: {name: 5}").Decode("x", &strict{}), "x.name (inline): must be text, not a number: put it in quotes")
+	// What Validate says of a value that could not be read would be about the default in its place.
+	wantProblems(t, yamlSource(t, "x: {name: 5}").Decode("x", &strict{}), "x: is hopeless", "x.name (inline): must be text, not a number: put it in quotes")
 	must(t, yamlSource(t, "x: {name: fine}").Decode("x", &strict{}))
 	must(t, yamlSource(t, "x:").Decode("x", &nested{}))
 

@@ -60,7 +60,7 @@ cache:
 	// Output:
 	// invalid configuration: 2 problems:
 	//   cache.l1.max_sise (inline): unknown key; did you mean "max_size"?
-	//   cache.l1.ttl (inline): has no unit: write 30s, 30m, …
+	//   cache.l1.ttl (inline): has no unit: write 30s, 30ms, …
 	// <nil> {5m0s 2000}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 )
@@ -39,6 +39,9 @@ const (
 // inputs win. Sections are merged key by key. Lists and single values replace each other. The error
 // is an *Error that lists everything that cannot be read or merged. Unknown keys and invalid values
 // are only found when a section is decoded.
+//
+// The Source is nil if a whole input could not be read. Otherwise Load returns it together with the
+// error, so that a caller can decode it, and report all problems at once.
 func Load(inputs ...Input) (*Source, error) {
 	ordered := slices.Clone(inputs)
 	slices.SortStableFunc(ordered, func(a, b Input) int { return cmp.Compare(a.level, b.level) })
@@ -49,10 +52,10 @@ func Load(inputs ...Input) (*Source, error) {
 			input.read(&l)
 		}
 	}
-	if err := newError(l.problems); err != nil {
-		return nil, err
+	if l.incomplete {
+		return nil, newError(l.problems)
 	}
-	return l.source, nil
+	return l.source, newError(l.problems)
 }
 
 // Defaults sets values that every other input overrides. Keys may be nested maps or dotted paths.
@@ -93,9 +96,9 @@ func File(paths ...string) Input {
 			parser, ok := parsers[strings.ToLower(filepath.Ext(path))]
 			if !ok {
 				extensions := strings.Join(slices.Sorted(maps.Keys(parsers)), ", ")
-				l.report(from, "", "has an unknown extension: name it one of %s", extensions)
+				l.fail(from, "has an unknown extension: name it one of %s", extensions)
 			} else if data, err := os.ReadFile(path); err != nil {
-				l.report(from, "", "cannot be read: %s", reason(err))
+				l.fail(from, "cannot be read: %s", reason(err))
 			} else {
 				l.document(from, data, parser)
 			}
@@ -110,36 +113,14 @@ func YAML(text string) Input {
 
 func (l *loader) document(from origin, data []byte, parser koanf.Parser) {
 	layer := koanf.New(delimiter)
-	if err := layer.Load(rawbytes.Provider(data), parser); err != nil {
-		l.problems = append(l.problems, syntaxProblems(from, data, err)...)
+	data, err := utf8Text(data)
+	if err == nil {
+		err = layer.Load(rawbytes.Provider(data), parser)
+	}
+	if err != nil {
+		l.problems, l.incomplete = append(l.problems, syntaxProblems(from, data, err)...), true
 	}
 	l.merge(from, layer, nil)
-}
-
-// Env reads the environment of the process. With the prefix "FXCACHE_", the variable
-// FXCACHE_CACHE__BIGCACHE__MAX_SIZE sets cache.bigcache.max_size. Only variables with "__" after
-// the prefix count. Kubernetes sets others, such as FXCACHE_PORT, for a service of that name. Every
-// value is text, and an empty value is empty text.
-func Env(prefix string) Input { return Environ(prefix, os.Environ) }
-
-// Environ is Env with the given environment, in the form of os.Environ.
-func Environ(prefix string, environ func() []string) Input {
-	return Input{levelEnvironment, func(l *loader) {
-		// Read never returns an error here, see its source.
-		variables, _ := env.Provider("", env.Opt{Prefix: prefix, EnvironFunc: environ}).Read()
-		// Each variable is a layer of its own, so that its name is the origin. See flatten.
-		for _, name := range slices.Sorted(maps.Keys(variables)) {
-			from := origin{name: "environment " + name}
-			path := strings.Split(strings.ToLower(strings.TrimPrefix(name, prefix)), "__")
-			switch {
-			case len(path) == 1:
-			case slices.Contains(path, ""):
-				l.report(from, "", "names an empty key: write __ between two keys, and nowhere else")
-			default:
-				l.set(from, path, variables[name])
-			}
-		}
-	}}
 }
 
 // From reads the values at path and below from the application's own koanf. If path is "", it reads
@@ -150,7 +131,7 @@ func From(k *koanf.Koanf, path string) Input {
 	return Input{levelKoanf, func(l *loader) {
 		from := origin{name: "koanf", shared: path == ""}
 		if k == nil {
-			l.report(from, "", "is nil")
+			l.fail(from, "is nil")
 			return
 		}
 		var keys []string
@@ -169,11 +150,16 @@ func From(k *koanf.Koanf, path string) Input {
 	}}
 }
 
-// reason returns the text of err without the path of the file, which the message already has.
+// reason returns the text of err without the path of the file, which the message already has. A
+// relative path that leads nowhere may have been meant for another working directory.
 func reason(err error) string {
 	var at *fs.PathError
-	if errors.As(err, &at) {
-		err = at.Err
+	if !errors.As(err, &at) {
+		return err.Error()
 	}
-	return err.Error()
+	folder, unknown := os.Getwd()
+	if unknown != nil || filepath.IsAbs(at.Path) || !errors.Is(err, fs.ErrNotExist) {
+		return at.Err.Error()
+	}
+	return fmt.Sprintf("%v in the working directory %s", at.Err, folder)
 }

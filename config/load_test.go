@@ -123,7 +123,7 @@ func TestFrom(t *testing.T) {
 		var got everything
 		wantProblems(t, source.Decode("cache", &got),
 			`cache.port (environment FXCACHE_CACHE__PORT): must be a whole number`,
-			`platform.fx.cache.ttl (koanf): has no unit: write 30s, 30m, …`)
+			`platform.fx.cache.ttl (koanf): has no unit: write 30s, 30ms, …`)
 		wantProblems(t, source.CheckSections("sessions"), `platform.fx.cache (koanf): unknown key; valid keys: sessions`)
 		wantProblems(t, source.Decode("missing.deep", &strict{}),
 			`platform.fx.missing.deep: is hopeless`, `platform.fx.missing.deep.name (default): must not be empty`)
@@ -183,7 +183,7 @@ func TestLoadProblems(t *testing.T) {
 		{"yaml list", "a.yaml", "[1]", []string{"line 1: must be keys and values"}},
 		{"yaml number as key", "a.yaml", "a:\n  0123: x", []string{"line 2: has a key that is not text: put it in quotes"}},
 		{"yaml password as anchor", "a.yaml", "password: *hunter2", []string{"unknown anchor referenced"}},
-		{"yaml password as key", "a.yaml", "password: {{ hunter2 }}", []string{"invalid key: put values that begin with { in quotes"}},
+		{"yaml password as key", "a.yaml", "password: {{ hunter2 }}", []string{"invalid key: put values that begin with { in quotes, and fill in placeholders such as {{ … }} first"}},
 		{"yaml password with tag", "a.yaml", "password: !!int hunter2", []string{"cannot decode !!str … as a !!int"}},
 		{"yaml empty", "a.yaml", "# nothing\n", nil},
 		{"toml syntax", "a.toml", "a = 1\nb = \n", []string{"line 2: incomplete number"}},
@@ -262,7 +262,7 @@ func TestTheOriginIsThatOfTheInputThatWon(t *testing.T) {
 	wantProblems(t, source.Decode("a", &everything{}),
 		"a.hosts[0] (code): must be text, not a number: put it in quotes",
 		"a.labels.x (code): must be text, not a section",
-		"a.nested.wait (inline): has no unit: write 1s, 1m, …",
+		"a.nested.wait (inline): has no unit: write 1s, 1ms, …",
 		`a.ttl (environment FXCACHE_A__TTL): must be a duration such as 500ms, 30s, 5m or 24h`)
 }
 

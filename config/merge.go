@@ -21,6 +21,8 @@ const delimiter = "\x1f"
 // origin says where a value came from. Its name is Problem.Origin.
 type origin struct {
 	name string
+	// environment is the prefix of the variables if name is that of a variable.
+	environment string
 	// prefix is the path of our root within the application's koanf.
 	prefix string
 	// shared: the root also holds sections of the application.
@@ -36,16 +38,25 @@ func (o origin) problem(key, format string, args ...any) Problem {
 type provenance struct {
 	origin origin // of a section: the first input that has it
 	kind   string
+	empty  bool // it is empty text
 }
 
 // loader merges layers into a Source, one after the other.
 type loader struct {
 	source   *Source
 	problems []Problem
+	// incomplete: an input is missing, so what the others lack may be in that one.
+	incomplete bool
 }
 
 func (l *loader) report(from origin, key, format string, args ...any) {
 	l.problems = append(l.problems, from.problem(key, format, args...))
+}
+
+// fail reports that a whole input could not be read.
+func (l *loader) fail(from origin, format string, args ...any) {
+	l.report(from, "", format, args...)
+	l.incomplete = true
 }
 
 // set loads a layer of a single value.
@@ -65,7 +76,7 @@ func (l *loader) load(from origin, provider koanf.Provider) {
 func (l *loader) merge(from origin, layer *koanf.Koanf, err error) {
 	known := l.source.provenance
 	for _, key := range slices.Sorted(maps.Keys(layer.KeyMap())) {
-		last, next := known[key], provenance{from, kindName(layer.Get(key))}
+		last, next := known[key], provenance{from, kindName(layer.Get(key)), layer.Get(key) == ""}
 		wasSection, isSection := last.kind == aSection, next.kind == aSection
 		switch {
 		case wasSection && isSection:
@@ -83,7 +94,7 @@ func (l *loader) merge(from origin, layer *koanf.Koanf, err error) {
 	// operator would add it.
 	l.source.prefix = cmp.Or(from.prefix, l.source.prefix)
 	if err = cmp.Or(err, l.source.keys.Merge(layer)); err != nil {
-		l.report(from, "", "cannot be read: %s", reason(err))
+		l.fail(from, "cannot be read: %s", reason(err))
 	}
 }
 

@@ -115,7 +115,7 @@ func (s *Source) show(v reflect.Value, key string, as visible) any {
 		section := map[string]any{}
 		for name, field := range fields(v.Type()) {
 			within := numbers
-			if isPublic(field) {
+			if hasOption(field, "public") {
 				within = texts
 			}
 			if looksSecret(name) || keyLooksSecret(key) {

@@ -62,6 +62,8 @@ func (d *decoder) duration(n *node) (any, error) {
 	text, ok := literal(n.value)
 	value, err := time.ParseDuration(text)
 	switch {
+	case ok && err == nil && value > 0 && value < time.Millisecond:
+		return nil, d.report(n, "is less than a millisecond%s", intended(n, value, text))
 	case ok && err == nil:
 		return value, nil
 	case text == "" || strings.Trim(text, "-.0123456789") != "":
@@ -69,7 +71,19 @@ func (d *decoder) duration(n *node) (any, error) {
 	case keyLooksSecret(n.key) || len(text) > maxShownDigits:
 		text = "30"
 	}
-	return nil, d.report(n, "has no unit: write %[1]ss, %[1]sm, …", text)
+	return nil, d.report(n, "has no unit: write %[1]ss, %[1]sms, …", text)
+}
+
+// intended says what may have been meant by a duration below a millisecond. In Go, 300 is a
+// duration of 300 ns. No cache has one as short as that.
+func intended(n *node, value time.Duration, text string) string {
+	switch {
+	case keyLooksSecret(n.key):
+		return ""
+	case kindName(n.value) == aText && !strings.HasSuffix(text, "ns"):
+		return fmt.Sprintf("; did you mean %v?", 1000*value)
+	}
+	return fmt.Sprintf("; did you mean %ds?", value.Nanoseconds())
 }
 
 // maxShownDigits is the length up to which an error repeats a number that lacks a unit. A longer
@@ -81,6 +95,11 @@ func (d *decoder) text(n *node, t reflect.Type) (any, error) {
 	text, ok := literal(n.value)
 	if !ok || kindName(n.value) != aText && !isNumber(t) && t.Kind() != reflect.Bool {
 		return nil, d.notText(n, ok)
+	}
+	if isSecret(t) {
+		if wrong := spoilt(text); wrong != "" && !n.fromFile {
+			return nil, d.report(n, "%s", wrong)
+		}
 	}
 	value := reflect.New(t)
 	err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
@@ -120,10 +139,26 @@ func not(n *node) string {
 	switch {
 	case !ok:
 		return ", not " + kindName(n.value)
+	case text == "":
+		return ", and is empty"
 	case keyLooksSecret(n.key):
 		return " (the value is not shown)"
 	case kindName(n.value) == aText:
 		return ""
 	}
 	return ", not " + text
+}
+
+// unfilled reports a placeholder that is the value of n or part of it. The content of a file is
+// what it is: a secret that looks like a placeholder can be put into one.
+func (d *decoder) unfilled(n *node, isSecret bool) error {
+	text, isText := n.value.(string)
+	if !isText || n.fromFile || !placeholder.MatchString(text) {
+		return nil
+	}
+	advice := "write the value itself"
+	if isSecret {
+		advice += ", or put it into a file (…_file), where it may look like this"
+	}
+	return d.report(n, "has a placeholder that nothing has filled in; fxcache replaces none, so %s", advice)
 }

@@ -37,11 +37,20 @@ func fields(t reflect.Type) map[string]reflect.StructField {
 	return found
 }
 
-// isPublic reports whether the text in a field may be shown. The owner of the field declares that
-// with the tag `koanf:"name,public"`.
-func isPublic(field reflect.StructField) bool {
+// hasOption reports whether the tag of a field has an option: "public" says that its text may be
+// shown, "template" that its text may look like a placeholder.
+func hasOption(field reflect.StructField, option string) bool {
 	_, options, _ := strings.Cut(field.Tag.Get("koanf"), ",")
-	return slices.Contains(strings.Split(options, ","), "public")
+	return slices.Contains(strings.Split(options, ","), option)
+}
+
+// hintsOf returns the method Hint of a section, which knows what other systems call its keys.
+func hintsOf(v reflect.Value) func(key string) string {
+	pointer := reflect.New(v.Type())
+	if owner, ok := pointer.Interface().(interface{ Hint(key string) string }); ok {
+		return owner.Hint
+	}
+	return func(string) string { return "" }
 }
 
 // isText reports whether t implements encoding.TextUnmarshaler.

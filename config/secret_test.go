@@ -16,7 +16,7 @@ import (
 
 func TestSecretFile(t *testing.T) {
 	t.Parallel()
-	for _, test := range [][2]string{{"hunter2", "hunter2"}, {"hunter2\n", "hunter2"}, {"hunter2\r\n", "hunter2"}, {"a\n\n", "a\n"}, {" a ", " a "}} {
+	for _, test := range [][2]string{{"hunter2", "hunter2"}, {"hunter2\n", "hunter2"}, {"hunter2\r\n", "hunter2"}, {"a b\nc", "a b\nc"}, {"${PATH}", "${PATH}"}} {
 		content, want := test[0], test[1]
 		path := write(t, "password", content)
 		var got everything

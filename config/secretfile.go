@@ -16,6 +16,9 @@ const maxSecretBytes = 1 << 20
 // the secret, under the wrong key.
 func (d *decoder) secretFile(n, other *node, name string) error {
 	path, isString := n.value.(string)
+	if err := d.unfilled(n, false); err != nil {
+		return err
+	}
 	switch {
 	case other != nil:
 		return d.report(n, "is given in addition to %s (%s): remove one of them", name, other.origin.name)
@@ -32,9 +35,25 @@ func (d *decoder) secretFile(n, other *node, name string) error {
 		return d.report(n, "cannot use the file: it is larger than %d bytes", maxSecretBytes)
 	case text == "":
 		return d.report(n, "cannot use the file: it is empty")
+	case spoilt(text) != "":
+		return d.report(n, "cannot use the file: its content %s", spoilt(text))
 	}
-	n.value = text
+	n.value, n.fromFile = text, true
 	return nil
+}
+
+// spoilt returns what an editor, a shell or another encoding has added to a secret, or "". Nobody
+// could see it in an error, so it is refused and not removed: it may be part of the secret.
+func spoilt(secret string) string {
+	switch {
+	case strings.HasPrefix(secret, byteOrderMark), strings.HasPrefix(secret, "\xff\xfe"), strings.HasPrefix(secret, "\xfe\xff"):
+		return "begins with a byte order mark (BOM): save it as UTF-8 without one"
+	case strings.ContainsRune(secret, 0):
+		return "has a zero byte (NUL): save it as plain text in UTF-8"
+	case strings.TrimSpace(secret) != secret:
+		return "begins or ends with a blank or a line end: remove it"
+	}
+	return ""
 }
 
 // readSecret returns the content of a file without the newline that editors and echo add at the

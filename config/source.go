@@ -19,12 +19,14 @@ type Source struct {
 	keys       *koanf.Koanf
 	provenance map[string]provenance // by path in keys
 	prefix     string                // of keys that no input has set
+	variables  []variable            // those that set nothing
 
 	mu        sync.Mutex
 	sections  map[string]bool // top-level names that were checked or decoded
 	secrets   map[string]bool // paths that were decoded into secrets
 	files     map[string]bool // paths of the secret files that could be read
 	effective map[string]any  // the results of Decode, with secrets redacted
+	schema    schema
 }
 
 // Decode reads the section at path into dst, a pointer to a struct with `koanf` tags. The path is
@@ -32,10 +34,15 @@ type Source struct {
 // not configured leave their fields alone. Maps are merged, everything else is replaced.
 //
 // Decode is strict. The error is one *Error that lists all unknown keys, values of the wrong type
-// and secret files that cannot be read. If every value could be read and dst has a method
-// Validate() error, it lists the problems that Validate reports too. Validate may join errors with
-// errors.Join. An error with a method Option() (name, reason string) is about the key of that name.
-// On an error dst is unchanged.
+// and secret files that cannot be read. If dst has a method Validate() error, it lists the problems
+// that Validate reports too, other than those that are about a value that could not be read.
+// Validate may join errors with errors.Join. An error with a method Option() (name, reason string)
+// is about the key of that name. On an error dst is unchanged.
+//
+// If dst has a method Complete(), it is called before Validate, to fill in the defaults that depend
+// on other keys. A section with a method Hint(key string) string says what to write in place of an
+// unknown key, such as the name that another system has for one of its keys. It gets the key in
+// lower case, without _ and -.
 //
 // sections names keys within the section that other code decodes, such as the sections of the
 // strategies within `cache`. They are allowed and ignored.
@@ -45,6 +52,7 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 		return newError([]Problem{{Path: path, Message: fmt.Sprintf("cannot be decoded into %T: that is not a pointer to a struct", dst)}})
 	}
 	s.registerSections()
+	s.describe(path, target.Type().Elem(), sections)
 	d := decoder{source: s, foreign: sections}
 	found := d.find(path)
 	result := reflect.New(target.Type().Elem())
@@ -52,7 +60,7 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 	if found {
 		d.unmarshal(result.Interface())
 	}
-	if !d.failed {
+	if found || len(d.failed) == 0 {
 		d.validate(result.Interface())
 	}
 	err := newError(d.problems)
@@ -61,6 +69,20 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 		target.Elem().Set(result.Elem())
 	}
 	return err
+}
+
+// describe records the keys of a section.
+func (s *Source) describe(path string, t reflect.Type, sections []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.ReplaceAll(path, ".", delimiter)
+	for at := key; at != ""; at = parentOf(at) {
+		s.schema[at] = true
+	}
+	for _, name := range sections {
+		s.schema[childKey(key, name)] = true
+	}
+	s.schema.add(key, t)
 }
 
 // remember stores what String shows and what it hides.
@@ -94,9 +116,10 @@ func (s *Source) registerSections(names ...string) {
 	if s.keys == nil {
 		s.keys, s.provenance = koanf.New(delimiter), map[string]provenance{}
 		s.sections, s.secrets, s.files, s.effective = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]any{}
+		s.schema = schema{}
 	}
 	for _, name := range names {
-		s.sections[name] = true
+		s.sections[name], s.schema[name] = true, true
 	}
 }
 
@@ -110,18 +133,35 @@ func (s *Source) Text(path string) (text string, ok bool) {
 	return text, ok
 }
 
-// CheckSections reports every top-level key that is not in names, with the nearest name. In the
-// root of an application's koanf (From with the path "") other keys belong to the application, so
-// only keys that are almost a name are reported. The error is an *Error.
+// IsSet reports whether an input has set path, also to nothing. An empty section counts.
+func (s *Source) IsSet(path string) bool {
+	_, ok := s.provenance[strings.ReplaceAll(path, ".", delimiter)]
+	return ok
+}
+
+// CheckSections reports every top-level key that is not in names, with the nearest name or the
+// place where it belongs. Keys that begin with "x-" are left alone: files keep the anchors of YAML
+// there. It also reports variables of the environment that have one "_" in place of two. Call it
+// last: it knows the keys of the sections that were decoded.
+//
+// In the root of an application's koanf (From with the path "") other keys belong to the
+// application, so only keys that are almost a name are reported. The error is an *Error.
 func (s *Source) CheckSections(names ...string) error {
 	s.registerSections(names...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var problems []Problem
+	for _, v := range s.variables {
+		if problem, ok := v.misnamed(s.schema); ok {
+			problems = append(problems, problem)
+		}
+	}
 	for key := range s.keys.Raw() {
 		from := s.provenance[key].origin
-		if slices.Contains(names, key) || from.shared && nearest(key, names, 2) == "" {
+		if slices.Contains(names, key) || strings.HasPrefix(key, "x-") || from.shared && nearest(key, names, 2) == "" {
 			continue
 		}
-		problems = append(problems, from.problem(key, "%s", unknown(key, names)))
+		problems = append(problems, from.problem(key, "%s", s.schema.unknown(from, key, names, func(string) string { return "" })))
 	}
 	return newError(problems)
 }

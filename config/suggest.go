@@ -6,12 +6,24 @@ import (
 	"strings"
 )
 
-// unknown returns the message for a key that is not in names.
-func unknown(key string, names []string) string {
+// unknown returns the message for the key at path, which is not in names. hint knows what other
+// systems call the keys of the section.
+func (known schema) unknown(from origin, path string, names []string, hint func(key string) string) string {
+	key := path[strings.LastIndex(path, delimiter)+1:]
 	if parts := strings.Split(key, "."); len(parts) > 1 {
 		return fmt.Sprintf("unknown key: a dot does not open a section; write %s: on a line of its own, and the rest below it", shownKey(parts[0]))
 	}
 	key = strings.TrimSuffix(shownKey(key), "…")
+	if i := slices.IndexFunc(names, func(name string) bool { return compact(name) == compact(key) }); i >= 0 {
+		return fmt.Sprintf("unknown key; did you mean %q?", names[i])
+	} else if advice := hint(compact(key)); advice != "" {
+		return "unknown key; " + advice
+	}
+	if place := known.place(path, key); place != "" && from.environment != "" {
+		return "unknown key; did you mean " + variableOf(from.environment, strings.Split(place, delimiter)) + "?"
+	} else if place != "" {
+		return "unknown key here; did you mean " + strings.Trim(from.prefix+"."+displayPath(place), ".") + "?"
+	}
 	if name := nearest(key, names, len(key)); name != "" {
 		return fmt.Sprintf("unknown key; did you mean %q?", name)
 	}
@@ -19,6 +31,12 @@ func unknown(key string, names []string) string {
 		return "unknown key; there are no keys here"
 	}
 	return "unknown key; valid keys: " + strings.Join(slices.Compact(slices.Sorted(slices.Values(names))), ", ")
+}
+
+// compact returns a key without what only its spelling differs in: client_name, client-name and
+// clientName.
+func compact(key string) string {
+	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
 }
 
 // nearest returns the name that key most likely misspells, or "". It accepts a third of the letters

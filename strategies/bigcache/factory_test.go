@@ -50,7 +50,7 @@ func TestOptions(t *testing.T) {
 		wrong   string // names, separated by spaces
 	}{
 		{bigcache.Options{}, ""},
-		{bigcache.Options{MaxSize: 2 * driver.MiB, Shards: 1, MaxInvalidatedTags: 1, LeaseTTL: 1}, ""},
+		{bigcache.Options{MaxSize: 2 * driver.MiB, Shards: 1, MaxInvalidatedTags: 1, LeaseTTL: time.Millisecond}, ""},
 		{bigcache.Options{Shards: 1 << 16}, ""},
 		{bigcache.Options{MaxSize: 2*driver.MiB - 1}, "max_size"},
 		{bigcache.Options{MaxSize: -1}, "max_size"},

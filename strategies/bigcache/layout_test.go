@@ -164,7 +164,7 @@ func TestExtremeSizes(t *testing.T) {
 		"longest TTL":   {bigcache.Options{MaxSize: 2 * driver.MiB}, cache.Options{MaxValueBytes: 1000, MaxTTL: 1<<63 - 1}},
 		"most memory":   {bigcache.Options{MaxSize: 1 << 62}, cache.Options{}},
 		"fewest tags":   {bigcache.Options{MaxSize: 4 * driver.MiB, MaxInvalidatedTags: 1}, cache.Options{}},
-		"shortest hold": {bigcache.Options{MaxSize: 4 * driver.MiB, LeaseTTL: 1}, cache.Options{}},
+		"shortest hold": {bigcache.Options{MaxSize: 4 * driver.MiB, LeaseTTL: time.Millisecond}, cache.Options{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

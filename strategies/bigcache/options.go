@@ -64,6 +64,25 @@ func (o Options) Validate() error {
 	}
 	if o.LeaseTTL <= 0 {
 		report("lease_ttl", "must be positive, not %v", o.LeaseTTL)
+	} else if o.LeaseTTL < time.Millisecond {
+		report("lease_ttl", "is less than a millisecond; did you mean %d*time.Second?", o.LeaseTTL.Nanoseconds())
 	}
 	return errors.Join(errs...)
+}
+
+// Hint says what to write in place of an unknown key: how other systems call the keys of this
+// section. key is in lower case, without _ and -. It returns "" if it knows no advice.
+func (Options) Hint(key string) string {
+	switch key {
+	case "size", "memory", "maxmemory", "capacity", "limit", "maxbytes", "maxcachesize", "hardmaxcachesize", "maxentries", "maxitems", "maxsizemb",
+		"maxentriesinwindow", "cachesize", "sizemb", "memorylimit":
+		return "write max_size with a unit: 64MiB"
+	case "ttl", "ttlseconds", "lifewindow", "eviction", "expiration", "expiry", "defaultexpiration", "cleanwindow", "cleanupinterval", "maxage":
+		return "write cache.default_ttl with a unit: 300s"
+	case "shardcount", "numshards", "buckets":
+		return "write shards"
+	case "maxentrysize", "maxvaluesize", "maxitemsize":
+		return "write cache.max_value_bytes"
+	}
+	return ""
 }

@@ -3,7 +3,9 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fxcache/fxcache/cache/driver"
 )
@@ -35,7 +37,8 @@ type Options struct {
 	DB int `koanf:"db"`
 	// ClientName is what CLIENT LIST shows. Default "fxcache".
 	ClientName string `koanf:"client_name,public"`
-	// SentinelMaster is the name under which the sentinels know the master. Default "mymaster".
+	// SentinelMaster is the name under which the sentinels know the master. Default "mymaster". It
+	// and the next two are refused unless Mode is sentinel.
 	SentinelMaster string `koanf:"sentinel_master,public"`
 	// SentinelUsername and SentinelPassword are for the sentinels themselves.
 	SentinelUsername string        `koanf:"sentinel_username"`
@@ -48,7 +51,7 @@ type Options struct {
 	// ReadBuffer and WriteBuffer are the sizes of each connection's buffers. Default 64KiB each.
 	ReadBuffer  driver.Size `koanf:"read_buffer"`
 	WriteBuffer driver.Size `koanf:"write_buffer"`
-	// DialTimeout bounds how long making a connection may take. Default 1s.
+	// DialTimeout bounds how long making a connection may take, from 1ms to 1m. Default 1s.
 	DialTimeout time.Duration `koanf:"dial_timeout"`
 	// ConnectionLifetime is the age at which a connection is made anew, give or take a tenth, so
 	// that all connections lead where the addresses lead now. Default 5m.
@@ -77,7 +80,7 @@ func (o Options) WithDefaults() Options {
 	if o.ClientName == "" {
 		o.ClientName = "fxcache"
 	}
-	if o.SentinelMaster == "" {
+	if o.SentinelMaster == "" && o.Mode == Sentinel {
 		o.SentinelMaster = "mymaster"
 	}
 	if o.ReadBuffer == 0 {
@@ -126,17 +129,11 @@ func (o Options) Validate() error {
 	if o.Mode != Standalone && o.Mode != Sentinel && o.Mode != Cluster {
 		report("mode", "must be standalone, sentinel or cluster")
 	}
-	for i, address := range o.Addresses {
-		if wrong := checkAddress(address); wrong != "" {
-			report(fmt.Sprintf("addresses[%d]", i), "%s", wrong)
-		}
-	}
+	o.validateAddresses(report)
 	if _, err := o.withURL(); err != nil {
 		errs = append(errs, err)
 	}
-	if o.Mode == Standalone && len(o.Addresses) > 1 {
-		report("addresses", "must be one address if mode is standalone; is this a cluster, or are they sentinels?")
-	}
+	o.validateNames(report)
 	if o.DB < 0 || o.DB > 0 && o.Mode == Cluster {
 		report("db", "must not be negative, and 0 in a cluster, not %d", o.DB)
 	}
@@ -148,8 +145,8 @@ func (o Options) Validate() error {
 			report(name, "must be between 1KiB and 1GiB, not %v", size)
 		}
 	}
-	if o.DialTimeout <= 0 {
-		report("dial_timeout", "must be positive, not %v", o.DialTimeout)
+	if o.DialTimeout <= 0 || o.DialTimeout > time.Minute {
+		report("dial_timeout", "must be positive and at most 1m, not %v", o.DialTimeout)
 	}
 	if o.ConnectionLifetime < time.Second {
 		report("connection_lifetime", "must be at least 1s, not %v", o.ConnectionLifetime)
@@ -157,12 +154,66 @@ func (o Options) Validate() error {
 	if o.Lanes < 0 || o.Lanes > 16384 {
 		report("lanes", "must be between 1 and 16384, not %d", o.Lanes)
 	}
-	if o.LeaseTTL < time.Millisecond {
-		report("lease_ttl", "must be at least 1ms, not %v", o.LeaseTTL)
+	if o.LeaseTTL <= 0 {
+		report("lease_ttl", "must be positive, not %v", o.LeaseTTL)
+	}
+	for name, duration := range map[string]time.Duration{"dial_timeout": o.DialTimeout, "lease_ttl": o.LeaseTTL} {
+		if duration > 0 && duration < time.Millisecond {
+			report(name, "is less than a millisecond; did you mean %d*time.Second?", duration.Nanoseconds())
+		}
 	}
 	if o.WaitReplicas < 0 {
 		report("wait_replicas", "must not be negative, not %d", o.WaitReplicas)
 	}
 	o.TLS.validate(report)
 	return errors.Join(errs...)
+}
+
+// Hint says what to write in place of an unknown key: how other systems call the keys of this
+// section. key is in lower case, without _ and -. It returns "" if it knows no advice.
+func (Options) Hint(key string) string { return hints[key] }
+
+// validateAddresses reports what is wrong with the addresses. A connection string in their place
+// has commas, and becomes several addresses; that is one mistake.
+func (o Options) validateAddresses(report func(name, format string, args ...any)) {
+	wrong := false
+	for i, address := range o.Addresses {
+		if strings.Contains(address, "=") && !strings.Contains(address, "://") {
+			report(fmt.Sprintf("addresses[%d]", i), "must be host:port without options, as in a connection string: write those as keys of this section "+
+				"(username, password or password_file, db, and tls: {} for ssl=true)")
+			return
+		}
+	}
+	for i, address := range o.Addresses {
+		if reason := checkAddress(address); reason != "" {
+			report(fmt.Sprintf("addresses[%d]", i), "%s", reason)
+			wrong = true
+		}
+	}
+	if o.Mode == Standalone && len(o.Addresses) > 1 && !wrong {
+		report("addresses", "must be one address if mode is standalone: write mode: cluster, or mode: sentinel if these are sentinels")
+	}
+}
+
+// validateNames reports names that Redis would refuse, and those of sentinels where there are none.
+func (o Options) validateNames(report func(name, format string, args ...any)) {
+	for name, text := range map[string]string{
+		"client_name": o.ClientName, "sentinel_master": o.SentinelMaster, "username": o.Username, "sentinel_username": o.SentinelUsername,
+	} {
+		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+			report(name, "must not have blanks")
+		} else if name == "client_name" && (text == "" || strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })) {
+			report(name, "must have letters, digits and signs of ASCII only, and at least one")
+		}
+	}
+	for name, given := range map[string]bool{
+		"sentinel_master": o.SentinelMaster != "", "sentinel_username": o.SentinelUsername != "", "sentinel_password": !o.SentinelPassword.IsZero(),
+	} {
+		if given && o.Mode != Sentinel {
+			report(name, "is for mode: sentinel: write that too, or remove the key")
+		}
+	}
+	if o.Mode == Sentinel && o.SentinelMaster == "" {
+		report("sentinel_master", "must not be empty")
+	}
 }

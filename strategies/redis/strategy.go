@@ -35,17 +35,11 @@ var (
 // Factory makes the strategy from its section of the configuration.
 func Factory() driver.Factory {
 	return driver.Factory{Name: Name, New: func(cfg driver.Decoder) (driver.Strategy, error) {
-		options := Options{}.WithDefaults()
-		options.Addresses = nil // a url excludes them
-		err := cfg.Decode(&options)
-		if err == nil && options.URL.IsZero() {
-			options = options.WithDefaults()
-			err = cfg.Decode(&options) // again, for the configuration that is in effect
-		}
-		if err != nil {
+		section := newSection()
+		if err := cfg.Decode(section); err != nil {
 			return nil, err
 		}
-		strategy, err := New(options)
+		strategy, err := New(section.options())
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,105 @@
+package redis
+
+import (
+	"errors"
+	"math"
+
+	"github.com/fxcache/fxcache/cache/driver"
+)
+
+// section is Options as the configuration has them. Here a key that is zero or empty differs from
+// one that is absent: nobody who writes lanes: 0, or whose variable is empty, means the default.
+type section struct {
+	Options `koanf:",squash"`
+
+	lanesAbsent, urlEmpty bool
+}
+
+// What stands in place of keys that the configuration may lack. Their defaults depend on other
+// keys.
+const (
+	absentNumber = math.MinInt
+	absentText   = "\x00"
+)
+
+var absentSecret = driver.NewSecret(absentText)
+
+func newSection() *section {
+	s := &section{Options: Options{
+		URL: absentSecret, SentinelMaster: absentText, Connections: absentNumber, Lanes: absentNumber,
+	}.WithDefaults()}
+	s.Addresses = nil
+	return s
+}
+
+// Complete fills in the defaults of the keys that are absent.
+func (s *section) Complete() {
+	s.urlEmpty = s.URL.IsZero()
+	if s.URL.Equal(absentSecret) {
+		s.URL = driver.Secret{}
+	}
+	if s.Addresses == nil && !s.urlEmpty {
+		s.Addresses = s.WithDefaults().Addresses
+	}
+	if s.SentinelMaster == absentText {
+		s.SentinelMaster = ""
+		s.SentinelMaster = s.WithDefaults().SentinelMaster
+	}
+	if s.Connections == absentNumber {
+		s.Connections = 0
+		s.Connections = s.connections()
+	}
+	if s.Lanes == absentNumber {
+		s.Lanes, s.lanesAbsent = 0, true
+		s.Lanes = s.lanes()
+	}
+}
+
+// Validate returns a driver.OptionError for every unusable value, joined. It also looks at the
+// files of TLS.
+func (s *section) Validate() error {
+	errs := []error{s.Options.Validate()}
+	report := func(name, reason string) { errs = append(errs, &driver.OptionError{Name: name, Reason: reason}) }
+	switch {
+	case s.urlEmpty && len(s.Addresses) == 0:
+		report("url", "must not be empty: write redis://host:port, or remove the key")
+	case len(s.Addresses) == 0 && s.URL.IsZero():
+		report("addresses", "must not be empty: write host:port, or remove the key")
+	}
+	if s.Connections == 0 {
+		report("connections", "must not be 0: write a power of two up to 256, or remove the key")
+	}
+	if s.Lanes == 0 {
+		report("lanes", "must not be 0: write a number from 1 to 16384, or remove the key")
+	}
+	return errors.Join(append(errs, s.TLS.missing()...)...)
+}
+
+// missing returns an error for each file that cannot be used. Init reads them again, but an
+// operator wants to know of mistakes in the configuration before that.
+func (t *TLS) missing() (errs []error) {
+	if !t.on() {
+		return nil
+	}
+	if isPath(t.CA) {
+		_, err := (&TLS{CA: t.CA}).config()
+		errs = append(errs, err)
+	}
+	if t.Cert == "" || t.Key == "" || !isPath(t.Cert) || !isPath(t.Key) {
+		return errs
+	}
+	_, err := readFile("tls.cert", t.Cert)
+	_, keyErr := readFile("tls.key", t.Key)
+	if err == nil && keyErr == nil {
+		_, err = (&TLS{Cert: t.Cert, Key: t.Key}).config()
+	}
+	return append(errs, err, keyErr)
+}
+
+// options returns what New takes. There, no lanes means one, or 64 for a lent client of a Cluster.
+func (s *section) options() Options {
+	if s.lanesAbsent {
+		s.Lanes = 0
+	}
+	return s.Options
+}

@@ -35,6 +35,16 @@ func (s schema) has(path string) bool {
 	return known || secret
 }
 
+// described reports whether the keys of a section are known.
+func (s schema) described(section string) bool {
+	for path := range s {
+		if parentOf(path) == section && path != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // split takes apart a name that has _ after the names of sections. The sections are those within
 // the path.
 func (s schema) split(within []string, name string) []string {
@@ -61,7 +71,10 @@ func (s schema) place(path, key string) string {
 		sections = strings.Split(parent, delimiter)
 	}
 	if parts := s.split(slices.Clone(sections), key); len(parts) > len(sections)+1 {
-		return strings.Join(parts, delimiter)
+		meant := strings.Join(parts, delimiter)
+		if s.has(meant) || !s.described(parentOf(meant)) {
+			return meant
+		}
 	}
 	for _, known := range slices.Sorted(maps.Keys(s)) {
 		at := parentOf(known)

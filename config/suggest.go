@@ -16,13 +16,17 @@ func (known schema) unknown(from origin, path string, names []string, hint func(
 	key = strings.TrimSuffix(shownKey(key), "…")
 	if i := slices.IndexFunc(names, func(name string) bool { return compact(name) == compact(key) }); i >= 0 {
 		return fmt.Sprintf("unknown key; did you mean %q?", names[i])
-	} else if advice := hint(compact(key)); advice != "" {
-		return "unknown key; " + advice
+	}
+	if name := nearest(key, names, 2); name != "" && len(key) > 5 { // a short key may be a word of its own
+		return fmt.Sprintf("unknown key; did you mean %q?", name)
 	}
 	if place := known.place(path, key); place != "" && from.environment != "" {
 		return "unknown key; did you mean " + variableOf(from.environment, strings.Split(place, delimiter)) + "?"
 	} else if place != "" {
 		return "unknown key here; did you mean " + strings.Trim(from.prefix+"."+displayPath(place), ".") + "?"
+	}
+	if advice := hint(compact(key)); advice != "" {
+		return "unknown key; " + advice
 	}
 	if name := nearest(key, names, len(key)); name != "" {
 		return fmt.Sprintf("unknown key; did you mean %q?", name)

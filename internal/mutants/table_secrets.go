@@ -7,7 +7,7 @@ func attack(test string) []Search { return []Search{{Folder: "app", Run: "^" + t
 var secrets = []Mutant{
 	{
 		Guard: "secrets-addresses", What: "an address is host:port, without a password",
-		File: "strategies/redis/options.go", Text: `if wrong := checkAddress(address); wrong != "" {`, Replacement: `if wrong := checkAddress(address); wrong == "never" {`,
+		File: "strategies/redis/options.go", Text: `if reason := checkAddress(address); reason != "" {`, Replacement: `if reason := checkAddress(address); reason == "never" {`,
 		By: []Search{{Folder: "strategies/redis", Run: "^TestAddresses$"}},
 	},
 	{

@@ -171,7 +171,14 @@ func (o Options) Validate() error {
 
 // Hint says what to write in place of an unknown key: how other systems call the keys of this
 // section. key is in lower case, without _ and -. It returns "" if it knows no advice.
-func (Options) Hint(key string) string { return hints[key] }
+func (Options) Hint(key string) string {
+	for _, h := range hints {
+		if h.pattern.MatchString(key) {
+			return h.advice
+		}
+	}
+	return ""
+}
 
 // validateAddresses reports what is wrong with the addresses. A connection string in their place
 // has commas, and becomes several addresses; that is one mistake.

@@ -133,8 +133,8 @@ var shapes = []shape{
 	{name: "missing PEM files", section: "{addresses: ['r:1'], tls: {ca: nowhere/%s.pem, cert: nowhere/c.pem, key: nowhere/k.pem}}", want: "tls.ca: cannot be read|tls.cert: cannot be read|tls.key: cannot be read"},
 }
 
-// What people have for other systems either works, or the error says what to write in its place, for
-// each key. It never holds the password.
+// What people have for other systems either works, or the error says what to write in its place,
+// for each key. It never holds the password.
 func TestShapes(t *testing.T) {
 	t.Parallel()
 	for _, shape := range shapes {

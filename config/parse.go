@@ -57,7 +57,7 @@ func uniqueKeys(decoder *json.Decoder, line func() int) error {
 				return err
 			}
 			if known[key] {
-				return fmt.Errorf("line %d: key %q is already defined", line(), shownKey(key.(string)))
+				return fmt.Errorf("line %d: key %s is already defined", line(), shownKey(key.(string)))
 			}
 			known[key] = true
 		}

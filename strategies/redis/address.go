@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,12 +63,16 @@ func (o Options) withURL() (Options, error) {
 	wrong := func(format string, args ...any) (Options, error) {
 		return o, &driver.OptionError{Name: "url", Reason: fmt.Sprintf(format, args...)}
 	}
+	var also []string
 	for name, given := range map[string]bool{
 		"addresses": len(o.Addresses) > 0, "username": o.Username != "", "password": !o.Password.IsZero(), "db": o.DB != 0,
 	} {
 		if given {
-			return wrong("says what %s says as well: remove one of them", name)
+			also = append(also, name)
 		}
+	}
+	if slices.Sort(also); len(also) > 0 {
+		return wrong("says what %s says as well: remove one of them", strings.Join(also, " and "))
 	}
 	if o.Mode == Sentinel {
 		return wrong("is for one server, or a node of a cluster; if mode is sentinel, use addresses, username and password")

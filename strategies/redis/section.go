@@ -2,7 +2,10 @@ package redis
 
 import (
 	"errors"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 
 	"github.com/fxcache/fxcache/cache/driver"
 )
@@ -81,19 +84,29 @@ func (t *TLS) missing() (errs []error) {
 	if !t.on() {
 		return nil
 	}
+	check := func(path string, err error) bool {
+		var option *driver.OptionError
+		folder, unknown := os.Getwd()
+		if _, gone := os.Stat(path); errors.As(err, &option) && errors.Is(gone, fs.ErrNotExist) && !filepath.IsAbs(path) && unknown == nil {
+			err = &driver.OptionError{Name: option.Name, Reason: option.Reason + " in the working directory " + folder}
+		}
+		errs = append(errs, err)
+		return err == nil
+	}
 	if isPath(t.CA) {
 		_, err := (&TLS{CA: t.CA}).config()
-		errs = append(errs, err)
+		check(t.CA, err)
 	}
 	if t.Cert == "" || t.Key == "" || !isPath(t.Cert) || !isPath(t.Key) {
 		return errs
 	}
-	_, err := readFile("tls.cert", t.Cert)
+	_, certErr := readFile("tls.cert", t.Cert)
 	_, keyErr := readFile("tls.key", t.Key)
-	if err == nil && keyErr == nil {
-		_, err = (&TLS{Cert: t.Cert, Key: t.Key}).config()
+	if readable := check(t.Cert, certErr); check(t.Key, keyErr) && readable {
+		_, err := (&TLS{Cert: t.Cert, Key: t.Key}).config()
+		errs = append(errs, err)
 	}
-	return append(errs, err, keyErr)
+	return errs
 }
 
 // options returns what New takes. There, no lanes means one, or 64 for a lent client of a Cluster.

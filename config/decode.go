@@ -110,6 +110,9 @@ func (d *decoder) hook(from, to reflect.Value) (any, error) {
 			return nil, err
 		}
 	}
+	if err := d.mangled(n, t); err != nil {
+		return nil, err
+	}
 	keys, hasKeys := n.value.(map[string]*node)
 	switch {
 	case t.Kind() == reflect.Interface && t.NumMethod() == 0:
@@ -210,6 +213,8 @@ func (d *decoder) list(n *node, t reflect.Type) (any, error) {
 		return nil, d.report(n, "must be a list, not %s", kindName(n.value))
 	case text == "":
 		return []*node{}, nil
+	case strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") && strings.ContainsAny(text, `,"'`):
+		return nil, d.report(n, "must be a list with commas only, without brackets and quotes: a,b,c")
 	}
 	for i, part := range strings.Split(text, ",") {
 		part = strings.TrimSpace(part)

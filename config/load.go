@@ -94,7 +94,9 @@ func File(paths ...string) Input {
 		for _, path := range paths {
 			from := origin{name: path}
 			parser, ok := parsers[strings.ToLower(filepath.Ext(path))]
-			if !ok {
+			if path == "" {
+				l.fail(from, "the path of a file is empty")
+			} else if !ok {
 				extensions := strings.Join(slices.Sorted(maps.Keys(parsers)), ", ")
 				l.fail(from, "has an unknown extension: name it one of %s", extensions)
 			} else if data, err := os.ReadFile(path); err != nil {

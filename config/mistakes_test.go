@@ -260,3 +260,25 @@ func TestUnknownKeys(t *testing.T) {
 	must(t, source.Decode("cache", &everything{}, "l1"))
 	wantProblems(t, source.CheckSections("cache"), "X (inline): unknown key; valid keys: cache", "l1 (inline): unknown key here; did you mean cache.l1?")
 }
+
+// What a shell, a Compose file or a .env file leaves around a value is no part of it.
+func TestMangledVariables(t *testing.T) {
+	t.Parallel()
+	const quotes, blank = "is in quotes, which the environment keeps: remove them", "begins or ends with a blank: remove it"
+	for variable, want := range map[string]string{
+		`NAME="x"`: quotes, `NAME='x'`: quotes, `TTL="5s"`: quotes, `PASSWORD="hunter2"`: quotes, `NAME=""`: quotes, "NAME=x ": blank, "COUNT= 1": blank, "TTL=5s\r": blank,
+		`HOSTS=["a","b"]`: "must be a list with commas only, without brackets and quotes: a,b,c", "HOSTS=[a,b]": "must be a list with commas only, without brackets and quotes: a,b,c",
+		"HOSTS=a,,b": "has a comma with nothing before or after it: remove the comma", "HOSTS=a,": "has a comma with nothing before or after it: remove the comma",
+		"PASSWORD=" + write(t, "secret", "hunter2"): "is the path of a file: if its content is meant, use the key that ends in _file",
+	} {
+		name, _, _ := strings.Cut(variable, "=")
+		err := load(t, environ("FXCACHE_X__"+variable)).Decode("x", &everything{})
+		wantProblems(t, err, "x."+strings.ToLower(name)+" (environment FXCACHE_X__"+name+"): "+want)
+	}
+	for _, variable := range []string{`NAME="`, `NAME=it's`, `NAME="a" "b`, "HOSTS=a, b ", "HOSTS=[::1]:1", "PASSWORD=/nowhere/at/all", "PASSWORD=/", "PASSWORD=x"} {
+		must(t, load(t, environ("FXCACHE_X__"+variable)).Decode("x", &everything{}))
+	}
+	must(t, yamlSource(t, `{name: '"x" ', hosts: ['"a"', ' b ']}`).Decode("", &everything{}))
+	_, err := config.Load(config.File(""))
+	wantProblems(t, err, "the path of a file is empty")
+}

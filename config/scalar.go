@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -100,6 +102,9 @@ func (d *decoder) text(n *node, t reflect.Type) (any, error) {
 		if wrong := spoilt(text); wrong != "" && !n.fromFile {
 			return nil, d.report(n, "%s", wrong)
 		}
+		if info, err := os.Stat(text); filepath.IsAbs(text) && err == nil && !info.IsDir() && !n.fromFile {
+			return nil, d.report(n, "is the path of a file: if its content is meant, use the key that ends in _file")
+		}
 	}
 	value := reflect.New(t)
 	err := value.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
@@ -161,4 +166,20 @@ func (d *decoder) unfilled(n *node, isSecret bool) error {
 		advice += ", or put it into a file (…_file), where it may look like this"
 	}
 	return d.report(n, "has a placeholder that nothing has filled in; fxcache replaces none, so %s", advice)
+}
+
+// mangled reports what a shell, a Compose file or a .env file has left around a single value of the
+// environment.
+func (d *decoder) mangled(n *node, t reflect.Type) error {
+	text, isText := n.value.(string)
+	if !isText || n.fromFile || n.origin.environment == "" || t.Kind() == reflect.Slice {
+		return nil
+	}
+	if len(text) > 1 && (text[0] == '"' || text[0] == '\'') && text[len(text)-1] == text[0] {
+		return d.report(n, "is in quotes, which the environment keeps: remove them")
+	}
+	if strings.TrimSpace(text) != text && !isSecret(t) { // see spoilt
+		return d.report(n, "begins or ends with a blank: remove it")
+	}
+	return nil
 }

@@ -33,6 +33,16 @@ var configuration = []Mutant{
 		By: []Search{{Folder: "config", Run: "^TestEmptyVariables$"}},
 	},
 	{
+		Guard: "config-quoted-variable", What: "quotes around a variable are no part of a password",
+		File: "config/scalar.go", Text: "&& text[len(text)-1] == text[0] {", Replacement: "&& text[len(text)-1] == 0 {",
+		By: []Search{{Folder: "config", Run: "^TestMangledVariables$"}},
+	},
+	{
+		Guard: "config-secret-path", What: "the path of a file is no password",
+		File: "config/scalar.go", Text: "err == nil && !info.IsDir() && !n.fromFile {", Replacement: "err == nil && info.IsDir() && !n.fromFile {",
+		By: []Search{{Folder: "config", Run: "^TestMangledVariables$"}},
+	},
+	{
 		Guard: "config-misnamed-variable", What: "a variable with one underscore in place of two is reported",
 		File: "config/source.go", Text: "if problem, ok := v.misnamed(s.schema); ok {", Replacement: "if problem, ok := v.misnamed(s.schema); ok && false {",
 		By: []Search{{Folder: "config", Run: "^TestMisnamedVariables$"}},

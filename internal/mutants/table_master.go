@@ -80,8 +80,8 @@ var master = []Mutant{
 		By: inRedis("^TestConnectionLifetime$"),
 	},
 	{
-		Guard: "hello-refused", What: "rueidis does not see the reply to INFO after a refused HELLO",
-		File: "strategies/redis/link.go", Text: "if l.asksRun() {\n\t\t// Also", Replacement: "if !no && l.asksRun() {\n\t\t// Also",
-		By: []Search{{Folder: "strategies/redis", Run: "^TestRefusedHello$", Crash: true}},
+		Guard: "hello-refused", What: "a connection on which HELLO was refused is not used",
+		File: "strategies/redis/link.go", Text: "if text, no := hello.(refusal); no {", Replacement: "if text, no := hello.(refusal); no && false {",
+		By: inRedis("^TestWrongSettings$/^wrong_password$"),
 	},
 }

@@ -36,6 +36,31 @@ var secrets = []Mutant{
 		By: []Search{{Folder: "strategies/redis", Run: "^TestKeysInPlaceOfPaths$"}},
 	},
 	{
+		Guard: "secrets-server-words", What: "the words of a server are quoted without the user and the password",
+		File: "strategies/redis/connect_error.go", Text: `if secret != "" && secret != "default" {`, Replacement: `if secret == "never" {`,
+		By: []Search{{Folder: "strategies/redis", Run: "^TestWrongSettings$/^a_server_that_repeats"}},
+	},
+	{
+		Guard: "secrets-reread", What: "a new connection uses what the file of the password holds now",
+		File: "strategies/redis/credentials.go", Text: "	if reread != nil {", Replacement: "	if reread != nil && false {",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestPasswordRotates$"}},
+	},
+	{
+		Guard: "secrets-last-good", What: "a file that cannot be used leaves the last password in force",
+		File: "strategies/redis/credentials.go", Text: "	case !l.failing:\n", Replacement: "	case !l.failing:\n\t\tl.value = value\n",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestPasswordRotates$"}},
+	},
+	{
+		Guard: "secrets-reread-tls", What: "a new connection uses the certificates that the files hold now",
+		File: "strategies/redis/credentials.go", Text: "	if o.TLS.hasFiles() {", Replacement: "	if o.TLS.hasFiles() && false {",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestCertificatesRotate$"}},
+	},
+	{
+		Guard: "secrets-reread-sentinel", What: "sentinels have a user and a password of their own",
+		File: "strategies/redis/credentials.go", Text: "return l.sentinel\n", Replacement: "return l.data\n",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestSentinelPasswordRotates$"}},
+	},
+	{
 		Guard: "secrets-undecoded", What: "of a section that nobody has decoded no text is shown",
 		File: "config/source.go", Text: "s.show(reflect.ValueOf(value), key, kinds)", Replacement: "s.show(reflect.ValueOf(value), key, texts)",
 		By: []Search{{Folder: "config", Run: "^TestStringRedacts$"}},

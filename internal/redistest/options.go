@@ -27,6 +27,8 @@ type settings struct {
 	password string
 	tls      bool
 	certs    *certificates // nil without TLS
+	// Which kind of servers is without TLS in spite of the option TLS.
+	plainData, plainSentinels bool
 }
 
 // Config adds lines of redis.conf to each data server, e.g. "maxmemory 8mb". They come last, so
@@ -39,6 +41,17 @@ func Config(lines ...string) Option {
 // clients with a certificate of the authority that is made for this start. See Server.TLSConfig.
 func TLS() Option {
 	return func(s *settings) { s.tls = true }
+}
+
+// PlainData and PlainSentinels undo TLS for servers that hold data, or for sentinels. Sentinels
+// speak to each other in the way they speak to data, so there must be only one.
+func PlainData() Option {
+	return func(s *settings) { s.plainData = true }
+}
+
+// PlainSentinels is like PlainData.
+func PlainSentinels() Option {
+	return func(s *settings) { s.plainSentinels = true }
 }
 
 // Password sets the password of the default user of each data server. Without this option the user
@@ -70,17 +83,29 @@ func newSettings(t testing.TB, options []Option) *settings {
 }
 
 // listen returns the lines that every server needs, sentinels too.
-func (s *settings) listen(port int, dir string) []string {
+func (s *settings) listen(port int, dir string, sentinel bool) []string {
 	lines := []string{"bind 127.0.0.1", "protected-mode no", "daemonize no", "dir " + quote(dir)}
-	if s.certs == nil {
-		return append(lines, fmt.Sprint("port ", port))
+	if s.plain(sentinel) {
+		lines = append(lines, fmt.Sprint("port ", port))
+	} else {
+		lines = append(lines, "port 0", fmt.Sprint("tls-port ", port))
 	}
-	return append(lines,
-		"port 0", fmt.Sprint("tls-port ", port), "tls-auth-clients yes", "tls-replication yes",
+	if s.certs == nil {
+		return lines
+	}
+	if !s.plainData {
+		lines = append(lines, "tls-replication yes")
+	}
+	return append(lines, "tls-auth-clients yes",
 		"tls-ca-cert-file "+quote(s.certs.client.CA),
 		"tls-cert-file "+quote(s.certs.serverCert),
 		"tls-key-file "+quote(s.certs.serverKey),
 	)
+}
+
+// plain reports whether sentinels, or servers that hold data, are without TLS.
+func (s *settings) plain(sentinel bool) bool {
+	return s.certs == nil || sentinel && s.plainSentinels || !sentinel && s.plainData
 }
 
 // data returns the lines for servers that hold data. topology holds the lines that a cluster or

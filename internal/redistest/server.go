@@ -94,7 +94,7 @@ func (s *Server) start() (err error) {
 		if s.port, s.reservation, err = reservePort(ctx); err != nil {
 			return fmt.Errorf("no free port: %w", err)
 		}
-		lines := s.settings.listen(s.port, s.dir)
+		lines := s.settings.listen(s.port, s.dir, s.sentinel)
 		if s.sentinel {
 			lines = append(lines, s.topology...)
 		} else {
@@ -200,7 +200,7 @@ func (s *Server) tail() string {
 // TLSConfig is a client's configuration that the server accepts, a copy; nil without the option
 // TLS.
 func (s *Server) TLSConfig() *tls.Config {
-	if s.settings.certs == nil {
+	if s.settings.plain(s.sentinel) {
 		return nil
 	}
 	return s.settings.certs.config.Clone()

@@ -31,10 +31,12 @@ type certificates struct {
 	serverCert string
 	serverKey  string
 	config     *tls.Config // of the client
+	dir        string
 }
 
 func makeCertificates(dir string) (*certificates, error) {
 	c := &certificates{
+		dir: dir,
 		client: TLSFiles{
 			CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "client.pem"), Key: filepath.Join(dir, "client.key"),
 		},
@@ -93,6 +95,27 @@ func makeCertificates(dir string) (*certificates, error) {
 	}
 	c.config, err = c.client.load()
 	return c, err
+}
+
+// Recertify replaces the authority and all certificates by new ones, in the same files, and has the
+// server use them. TLSFiles stays the same, and TLSConfig changes. Connections live on. It is for a
+// server that was started alone.
+func (s *Server) Recertify() {
+	s.t.Helper()
+	conn, err := s.Dial(s.t.Context())
+	if err != nil {
+		s.t.Fatalf("redistest: %v", err)
+	}
+	defer func() { _ = conn.Close() }() // the replies are in
+	certs, err := makeCertificates(s.settings.certs.dir)
+	if err == nil {
+		s.settings.certs = certs
+		_, err = conn.Do(s.t.Context(), "CONFIG", "SET",
+			"tls-ca-cert-file", certs.client.CA, "tls-cert-file", certs.serverCert, "tls-key-file", certs.serverKey)
+	}
+	if err != nil {
+		s.t.Fatalf("redistest: new certificates: %v", err)
+	}
 }
 
 func (f TLSFiles) load() (*tls.Config, error) {

@@ -41,6 +41,8 @@ func checkAddress(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	_, notIPv6 := netip.ParseAddr(host)
 	switch {
+	case strings.HasPrefix(address, socketPrefix):
+		return checkSocket(address)
 	case strings.Contains(address, "://"):
 		return "must be host:port and not a URL; that belongs in url"
 	case strings.Contains(address, "@"):
@@ -48,9 +50,47 @@ func checkAddress(address string) string {
 	case strings.ContainsAny(address, ", ;\t\r\n"):
 		return "must be one host:port, without blanks and options; write a list of several"
 	case strings.HasPrefix(address, "/"):
-		return "must be host:port; Unix sockets are not supported"
+		return "must be host:port; a Unix socket is written as unix:/path"
 	case err != nil || !isHost(host) || !isPort(port) || strings.HasPrefix(address, "[") && (notIPv6 != nil || !strings.Contains(host, ":")):
 		return "must be host:port with a port from 1 to 65535, such as redis.example.com:6379 or [::1]:6379"
+	}
+	return ""
+}
+
+// socketPrefix begins the address of a Unix socket.
+const socketPrefix = "unix:"
+
+// socketPath returns the path in unix:/path or unix:///path.
+func socketPath(address string) (path string, ok bool) {
+	if path, ok = strings.CutPrefix(address, socketPrefix); ok {
+		path = "/" + strings.TrimLeft(path, "/")
+	}
+	return path, ok
+}
+
+// maxSocketPath is what fits into the address of a Unix socket on every system.
+const maxSocketPath = 103
+
+// checkSocket is checkAddress for Unix sockets.
+func checkSocket(address string) string {
+	path, _ := socketPath(address)
+	switch {
+	case strings.ContainsAny(path, "@?\t\r\n\x00"):
+		return "must be unix:/path and nothing else; write the user, the password and db as keys of this section"
+	case !strings.HasPrefix(address, socketPrefix+"/") || path == "/":
+		return "must be unix:/path with an absolute path, such as unix:/run/redis/redis.sock"
+	case len(path) > maxSocketPath:
+		return fmt.Sprintf("must have a path of at most %d bytes; that is a limit of Unix sockets", maxSocketPath)
+	}
+	return ""
+}
+
+// checkMapping returns what is wrong with an item of Options.AddressMap, or "".
+func checkMapping(announced, reachable string) string {
+	for _, address := range []string{announced, reachable} {
+		if strings.HasPrefix(address, socketPrefix) || checkAddress(address) != "" {
+			return `must map what a server announces to what can be reached, each as host:port: {"10.0.0.5:6379": "127.0.0.1:7001"}`
+		}
 	}
 	return ""
 }
@@ -89,6 +129,8 @@ func (o Options) withURL() (Options, error) {
 	address := net.JoinHostPort(host, port)
 	db, err := strconv.Atoi(strings.TrimPrefix(u.Path, "/"))
 	switch {
+	case u.Scheme == "unix":
+		return wrong("cannot be a Unix socket: write it in addresses, as unix:/path")
 	case u.Scheme != "redis" && u.Scheme != "rediss":
 		return wrong("must be %s", form)
 	case u.RawQuery != "" || u.ForceQuery:

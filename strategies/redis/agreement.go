@@ -94,6 +94,7 @@ type agreement struct {
 	differed  bool
 	retry     time.Duration
 	reported  string
+	reportAt  time.Time // when the same may be logged again
 }
 
 func newAgreement(s slot, namespace string, lanes int, logger *slog.Logger) *agreement {
@@ -139,6 +140,13 @@ func (a *agreement) differs() error {
 		return different
 	}
 	return nil
+}
+
+// failure returns why the fingerprint could not be read last, or nil.
+func (a *agreement) failure() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failing
 }
 
 // recheck has the fingerprint read before this node is active again. It is called when the node may
@@ -188,7 +196,9 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	refusal, err := a.compare(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.failing = err
+	if a.failing = err; lackingPermission(err) != nil {
+		a.failing = lackingPermission(err)
+	}
 	close(a.read)
 	a.read = make(chan struct{})
 	if err != nil {
@@ -278,16 +288,19 @@ func (a *agreement) fresh(ctx context.Context) (string, error) {
 	return f.String(), err
 }
 
-// report logs why this node is not active, when that changes.
+// report logs why this node is not active, when that changes, and from time to time.
 func (a *agreement) report(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	if text == a.reported {
+	if text == a.reported && (err == nil || time.Now().Before(a.reportAt)) {
 		return
 	}
-	a.reported = text
+	a.reported, a.reportAt = text, time.Now().Add(reportEvery)
+	if lacking := lackingPermission(err); lacking != nil {
+		err = lacking
+	}
 	var different *disagreement
 	switch {
 	case errors.As(err, &different):

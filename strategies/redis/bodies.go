@@ -66,7 +66,7 @@ func newBodies(c *client, options rueidis.ClientOption) *bodies {
 		options.PipelineMultiplex = multiplex(1)
 		// The other connections report an outage.
 		b.client = newClient(options, c.timeout, slog.New(slog.DiscardHandler))
-		b.client.mode, b.client.sentinels = c.mode, c.sentinels
+		b.client.mode, b.client.credentials, b.client.addressMap = c.mode, c.credentials, c.addressMap
 		// Hits are never withheld here: an entry tells whether its body is the right one.
 		b.client.failover.prove = func(context.Context) error { return nil }
 	}

@@ -95,8 +95,10 @@ func (b *bulkheads) ask(ctx context.Context, lane int) error {
 	return conn.Do(ctx, conn.B().Exists().Key(b.keys.lanes[lane].ledger).Build()).Error()
 }
 
-// isAnswer reports whether the server has said something, even if it is not what was hoped for.
+// isAnswer reports whether the server has said something to a command, even if it is not what was
+// hoped for. What it says to a new connection does not count.
 func isAnswer(err error) bool {
 	var answer *ServerError
-	return errors.As(err, &answer)
+	var connect *ConnectError
+	return errors.As(err, &answer) && !errors.As(err, &connect)
 }

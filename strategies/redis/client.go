@@ -9,6 +9,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,14 +52,18 @@ type client struct {
 	down     atomic.Bool
 	// lastFailure is when an operation failed last, in Unix nanoseconds.
 	lastFailure atomic.Int64
-	lost        func() // called after a connection has ended; set before start
-	dialled     func() // called after a connection was made, except for the first; set before start
-	// mode is Options.Mode, or how an external client works. sentinels are the addresses of the
-	// configured ones. Both are set before start.
-	mode      string
-	sentinels []string
-	failover  failover
-	refusal   atomic.Pointer[error] // why there is no connection yet
+	cause       atomic.Pointer[error] // of the last failure
+	lost        func()                // called after a connection has ended; set before start
+	dialled     func()                // called after a connection was made, except for the first; set before start
+	// mode is Options.Mode, or how an external client works. credentials, addressMap and require
+	// are empty for an external one. All are set before start.
+	mode        string
+	credentials *credentials
+	addressMap  map[string]string
+	require     bool
+	failover    failover
+	refusal     atomic.Pointer[error] // why there is no connection yet
+	reports     reports
 }
 
 func newClient(option rueidis.ClientOption, timeout time.Duration, logger *slog.Logger) *client {
@@ -67,6 +72,7 @@ func newClient(option rueidis.ClientOption, timeout time.Duration, logger *slog.
 		lost: func() {}, dialled: func() {},
 	}
 	c.failover.links, c.failover.refused = make(map[*link]struct{}), make(map[string]*refusedServer)
+	c.credentials = new(credentials)
 	return c
 }
 
@@ -81,12 +87,11 @@ func useExternal(external rueidis.Client, timeout time.Duration, logger *slog.Lo
 	return c
 }
 
-// clientOption translates o. certificates may be nil.
+// clientOption translates o. certificates may be nil. User, password and certificates are those of
+// the client's credentials in the end.
 func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 	option := rueidis.ClientOption{
 		InitAddress:         o.Addresses,
-		Username:            o.Username,
-		Password:            o.Password.Reveal(), // to authenticate
 		ClientName:          o.ClientName,
 		ClientSetInfo:       rueidis.DisableClientSetInfo, // unknown before Redis 7.2
 		SelectDB:            o.DB,
@@ -107,8 +112,8 @@ func (o Options) clientOption(certificates *tls.Config) rueidis.ClientOption {
 	}
 	if o.Mode == Sentinel {
 		option.Sentinel = rueidis.SentinelOption{
-			MasterSet: o.SentinelMaster, Username: o.SentinelUsername, Password: o.SentinelPassword.Reveal(),
-			TLSConfig: certificates, Dialer: option.Dialer, TopologyRefreshInterval: 5 * time.Second,
+			MasterSet: o.SentinelMaster, Dialer: option.Dialer, TopologyRefreshInterval: 5 * time.Second,
+			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}, // never used: it tells dial what the connection is for
 		}
 	}
 	return option
@@ -125,40 +130,73 @@ func multiplex(connections int) int {
 }
 
 // dial makes a connection for rueidis, unless the client is closed meanwhile.
-func (c *client) dial(ctx context.Context, address string, config *tls.Config) (conn net.Conn, err error) {
+func (c *client) dial(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
 	number, err := c.countDial(address)
 	if err != nil {
 		return nil, err
 	}
+	l := &link{client: c, address: address, number: number}
+	l.sentinel = c.mode == Sentinel && config == c.options.Sentinel.TLSConfig
 	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	defer context.AfterFunc(c.life, stop)()
-	if config != nil {
-		conn, err = (&tls.Dialer{NetDialer: &c.options.Dialer, Config: config}).DialContext(ctx, "tcp", address)
-	} else {
-		conn, err = c.options.Dialer.DialContext(ctx, "tcp", address)
+	if l.Conn, err = c.reach(ctx, address); err == nil {
+		if config = c.credentials.certificates(l.sentinel); config != nil {
+			err = l.secure(ctx, config)
+		}
 	}
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		return l, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case isLasting(err):
+		return nil, c.refuse(l, err)
 	}
-	return &link{Conn: conn, client: c, address: address, number: number}, nil
+	return nil, unreachable(address, l.sentinel || c.mode != Sentinel || slices.Contains(c.options.InitAddress, address), err)
+}
+
+// reach dials the server of an address, without TLS.
+func (c *client) reach(ctx context.Context, address string) (net.Conn, error) {
+	network, target := c.target(address)
+	return c.options.Dialer.DialContext(ctx, network, target)
+}
+
+// target returns where the server of an address can be reached.
+func (c *client) target(address string) (network, target string) {
+	if mapped, ok := c.addressMap[address]; ok {
+		address = mapped
+	}
+	if path, ok := socketPath(address); ok {
+		return "unix", path
+	}
+	return "tcp", address
 }
 
 // start starts to connect, and waits a moment for the result. It returns an error only if the
 // server has answered by then and cannot be used.
 func (c *client) start(ctx context.Context) error {
+	c.options.AuthCredentialsFn = func(to rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+		peer, _ := to.Address.(peer)
+		return c.credentials.of(peer.sentinel), nil
+	}
 	c.options.DialCtxFn = func(ctx context.Context, address string, _ *net.Dialer, config *tls.Config) (net.Conn, error) {
 		return c.dial(ctx, address, config)
 	}
 	first := make(chan struct{})
 	c.run(func(life context.Context) { c.connect(life, first) })
-	wait := time.NewTimer(connectWait)
+	patience := connectWait
+	if c.require { // a TLS handshake that is never answered takes DialTimeout, and so does the question why
+		patience = 3 * c.options.Dialer.Timeout
+	}
+	wait := time.NewTimer(patience)
 	defer wait.Stop()
 	select {
 	case <-first:
 	case <-wait.C:
 	case <-ctx.Done():
 	}
-	if err := c.refusal.Load(); err != nil && isMistake(*err) {
+	if err := c.refusal.Load(); err != nil && c.ready.Load() == nil && (isMistake(*err) || c.require && isLasting(*err)) {
 		return *err
 	}
 	return nil
@@ -176,6 +214,7 @@ func (c *client) connect(life context.Context, first chan struct{}) {
 			c.ready.Store(&made)
 			c.recovered()
 		case life.Err() == nil:
+			err = explain(err, c.mode, c.credentials.login.last())
 			c.failed(typed(err))
 			c.refusal.Store(&err)
 		}
@@ -202,7 +241,7 @@ func (c *client) use() (rueidis.Client, error) {
 	case isMistake(*refusal):
 		return nil, typed(*refusal)
 	default:
-		return nil, fmt.Errorf("%w: %w", errNotConnected, typed(*refusal))
+		return nil, fmt.Errorf("%w: %w", errNotConnected, withoutAddress(*refusal))
 	}
 }
 
@@ -237,9 +276,9 @@ func (c *client) observe(err error) error {
 	return err
 }
 
-// worked, recovered and failed log the beginning and the end of an outage, once each. If a part of
-// a Cluster is down, successes and failures alternate all the time. Therefore an outage ends only
-// when nothing has failed for a while.
+// worked, recovered and failed log the beginning and the end of an outage, and from time to time
+// that it goes on. If a part of a Cluster is down, successes and failures alternate all the time.
+// Therefore an outage ends only when nothing has failed for a while.
 func (c *client) worked() {
 	if c.down.Load() && time.Now().UnixNano()-c.lastFailure.Load() >= int64(recoveryAfter) {
 		c.recovered()
@@ -253,10 +292,26 @@ func (c *client) recovered() {
 }
 
 func (c *client) failed(err error) {
+	if c.life.Err() != nil {
+		return // the application stops: nothing goes on
+	}
 	c.lastFailure.Store(time.Now().UnixNano())
-	if !c.down.Swap(true) {
+	c.cause.Store(&err)
+	switch began := !c.down.Swap(true); {
+	case !c.reports.due(err, began):
+	case isLasting(err):
+		c.logger.Error("redis: the server cannot be used; going on without", "error", err)
+	default:
 		c.logger.Warn("redis: unavailable; going on without", "error", err)
 	}
+}
+
+// because adds to err why the last operation failed.
+func (c *client) because(err error) error {
+	if cause := c.cause.Load(); cause != nil {
+		return fmt.Errorf("%w: %w", err, *cause)
+	}
+	return err
 }
 
 // close ends the connection, or the attempts to make it, within ctx.

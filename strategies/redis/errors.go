@@ -21,7 +21,21 @@ type ServerError struct {
 }
 
 // Error implements error.
-func (e *ServerError) Error() string { return "redis answers " + e.Code }
+func (e *ServerError) Error() string {
+	if meaning := meanings[e.Code]; meaning != "" {
+		return "redis answers " + e.Code + ": " + meaning
+	}
+	return "redis answers " + e.Code
+}
+
+// meanings explains codes that somebody has to do something about.
+var meanings = map[string]string{
+	"OOM":        "its maxmemory is used up, and its maxmemory-policy removes nothing",
+	"MISCONF":    "it refuses writes, because it cannot write its snapshot to disk",
+	"NOREPLICAS": "it refuses writes, because fewer replicas are connected than its min-replicas-to-write",
+	"NOPERM":     "the ACL user lacks a permission; docs/redis.md has the rules that it needs",
+	"MAXCLIENTS": "its maxclients is reached",
+}
 
 // Unwrap returns driver.ErrUnavailable if the reason is the state of the server, which will change.
 // It returns driver.ErrBadEntry if the reason is what the key holds. All other codes are mistakes
@@ -54,18 +68,23 @@ var uncoded = []struct{ text, code string }{
 	{"a non local key in a cluster node", tryAgain}, // a slot migrates: some of the keys have gone
 	{"max number of clients reached", "MAXCLIENTS"},
 	{"WRONGTYPE Operation against a key", wrongType}, // as above, within the text of a script's error
+	{"WAIT cannot be used with replica", "READONLY"},
+	// These begin with a word that is no code.
+	{"DB index is out of range", "ERR"},
+	{"AUTH <password> called without", "ERR"},
+	{"SELECT is not allowed in cluster mode", "ERR"},
 }
 
 // code returns the code in an error's text, from which rueidis has cut "ERR ".
 func code(text string) string {
-	first, _, _ := strings.Cut(text, " ")
-	if first != "" && strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
-		return first
-	}
-	for _, known := range uncoded {
+	for _, known := range uncoded { // first: such a text may begin with a word that looks like a code
 		if strings.Contains(text, known.text) {
 			return known.code
 		}
+	}
+	first, _, _ := strings.Cut(text, " ")
+	if first != "" && strings.Trim(first, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+		return first
 	}
 	return "ERR"
 }

@@ -53,10 +53,7 @@ type failover struct {
 	pause   time.Duration      // they are not ended again before next, which is pause after the last time
 	next    time.Time
 	refused map[string]*refusedServer // by address
-	// mistaken says that a server was refused, that somebody has to fix that, and that no server
-	// was adopted since. It is logged once.
-	mistaken bool
-	unsure   sync.Once
+	unsure  sync.Once
 }
 
 // refusedServer is left alone for a while.
@@ -73,9 +70,8 @@ func (c *client) oneMaster() bool { return c.mode == Standalone || c.mode == Sen
 func (c *client) refuse(l *link, err error) error {
 	c.failover.mu.Lock()
 	defer c.failover.mu.Unlock()
-	if isMistake(err) && !c.failover.mistaken {
-		c.failover.mistaken = true
-		c.logger.Error("redis: the server cannot be used; going on without", "error", err)
+	if isLasting(err) {
+		c.failed(err)
 	}
 	return c.backOff(l.address, err)
 }
@@ -108,6 +104,10 @@ func (c *client) adopt(l *link) error {
 	f := &c.failover
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if l.sentinel { // it has no data
+		delete(f.refused, l.address)
+		return nil
+	}
 	if l.number <= f.ended {
 		return errOutdated
 	}
@@ -132,7 +132,6 @@ func (c *client) adopt(l *link) error {
 		}
 	}
 	delete(f.refused, l.address)
-	f.mistaken = false
 	f.links[l] = struct{}{}
 	l.adopted = true
 	if c.ready.Load() != nil {

@@ -259,6 +259,6 @@ func FuzzGreeting(f *testing.F) {
 		for _, mode := range []string{Standalone, Sentinel, Cluster} {
 			_ = newGreeting(value, nil).check(mode, false) // it must not panic
 		}
-		_, _ = helloEnd(answer) // likewise
+		_, _, _ = helloEnd(answer) // likewise
 	})
 }

@@ -48,7 +48,7 @@ func (e *ModeError) Error() string {
 	if is == "" {
 		is = "in mode " + e.Found
 	}
-	return fmt.Sprintf("mode is %s, and the server at one of the addresses is %s", e.Configured, is)
+	return fmt.Sprintf("mode is %s, and the server at one of the addresses is %s; look at cache.redis.mode", e.Configured, is)
 }
 
 // ErrReplica says that a server is a replica, although a master was expected. A replica may serve
@@ -202,17 +202,20 @@ func (r *greetings) values(n int) (any, error) {
 	return values, nil
 }
 
-// helloEnd returns where the first command in sent ends, or 0 if a part of it is missing. The
-// command must be HELLO.
-func helloEnd(sent []byte) (int, error) {
+// helloEnd returns where the first command in sent ends, or 0 if a part of it is missing, and the
+// user and the password in it. The command must be HELLO.
+func helloEnd(sent []byte) (end int, login []string, err error) {
 	r := greetings{Reader: bufio.NewReader(bytes.NewReader(sent))}
 	command, err := r.next()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, nil
+		return 0, nil, nil
 	}
 	words, _ := command.([]any)
 	if err != nil || len(words) == 0 || words[0] != "HELLO" {
-		return 0, errors.New("the client does not begin with HELLO")
+		return 0, nil, errors.New("the client does not begin with HELLO")
 	}
-	return len(r.raw), nil
+	if auth := slices.Index(words, any("AUTH")); auth > 0 && auth+2 < len(words) {
+		login = []string{fmt.Sprint(words[auth+1]), fmt.Sprint(words[auth+2])}
+	}
+	return len(r.raw), login, nil
 }

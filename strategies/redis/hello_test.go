@@ -173,12 +173,12 @@ func TestReadOnlyForEver(t *testing.T) {
 	}
 }
 
-// A server that refuses HELLO, here because of the client's name, is not used. The reply to INFO,
-// which follows, must not reach rueidis: it panics in a goroutine of its own.
+// A server that refuses HELLO, here because of the user, is not used. The reply to INFO, which
+// follows, must not reach rueidis: it panics in a goroutine of its own.
 func TestRefusedHello(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := startAt(t, redis.Options{Addresses: redistest.Start(t).Addrs(), ClientName: "my shop"})
+	s := startAt(t, redis.Options{Addresses: redistest.Start(t).Addrs(), Username: "nobody"})
 	var answer *redis.ServerError
 	for range 3 {
 		if _, found, err := s.Get(t.Context(), "n:k"); found || !errors.Is(err, driver.ErrUnavailable) || !errors.As(err, &answer) {

@@ -43,7 +43,9 @@ func (a *admission) begin(ctx context.Context, key string) (operation, error) {
 	o.bulkhead = &a.bulkheads.lanes[o.lane.number]
 	err = a.agreement.holds(o.ctx, o.began)
 	if err == nil {
-		err = o.bulkhead.enter(o.ctx)
+		if err = o.bulkhead.enter(o.ctx); errors.Is(err, errNoAnswer) {
+			err = a.client.because(err)
+		}
 	}
 	if err != nil {
 		o.cancel()

@@ -26,9 +26,12 @@ type Options struct {
 	// redis://user:password@host:port/db, or rediss:// for TLS. url_file reads it from a file. It
 	// cannot be used if Mode is sentinel.
 	URL driver.Secret `koanf:"url"`
-	// Addresses of the server, of some nodes of the cluster, or of the sentinels, as host:port.
-	// Default 127.0.0.1:6379.
+	// Addresses of the server, of some nodes of the cluster, or of the sentinels, as host:port. If
+	// Mode is standalone, it may be a Unix socket: unix:/run/redis.sock. Default 127.0.0.1:6379.
 	Addresses []string `koanf:"addresses,public"`
+	// AddressMap says how to reach servers behind a NAT or in a container network: to the address
+	// that sentinels or nodes announce belongs the one that can be reached, both as host:port.
+	AddressMap map[string]string `koanf:"address_map,public"`
 	// Username is the ACL user. Default: Redis's own default user.
 	Username string `koanf:"username"`
 	// Password is the user's. password_file reads it from a file.
@@ -45,6 +48,14 @@ type Options struct {
 	SentinelPassword driver.Secret `koanf:"sentinel_password"`
 	// TLS is used unless this is nil, or its Enabled is false.
 	TLS *TLS `koanf:"tls"`
+	// SentinelTLS is for the sentinels themselves. Nil means the same as TLS. So, if the sentinels
+	// are without TLS and the servers have it, its Enabled is false.
+	SentinelTLS *TLS `koanf:"sentinel_tls"`
+	// Require makes Init fail if there is no connection for a reason that does not pass by itself:
+	// a wrong password, missing permissions, a database that does not exist, TLS that does not fit.
+	// Init then waits for an answer for up to three times DialTimeout. A server that is down is no
+	// such reason.
+	Require bool `koanf:"require"`
 	// Connections is how many connections commands are pipelined over, to each node. It is a power
 	// of two up to 256. Default 2, in a Cluster 1.
 	Connections int `koanf:"connections"`
@@ -165,7 +176,13 @@ func (o Options) Validate() error {
 	if o.WaitReplicas < 0 {
 		report("wait_replicas", "must not be negative, not %d", o.WaitReplicas)
 	}
-	o.TLS.validate(report)
+	o.validateSecurity(report)
+	for announced, reachable := range o.AddressMap {
+		if wrong := checkMapping(announced, reachable); wrong != "" {
+			report("address_map", "%s", wrong)
+			break
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -222,5 +239,23 @@ func (o Options) validateNames(report func(name, format string, args ...any)) {
 	}
 	if o.Mode == Sentinel && o.SentinelMaster == "" {
 		report("sentinel_master", "must not be empty")
+	}
+}
+
+// validateSecurity reports what is wrong with TLS.
+func (o Options) validateSecurity(report func(name, format string, args ...any)) {
+	o.TLS.validate("tls", report)
+	o.SentinelTLS.validate("sentinel_tls", report)
+	if o.SentinelTLS != nil && o.Mode != Sentinel {
+		report("sentinel_tls", "is for sentinels: set mode to sentinel, or remove it")
+	}
+	for i, address := range o.Addresses {
+		_, socket := socketPath(address)
+		if socket && o.Mode != Standalone {
+			report(fmt.Sprintf("addresses[%d]", i), "must be host:port if mode is %s; a Unix socket leads to one server", o.Mode)
+		}
+		if socket && o.TLS.on() {
+			report("tls", "cannot be used over a Unix socket: remove it")
+		}
 	}
 }

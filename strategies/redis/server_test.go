@@ -43,6 +43,12 @@ func (l *lines) count(part string) int {
 	return strings.Count(l.text.String(), part)
 }
 
+func (l *lines) all() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func start(t testing.TB, server *redistest.Server, options redis.Options) *started {
 	t.Helper()
 	options.Addresses = []string{server.Addr()}

@@ -52,16 +52,13 @@ func (s *Strategy) Init(ctx context.Context, in driver.Injector) error {
 			lanes = Options{Mode: Cluster}.lanes()
 		}
 	} else {
-		certificates, err := s.options.TLS.config()
+		credentials, err := newCredentials(s.options, s.reread, service.logger)
 		if err != nil {
 			return err
 		}
-		connection = s.options.clientOption(certificates)
+		connection = s.options.clientOption(credentials.tls.value)
 		c = newClient(connection, service.Timeout, service.logger)
-		c.mode = s.options.Mode
-		if c.mode == Sentinel {
-			c.sentinels = s.options.Addresses
-		}
+		c.mode, c.credentials, c.addressMap, c.require = s.options.Mode, credentials, s.options.AddressMap, s.options.Require
 	}
 	st := newStore(c, newKeyspace(service.KeyPrefix, lanes), service, s.options, connection)
 	if !found {
@@ -138,6 +135,9 @@ func (st *store) agree(ctx context.Context) error {
 	var different *disagreement
 	if errors.As(st.agreement.differs(), &different) {
 		return different.startError()
+	}
+	if err := st.agreement.failure(); isLasting(err) && st.client.require {
+		return err
 	}
 	st.client.run(func(life context.Context) { st.agreement.watch(life, after) })
 	return nil

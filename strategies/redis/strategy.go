@@ -16,7 +16,8 @@ const Name = "redis"
 // concurrent use. An operation without a deadline of its own gets that of the Service.
 type Strategy struct {
 	options Options
-	store   atomic.Pointer[store] // nil before Init and after Destroy
+	reread  func() (Options, error) // reads the options again, for secrets that come from files; nil if they come from code
+	store   atomic.Pointer[store]   // nil before Init and after Destroy
 }
 
 var (
@@ -42,6 +43,13 @@ func Factory() driver.Factory {
 		strategy, err := New(section.options())
 		if err != nil {
 			return nil, err
+		}
+		strategy.reread = func() (Options, error) {
+			fresh := options
+			if err := cfg.Decode(&fresh); err != nil {
+				return Options{}, err
+			}
+			return fresh.withURL()
 		}
 		return strategy, nil
 	}}

@@ -32,24 +32,27 @@ type TLS struct {
 // on reports whether TLS is used. t may be nil.
 func (t *TLS) on() bool { return t != nil && (t.Enabled == nil || *t.Enabled) }
 
-// validate reports every unusable value.
-func (t *TLS) validate(report func(name, format string, args ...any)) {
+// hasFiles reports whether TLS is used, with files that may change. t may be nil.
+func (t *TLS) hasFiles() bool { return t.on() && (t.CA != "" || t.Cert != "") }
+
+// validate reports every unusable value. t may be nil. section is the key of t.
+func (t *TLS) validate(section string, report func(name, format string, args ...any)) {
 	if t == nil {
 		return
 	}
 	if (t.Cert == "") != (t.Key == "") {
-		report("tls", "needs cert and key together")
+		report(section, "needs cert and key together")
 	}
-	for name, path := range map[string]string{"tls.ca": t.CA, "tls.cert": t.Cert, "tls.key": t.Key} {
+	for name, path := range map[string]string{".ca": t.CA, ".cert": t.Cert, ".key": t.Key} {
 		if !isPath(path) {
-			report(name, "must be the path of a PEM file, not what the file holds")
+			report(section+name, "must be the path of a PEM file, not what the file holds")
 		}
 	}
 	if t.ServerName != "" && !isHost(t.ServerName) {
-		report("tls.server_name", "must be a host name or an IP address")
+		report(section+".server_name", "must be a host name or an IP address")
 	}
 	if v := t.MinVersion; v != "" && v != "1.2" && v != "1.3" {
-		report("tls.min_version", `must be "1.2" or "1.3"`)
+		report(section+".min_version", `must be "1.2" or "1.3"`)
 	}
 }
 
@@ -65,8 +68,8 @@ func isPath(text string) bool {
 }
 
 // config reads the files. It returns nil if TLS is off. Errors name the option at fault, and never
-// its value.
-func (t *TLS) config() (*tls.Config, error) {
+// its value. section is the key of t.
+func (t *TLS) config(section string) (*tls.Config, error) {
 	if !t.on() {
 		return nil, nil
 	}
@@ -75,27 +78,27 @@ func (t *TLS) config() (*tls.Config, error) {
 		config.MinVersion = tls.VersionTLS13
 	}
 	if t.CA != "" {
-		pem, err := readFile("tls.ca", t.CA)
+		pem, err := readFile(section+".ca", t.CA)
 		if err != nil {
 			return nil, err
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &driver.OptionError{Name: "tls.ca", Reason: "the file has no certificate in PEM"}
+			return nil, &driver.OptionError{Name: section + ".ca", Reason: "the file has no certificate in PEM"}
 		}
 	}
 	if t.Cert != "" {
-		certificate, err := readFile("tls.cert", t.Cert)
+		certificate, err := readFile(section+".cert", t.Cert)
 		if err != nil {
 			return nil, err
 		}
-		key, err := readFile("tls.key", t.Key)
+		key, err := readFile(section+".key", t.Key)
 		if err != nil {
 			return nil, err
 		}
 		pair, err := tls.X509KeyPair(certificate, key)
 		if err != nil {
-			return nil, &driver.OptionError{Name: "tls.cert", Reason: "cannot be used with the key: " + err.Error()}
+			return nil, &driver.OptionError{Name: section + ".cert", Reason: "cannot be used with the key: " + err.Error()}
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

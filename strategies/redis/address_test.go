@@ -40,6 +40,7 @@ func TestAddresses(t *testing.T) {
 	for _, address := range []string{
 		"localhost:6379", "redis.example.com:1", "redis.example.com.:65535", "redis_1:6379", "10.0.0.1:6379", "[::1]:6379", "[fe80::1%eth0]:6379",
 		"xn--mller-kva.example:6379", "1.example:6379", "a-1:6379", "UPPER.Example:6379", long + ":6379", "3com:6379",
+		"unix:/run/redis.sock", "unix:///run/redis/redis-1.sock",
 	} {
 		if _, err := redis.New(redis.Options{Addresses: []string{address}}); err != nil {
 			t.Errorf("%q is refused: %v", address, err)
@@ -48,7 +49,8 @@ func TestAddresses(t *testing.T) {
 	for _, address := range []string{
 		"", " ", ":", "localhost", "localhost:", ":6379", "localhost:0", "localhost:65536", "localhost:+1", "localhost:redis", "localhost:63 79",
 		"::1:6379", "::1", "[::1]", "[::1]:", "[127.0.0.1]:6379", "[localhost]:6379", "127.0.0.256:6379", "1.2.3:6379", "127.1:6379", "12345:6379",
-		"/run/redis.sock", "unix:/run/redis.sock", "a:1 b:2", " a:1", "a:1 ", "a:1\n", "a:1,b:2", "a b:1", "-a:1", "a..b:1", ".a:1", long + "a:1", "müller:1",
+		"/run/redis.sock", "unix:", "unix:/", "unix://", "unix:run/redis.sock", "unix:/" + strings.Repeat("a", 104), "unix:/run/a\x00b",
+		"unix://u:" + canary + "@/run/redis.sock", "unix:/run/redis.sock?password=" + canary, "a:1 b:2", " a:1", "a:1 ", "a:1\n", "a:1,b:2", "a b:1", "-a:1", "a..b:1", ".a:1", long + "a:1", "müller:1",
 		"redis://" + canary + "@h:6379/0", "redis://:" + canary + "@127.0.0.1:1/0", ":" + canary + "@127.0.0.1:1", "u:" + canary + "@h:6379",
 		canary + "@h:6379", "h:6379,password=" + canary, "h:6379;password=" + canary, "h:6379/" + canary, "h:6379?password=" + canary, "h:" + canary,
 		"//:" + canary + "@h:6379", strings.Repeat("a.", 130) + "a:1",
@@ -69,6 +71,34 @@ func TestAddresses(t *testing.T) {
 				t.Errorf("%q is repeated: %v", address, err)
 			}
 		}
+	}
+}
+
+// Keys that exclude each other, and addresses in address_map, are refused without being repeated.
+func TestSecurityOptions(t *testing.T) {
+	t.Parallel()
+	for section, want := range map[string]string{
+		"{sentinel_tls: {}}": "sentinel_tls",
+		"{mode: sentinel, sentinel_tls: {min_version: '1.1'}}":          "sentinel_tls.min_version",
+		"{mode: sentinel, sentinel_tls: {cert: x}}":                     "sentinel_tls",
+		"{addresses: ['unix:/run/redis.sock'], tls: {}}":                "tls",
+		"{mode: cluster, addresses: ['unix:/run/redis.sock']}":          "addresses",
+		"{address_map: {'10.0.0.5': '127.0.0.1:1'}}":                    "address_map",
+		"{address_map: {'10.0.0.5:1': 'u:" + canary + "@127.0.0.1:1'}}": "address_map",
+		"{address_map: {'10.0.0.5:1': 'unix:/run/redis.sock'}}":         "address_map",
+		"{url: 'unix:///run/" + canary + "'}":                           "url",
+	} {
+		_, err := decoded(t, section)
+		var problems *config.Error
+		if !errors.As(err, &problems) || len(problems.Problems) != 1 || !strings.HasPrefix(problems.Problems[0].Path, "redis."+want) {
+			t.Errorf("%s: %v, want one problem with %s", section, err, want)
+		}
+		if strings.Contains(fmt.Sprint(err), canary) {
+			t.Errorf("%s: %v", section, err)
+		}
+	}
+	if _, err := decoded(t, "{mode: sentinel, tls: {}, sentinel_tls: {enabled: false}, address_map: {'10.0.0.5:6379': '127.0.0.1:7001'}}"); err != nil {
+		t.Error(err)
 	}
 }
 

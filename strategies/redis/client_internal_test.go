@@ -75,3 +75,77 @@ func TestOutageOfALaneIsLoggedOnce(t *testing.T) {
 		}
 	})
 }
+
+// An outage is logged at once, and then every ten minutes while it lasts. A cause that somebody has
+// to fix is logged even if it comes later. Nothing is logged when the application stops.
+func TestOutageIsLoggedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		c := newClient(rueidis.ClientOption{}, 0, slog.New(slog.NewTextHandler(&log, nil)))
+		refused := answered("h:1", "WRONGPASS no", false)
+		for minute := range 60 {
+			for range 600 {
+				c.failed(driver.ErrUnavailable)
+				if minute >= 30 {
+					c.failed(typed(refused))
+				}
+				<-time.After(100 * time.Millisecond)
+			}
+			down, wrong := strings.Count(log.String(), "redis: unavailable"), strings.Count(log.String(), "cannot be used")
+			if wantDown, wantWrong := minute/10+1, max(0, (minute-20)/10); down != wantDown || wrong != wantWrong {
+				t.Fatalf("after %d minutes it is logged %d and %d times, want %d and %d", minute+1, down, wrong, wantDown, wantWrong)
+			}
+		}
+		if err := c.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		before := log.String()
+		<-time.After(reportEvery)
+		c.failed(driver.ErrUnavailable)
+		c.failed(typed(refused))
+		if after := log.String(); after != before {
+			t.Errorf("it is logged after the end: %s", after[len(before):])
+		}
+	})
+}
+
+// A node that may not read the fingerprint says so at once, and every ten minutes.
+func TestRefusalIsLoggedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		a := newAgreement(nil, "n:", 1, slog.New(slog.NewTextHandler(&log, nil)))
+		for minute := range 30 {
+			for range 60 {
+				a.report(&ServerError{Code: "NOPERM"})
+				<-time.After(time.Second)
+			}
+			if n := strings.Count(log.String(), "cache.redis.username"); n != minute/10+1 {
+				t.Fatalf("after %d minutes it is logged %d times", minute+1, n)
+			}
+		}
+	})
+}
+
+// The prose of Redis is looked at before its first word, which may only look like a code.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"ACL failure in script: User x has no permissions to run the 'get' command":                  "NOPERM",
+		"The user executing the script can't run this command or subcommand":                         "NOPERM",
+		"NOPERM this user has no permissions to run the 'get' command":                               "NOPERM",
+		"OOM command not allowed when used memory > 'maxmemory'.":                                    "OOM",
+		"max number of clients reached":                                                              "MAXCLIENTS",
+		"DB index is out of range":                                                                   "ERR",
+		"AUTH <password> called without any password configured for the default user. Are you sure?": "ERR",
+		"SELECT is not allowed in cluster mode":                                                      "ERR",
+		"WAIT cannot be used with replica instances. Please also note…":                              "READONLY",
+		"WRONGPASS invalid username-password pair or user is disabled.":                              "WRONGPASS",
+		"unknown command 'X'": "ERR", "": "ERR",
+	} {
+		if got := code(text); got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+}

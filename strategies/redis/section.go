@@ -16,6 +16,9 @@ type section struct {
 	Options `koanf:",squash"`
 
 	lanesAbsent, urlEmpty bool
+	// again says that the section was decoded before. Files of TLS that have become unusable must
+	// not keep a new password from being used.
+	again bool
 }
 
 // What stands in place of keys that the configuration may lack. Their defaults depend on other
@@ -75,15 +78,19 @@ func (s *section) Validate() error {
 	if s.Lanes == 0 {
 		report("lanes", "must not be 0: write a number from 1 to 16384, or remove the key")
 	}
-	return errors.Join(append(errs, s.TLS.missing()...)...)
+	if !s.again {
+		errs = append(errs, s.TLS.missing("tls"), s.SentinelTLS.missing("sentinel_tls"))
+	}
+	return errors.Join(errs...)
 }
 
-// missing returns an error for each file that cannot be used. Init reads them again, but an
-// operator wants to know of mistakes in the configuration before that.
-func (t *TLS) missing() (errs []error) {
+// missing returns an error for each file that cannot be used, joined. Init reads them again, but an
+// operator wants to know of mistakes in the configuration before that. name is the key of t.
+func (t *TLS) missing(name string) error {
 	if !t.on() {
 		return nil
 	}
+	var errs []error
 	check := func(path string, err error) bool {
 		var option *driver.OptionError
 		folder, unknown := os.Getwd()
@@ -94,19 +101,19 @@ func (t *TLS) missing() (errs []error) {
 		return err == nil
 	}
 	if isPath(t.CA) {
-		_, err := (&TLS{CA: t.CA}).config()
+		_, err := (&TLS{CA: t.CA}).config(name)
 		check(t.CA, err)
 	}
 	if t.Cert == "" || t.Key == "" || !isPath(t.Cert) || !isPath(t.Key) {
-		return errs
+		return errors.Join(errs...)
 	}
-	_, certErr := readFile("tls.cert", t.Cert)
-	_, keyErr := readFile("tls.key", t.Key)
+	_, certErr := readFile(name+".cert", t.Cert)
+	_, keyErr := readFile(name+".key", t.Key)
 	if readable := check(t.Cert, certErr); check(t.Key, keyErr) && readable {
-		_, err := (&TLS{Cert: t.Cert, Key: t.Key}).config()
+		_, err := (&TLS{Cert: t.Cert, Key: t.Key}).config(name)
 		errs = append(errs, err)
 	}
-	return errs
+	return errors.Join(errs...)
 }
 
 // options returns what New takes. There, no lanes means one, or 64 for a lent client of a Cluster.

@@ -45,11 +45,12 @@ func Factory() driver.Factory {
 			return nil, err
 		}
 		strategy.reread = func() (Options, error) {
-			fresh := options
-			if err := cfg.Decode(&fresh); err != nil {
+			fresh := newSection()
+			fresh.again = true
+			if err := cfg.Decode(fresh); err != nil {
 				return Options{}, err
 			}
-			return fresh.withURL()
+			return fresh.options().withURL()
 		}
 		return strategy, nil
 	}}

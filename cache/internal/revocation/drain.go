@@ -162,8 +162,22 @@ func (q *Queue) Flush(ctx context.Context) error {
 	defer q.forgetApplied(ctx)
 	for pauses := (backoff.Backoff{First: firstPause, Last: lastPause}); q.Len() > 0; {
 		if err := q.applyPatiently(ctx); err != nil && !pauses.Wait(ctx) {
-			return fmt.Errorf("%w: %d are left: %w", ErrPending, q.Len(), err)
+			return &leftError{q.Len(), err}
 		}
 	}
 	return nil
 }
+
+// leftError is an ErrPending at the end, when nothing is tried again any more.
+type leftError struct {
+	left int
+	err  error
+}
+
+// Error implements error.
+func (e *leftError) Error() string {
+	return fmt.Sprintf("cache: the time to stop is over, and revocations are not applied: %d are left: %v", e.left, e.err)
+}
+
+// Unwrap returns ErrPending and the cause.
+func (e *leftError) Unwrap() []error { return []error{ErrPending, e.err} }

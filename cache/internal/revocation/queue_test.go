@@ -180,7 +180,7 @@ func TestFlush(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		err := f.Flush(ctx)
-		if want := revocation.ErrPending.Error() + ": 2 are left"; !errors.Is(err, revocation.ErrPending) || !hasPrefix(err, want) {
+		if want := "cache: the time to stop is over, and revocations are not applied: 2 are left"; !errors.Is(err, revocation.ErrPending) || !hasPrefix(err, want) {
 			t.Errorf("error %v, want one that starts with %q", err, want)
 		}
 		if took := time.Since(began); took != 2*time.Second {

@@ -153,7 +153,7 @@ func (c *client) dial(ctx context.Context, address string, config *tls.Config) (
 	case isLasting(err):
 		return nil, c.refuse(l, err)
 	}
-	return nil, unreachable(address, l.sentinel || c.mode != Sentinel || slices.Contains(c.options.InitAddress, address), err)
+	return nil, unreachable(address, slices.Contains(c.options.InitAddress, address), err)
 }
 
 // reach dials the server of an address, without TLS.

@@ -137,7 +137,8 @@ func explain(err error, mode string, l login) error {
 	return err
 }
 
-// unreachable is the error for a server to which no connection could be made.
+// unreachable is the error for a server to which no connection could be made. configured says that
+// its address stands in the configuration. Other addresses are announced by servers.
 func unreachable(address string, configured bool, err error) error {
 	options := []string{"addresses"}
 	if !configured {

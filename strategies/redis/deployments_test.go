@@ -108,8 +108,11 @@ func TestDeployments(t *testing.T) {
 			t.Parallel()
 			s := configured(t, append(section(t), "require: true")...)
 			s.works(name)
-			if _, found, err := s.Get(t.Context(), "n:k"); !found || err != nil {
-				t.Errorf("Get: %t, %v", found, err)
+			s.must(s.Set(t.Context(), "n:large", make([]byte, 32<<10), newOptions)) // over a connection of its own
+			for _, key := range []string{"n:k", "n:large"} {
+				if _, found, err := s.Get(t.Context(), key); !found || err != nil {
+					t.Errorf("Get(%s): %t, %v", key, found, err)
+				}
 			}
 			if s.log.count("level=ERROR")+s.log.count("level=WARN") > 0 {
 				t.Errorf("the log is not quiet: %s", s.log.all())

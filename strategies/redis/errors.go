@@ -128,7 +128,8 @@ func typed(err error) error {
 		return &ServerError{Code: code(answer.Error())}
 	}
 	err = withoutAddress(err)
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	var connect *ConnectError // may be a timeout too, but not the caller's
+	if !errors.As(err, &connect) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", driver.ErrUnavailable, err)

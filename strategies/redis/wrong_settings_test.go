@@ -1,13 +1,24 @@
 package redis_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
@@ -89,6 +100,21 @@ var wrongSettings = map[string]wrongSetting{
 		},
 		words: []string{"certificate"}, key: "tls.cert",
 	},
+	"an expired certificate": {
+		section: func(t *testing.T) []string {
+			ca := filepath.Join(t.TempDir(), "ca.pem")
+			return at(expired(t, ca), fmt.Sprintf("tls: {ca: %q}", ca))
+		},
+		words: []string{"its certificate cannot be used", "expired"}, key: "tls",
+	},
+	"a user without rights, on Valkey": {
+		section: func(t *testing.T) []string {
+			return at(redistest.Fake(t, func([]string) string {
+				return "-NOPERM User somebody has no permissions to run the 'hello' command\r\n"
+			}), "username: somebody", "password: secret-word")
+		},
+		words: []string{"NOPERM User [redacted] has no permissions"}, key: "username", never: []string{"somebody"},
+	},
 	"sentinel mode, and a plain server": {
 		section: with(nil, "mode: sentinel"), words: []string{"mode is sentinel", "neither a node of a cluster nor a sentinel"}, key: "mode",
 	},
@@ -143,7 +169,9 @@ var wrongSettings = map[string]wrongSetting{
 	},
 	"a web server with TLS": {
 		section: func(t *testing.T) []string {
-			server := httptest.NewTLSServer(http.NotFoundHandler())
+			server := httptest.NewUnstartedServer(http.NotFoundHandler())
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.StartTLS()
 			t.Cleanup(server.Close)
 			return at(server.Listener.Addr().String(), "tls: {}")
 		},
@@ -200,6 +228,31 @@ var wrongSettings = map[string]wrongSetting{
 		},
 		words: []string{"max number of clients reached"}, key: "connections", passes: true,
 	},
+}
+
+// expired starts a server whose certificate, which it writes to a file, has expired. It returns the
+// address.
+func expired(t *testing.T, ca string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // What a configuration that can never work ends in: a log that says at once what the server said

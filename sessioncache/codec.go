@@ -11,7 +11,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 )
 
-// The encoding of a session, version 1. A text is its length followed by its bytes. Lengths and
+// The encoding of a session, version 2. A text is its length followed by its bytes. Lengths and
 // counts are unsigned varints. Times are Unix milliseconds in 8 bytes, little-endian. As varints
 // they would save 2 bytes each, but decoding would take a tenth longer.
 //
@@ -31,7 +31,7 @@ import (
 //
 // Any change of this format needs a new version. During a deployment, processes of both versions
 // may share a cache. Each of them then reads the other's sessions as misses.
-const codecVersion = 1
+const codecVersion = 2
 
 const (
 	flagUser = 1 << iota

@@ -3,6 +3,7 @@ package sessioncache_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"math"
 	"os"
 	"reflect"
@@ -15,7 +16,7 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// goldenSession is the session in testdata/session_v1.hex. It sets every field and every kind of
+// goldenSession is the session in testdata/session_v2.hex. It sets every field and every kind of
 // custom field.
 func goldenSession() *sessioncache.CachedSession {
 	return &sessioncache.CachedSession{
@@ -49,6 +50,12 @@ func goldenSession() *sessioncache.CachedSession {
 			"list":    []any{1, "two", []any{3.0}, nil},
 			"strings": []string{"", "a", "\x00\xff"},
 			"map":     map[string]any{"inner": map[string]any{"": uint64(1)}},
+
+			"int8": int8(-8), "int16": int16(-16), "int32": int32(-32),
+			"uint": uint(1), "uint8": uint8(8), "uint16": uint16(16), "uint32": uint32(32),
+			"float32": float32(-0.1), "duration": 90 * time.Minute, "uuid": [16]byte{0, 1, 15: 0xff},
+			"slices": []any{[]int64{1, -1}, []bool{true}, [][]byte{{1}, nil, {}}, []map[string]any{nil, {}}},
+			"tables": []any{map[string]string{"a": "b"}, map[int]any{2: "two", -1: nil}, map[[16]byte][]float32{{1}: {1}}},
 		},
 	}
 }
@@ -183,14 +190,7 @@ func TestTokenIsNotEncoded(t *testing.T) {
 // file: a new format needs a new version and a new file.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/session_v1.hex")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := golden(t, "testdata/session_v2.hex")
 	decoded, err := sessioncache.Decode(data)
 	if err != nil {
 		t.Fatal(err)
@@ -201,6 +201,28 @@ func TestGolden(t *testing.T) {
 	if got := encode(t, goldenSession()); !bytes.Equal(got, data) {
 		t.Errorf("encodes as\n%x", got)
 	}
+}
+
+// What an earlier release has stored is a miss for this one, and is left alone.
+func TestGoldenOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	data := golden(t, "testdata/session_v1.hex")
+	if _, err := sessioncache.Decode(data); !errors.Is(err, sessioncache.ErrVersion) || !errors.Is(err, cache.ErrForeign) {
+		t.Errorf("got %v, want ErrVersion", err)
+	}
+}
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func TestUnmarshalBinaryKeepsNoReference(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 // The minimum number of bytes that one element of a list takes in the encoding.
 const (
+	minByteBytes    = 1
 	minTextBytes    = 1 // its length
 	minChannelBytes = 4 // three texts and a count
 	minFieldBytes   = 1 // its kind
@@ -74,8 +75,19 @@ func (d *decoder) longText() string {
 // count reads the number of elements that follow, of at least size bytes each. It refuses a number
 // for which the input is too short. Otherwise a few bytes of a forged entry could ask for gigabytes
 // of memory. The sum over all lists, d.claimed, does the same for lists within lists.
-func (d *decoder) count(size int) int {
-	count := d.uvarint()
+func (d *decoder) count(size int) int { return d.room(d.uvarint(), size) }
+
+// length is count for a slice or map that may be nil, which is not the same as empty.
+func (d *decoder) length(size int) (count int, null bool) {
+	length := d.uvarint()
+	if length == 0 || d.err != nil {
+		return 0, true
+	}
+	count = d.room(length-1, size)
+	return count, d.err != nil
+}
+
+func (d *decoder) room(count uint64, size int) int {
 	if count > uint64(len(d.in)-d.at) { // so the product below cannot overflow
 		d.fail("a length beyond the end")
 		return 0
@@ -132,6 +144,16 @@ func (d *decoder) fixed64() uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
+func (d *decoder) fixed32() uint32 {
+	if len(d.in)-d.at < 4 {
+		d.fail("a truncated number")
+		return 0
+	}
+	b := d.in[d.at : d.at+4]
+	d.at += 4
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
 func (d *decoder) time() time.Time { return time.UnixMilli(int64(d.fixed64())).UTC() }
 
 func (d *decoder) byte() byte {
@@ -145,8 +167,8 @@ func (d *decoder) byte() byte {
 
 // list reads a list of texts.
 func (d *decoder) list() []string {
-	count := d.count(minTextBytes)
-	if count == 0 {
+	count, null := d.length(minTextBytes)
+	if null {
 		return nil
 	}
 	texts := make([]string, count)

@@ -232,7 +232,9 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 // its clock differs from ours.
 func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r := newRecord()
-	r.CachedSession = *session.Clone()
+	r.CachedSession = *session
+	r.User = session.User.Clone()
+	r.CustomFields = restored(session.CustomFields)
 	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
 		r.CacheExpiry = soft
 	}

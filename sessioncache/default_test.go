@@ -287,19 +287,26 @@ func TestReaderAppliesItsStaleAfter(t *testing.T) {
 	}
 }
 
-// A session in another version of the encoding is a miss and is not deleted: during a deployment
-// another process uses it.
+// A session in another version of the encoding, older or newer, is a miss and is not deleted: during
+// a deployment another process uses it.
 func TestUnknownVersionIsLeftAlone(t *testing.T) {
 	t.Parallel()
+	for _, version := range []byte{1, 3} {
+		checkVersionIsLeftAlone(t, version)
+	}
+}
+
+func checkVersionIsLeftAlone(t *testing.T, version byte) {
+	t.Helper()
 	f := newFixture(t, sessioncache.Options{})
 	check(t, f.Set(t.Context(), f.session("token", time.Hour)))
 	key := f.recorder.Operations()[0].Keys[0]
 	raw, _, err := f.storage.Get(t.Context(), key)
 	check(t, err)
-	if raw[6] != 1 {
+	if raw[6] != 2 {
 		t.Fatalf("the version is not where it is thought to be: % x", raw)
 	}
-	raw[6] = 2
+	raw[6] = version
 	check(t, f.storage.Set(t.Context(), key, raw, cache.SetOptions{TTL: time.Hour}))
 	for range 2 {
 		if f.found(t, "token") {

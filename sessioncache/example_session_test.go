@@ -50,11 +50,11 @@ func ExampleCachedSession_AppendBinary() {
 
 func ExampleFieldError() {
 	session := sessioncache.CachedSession{CustomFields: map[string]any{
-		"cart": map[string]any{"lines": []any{map[string]any{"quantity": int32(2)}}},
+		"cart": map[string]any{"lines": []any{map[string]any{"price": struct{ cents int }{2}}}},
 	}}
 	_, err := session.AppendBinary(nil)
 	fmt.Println(err)
-	// Output: sessioncache: custom field cannot be encoded: cart.lines[0].quantity of type int32: only nil, bool, int, int64, uint64, float64, string, []byte, time.Time, []any, []string and map[string]any can
+	// Output: sessioncache: custom field cannot be encoded: cart.lines[0].price of type struct { cents int }: only nil, booleans, integers, floats, strings, time.Time, time.Duration, arrays of 1 to 64 bytes, and slices and maps of these can be; a key must be a string, an integer or an array of bytes
 }
 
 func ExampleCachedSession_Clone() {

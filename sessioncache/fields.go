@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 // The kinds of values in custom fields, and what follows each kind. The numbers are part of the
-// format.
+// format. A "length" is an unsigned varint: 0 for nil, or the number of elements and one.
 const (
 	fieldNil = iota
 	fieldFalse
@@ -22,11 +23,27 @@ const (
 	fieldUint64  // unsigned varint
 	fieldFloat64 // 8 bytes, little-endian
 	fieldString  // text
-	fieldBytes   // text
+	fieldBytes   // length, bytes
 	fieldTime    // Unix seconds as a signed varint, nanoseconds as an unsigned one
-	fieldList    // count, values
-	fieldStrings // count, texts
-	fieldMap     // count, pairs of text and value in ascending order of the texts
+	fieldList    // length, values
+	fieldStrings // length, texts
+	fieldMap     // length, pairs of text and value in ascending order of the texts
+
+	// The rest are in typed.go. They are types, and what follows is a value of the type.
+	fieldInt8
+	fieldInt16
+	fieldInt32
+	fieldUint
+	fieldUint8
+	fieldUint16
+	fieldUint32
+	fieldFloat32
+	fieldDuration
+	fieldArray // of bytes: how many, as an unsigned varint
+	fieldSlice // the type of its elements
+	fieldTable // a map: the types of its keys and elements
+	fieldBool  // only within a type
+	fieldAny   // only within a type
 )
 
 // maxFieldLevels limits the recursion. Encoded data may be forged, and a value may contain itself.
@@ -50,6 +67,9 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("%v: %s of type %s: %s", ErrUnsupportedField, e.Path, e.Type, e.Reason)
 }
 
+// HoldsNoValue tells package cache that the text may be logged, and be part of another error's.
+func (e *FieldError) HoldsNoValue() {}
+
 // Unwrap returns ErrUnsupportedField.
 func (e *FieldError) Unwrap() error { return ErrUnsupportedField }
 
@@ -69,7 +89,7 @@ func appendFields(dst []byte, fields map[string]any, level int) ([]byte, *FieldE
 	}
 	slices.Sort(names)
 
-	dst = binary.AppendUvarint(dst, uint64(len(names)))
+	dst = appendLength(dst, len(names), fields == nil)
 	for _, name := range names {
 		var failure *FieldError
 		dst, failure = appendField(appendText(dst, name), fields[name], level)
@@ -101,43 +121,53 @@ func appendField(dst []byte, value any, level int) ([]byte, *FieldError) {
 	case string:
 		return appendText(append(dst, fieldString), value), nil
 	case []byte:
-		dst = binary.AppendUvarint(append(dst, fieldBytes), uint64(len(value)))
-		return append(dst, value...), nil
+		return append(appendLength(append(dst, fieldBytes), len(value), value == nil), value...), nil
 	case time.Time:
-		dst = binary.AppendVarint(append(dst, fieldTime), value.Unix())
-		return binary.AppendUvarint(dst, uint64(value.Nanosecond())), nil
+		return appendTime(append(dst, fieldTime), value), nil
 	case []string:
-		dst = binary.AppendUvarint(append(dst, fieldStrings), uint64(len(value)))
+		dst = appendLength(append(dst, fieldStrings), len(value), value == nil)
 		for _, text := range value {
 			dst = appendText(dst, text)
 		}
 		return dst, nil
+	case []any, map[string]any:
+		if level >= maxFieldLevels {
+			return nil, &FieldError{Type: fmt.Sprintf("%T", value), Reason: reasonTooDeep}
+		}
+		return appendNested(dst, value, level+1)
+	default:
+		return appendTyped(dst, reflect.ValueOf(value), level)
 	}
-	return appendNested(dst, value, level+1)
 }
 
 // appendNested appends a list or map of the given level.
 func appendNested(dst []byte, value any, level int) ([]byte, *FieldError) {
-	reason := "only nil, bool, int, int64, uint64, float64, string, []byte, time.Time, []any, []string and map[string]any can"
-	if level > maxFieldLevels {
-		reason = fmt.Sprintf("nested more than %d levels deep", maxFieldLevels)
-	} else {
-		switch value := value.(type) {
-		case []any:
-			dst = binary.AppendUvarint(append(dst, fieldList), uint64(len(value)))
-			for i, element := range value {
-				var failure *FieldError
-				dst, failure = appendField(dst, element, level)
-				if failure != nil {
-					return nil, failure.in("[" + strconv.Itoa(i) + "]")
-				}
-			}
-			return dst, nil
-		case map[string]any:
-			return appendFields(append(dst, fieldMap), value, level)
+	list, ok := value.([]any)
+	if !ok {
+		return appendFields(append(dst, fieldMap), value.(map[string]any), level)
+	}
+	dst = appendLength(append(dst, fieldList), len(list), list == nil)
+	for i, element := range list {
+		var failure *FieldError
+		dst, failure = appendField(dst, element, level)
+		if failure != nil {
+			return nil, failure.in("[" + strconv.Itoa(i) + "]")
 		}
 	}
-	return nil, &FieldError{Type: fmt.Sprintf("%T", value), Reason: reason}
+	return dst, nil
+}
+
+func appendTime(dst []byte, value time.Time) []byte {
+	dst = binary.AppendVarint(dst, value.Unix())
+	return binary.AppendUvarint(dst, uint64(value.Nanosecond()))
+}
+
+// appendLength appends the length of a slice or map, which tells nil from empty.
+func appendLength(dst []byte, n int, null bool) []byte {
+	if null {
+		return append(dst, 0)
+	}
+	return binary.AppendUvarint(dst, uint64(n)+1)
 }
 
 // pathStep returns name as a step of a path. It quotes a name that would make the path ambiguous or
@@ -155,8 +185,8 @@ func pathStep(name string, level int) string {
 
 // fields reads a map of the given level of nesting.
 func (d *decoder) fields(level int) map[string]any {
-	count := d.count(minPairBytes)
-	if count == 0 {
+	count, null := d.length(minPairBytes)
+	if null {
 		return nil
 	}
 	fields := make(map[string]any, count)
@@ -202,6 +232,9 @@ func (d *decoder) field(level int) any {
 		return d.nanoTime()
 	case fieldStrings:
 		return d.list()
+	case fieldAny, fieldBool:
+		d.fail("a type without a value")
+		return nil
 	case fieldList, fieldMap:
 		if level >= maxFieldLevels {
 			d.fail("custom fields nested too deep")
@@ -212,13 +245,20 @@ func (d *decoder) field(level int) any {
 		}
 		return d.values(level + 1)
 	default:
-		d.fail("an unknown kind of custom field")
-		return nil
+		return d.typed(kind, level)
 	}
 }
 
 // bytes returns a copy, because the application may write to it.
-func (d *decoder) bytes() []byte { return append([]byte(nil), d.text()...) }
+func (d *decoder) bytes() []byte {
+	count, null := d.length(minByteBytes)
+	if null {
+		return nil
+	}
+	bytes := make([]byte, count)
+	d.at += copy(bytes, d.in[d.at:])
+	return bytes
+}
 
 func (d *decoder) nanoTime() time.Time {
 	seconds, nanoseconds := d.varint(), d.uvarint()
@@ -230,8 +270,8 @@ func (d *decoder) nanoTime() time.Time {
 }
 
 func (d *decoder) values(level int) []any {
-	count := d.count(minFieldBytes)
-	if count == 0 {
+	count, null := d.length(minFieldBytes)
+	if null {
 		return nil
 	}
 	values := make([]any, count)

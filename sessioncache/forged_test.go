@@ -16,7 +16,7 @@ func TestUnknownVersion(t *testing.T) {
 	for version := range 256 {
 		data[0] = byte(version)
 		_, err := sessioncache.Decode(data)
-		if known := version == 1; errors.Is(err, sessioncache.ErrVersion) == known || known && err != nil {
+		if known := version == 2; errors.Is(err, sessioncache.ErrVersion) == known || known && err != nil {
 			t.Errorf("version %d: %v", version, err)
 		}
 	}
@@ -94,11 +94,11 @@ func allocated(f func()) uint64 {
 // Not parallel: it measures memory. Each input announces far more than it holds, and must be
 // refused before much memory is allocated. Two maps of 16,384 pairs cost most here.
 func TestForgedCountsAllocateLittle(t *testing.T) {
-	header := func(flags byte) []byte { return append([]byte{1, flags}, make([]byte, 16+4)...) }
+	header := func(flags byte) []byte { return append([]byte{2, flags}, make([]byte, 16+4)...) }
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x7f}
 	padding := make([]byte, 1<<16)
 	nested := func(kind byte) []byte {
-		data := append(header(4), 1, 0)
+		data := append(header(4), 2, 0)
 		for range 15 {
 			data = append(data, kind, 0x80, 0x80, 0x01) // 16,384 elements in each
 			if kind == 12 {
@@ -108,15 +108,20 @@ func TestForgedCountsAllocateLittle(t *testing.T) {
 		return append(data, padding...)
 	}
 	cases := map[string][]byte{
-		"long text":        append(append([]byte{1, 0}, make([]byte, 16)...), huge...),
+		"long text":        append(append([]byte{2, 0}, make([]byte, 16)...), huge...),
 		"channels":         slices.Concat(header(1), []byte{0, 0}, huge, []byte{0}, padding),
 		"channels in full": slices.Concat(header(1), []byte{0, 0}, []byte{0x80, 0x80, 0x04}, []byte{0}, padding),
 		"permissions":      slices.Concat(header(1), []byte{0, 0, 1}, huge, padding),
 		"custom fields":    slices.Concat(header(4), huge, padding),
-		"list":             slices.Concat(header(4), []byte{1, 0, 10}, huge, padding),
-		"strings":          slices.Concat(header(4), []byte{1, 0, 11}, huge, padding),
-		"map":              slices.Concat(header(4), []byte{1, 0, 12}, huge, padding),
-		"bytes":            slices.Concat(header(4), []byte{1, 0, 8}, huge, padding),
+		"list":             slices.Concat(header(4), []byte{2, 0, 10}, huge, padding),
+		"strings":          slices.Concat(header(4), []byte{2, 0, 11}, huge, padding),
+		"map":              slices.Concat(header(4), []byte{2, 0, 12}, huge, padding),
+		"bytes":            slices.Concat(header(4), []byte{2, 0, 8}, huge, padding),
+		"int64s":           slices.Concat(header(4), []byte{2, 0, 23, 4}, huge, padding),
+		"times":            slices.Concat(header(4), []byte{2, 0, 23, 9}, huge, padding),
+		"arrays":           slices.Concat(header(4), []byte{2, 0, 23, 22, 64, 0x80, 0x80, 0x03}, padding), // 49,151 of 64 bytes
+		"tables":           slices.Concat(header(4), []byte{2, 0, 24, 7, 7}, huge, padding),
+		"tables by array":  slices.Concat(header(4), []byte{2, 0, 24, 22, 64, 7, 0x80, 0x80, 0x02}, padding), // 32,767
 		"lists in lists":   nested(10),
 		"maps in maps":     nested(12),
 	}
@@ -136,20 +141,20 @@ func TestForgedCountsAllocateLittle(t *testing.T) {
 // permissions disagree, or a channel takes a text of the next one.
 func TestForgedNumbers(t *testing.T) {
 	t.Parallel()
-	user := append([]byte{1, 1}, make([]byte, 16+4+2)...)
+	user := append([]byte{2, 1}, make([]byte, 16+4+2)...)
 	channel := func(permissions ...byte) []byte { return append([]byte{0, 1, 't', 0}, permissions...) }
 	text := func(length ...byte) []byte { // of an anonymous session's id, the other three being empty
-		return slices.Concat([]byte{1, 0}, make([]byte, 16), length, make([]byte, 3))
+		return slices.Concat([]byte{2, 0}, make([]byte, 16), length, make([]byte, 3))
 	}
 	cases := map[string][]byte{
 		"more than announced":           slices.Concat(user, []byte{1, 1}, channel(2, 0, 0)),
 		"more in the first of two":      slices.Concat(user, []byte{2, 1}, channel(2, 0, 0), channel(0)),
 		"fewer than announced":          slices.Concat(user, []byte{1, 2}, channel(1, 0), []byte{0}),
 		"none of those announced":       slices.Concat(user, []byte{1, 4}, channel(0)),
-		"announced without a channel":   slices.Concat([]byte{1, 1 | 4}, user[2:], []byte{0, 1}, []byte{0}),
+		"announced without a channel":   slices.Concat([]byte{2, 1 | 4}, user[2:], []byte{0, 1}, []byte{1}),
 		"count that overflows":          slices.Concat(user, []byte{1, 1}, channel(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), []byte{0}),
-		"verified without a user":       append([]byte{1, 2}, make([]byte, 16+4)...),
-		"unknown flag":                  append([]byte{1, 16}, make([]byte, 16+4)...),
+		"verified without a user":       append([]byte{2, 2}, make([]byte, 16+4)...),
+		"unknown flag":                  append([]byte{2, 16}, make([]byte, 16+4)...),
 		"number of more than 64 bits":   text(slices.Concat(bytes.Repeat([]byte{0x80}, 9), []byte{2})...),
 		"number of more than ten bytes": text(slices.Concat(bytes.Repeat([]byte{0x80}, 10), []byte{0})...),
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -61,11 +62,18 @@ type CachedSession struct {
 	AuthenticationStrategy string
 	// User is the user who is logged in, or nil for an anonymous session.
 	User *User
-	// CustomFields are the application's own. Values are nil, bool, int, int64, uint64, float64,
-	// string, []byte, time.Time, []any, []string and map[string]any, nested at most 16 levels deep.
-	// Any other value is a *FieldError when the session is encoded. A decoded value has the type it
-	// had before. An empty slice or map comes back as nil, and a time comes back to the nanosecond
-	// and in UTC.
+	// CustomFields are the application's own. Values are nil, booleans, integers, floats, strings,
+	// time.Time, time.Duration, arrays of 1 to 64 bytes (such as UUIDs), and slices and maps of
+	// these or of any, nested at most 16 levels deep. A key of a map is a string, an integer or an
+	// array of bytes. Any other value, such as a struct or a pointer, is a *FieldError when the
+	// session is encoded, and the session is not cached.
+	//
+	// A value comes back as the type that it had, with two exceptions. A type of the application
+	// comes back as its underlying type: a `type Role string` as a string, and a []Role as a
+	// []string. A time comes back to the nanosecond and in UTC. GetOrLoad and Update return fields
+	// as they come back, even when the session did not come from the cache.
+	//
+	// An empty map of CustomFields comes back as nil.
 	CustomFields map[string]any
 
 	// capped: Options.Renew could not prolong the session. It is not called again before the
@@ -155,26 +163,57 @@ func cloneFields(fields map[string]any, level int) map[string]any {
 	return clone
 }
 
+// restored returns fields as they come back from the cache. If they cannot be encoded, it returns a
+// copy.
+func restored(fields map[string]any) map[string]any {
+	if len(fields) == 0 {
+		return nil
+	}
+	encoded, failure := appendFields(nil, fields, 1)
+	if failure != nil {
+		return cloneFields(fields, 1)
+	}
+	d := decoder{in: textOf(encoded)}
+	return d.fields(1)
+}
+
 func cloneField(value any, level int) any {
 	switch value := value.(type) {
-	case []byte:
-		return slices.Clone(value)
-	case []string:
-		return slices.Clone(value)
-	case []any:
-		if level >= maxFieldLevels {
-			return value
-		}
-		clone := slices.Clone(value)
-		for i, element := range clone {
-			clone[i] = cloneField(element, level+1)
-		}
-		return clone
+	case nil, bool, int, int64, uint64, float64, string, time.Time:
+		return value
 	case map[string]any:
 		return cloneFields(value, level+1)
 	default:
+		return cloneValue(reflect.ValueOf(value), level).Interface()
+	}
+}
+
+// cloneValue is cloneField for slices and maps of every type.
+func cloneValue(value reflect.Value, level int) reflect.Value {
+	kind := value.Kind()
+	if kind == reflect.Interface && !value.IsNil() {
+		return cloneValue(value.Elem(), level)
+	}
+	if kind != reflect.Slice && kind != reflect.Map || value.IsNil() {
 		return value
 	}
+	flat := basics[value.Type().Elem().Kind()] != fieldNil && value.Type().Elem().Kind() < reflect.Array
+	if level >= maxFieldLevels && !flat {
+		return value
+	}
+	if kind == reflect.Map {
+		clone := reflect.MakeMapWithSize(value.Type(), value.Len())
+		for each := value.MapRange(); each.Next(); {
+			clone.SetMapIndex(each.Key(), cloneValue(each.Value(), level+1))
+		}
+		return clone
+	}
+	clone := reflect.MakeSlice(value.Type(), value.Len(), value.Len())
+	reflect.Copy(clone, value)
+	for i := 0; i < value.Len() && !flat; i++ {
+		clone.Index(i).Set(cloneValue(value.Index(i), level+1))
+	}
+	return clone
 }
 
 // Format implements fmt.Formatter for all verbs and flags. It prints no custom fields, because they

@@ -191,14 +191,10 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 // Delete removes the entries of keys, however many, in one call of the strategy. It returns nil
 // only if all of them are gone; otherwise as Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
-	physical := make([]string, len(keys))
-	for i, key := range keys {
-		var err error
-		if physical[i], err = c.key(key); err != nil {
-			return c.fail("delete", err)
-		}
-	}
-	return c.loader.delete(ctx, physical...)
+	physical, invalid := c.service.usable(keys, c.key)
+	return c.service.revoke("delete", len(physical), invalid, func() error {
+		return c.service.store.delete(ctx, c.values.bound(), physical)
+	})
 }
 
 // InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.

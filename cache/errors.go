@@ -98,6 +98,39 @@ func (e *Error) Error() string { return fmt.Sprintf("cache %s (%s): %v", e.Op, e
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Err }
 
+// InvalidKeysError says which of several keys or tags can name nothing: they are empty or too long.
+// If it is that of a Delete or InvalidateTags, the others were revoked, or are pending as a
+// [PendingError] beside it says. Find it with errors.As. errors.Is finds ErrInvalidKey. No text
+// contains a key or a tag.
+type InvalidKeysError struct {
+	// Indexes are the positions of the unusable ones among Of, in ascending order. The first
+	// position is 0. There is at least one.
+	Indexes []int
+	// Of is how many keys or tags there were.
+	Of int
+	// Limit is max_key_bytes.
+	Limit driver.Size
+}
+
+// Error implements error.
+func (e *InvalidKeysError) Error() string {
+	const most = 10
+	text := fmt.Sprintf("%v (%d): %d of %d are not usable, at index", ErrInvalidKey, e.Limit, len(e.Indexes), e.Of)
+	for i, index := range e.Indexes[:min(most, len(e.Indexes))] {
+		if i > 0 {
+			text += ","
+		}
+		text += fmt.Sprintf(" %d", index)
+	}
+	if len(e.Indexes) > most {
+		text += " and more"
+	}
+	return text
+}
+
+// Unwrap returns ErrInvalidKey.
+func (e *InvalidKeysError) Unwrap() error { return ErrInvalidKey }
+
 // PendingError says that a revocation could not be applied, and is tried again in the background.
 // The Service that returned it serves no hit until the revocation is applied. Find it with
 // errors.As. errors.Is finds ErrRevocationPending and the cause.

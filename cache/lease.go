@@ -3,9 +3,11 @@ package cache
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/failure"
 	"github.com/fxcache/fxcache/cache/internal/flight"
 	"github.com/fxcache/fxcache/internal/backoff"
 )
@@ -127,7 +129,7 @@ const (
 func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, source *source, took time.Duration, vacant bool) outcome {
 	encoded, opts, store, err := l.values.encode(value, source, took)
 	if err == nil && store {
-		return l.put(ctx, lease, encoded, opts, source)
+		return l.put(ctx, lease, encoded, opts, source, value)
 	}
 	if vacant {
 		l.store.release(ctx, lease)
@@ -137,7 +139,7 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 		l.store.release(ctx, lease)
 	}
 	if err != nil {
-		l.unstorable(ctx, source, err)
+		l.unstorable(ctx, source, value, err)
 	}
 	return failed
 }
@@ -147,21 +149,48 @@ func (l *loader[T]) fillAbsent(ctx context.Context, lease *driver.Lease, source 
 	encoded, opts, err := l.values.encodeAbsent(source)
 	if err != nil {
 		l.store.release(ctx, lease)
-		l.unstorable(ctx, source, err)
+		l.unstorable(ctx, source, nil, err)
 		return failed
 	}
-	return l.put(ctx, lease, encoded, opts, source)
+	return l.put(ctx, lease, encoded, opts, source, nil)
 }
 
-func (l *loader[T]) unstorable(ctx context.Context, source *source, err error) {
-	l.service.counters.unfilled.Add(1)
-	l.store.logger.warn(ctx, ofFills, "cache: a loaded value cannot be stored", err, "cache", l.name, "took", source.took)
+// causes is how many causeOf tells apart.
+const causes = 5
+
+// causeOf tells apart why a value cannot be stored: each cause is warned about.
+func causeOf(err error) int {
+	known := [causes - 1]error{ErrEncoding, ErrValueTooLarge, ErrTooManyTags, ErrInvalidKey}
+	for cause, target := range known {
+		if errors.Is(err, target) {
+			return cause
+		}
+	}
+	return len(known)
+}
+
+// unstorable counts and names a value that cannot be stored, however healthy the storage is.
+func (l *loader[T]) unstorable(ctx context.Context, source *source, value any, err error) {
+	if errors.Is(err, errOutlived) {
+		l.service.counters.unfilled.Add(1)
+	} else {
+		l.service.counters.unstorable.Add(1)
+	}
+	more := []any{"cache", l.name, "took", source.took}
+	if value, ok := value.(slog.LogValuer); ok {
+		more = append(more, "value", slog.AnyValue(value).Resolve()) // now: its caller may change it
+	}
+	l.store.logger.warnOnce(ctx, &l.unstored[causeOf(err)], "cache: a loaded value cannot be stored", err, more...)
 }
 
 // put stores an entry under lease, and gives the lease up.
-func (l *loader[T]) put(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions, source *source) outcome {
+func (l *loader[T]) put(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions, source *source, value any) outcome {
 	ok, err := l.store.fill(ctx, lease, encoded, opts)
 	switch {
+	case err != nil && failure.IsRefusal(err): // a limit of the strategy
+		l.unstorable(ctx, source, value, err)
+		l.store.release(ctx, lease) // it may not have been used up
+		return failed
 	case err != nil:
 		l.service.counters.unfilled.Add(1)
 		l.store.logger.warn(ctx, ofFills, "cache: a loaded value could not be stored", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/fxcache/fxcache/cache/internal/memo"
 	"github.com/fxcache/fxcache/internal/chain"
 	"github.com/fxcache/fxcache/internal/panics"
+	"github.com/fxcache/fxcache/internal/throttle"
 )
 
 // loader runs the loads and writes of one cache. It decides whether a loaded value may be stored.
@@ -22,8 +23,9 @@ type loader[T any] struct {
 	flights *flight.Group[T]
 	// refreshing holds the keys for which no refresh may be started now.
 	refreshing keySet
-	// hung and slow are of this cache alone, because the warnings name it.
-	hung, slow throttle
+	// These are of this cache alone, because the warnings name it.
+	hung, slow throttle.Throttle
+	unstored   [causes]throttle.Throttle
 }
 
 func newLoader[T any](service *Service, name string, values *values[T]) *loader[T] {

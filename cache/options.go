@@ -33,7 +33,7 @@ type Options struct {
 	// MaxValueBytes limits an encoded value, when it is stored and when it is read. At most 512MiB.
 	// Default 1MiB.
 	MaxValueBytes driver.Size `koanf:"max_value_bytes"`
-	// MaxTags limits the tags of one entry. At most 4096. Default 64.
+	// MaxTags limits the tags of one entry. At most 4096. Default 256.
 	MaxTags int `koanf:"max_tags"`
 	// Timeout is the deadline of each single operation on the strategy. A read that takes longer
 	// fails, which GetOrLoad treats as a miss. Default 50ms.
@@ -76,7 +76,8 @@ type Options struct {
 	Clock driver.Clock `koanf:"-"`
 	// Logger receives warnings, for example about a strategy that fails, or a loader that fails in
 	// the background. Each kind is logged at most once in ten seconds. A warning quotes the error
-	// as it is. Service itself adds no key and no value. Default slog.Default().
+	// as it is. Service itself adds no key and no value, except that a loaded value that cannot be
+	// stored is named by its own LogValue, if it is a slog.LogValuer. Default slog.Default().
 	Logger *slog.Logger `koanf:"-"`
 	// MeterProvider makes the instruments that report what Stats reports. Default: OpenTelemetry's
 	// global one.
@@ -101,7 +102,7 @@ func (o Options) WithDefaults() Options {
 		o.MaxValueBytes = driver.MiB
 	}
 	if o.MaxTags == 0 {
-		o.MaxTags = 64
+		o.MaxTags = 256
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 50 * time.Millisecond

@@ -146,26 +146,18 @@ func (s *Service) Set(ctx context.Context, key string, value any, opts SetOption
 }
 
 // Delete removes keys. It returns nil only if all of them are gone. Otherwise, if the storage is to
-// blame, the error is a [PendingError], and the keys are being tried again.
+// blame, the error is a [PendingError], and the keys are being tried again. An [InvalidKeysError]
+// says that some of keys can name nothing; it holds up none of the others.
 func (s *Service) Delete(ctx context.Context, keys ...string) error {
-	physical := make([]string, len(keys))
-	for i, key := range keys {
-		var err error
-		if physical[i], err = s.key(key); err != nil {
-			return s.store.fail("delete", err)
-		}
-	}
-	return s.delete(ctx, s.options.MaxTTL, physical...)
+	physical, invalid := s.usable(keys, s.key)
+	return s.revoke("delete", len(physical), invalid, func() error { return s.store.delete(ctx, s.options.MaxTTL, physical) })
 }
 
 // InvalidateTags makes every entry that carries any of tags, and was stored before, unreadable. It
 // returns nil only if that is done; otherwise as Delete.
 func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
-	physical, err := s.tags(tags)
-	if err != nil {
-		return s.store.fail("invalidate", err)
-	}
-	return s.revoke("invalidate", func() error { return s.store.invalidateTags(ctx, s.options.MaxTTL, physical) })
+	physical, invalid := s.usable(tags, s.tag)
+	return s.revoke("invalidate", len(physical), invalid, func() error { return s.store.invalidateTags(ctx, s.options.MaxTTL, physical) })
 }
 
 // Clear makes every entry unreadable. If the strategy has to look for the entries, that may take
@@ -173,7 +165,7 @@ func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 // ErrUnsupported if the strategy is not a driver.Clearer; a tag that all entries carry does the
 // same there.
 func (s *Service) Clear(ctx context.Context) error {
-	return s.revoke("clear", func() error { return s.store.clear(ctx, s.options.MaxTTL) })
+	return s.revoke("clear", 1, nil, func() error { return s.store.clear(ctx, s.options.MaxTTL) })
 }
 
 // key returns the physical form of a key of Service's own. It is that of a cache with an empty
@@ -193,19 +185,36 @@ func (s *Service) check(name string) error {
 	return nil
 }
 
+// tag returns the physical form of a tag.
+func (s *Service) tag(tag string) (string, error) { return s.prefix + tag, s.check(tag) }
+
 // tags returns the physical form of tags.
 func (s *Service) tags(tags []string) ([]string, error) {
 	if len(tags) == 0 {
 		return nil, nil
 	}
-	physical := make([]string, len(tags))
-	for i, tag := range tags {
-		if err := s.check(tag); err != nil {
-			return nil, err
-		}
-		physical[i] = s.prefix + tag
+	physical, invalid := s.usable(tags, s.tag)
+	if invalid != nil {
+		return nil, invalid
 	}
 	return physical, nil
+}
+
+// usable returns the physical form of those names that have one, and nil or which ones have none.
+func (s *Service) usable(names []string, form func(string) (string, error)) (physical []string, invalid *InvalidKeysError) {
+	physical = make([]string, 0, len(names))
+	for i, name := range names {
+		name, err := form(name)
+		switch {
+		case err == nil:
+			physical = append(physical, name)
+		case invalid == nil:
+			invalid = &InvalidKeysError{Indexes: []int{i}, Of: len(names), Limit: s.options.MaxKeyBytes}
+		default:
+			invalid.Indexes = append(invalid.Indexes, i)
+		}
+	}
+	return physical, invalid
 }
 
 // limit returns opts with physical tags and a TTL within the limits.
@@ -220,7 +229,7 @@ func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 		opts.TTL = s.options.MaxTTL
 	}
 	if len(opts.Tags) > s.options.MaxTags {
-		return opts, ErrTooManyTags
+		return opts, fmt.Errorf("%w: there are %d, and max_tags is %d", ErrTooManyTags, len(opts.Tags), s.options.MaxTags)
 	}
 	opts.Tags, err = s.tags(opts.Tags)
 	return opts, err
@@ -291,16 +300,16 @@ func (s *Service) set(ctx context.Context, physical string, encoded []byte, opts
 
 // delete removes the entries of physical keys, none of which lives longer than bound.
 func (s *Service) delete(ctx context.Context, bound time.Duration, physical ...string) error {
-	return s.revoke("delete", func() error { return s.store.delete(ctx, bound, physical) })
+	return s.revoke("delete", len(physical), nil, func() error { return s.store.delete(ctx, bound, physical) })
 }
 
-// revoke runs a revocation and counts it.
-func (s *Service) revoke(op string, run func() error) error {
+// revoke runs a revocation of n names and counts it. invalid are the names that it is without.
+func (s *Service) revoke(op string, n int, invalid *InvalidKeysError, run func() error) error {
 	err := s.ready()
-	if err == nil {
+	if err == nil && (n > 0 || invalid == nil) {
 		err = run()
 	}
-	if err == nil {
+	if err == nil && invalid == nil {
 		s.counters.deletes.Add(1)
 		return nil
 	}
@@ -308,6 +317,9 @@ func (s *Service) revoke(op string, run func() error) error {
 	// Stop came meanwhile: nobody tries again
 	if errors.As(err, &pending) && s.phase.Load() != phaseStarted {
 		pending.Err = errors.Join(pending.Err, ErrClosed)
+	}
+	if invalid != nil {
+		err = errors.Join(invalid, err)
 	}
 	s.counters.deleteErrors.Add(1)
 	return s.store.fail(op, err)

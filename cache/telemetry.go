@@ -53,6 +53,9 @@ type Stats struct {
 	Refused uint64 `json:"refused"`
 	// Unfilled are such values that were not stored for any other reason.
 	Unfilled uint64 `json:"unfilled"`
+	// Unstorable are such values that cannot be stored, however healthy the storage is: the codec
+	// refuses them, or they exceed a limit. They are loaded by every read.
+	Unstorable uint64 `json:"unstorable"`
 	// LeaseExpired are such values that were not stored, because the load outlived its lease.
 	LeaseExpired uint64 `json:"lease_expired"`
 
@@ -76,7 +79,7 @@ type Stats struct {
 type counters struct {
 	hits, misses, errors, corrupt, foreign atomic.Uint64
 	loads, loadErrors                      atomic.Uint64
-	filled, refused, unfilled              atomic.Uint64
+	filled, refused, unfilled, unstorable  atomic.Uint64
 	leaseExpired                           atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
 	sharedLoads, leaseTimeouts             atomic.Uint64
@@ -94,7 +97,7 @@ func (s *Service) Stats() Stats {
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
-		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), LeaseExpired: c.leaseExpired.Load(),
+		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), Unstorable: c.unstorable.Load(), LeaseExpired: c.leaseExpired.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
@@ -135,6 +138,7 @@ var instruments = []struct {
 		"refused":       func(c *counters) *atomic.Uint64 { return &c.refused },
 		"lease_expired": func(c *counters) *atomic.Uint64 { return &c.leaseExpired },
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.unfilled },
+		"unstorable":    func(c *counters) *atomic.Uint64 { return &c.unstorable },
 	}},
 	{"fxcache.sets", "Plain writes.", map[string]func(*counters) *atomic.Uint64{
 		"ok":    func(c *counters) *atomic.Uint64 { return &c.sets },

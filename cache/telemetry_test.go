@@ -279,8 +279,8 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 			"fxcache.short_circuits/open": stats.ShortCircuited, "fxcache.pending_revocations/": stats.PendingRevocations,
 			"fxcache.loads/lease_timeout": stats.LeaseTimeouts,
 			"fxcache.fills/stored":        stats.Filled, "fxcache.fills/refused": stats.Refused, "fxcache.fills/failed": stats.Unfilled,
-			"fxcache.fills/lease_expired": stats.LeaseExpired,
-			"fxcache.sets/ok":             stats.Sets, "fxcache.sets/error": stats.SetErrors,
+			"fxcache.fills/lease_expired": stats.LeaseExpired, "fxcache.fills/unstorable": stats.Unstorable,
+			"fxcache.sets/ok": stats.Sets, "fxcache.sets/error": stats.SetErrors,
 			"fxcache.revocations/ok": stats.Deletes, "fxcache.revocations/error": stats.DeleteErrors,
 		}
 		if got := counts(t, meter); !maps.Equal(got, want) {

@@ -210,7 +210,7 @@ func TestDecodeValidates(t *testing.T) {
 		"cache.max_tags (inline): must be between 1 and 4096, not -1",
 		"cache.timeout (environment FXCACHE_CACHE__TIMEOUT): must be positive, not -1s",
 		`cache.timeuot (inline): unknown key; did you mean "timeout"?`)
-	if options.MaxTags != 64 {
+	if options.MaxTags != 256 {
 		t.Errorf("max_tags changed to %d", options.MaxTags)
 	}
 

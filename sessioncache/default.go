@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/throttle"
 )
 
 // Default is the default session cache: it keeps sessions in cache.Service, on any storage
@@ -23,9 +26,10 @@ import (
 // than that, another process stored the session with a longer StaleAfter, or with a clock that runs
 // fast. The session is then read from the database again too.
 type Default struct {
-	options  Options
-	state    atomic.Pointer[state] // nil before Init
-	renewals renewals
+	options   Options
+	state     atomic.Pointer[state] // nil before Init
+	renewals  renewals
+	throttles [warnings]throttle.Throttle
 }
 
 // state is what Init sets up.
@@ -47,7 +51,7 @@ func New(options Options) (*Default, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	return &Default{options: options}, nil
+	return &Default{options: options, renewals: renewals{seed: maphash.MakeSeed()}}, nil
 }
 
 // Format implements fmt.Formatter: no verb or flag prints the sessions in d.
@@ -64,7 +68,7 @@ func (d *Default) Init(_ context.Context, in driver.Injector) error {
 		HashKeys: true,
 		Reserved: true,
 		Tags:     []string{d.allTag()},
-		TagsOf:   func(r *record) []string { return d.tags(&r.CachedSession) },
+		TagsOf:   func(r *record) []string { return d.tags(st, &r.CachedSession) },
 		TTLOf:    func(r *record) time.Duration { return ttl(r, st.clock.Now()) },
 		Fresh:    func(r *record) bool { return r != nil && d.fresh(&r.CachedSession, st.clock.Now()) },
 	})
@@ -131,7 +135,8 @@ func (d *Default) Update(ctx context.Context, token string, write Load) (*Cached
 
 // Set implements Strategy. A Set at the same time as a Delete may win, and the session is back.
 // Avoid that: if the session was just written to the database, use Update, and if it was read, use
-// GetOrLoad. A session that has expired is removed instead of stored.
+// GetOrLoad. A session that has expired is removed instead of stored. A session that cannot be
+// stored is an error, and so is one without Expires (ErrNoExpires).
 func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 	st, err := d.started()
 	if err != nil {
@@ -139,6 +144,9 @@ func (d *Default) Set(ctx context.Context, session *CachedSession) error {
 	}
 	if session == nil || !d.valid(session.Token.Reveal()) {
 		return ErrTokenMismatch
+	}
+	if session.Expires.IsZero() {
+		return errors.Join(ErrNoExpires, d.Delete(ctx, session.Token.Reveal())) // what it should have replaced
 	}
 	now := st.clock.Now()
 	return st.records.Set(ctx, session.Token.Reveal(), d.record(session, now))
@@ -160,6 +168,9 @@ func (d *Default) Delete(ctx context.Context, token string) error {
 // DeleteUser implements Sessions. It logs the user out everywhere. Call it after the database has
 // committed.
 func (d *Default) DeleteUser(ctx context.Context, user ID) error {
+	if user == "" {
+		return errNoUser
+	}
 	return d.revoke(ctx, d.userTag(user))
 }
 
@@ -218,6 +229,11 @@ func (d *Default) run(ctx context.Context, st *state, token string, load Load) (
 	if err != nil {
 		return nil, err
 	}
+	if session != nil && session.Expires.IsZero() {
+		d.warn(ctx, st, ofExpires, "sessioncache: a session has no Expires, so it has ended; load that from the database too",
+			"session", session.ID)
+		return nil, ErrNoExpires
+	}
 	if session == nil || session.Expired(st.clock.Now()) {
 		return nil, cache.ErrNotFound
 	}
@@ -255,15 +271,28 @@ func (d *Default) allTag() string { return d.options.Prefix + ":all" }
 
 func (d *Default) userTag(user ID) string { return fmt.Sprintf("%s:user:%s", d.options.Prefix, user) }
 
-func (d *Default) tags(session *CachedSession) []string {
+// tags returns the tags of a session that it does not share with all. A tag of the application that
+// InvalidateTags would refuse cannot revoke anything, so it is left out. If there are too many, or
+// if the user's own cannot be used, the cache refuses the session: a revocation would miss it.
+func (d *Default) tags(st *state, session *CachedSession) []string {
 	var tags []string
-	if session.User != nil {
+	if session.User != nil && session.User.ID != "" {
 		tags = append(tags, d.userTag(session.User.ID))
 	}
-	if d.options.Tags != nil {
-		tags = append(tags, d.options.Tags(session)...)
+	if d.options.Tags == nil {
+		return tags
 	}
-	return tags
+	limit := st.service.Options().MaxKeyBytes
+	for i, tag := range d.options.Tags(session) {
+		if tag == "" || driver.Size(len(tag)) > limit {
+			d.warn(context.Background(), st, ofTags, "sessioncache: a tag must have between 1 and max_key_bytes bytes; the session is stored without it",
+				"session", session.ID, "index", i, "bytes", len(tag), "max_key_bytes", limit)
+			continue
+		}
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
 }
 
 // fresh reports whether a cached session may be served without reading the database.

@@ -287,8 +287,8 @@ func TestReaderAppliesItsStaleAfter(t *testing.T) {
 	}
 }
 
-// A session in another version of the encoding, older or newer, is a miss and is not deleted: during
-// a deployment another process uses it.
+// A session in another version of the encoding, older or newer, is a miss and is not deleted:
+// during a deployment another process uses it.
 func TestUnknownVersionIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, version := range []byte{1, 3} {

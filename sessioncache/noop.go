@@ -20,7 +20,12 @@ type Noop struct {
 var _ Sessions = Noop{}
 
 // Set implements Strategy.
-func (Noop) Set(context.Context, *CachedSession) error { return nil }
+func (Noop) Set(_ context.Context, session *CachedSession) error {
+	if session != nil && session.Expires.IsZero() {
+		return ErrNoExpires
+	}
+	return nil
+}
 
 // Get implements Strategy. It never finds a session.
 func (Noop) Get(context.Context, string) (*CachedSession, bool, error) { return nil, false, nil }
@@ -62,19 +67,27 @@ func (n Noop) Update(ctx context.Context, token string, write Load) (session *Ca
 	if clock == nil {
 		clock = driver.SystemClock{}
 	}
+	if session != nil && session.Expires.IsZero() {
+		return nil, ErrNoExpires
+	}
 	if session == nil || session.Expired(clock.Now()) {
 		return nil, cache.ErrNotFound
 	}
-	if session.Token.IsZero() {
-		session.Token = cache.NewSecret(token)
-	} else if session.Token.Reveal() != token {
+	if !session.Token.IsZero() && session.Token.Reveal() != token {
 		return nil, ErrTokenMismatch
 	}
-	return session, nil
+	returned := *session
+	returned.Token, returned.CustomFields = cache.NewSecret(token), restored(session.CustomFields) // as Default returns it
+	return &returned, nil
 }
 
 // DeleteUser implements Sessions.
-func (Noop) DeleteUser(context.Context, ID) error { return nil }
+func (Noop) DeleteUser(_ context.Context, user ID) error {
+	if user == "" {
+		return errNoUser
+	}
+	return nil
+}
 
 // InvalidateTags implements Sessions.
 func (Noop) InvalidateTags(context.Context, ...string) error { return nil }

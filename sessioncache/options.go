@@ -28,15 +28,19 @@ type Options struct {
 	// many of them strangers send. Nil means that every token is valid except the empty one.
 	ValidToken func(token string) bool `koanf:"-"`
 	// Tags returns the application's own tags of a session, such as its roles and channels, for
-	// InvalidateTags.
+	// InvalidateTags. A tag that is empty or longer than max_key_bytes is left out, and logged. A
+	// session with more than max_tags different ones, two of which are the cache's own, is not
+	// cached.
 	Tags func(*CachedSession) []string `koanf:"-"`
 	// Renew prolongs a session in the database and returns it. It returns nil or cache.ErrNotFound
 	// if the session is no longer there. GetOrLoad calls it when less than half of Duration is
 	// left, whether the session came from the cache or the database. In one process, only one Renew
 	// of a session runs at a time. If Renew fails, the caller still gets the session, unless it is
-	// gone.
+	// gone. A Renew that fails, or that leaves less than half of Duration, is not called again for
+	// the session within StaleAfter. It must not change the token: the client would not learn it.
 	Renew func(ctx context.Context, session *CachedSession) (*CachedSession, error) `koanf:"-"`
-	// Duration is how long Renew prolongs a session. Required with Renew.
+	// Duration is how long Renew prolongs a session. Required with Renew. If it is several times
+	// StaleAfter, a Renew that fails is tried several times before the session ends.
 	Duration time.Duration `koanf:"-"`
 }
 

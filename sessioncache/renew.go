@@ -4,35 +4,65 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// renewals are the sessions that this process is renewing.
+// errRotated explains an ErrTokenMismatch of Options.Renew.
+var errRotated = fmt.Errorf("%w: Renew must not rotate the token, because the client goes on with the old one; "+
+	"rotate it where the client is told: Update the new token, then Delete the old one", ErrTokenMismatch)
+
+// renewals are the sessions that this process is renewing, and those that it has tried to renew to
+// no avail. They are found by a hash of the token: not every application sets an ID.
 type renewals struct {
+	seed    maphash.Seed
 	mu      sync.Mutex
-	running map[ID]struct{}
+	running map[uint64]struct{}
+	// tried says when. The second map is the older one, and is forgotten as a whole.
+	tried  [2]map[uint64]time.Time
+	turned time.Time // when the second one was the first
 }
 
-func (r *renewals) tryStart(id ID) bool {
+// maxTried limits each map of renewals.tried. With more sessions, the oldest may be tried early.
+const maxTried = 1 << 16
+
+// tryStart reports whether a session may be renewed now. If so, finish must follow.
+func (r *renewals) tryStart(session uint64, now time.Time, pause time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, running := r.running[id]; running {
+	if _, running := r.running[session]; running {
 		return false
 	}
-	if r.running == nil {
-		r.running = make(map[ID]struct{})
+	for _, tried := range r.tried {
+		if at, there := tried[session]; there && now.Sub(at) < pause && !now.Before(at) { // unless the clock was set back
+			return false
+		}
 	}
-	r.running[id] = struct{}{}
+	if r.running == nil {
+		r.running = make(map[uint64]struct{})
+	}
+	r.running[session] = struct{}{}
 	return true
 }
 
-func (r *renewals) finish(id ID) {
+// finish ends a renewal that began at that time. Unless it has settled the matter, there is none
+// for pause.
+func (r *renewals) finish(session uint64, began time.Time, pause time.Duration, settled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.running, id)
+	delete(r.running, session)
+	if settled {
+		return
+	}
+	if r.tried[0] == nil || len(r.tried[0]) >= maxTried || began.Sub(r.turned) >= pause {
+		r.tried = [2]map[uint64]time.Time{make(map[uint64]time.Time), r.tried[0]}
+		r.turned = began
+	}
+	r.tried[0][session] = began
 }
 
 // renew prolongs session if less than half of its duration is left, and returns its new state. It
@@ -42,33 +72,47 @@ func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) 
 	if chain.From(ctx) != nil { // never write to the database within a load, a write or a transaction
 		return session, true, nil
 	}
-	if d.options.Renew == nil || session.capped || session.Expires.Sub(st.clock.Now()) >= d.options.Duration/2 {
+	began := st.clock.Now()
+	if d.options.Renew == nil || session.capped || !d.due(session, began) {
 		return session, true, nil
 	}
-	if !d.renewals.tryStart(session.ID) {
-		return session, true, nil // another request renews it, and it is still valid
-	}
-	defer d.renewals.finish(session.ID)
 	token := session.Token.Reveal()
+	name := maphash.String(d.renewals.seed, token)
+	if !d.renewals.tryStart(name, began, d.options.StaleAfter) {
+		return session, true, nil // it was tried, or another request renews it, and it is still valid
+	}
+	settled := false
+	defer func() { d.renewals.finish(name, began, d.options.StaleAfter, settled) }()
 	renewed, err := d.Update(ctx, token, func(ctx context.Context) (*CachedSession, error) {
 		renewed, err := d.options.Renew(ctx, session.Clone())
-		if renewed != nil {
-			renewed.capped = !renewed.Expires.After(session.Expires)
-		}
 		if err != nil && !errors.Is(err, cache.ErrNotFound) {
 			// A failed renewal changes nothing. The cached session is still valid, and it must stay
 			// cached because the database may be in trouble.
-			err = fmt.Errorf("%w: %w", cache.ErrUnchanged, err)
+			return nil, fmt.Errorf("%w: %w", cache.ErrUnchanged, err)
 		}
-		return renewed, err
+		if err != nil || renewed == nil {
+			return nil, err
+		}
+		if !renewed.Token.IsZero() && renewed.Token.Reveal() != token {
+			return nil, errRotated
+		}
+		renewed.capped = d.due(renewed, st.clock.Now())
+		return renewed, nil
 	})
 	switch failure := (*cache.Error)(nil); {
-	case errors.Is(err, cache.ErrNotFound):
+	case errors.Is(err, cache.ErrNotFound) && !errors.Is(err, ErrNoExpires):
 		return nil, false, nil
 	case renewed != nil && (err == nil || errors.As(err, &failure)):
+		settled = !renewed.capped
 		return renewed, true, nil
 	default:
-		st.service.Options().Logger.WarnContext(ctx, "sessioncache: a session could not be renewed", "error", err)
+		d.warn(ctx, st, ofRenewals, "sessioncache: a session could not be renewed; this is not tried again within stale_after",
+			"session", session.ID, "error", err)
 		return session, true, nil
 	}
+}
+
+// due reports whether less than half of the session's duration is left.
+func (d *Default) due(session *CachedSession, now time.Time) bool {
+	return session.Expires.Sub(now) < d.options.Duration/2
 }

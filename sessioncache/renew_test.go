@@ -177,3 +177,95 @@ func TestRenewalRunsOnce(t *testing.T) {
 		t.Errorf("%d renewals, want 1", r.renewals)
 	}
 }
+
+// A renewal that is of no use is tried once per stale_after and session, whether it fails, grants
+// little or nothing, or returns something that is not the session. The user is served all the same.
+func TestUselessRenewal(t *testing.T) {
+	t.Parallel()
+	const duration, staleAfter = 24 * time.Hour, 5 * time.Minute
+	for name, c := range map[string]struct {
+		change func(*sessioncache.CachedSession) error
+		line   string // in the log; empty: none
+	}{
+		"grants little":    {change: func(s *sessioncache.CachedSession) error { s.Expires = s.Expires.Add(time.Hour); return nil }},
+		"grants nothing":   {change: func(*sessioncache.CachedSession) error { return nil }},
+		"takes something":  {change: func(s *sessioncache.CachedSession) error { s.Expires = s.Expires.Add(-time.Minute); return nil }},
+		"cannot be stored": {change: func(s *sessioncache.CachedSession) error { s.CustomFields = map[string]any{"f": func() {}}; return nil }, line: "cannot be stored"},
+		"fails":            {change: func(*sessioncache.CachedSession) error { return errors.New("the database is away") }, line: "the database is away"},
+		"panics":           {change: func(*sessioncache.CachedSession) error { panic("bug") }, line: "panicked"},
+		"rotates the token": {change: func(s *sessioncache.CachedSession) error { s.Token = cache.NewSecret("secret-2"); return nil },
+			line: "Renew must not rotate the token"},
+		"forgets Expires": {change: func(s *sessioncache.CachedSession) error { s.Expires = time.Time{}; return nil }, line: "could not be renewed"},
+	} {
+		for _, ids := range [][2]sessioncache.ID{{"1", "2"}, {"", ""}} { // not every application sets an ID
+			renewals := map[string]int{}
+			f := newFixture(t, sessioncache.Options{StaleAfter: staleAfter, Duration: duration,
+				Renew: func(_ context.Context, session *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {
+					renewals[session.Token.Reveal()]++
+					return session, c.change(session)
+				}})
+			ends := f.clock.Now().Add(duration / 4)
+			ask := func() {
+				t.Helper()
+				for i, token := range []string{"secret-0", "secret-1"} {
+					session := &sessioncache.CachedSession{ID: ids[i], Expires: ends}
+					if got, found, err := f.GetOrLoad(t.Context(), token, returns(session)); err != nil || !found || got.Token.Reveal() != token {
+						t.Fatalf("%s: GetOrLoad = %v, %v, %v", name, got, found, err)
+					}
+				}
+			}
+			for period := 1; period <= 3; period++ {
+				for range 20 {
+					ask()
+				}
+				f.clock.Advance(staleAfter - time.Second)
+				ask()
+				if renewals["secret-0"] != period || renewals["secret-1"] != period {
+					t.Errorf("%s: %v renewals after %d times stale_after", name, renewals, period)
+				}
+				f.clock.Advance(time.Second)
+			}
+			if c.line != "" && f.lines("WARN", c.line) != 1 || c.line == "" && f.lines("WARN") != 0 || f.lines("secret-") != 0 {
+				t.Errorf("%s: the log:\n%s", name, f.log)
+			}
+		}
+	}
+}
+
+// A renewal that has failed is forgotten in the end, and one that succeeded at once.
+func TestRenewalsAreBounded(t *testing.T) {
+	t.Parallel()
+	const pause = time.Minute
+	r, now := sessioncache.NewRenewals(), time.Unix(1_800_000_000, 0)
+	try := func(session uint64, settled bool) bool {
+		if !r.TryStart(session, now, pause) {
+			return false
+		}
+		r.Finish(session, now, pause, settled)
+		return true
+	}
+	if !try(1, true) || !try(1, false) || try(1, false) {
+		t.Error("a renewal that settled the matter was remembered, or one that did not was not")
+	}
+	for session := range uint64(300_000) {
+		try(session, false)
+	}
+	if n := r.Len(); n > 1<<17 {
+		t.Errorf("%d are remembered", n)
+	}
+	if try(299_999, false) {
+		t.Error("the last one is forgotten")
+	}
+	now = now.Add(-time.Hour) // the clock was set back
+	if !try(299_999, false) || try(299_999, false) {
+		t.Error("a clock that was set back stops renewals, or lets all of them happen")
+	}
+	now = now.Add(3 * time.Hour)
+	for range 3 {
+		try(1, false)
+		now = now.Add(pause)
+	}
+	if n := r.Len(); n > 2 {
+		t.Errorf("%d are remembered after three pauses", n)
+	}
+}

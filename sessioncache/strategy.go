@@ -3,7 +3,9 @@ package sessioncache
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
@@ -11,7 +13,8 @@ import (
 // driver.Initializer and a driver.Destroyer. Init runs when cache.Service is ready. All methods are
 // safe for concurrent use. Errors contain no token.
 type Strategy interface {
-	// Set stores session under its Token and replaces the previous one.
+	// Set stores session under its Token and replaces the previous one. A session without Expires
+	// is ErrNoExpires; a Strategy may also return nil. Either way, nothing is found then.
 	Set(ctx context.Context, session *CachedSession) error
 	// Get returns the session of token. If there is none, found is false and the error is nil. The
 	// same holds for a session that has expired or must be read from the database again. The
@@ -36,11 +39,13 @@ type Sessions interface {
 	// Update stores the result of write. write creates or changes the session in the database and
 	// commits. If the session is deleted meanwhile, the result is not stored. A *cache.Error
 	// together with a session means that write succeeded, but an older state of the session may
-	// still be cached.
+	// still be cached. A session that cannot be stored is not an error here, because the database
+	// has it: it is logged, and counted as unstorable. One without Expires is ErrNoExpires.
 	Update(ctx context.Context, token string, write Load) (*CachedSession, error)
-	// DeleteUser removes all sessions of a user with a single operation.
+	// DeleteUser removes all sessions of a user with a single operation. The empty ID is an error.
 	DeleteUser(ctx context.Context, user ID) error
-	// InvalidateTags removes all sessions that carry any of tags, see Options.Tags.
+	// InvalidateTags removes all sessions that carry any of tags, see Options.Tags. Some unusable
+	// tags are a *cache.InvalidKeysError, and hold up none of the others.
 	InvalidateTags(ctx context.Context, tags ...string) error
 }
 
@@ -57,6 +62,13 @@ type Factory struct {
 	// starts nothing: Init does that.
 	New func(cfg driver.Decoder) (Strategy, error)
 }
+
+// ErrNoExpires says that a session has no Expires, so that it counts as ended. It wraps
+// cache.ErrNotFound. Load and store Expires together with the rest of the session.
+var ErrNoExpires = fmt.Errorf("sessioncache: the session has no Expires, so it has ended: %w", cache.ErrNotFound)
+
+// errNoUser: sessions without a user would be meant, and they have no common tag.
+var errNoUser = fmt.Errorf("sessioncache: DeleteUser needs the ID of a user: %w", cache.ErrInvalidKey)
 
 // ErrTokenMismatch says that a session has no token, or another token than the one it was requested
 // with. Storing it would let one user act as another.

@@ -158,4 +158,25 @@ var sessions = []Mutant{
 		File: "sessioncache/default.go", Text: "if !session.Token.IsZero() && session.Token.Reveal() != token {", Replacement: "if false {",
 		By: schedule("TestSessionClocks"),
 	},
+	{
+		Guard: "useless-renewal", What: "a renewal that is of no use is tried once within stale_after",
+		File: "sessioncache/renew.go", Text: "now.Sub(at) < pause && !now.Before(at)", Replacement: "false",
+		By: []Search{{Folder: "sessioncache", Run: "^TestUselessRenewal$"}},
+	},
+	{
+		Guard: "too-many-tags", What: "an entry is not stored without some of its tags, because a revocation would miss it",
+		File: "cache/service.go", Text: "if len(opts.Tags) > s.options.MaxTags {",
+		Replacement: "if opts.Tags = opts.Tags[:min(len(opts.Tags), s.options.MaxTags)]; false {",
+		By:          []Search{{Folder: "sessioncache", Run: "^TestUnstorableSessionIsNamed$"}},
+	},
+	{
+		Guard: "one-bad-name", What: "a name that is not valid does not stop the revocation of the others",
+		File: "cache/service.go", Text: "if err == nil && (n > 0 || invalid == nil) {", Replacement: "if err == nil && invalid == nil {",
+		By: []Search{{Folder: "cache", Run: "^TestOneBadNameStopsNoRevocation$"}},
+	},
+	{
+		Guard: "same-fields", What: "the custom fields of a loaded session have the types that a cached one has",
+		File: "sessioncache/default.go", Text: "r.CustomFields = restored(session.CustomFields)", Replacement: "r.CustomFields = session.Clone().CustomFields",
+		By: []Search{{Folder: "sessioncache", Run: "^TestFieldsAreTheSameForEverybody$"}},
+	},
 }

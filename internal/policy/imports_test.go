@@ -58,6 +58,7 @@ var directImports = map[string][]string{
 	"internal/chain":            nil,
 	"internal/fence":            nil,
 	"internal/panics":           {"cache/driver"},
+	"internal/throttle":         nil,
 }
 
 // reachable returns dir and every folder that it reaches through directImports.
@@ -77,7 +78,7 @@ func reachable(dir string) []string {
 // finding, so a new folder below cache/internal needs a line in directImports.
 func layerOf(dir string) (l layer, ok bool) {
 	storages := []string{bigcache, rueidis}
-	leaves := []string{"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/panics"}
+	leaves := []string{"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/panics", "internal/throttle"}
 	driver := []string{"cache/driver", "internal/absent", "internal/backoff", "internal/fence", "internal/panics"} // all that a strategy may know
 	library := append(slices.Clone(leaves), "config", "cache", "sessioncache", "strategies")
 	with := func(folders []string, more ...string) []string { return append(slices.Clone(folders), more...) }

@@ -2,6 +2,7 @@ package entry
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -68,7 +69,7 @@ func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
 		return nil, newCodecError(ErrEncoding, err)
 	}
 	if driver.Size(len(encoded)-header) > t.codec.limit {
-		return nil, driver.ErrValueTooLarge
+		return nil, fmt.Errorf("%w: it has %d bytes, and max_value_bytes is %d", driver.ErrValueTooLarge, len(encoded)-header, t.codec.limit)
 	}
 	return encoded, nil
 }
@@ -133,7 +134,7 @@ func (t *Type) decodeSelf(payload []byte, target any) (err error) {
 }
 
 // codecError is an error of a codec. Its text names the type of the cause only, because the text of
-// the cause may quote the value.
+// the cause may quote the value. A cause with the method HoldsNoValue does not, and is part of it.
 type codecError struct {
 	reason error
 	cause  func() error // not the error itself, which fmt would find in here for some verbs
@@ -144,7 +145,16 @@ func newCodecError(reason, cause error) error {
 }
 
 // Error implements error.
-func (e *codecError) Error() string { return fmt.Sprintf("%v (%T)", e.reason, e.cause()) }
+func (e *codecError) Error() string {
+	cause := e.cause()
+	if harmless := (interface {
+		error
+		HoldsNoValue()
+	})(nil); errors.As(cause, &harmless) {
+		return fmt.Sprintf("%v: %v", e.reason, harmless)
+	}
+	return fmt.Sprintf("%v (%T)", e.reason, cause)
+}
 
 // Format implements fmt.Formatter: every verb and flag prints the message, and none the cause.
 func (e *codecError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }

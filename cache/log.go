@@ -27,8 +27,8 @@ type throttledLogger struct {
 }
 
 // warn logs a warning, unless one of its kind was logged a moment ago.
-func (l *throttledLogger) warn(ctx context.Context, kind warning, message string, err error, more ...any) {
-	l.warnOnce(ctx, &l.throttles[kind], message, err, more...)
+func (l *throttledLogger) warn(ctx context.Context, kind warning, message string, err error) {
+	l.warnOnce(ctx, &l.throttles[kind], message, err)
 }
 
 // warnOnce is warn with a throttle of the caller's.

@@ -96,12 +96,12 @@ func appendTyped(dst []byte, value reflect.Value, level int) ([]byte, *FieldErro
 // appendType appends the type of a value that is nested in levels slices and maps of its type.
 func appendType(dst []byte, t reflect.Type, levels int) (out []byte, reason string) {
 	kind := kindOf(t)
-	out = append(dst, kind)
+	dst = append(dst, kind)
 	switch kind {
 	case fieldNil:
 		return nil, reasonType
 	case fieldArray:
-		return binary.AppendUvarint(out, uint64(t.Len())), "" //nolint:gosec // a length
+		return binary.AppendUvarint(dst, uint64(t.Len())), "" //nolint:gosec // a length
 	case fieldSlice, fieldTable:
 		if levels == maxTypeLevels {
 			return nil, reasonTooDeep
@@ -110,13 +110,13 @@ func appendType(dst []byte, t reflect.Type, levels int) (out []byte, reason stri
 			if !isKey(kindOf(t.Key())) {
 				return nil, reasonType
 			}
-			if out, reason = appendType(out, t.Key(), levels); reason != "" {
+			if dst, reason = appendType(dst, t.Key(), levels); reason != "" {
 				return nil, reason
 			}
 		}
-		return appendType(out, t.Elem(), levels+1)
+		return appendType(dst, t.Elem(), levels+1)
 	}
-	return out, ""
+	return dst, ""
 }
 
 // appendValue appends a value, without its type, in a map or list of the given level.
@@ -142,7 +142,7 @@ func appendValue(dst []byte, value reflect.Value, level int) ([]byte, *FieldErro
 		return append(appendLength(dst, value.Len(), value.IsNil()), value.Bytes()...), nil
 	case fieldArray:
 		for i := range value.Len() { // Bytes panics, because the array has no address
-			dst = append(dst, byte(value.Index(i).Uint()))
+			dst = append(dst, byte(value.Index(i).Uint())) //nolint:gosec // of bytes
 		}
 		return dst, nil
 	case fieldTime:
@@ -220,7 +220,7 @@ func (d *decoder) typeOf(kind byte, levels int) reflect.Type {
 	switch kind {
 	case fieldArray:
 		if n := d.uvarint(); n >= 1 && n <= maxArrayBytes {
-			return reflect.ArrayOf(int(n), scalars[fieldUint8]) //nolint:gosec // at most maxArrayBytes
+			return reflect.ArrayOf(int(n), scalars[fieldUint8])
 		}
 	case fieldSlice, fieldTable:
 		if levels == maxTypeLevels {
@@ -291,11 +291,12 @@ func (d *decoder) value(target reflect.Value, level int) {
 			target.Set(reflect.ValueOf(value))
 		}
 	default: // a slice or a map
-		if level >= maxFieldLevels {
+		switch {
+		case level >= maxFieldLevels:
 			d.fail("custom fields nested too deep")
-		} else if kind == fieldTable {
+		case kind == fieldTable:
 			d.table(target, level+1)
-		} else {
+		default:
 			d.slice(target, level+1)
 		}
 	}

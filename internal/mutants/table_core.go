@@ -160,7 +160,7 @@ var sessions = []Mutant{
 	},
 	{
 		Guard: "useless-renewal", What: "a renewal that is of no use is tried once within stale_after",
-		File: "sessioncache/renew.go", Text: "now.Sub(at) < pause && !now.Before(at)", Replacement: "false",
+		File: "sessioncache/renew.go", Text: "now.Sub(at) < pause && !now.Before(at)", Replacement: "at.IsZero()",
 		By: []Search{{Folder: "sessioncache", Run: "^TestUselessRenewal$"}},
 	},
 	{

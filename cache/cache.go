@@ -28,7 +28,9 @@ type Cache[T any] struct {
 	loader  *loader[T]
 }
 
-// New returns the cache of that name. An unusable policy is an [OptionError]. If service has a
+// New returns the cache of that name. An unusable policy is an [OptionError]. So is each part of T
+// that would not come back from the codec, and its Name is the way there, for example
+// "T.Orders[].secret"; see Policy.DropsFields. If service has a
 // cache of that name already, T and the policy must be the same; otherwise New returns a
 // [NameError].
 func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], error) {
@@ -43,10 +45,14 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	if err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
+	typ := service.codec.TypeOf(reflect.TypeFor[T](), policy.Version, policy.Tags)
+	if err := fit(typ, policy.DropsFields); err != nil {
+		return nil, fmt.Errorf("cache %q: %w", name, err)
+	}
 	if err := service.names.claim(name, traits(policy)); err != nil {
 		return nil, err
 	}
-	values := newValues(service, policy, tags, service.codec.TypeOf(reflect.TypeFor[T](), policy.Version, policy.Tags))
+	values := newValues(service, policy, tags, typ)
 	return &Cache[T]{
 		service: service,
 		policy:  policy,
@@ -54,6 +60,20 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 		values:  values,
 		loader:  newLoader(service, name, values),
 	}, nil
+}
+
+// fit returns an error if values of a type do not come back.
+func fit(typ *entry.Type, dropsFields bool) error {
+	var errs []error
+	for _, loss := range typ.Losses() {
+		switch {
+		case !loss.Dropped:
+			errs = append(errs, &OptionError{Name: loss.Path, Reason: loss.Reason})
+		case !dropsFields:
+			errs = append(errs, &OptionError{Name: loss.Path, Reason: loss.Reason + "; if that is meant, set Policy.DropsFields"})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Format implements fmt.Formatter: no verb and no flag prints the keys that are within.

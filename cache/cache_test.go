@@ -146,7 +146,7 @@ func TestHashKeys(t *testing.T) {
 	}
 }
 
-// If TTLOf is negative, the value is not stored, and the entry that it would have replaced is
+// If TTLOf is zero or less, the value is not stored, and the entry that it would have replaced is
 // deleted.
 func TestTTLOfForbidsStoring(t *testing.T) {
 	t.Parallel()
@@ -158,10 +158,14 @@ func TestTTLOfForbidsStoring(t *testing.T) {
 		})
 		ctx := t.Context()
 		for name, replace := range map[string]func() error{
-			"Set":    func() error { return c.Set(ctx, "k", -1) },
-			"Update": func() error { _, err := c.Update(ctx, "k", value(-1)); return err },
+			"Set":          func() error { return c.Set(ctx, "k", -1) },
+			"Set of zero":  func() error { return c.Set(ctx, "k", 0) },
+			"SetMany":      func() error { return c.SetMany(ctx, map[string]int{"k": 0}) },
+			"Update":       func() error { _, err := c.Update(ctx, "k", value(-1)); return err },
+			"Update, zero": func() error { _, err := c.Update(ctx, "k", value(0)); return err },
 			// the 2 is stale
-			"GetOrLoad": func() error { _, err := c.GetOrLoad(ctx, "k", value(-1)); return err },
+			"GetOrLoad":       func() error { _, err := c.GetOrLoad(ctx, "k", value(-1)); return err },
+			"GetOrLoad, zero": func() error { _, err := c.GetOrLoad(ctx, "k", value(0)); return err },
 		} {
 			if err := c.Set(ctx, "k", 2); err != nil {
 				t.Fatal(err)

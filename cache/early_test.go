@@ -212,8 +212,8 @@ func TestPolicyValidation(t *testing.T) {
 		{"EarlyRefresh", cache.Policy[int]{EarlyRefresh: math.NaN()}},
 		{"EarlyRefresh", cache.Policy[int]{EarlyRefresh: 1, Fresh: fresh}},
 		{"NegativeTTL", cache.Policy[int]{NegativeTTL: -1}},
-		{"", cache.Policy[int]{Jitter: 1, EarlyRefresh: 100, StaleFor: 1, NegativeTTL: 1}},
-		{"", cache.Policy[int]{Jitter: 1, NegativeTTL: 1, Fresh: fresh}},
+		{"", cache.Policy[int]{Jitter: 1, EarlyRefresh: 100, StaleFor: time.Millisecond, NegativeTTL: time.Millisecond}},
+		{"", cache.Policy[int]{Jitter: 1, NegativeTTL: time.Millisecond, Fresh: fresh}},
 	} {
 		_, err := cache.New(service, "c", test.policy)
 		var option *cache.OptionError

@@ -107,7 +107,7 @@ func TestMany(t *testing.T) {
 		ctx := t.Context()
 		c := newCache(t, service, "c", cache.Policy[int]{
 			Tags: []string{"all"}, TagsOf: func(v int) []string { return []string{fmt.Sprint("v", v)} },
-			TTLOf:    func(v int) time.Duration { return time.Duration(min(v, 0)) },
+			TTLOf:    func(v int) time.Duration { return time.Duration(v+1) * time.Hour },
 			HashKeys: strings.HasPrefix(name, "hashed"),
 		})
 		if err := c.Set(ctx, "forbidden", 7); err != nil {

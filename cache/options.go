@@ -24,7 +24,8 @@ type Options struct {
 	// may hold any bytes, up to 1 KiB. Default "app", which is refused if the strategy is
 	// driver.Shared.
 	Namespace string `koanf:"namespace,public"`
-	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL.
+	// DefaultTTL is the TTL of an entry that is stored without one. Default: MaxTTL. No duration of
+	// Options may be between zero and a millisecond.
 	DefaultTTL time.Duration `koanf:"default_ttl"`
 	// MaxTTL caps every TTL: a longer one is shortened to it. Default 720h.
 	MaxTTL time.Duration `koanf:"max_ttl"`
@@ -171,6 +172,16 @@ func (o Options) Validate() error {
 	} {
 		if size.value <= 0 || size.value > size.limit {
 			report(size.name, "must be between 1 and %d, not %d", size.limit, size.value)
+		}
+	}
+	for _, duration := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"default_ttl", o.DefaultTTL}, {"max_ttl", o.MaxTTL}, {"timeout", o.Timeout}, {"lock_wait", o.LockWait}, {"breaker_pause", o.BreakerPause},
+	} {
+		if reason := driver.TooShort(duration.value); reason != "" {
+			report(duration.name, "%s", reason)
 		}
 	}
 	if o.Timeout <= 0 {

@@ -38,20 +38,21 @@ func TestOptionDefaults(t *testing.T) {
 
 func TestOptionErrors(t *testing.T) {
 	t.Parallel()
+	const ms = time.Millisecond
 	for name, tests := range map[string][]cache.Options{
 		"namespace":       {{Namespace: strings.Repeat("n", 1025)}},
-		"max_ttl":         {{MaxTTL: -1}},
-		"default_ttl":     {{DefaultTTL: -1}, {DefaultTTL: 2, MaxTTL: 1}, {DefaultTTL: math.MaxInt64}},
+		"max_ttl":         {{MaxTTL: -1}, {MaxTTL: 300}},
+		"default_ttl":     {{DefaultTTL: -1}, {DefaultTTL: 2 * ms, MaxTTL: ms}, {DefaultTTL: math.MaxInt64}, {DefaultTTL: 300}},
 		"max_key_bytes":   {{MaxKeyBytes: -1}, {MaxKeyBytes: 32*driver.KiB + 1}},
 		"max_value_bytes": {{MaxValueBytes: -1}, {MaxValueBytes: 512*driver.MiB + 1}},
 		"max_tags":        {{MaxTags: -1}, {MaxTags: 4097}},
-		"timeout":         {{Timeout: -1}},
-		"lock_wait":       {{LockWait: -1}},
+		"timeout":         {{Timeout: -1}, {Timeout: 50}},
+		"lock_wait":       {{LockWait: -1}, {LockWait: ms - 1}},
 
 		"max_concurrent_loads":    {{MaxConcurrentLoads: -1}, {MaxConcurrentLoads: 1<<20 + 1}},
 		"max_pending_revocations": {{MaxPendingRevocations: -1}, {MaxPendingRevocations: 1<<20 + 1}},
 		"breaker_failures":        {{BreakerFailures: -1}, {BreakerFailures: 1<<20 + 1}},
-		"breaker_pause":           {{BreakerPause: -1}},
+		"breaker_pause":           {{BreakerPause: -1}, {BreakerPause: 1}},
 	} {
 		for _, options := range tests {
 			service, err := cache.NewService(new(table), options)
@@ -70,7 +71,7 @@ func TestOptionErrors(t *testing.T) {
 	}
 	for _, options := range []cache.Options{
 		{Namespace: strings.Repeat("n", 1024)}, {MaxKeyBytes: 32 * driver.KiB}, {MaxValueBytes: 512 * driver.MiB}, {MaxTags: 4096},
-		{DefaultTTL: time.Hour, MaxTTL: time.Hour}, {MaxTTL: 1}, {MaxTTL: math.MaxInt64}, {Timeout: 1, LockWait: 1},
+		{DefaultTTL: time.Hour, MaxTTL: time.Hour}, {MaxTTL: ms}, {MaxTTL: math.MaxInt64}, {Timeout: ms, LockWait: ms, BreakerPause: ms},
 	} {
 		if _, err := cache.NewService(new(table), options); err != nil {
 			t.Errorf("%+v: %v", options, err)

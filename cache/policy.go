@@ -15,7 +15,8 @@ import (
 // and write, and Fresh runs on every hit of GetOrLoad. New copies the policy.
 type Policy[T any] struct {
 	// TTL is how long an entry may be served. It counts from the start of the load or write that
-	// the value comes from. Zero means the Service's default_ttl.
+	// the value comes from. Zero means the Service's default_ttl. No duration of a Policy may be
+	// between zero and a millisecond.
 	TTL time.Duration
 	// Jitter is a fraction from 0 to 1. The TTL of each entry is shortened by a random part of up
 	// to this fraction, so that entries that were stored together do not expire together. For
@@ -47,9 +48,10 @@ type Policy[T any] struct {
 	Tags []string
 	// TagsOf returns further tags, which depend on the value. Nil means that there are none.
 	TagsOf func(value T) []string
-	// TTLOf returns the TTL of one value. It counts from the same moment as TTL. Zero means TTL. A
-	// negative one means that the value must not be stored; the entry that it would have replaced
-	// is then deleted.
+	// TTLOf returns the TTL of one value, in place of TTL. It counts from the same moment. Zero or
+	// less means that the value is not kept: its callers get it, nothing is stored, and the entry
+	// that it would have replaced is deleted. So a TTL that is computed from the end of something
+	// may be zero. Nil means TTL.
 	TTLOf func(value T) time.Duration
 	// Fresh reports whether a stored value may still be served. If it may not, GetOrLoad loads it
 	// again. Get ignores Fresh. Nil means that every value within its TTL may be served.
@@ -63,6 +65,11 @@ type Policy[T any] struct {
 	// They need another Version. If Version is set, T does not count: a change of T must change
 	// Version too.
 	Version string
+	// DropsFields says that T may have fields that the codec does not store, such as unexported
+	// ones, or those with the tag `json:"-"`. The caller whose load has just run gets them, and
+	// everybody else gets their zero values. Without DropsFields, [New] refuses such a T, and names
+	// them.
+	DropsFields bool
 	// HashKeys stores SHA-256 digests instead of keys. It is for keys that are secrets, such as
 	// session tokens, which then never leave the process. Keys may then have any length.
 	HashKeys bool
@@ -81,17 +88,18 @@ func (p Policy[T]) validate(name string, limits Options) error {
 	if name == "" || driver.Size(len(escapeName(name))) > limits.MaxKeyBytes/2 {
 		errs = append(errs, &OptionError{Name: "name", Reason: "must have between 1 byte and half of max_key_bytes"})
 	}
-	if p.TTL < 0 {
-		errs = append(errs, &OptionError{Name: "TTL", Reason: "must not be negative"})
+	for _, duration := range []struct {
+		name  string
+		value time.Duration
+	}{{"TTL", p.TTL}, {"StaleFor", p.StaleFor}, {"NegativeTTL", p.NegativeTTL}} {
+		if duration.value < 0 {
+			errs = append(errs, &OptionError{Name: duration.name, Reason: "must not be negative"})
+		} else if reason := driver.TooShort(duration.value); reason != "" {
+			errs = append(errs, &OptionError{Name: duration.name, Reason: reason})
+		}
 	}
 	if len(p.Tags) > limits.MaxTags {
 		errs = append(errs, &OptionError{Name: "Tags", Reason: fmt.Sprintf("must not be more than max_tags (%d)", limits.MaxTags)})
-	}
-	if p.StaleFor < 0 {
-		errs = append(errs, &OptionError{Name: "StaleFor", Reason: "must not be negative"})
-	}
-	if p.NegativeTTL < 0 {
-		errs = append(errs, &OptionError{Name: "NegativeTTL", Reason: "must not be negative"})
 	}
 	if !(p.Jitter >= 0 && p.Jitter <= 1) { // nor NaN
 		errs = append(errs, &OptionError{Name: "Jitter", Reason: "must be between 0 and 1"})
@@ -118,8 +126,8 @@ func (p Policy[T]) setOptions(value T) (opts SetOptions, store bool, err error) 
 	defer panics.Catch(&err)
 	opts = SetOptions{TTL: p.TTL, Tags: p.Tags}
 	if p.TTLOf != nil {
-		if ttl := p.TTLOf(value); ttl != 0 {
-			opts.TTL = ttl
+		if opts.TTL = p.TTLOf(value); opts.TTL <= 0 {
+			return opts, false, nil
 		}
 	}
 	if p.TagsOf != nil {
@@ -127,7 +135,7 @@ func (p Policy[T]) setOptions(value T) (opts SetOptions, store bool, err error) 
 			opts.Tags = append(append([]string(nil), p.Tags...), learned...)
 		}
 	}
-	return opts, opts.TTL >= 0, nil
+	return opts, true, nil
 }
 
 // refreshes reports whether entries need a stamp.

@@ -165,7 +165,7 @@ func TestRefreshingRaces(t *testing.T) {
 			return 0, errOutage
 		}
 		return v, nil
-	}, refreshing.Options{TTL: 50 * time.Microsecond, Backoff: time.Microsecond, MaxBackoff: time.Microsecond})
+	}, refreshing.Options{TTL: time.Millisecond, Backoff: time.Millisecond, MaxBackoff: time.Millisecond})
 	raise := func(v int64) {
 		for old := floor.Load(); old < v; old = floor.Load() {
 			floor.CompareAndSwap(old, v)

@@ -243,10 +243,10 @@ func TestRefreshingOptions(t *testing.T) {
 			t.Errorf("%v does not name %s", err, name)
 		}
 	}
-	if _, err := refreshing.New(value(1), refreshing.Options{TTL: 2, MaxAge: 1}); err == nil {
+	if _, err := refreshing.New(value(1), refreshing.Options{TTL: 2 * time.Second, MaxAge: time.Second}); err == nil {
 		t.Error("a MaxAge below TTL is accepted")
 	}
-	if _, err := refreshing.New(value(1), refreshing.Options{TTL: 1, Backoff: time.Hour}); err != nil {
+	if _, err := refreshing.New(value(1), refreshing.Options{TTL: time.Second, Backoff: time.Hour}); err != nil {
 		t.Errorf("a Backoff above the default of MaxBackoff: %v", err)
 	}
 }

@@ -222,6 +222,8 @@ func (s *Service) limit(opts SetOptions) (physical SetOptions, err error) {
 	switch {
 	case opts.TTL < 0:
 		return opts, ErrInvalidTTL
+	case driver.TooShort(opts.TTL) != "":
+		return opts, fmt.Errorf("%w: %w", ErrInvalidTTL, &OptionError{Name: "TTL", Reason: driver.TooShort(opts.TTL)})
 	case opts.TTL == 0:
 		opts.TTL = s.options.DefaultTTL
 	}

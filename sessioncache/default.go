@@ -261,7 +261,7 @@ func (d *Default) record(session *CachedSession, began time.Time) *record {
 // ttl returns how long a session may stay in the cache, counted from the start of the read. It is
 // negative if the session must not be stored.
 func ttl(r *record, now time.Time) time.Duration {
-	if r.ttl <= 0 || r.Expired(now) || r.Stale(now) {
+	if r.ttl < time.Millisecond || r.Expired(now) || r.Stale(now) {
 		return -1
 	}
 	return r.ttl

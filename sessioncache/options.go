@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// Options configure [Default]. The zero value of each field means its default. The fields with a
+// Options configure [Default]. The zero value of each field means its default. No duration may be
+// between zero and a millisecond. The fields with a
 // koanf tag are the keys of the configuration section `session_cache`.
 type Options struct {
 	// TTL limits how long a session stays in the cache without being stored again. A session also
@@ -69,6 +71,14 @@ func (o Options) Validate() error {
 	}
 	if o.StaleAfter <= 0 {
 		report("stale_after", "must be positive, not %v", o.StaleAfter)
+	}
+	for _, duration := range []struct {
+		name  string
+		value time.Duration
+	}{{"ttl", o.TTL}, {"stale_after", o.StaleAfter}, {"Duration", o.Duration}} {
+		if reason := driver.TooShort(duration.value); reason != "" {
+			report(duration.name, "%s", reason)
+		}
 	}
 	if o.Prefix == "" || len(o.Prefix) > 128 {
 		report("prefix", "must have between 1 and 128 bytes")

@@ -5,10 +5,6 @@ import (
 	"errors"
 )
 
-// maxDepth limits how deep arrays and maps may be nested. Deeper ones could exhaust the stack of a
-// decoder, and no recover can catch that.
-const maxDepth = 1000
-
 var errMalformed = errors.New("codec: malformed MessagePack")
 
 // wellFormed checks that data is exactly one MessagePack value. The library trusts the lengths in

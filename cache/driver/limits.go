@@ -1,6 +1,9 @@
 package driver
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Limits are what the Service promises about everything that it hands to a Strategy. A strategy
 // finds them with Resolve[driver.Limits] in Init.
@@ -18,4 +21,13 @@ type Limits struct {
 	MaxTags int
 	// Timeout is the deadline of a single operation.
 	Timeout time.Duration
+}
+
+// TooShort says what is wrong with a duration between zero and a millisecond, such as a TTL of 300,
+// which is 300 nanoseconds. It returns "" for any other duration. It is a Reason of [OptionError].
+func TooShort(d time.Duration) string {
+	if d <= 0 || d >= time.Millisecond {
+		return ""
+	}
+	return fmt.Sprintf("%v is less than a millisecond; did you mean %d*time.Second?", d, int64(d))
 }

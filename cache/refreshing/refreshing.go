@@ -14,7 +14,8 @@ import (
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// Options configure a [Value]. The zero value of each field except TTL means its default.
+// Options configure a [Value]. The zero value of each field except TTL means its default. No
+// duration may be between zero and a millisecond.
 type Options struct {
 	// Name is what log messages call the value.
 	Name string
@@ -67,6 +68,13 @@ func (o Options) validate() error {
 		if wrong {
 			errs = append(errs, &driver.OptionError{Name: name, Reason: reason})
 		}
+	}
+	for _, duration := range []struct {
+		name  string
+		value time.Duration
+	}{{"TTL", o.TTL}, {"MaxAge", o.MaxAge}, {"Timeout", o.Timeout}, {"Backoff", o.Backoff}, {"MaxBackoff", o.MaxBackoff}} {
+		reason := driver.TooShort(duration.value)
+		report(reason != "", duration.name, reason)
 	}
 	report(o.TTL <= 0, "TTL", "must be positive")
 	report(o.MaxAge < 0 || o.MaxAge > 0 && o.MaxAge < o.TTL, "MaxAge", "must be at least TTL, or 0 for any age")

@@ -45,10 +45,11 @@ type layer struct {
 var directImports = map[string][]string{
 	"cache/driver":              {"internal/absent"},
 	"cache/internal/breaker":    {"cache/driver", "cache/internal/failure"},
-	"cache/internal/entry":      {"cache/driver", "internal/panics"},
+	"cache/internal/entry":      {"cache/driver", "cache/internal/shape", "internal/panics"},
 	"cache/internal/failure":    {"cache/driver"},
 	"cache/internal/flight":     {"cache/internal/memo", "cache/internal/task", "internal/chain", "internal/panics"},
 	"cache/internal/memo":       {"internal/chain", "internal/panics"},
+	"cache/internal/shape":      {},
 	"cache/internal/revocation": {"cache/driver", "internal/backoff", "internal/panics"},
 	"cache/internal/task":       nil,
 	"cache/refreshing":          {"cache/driver", "cache/internal/memo", "internal/absent", "internal/chain", "internal/panics"},
@@ -271,6 +272,8 @@ func TestLayersBite(t *testing.T) {
 		{from: "./cache/internal/revocation", to: "./cache"},
 		{from: "./cache/internal/revocation", to: "./internal/backoff", allowed: true},
 		{from: "./cache/internal/revocation", to: "./cache/internal/failure"},
+		{from: "./cache/internal/shape", to: "./cache"},
+		{from: "./cache/internal/shape", to: "./cache/driver"},
 		{from: "./cache/internal/task", to: "./cache"},
 		{from: "./cache/internal/task", to: "./internal/absent"},
 		{from: "./cache/internal/new", to: "fmt"}, // no layer

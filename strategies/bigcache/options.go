@@ -62,6 +62,9 @@ func (o Options) Validate() error {
 	if o.MaxInvalidatedTags <= 0 {
 		report("max_invalidated_tags", "must be positive, not %d", o.MaxInvalidatedTags)
 	}
+	if reason := driver.TooShort(o.LeaseTTL); reason != "" {
+		report("lease_ttl", "%s", reason)
+	}
 	if o.LeaseTTL <= 0 {
 		report("lease_ttl", "must be positive, not %v", o.LeaseTTL)
 	} else if o.LeaseTTL < time.Millisecond {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/shape"
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
@@ -17,6 +18,11 @@ type ValueCodec interface {
 	Name() string
 	Append(dst []byte, value any) ([]byte, error)
 	Unmarshal(data []byte, target any) error
+}
+
+// typeChecker is cache.TypeChecker.
+type typeChecker interface {
+	CheckType(t reflect.Type) []shape.Loss
 }
 
 // ownedUnmarshaler is cache.OwnedUnmarshaler.
@@ -42,27 +48,27 @@ func NewCodec(values ValueCodec, limit driver.Size) *Codec {
 // Encode returns the entry of value, with a stamp if that has an expiry.
 func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
 	defer panics.Catch(&err)
+	if t.unfit != nil {
+		return nil, newCodecError(ErrEncoding, t.unfit)
+	}
 	encoded = t.appendHeader(make([]byte, 0, 256), formatPlain)
 	if stamp.Expiry != 0 {
 		encoded[0] = formatTimed
 		encoded = stamp.append(encoded)
 	}
 	header := len(encoded)
-	if t.self {
+	switch {
+	case t.self:
 		if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() {
 			if encoded[0] = formatNil; stamp.Expiry != 0 {
 				encoded[0] = formatTimedNil
 			}
 			return encoded, nil
 		}
-		self, ok := value.(encoding.BinaryAppender)
-		if !ok { // only the pointer has the method
-			p := reflect.New(reflect.TypeOf(value))
-			p.Elem().Set(reflect.ValueOf(value))
-			self = p.Interface().(encoding.BinaryAppender)
-		}
-		encoded, err = self.AppendBinary(encoded)
-	} else {
+		encoded, err = t.encodeSelf(encoded, value)
+	case t.boxed:
+		encoded, err = t.codec.values.Append(encoded, &value)
+	default:
 		encoded, err = t.codec.values.Append(encoded, value)
 	}
 	if err != nil {
@@ -72,6 +78,25 @@ func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
 		return nil, fmt.Errorf("%w: it has %d bytes, and max_value_bytes is %d", driver.ErrValueTooLarge, len(encoded)-header, t.codec.limit)
 	}
 	return encoded, nil
+}
+
+// encodeSelf appends what a value that encodes itself makes of itself.
+func (t *Type) encodeSelf(dst []byte, value any) ([]byte, error) {
+	if t.appends {
+		return own[encoding.BinaryAppender](value).AppendBinary(dst)
+	}
+	encoded, err := own[encoding.BinaryMarshaler](value).MarshalBinary()
+	return append(dst, encoded...), err
+}
+
+// own returns value as an M, or a pointer to it if only that has the methods.
+func own[M any](value any) M {
+	if itself, ok := value.(M); ok {
+		return itself
+	}
+	p := reflect.New(reflect.TypeOf(value))
+	p.Elem().Set(reflect.ValueOf(value))
+	return p.Interface().(M)
 }
 
 // Decode fills target, a pointer to a value of the type, from what Encode made. It leaves target

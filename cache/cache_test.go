@@ -210,7 +210,7 @@ func TestPolicyPanics(t *testing.T) {
 	}
 	for name, policy := range map[string]cache.Policy[int]{
 		"TagsOf": {TagsOf: func(int) []string { trap(); return nil }},
-		"TTLOf":  {TTLOf: func(int) time.Duration { trap(); return 0 }},
+		"TTLOf":  {TTLOf: func(int) time.Duration { trap(); return time.Hour }},
 		"Fresh":  {Fresh: func(int) bool { trap(); return false }},
 	} {
 		service := start(t, newBigcache(t), cache.Options{})
@@ -351,16 +351,16 @@ func TestPolicyIsCopied(t *testing.T) {
 func TestWaitersOfAnUnencodableValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[chan int]{})
+		c := newCache(t, start(t, newBigcache(t), cache.Options{}), "c", cache.Policy[any]{})
 		release := make(chan struct{})
-		load := func(context.Context) (chan int, error) { <-release; return make(chan int), nil }
-		var calls []<-chan outcome[chan int]
+		load := func(context.Context) (any, error) { <-release; return make(chan int), nil }
+		var calls []<-chan outcome[any]
 		for range 5 {
-			calls = append(calls, async(func() (chan int, error) { return c.GetOrLoad(t.Context(), "k", load) }))
+			calls = append(calls, async(func() (any, error) { return c.GetOrLoad(t.Context(), "k", load) }))
 		}
 		synctest.Wait()
 		close(release)
-		seen := map[chan int]bool{}
+		seen := map[any]bool{}
 		for _, call := range calls {
 			got := <-call
 			if got.err != nil || got.value == nil || seen[got.value] {

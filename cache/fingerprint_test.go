@@ -154,7 +154,7 @@ func TestReleasesShareAStorage(t *testing.T) {
 	}{
 		"the same":           {v1, reads(cache.Policy[release1]{}), true},
 		"renamed type":       {v1, reads(cache.Policy[renamedType]{}), true},
-		"hidden field":       {v1, reads(cache.Policy[hiddenField]{}), true},
+		"hidden field":       {v1, reads(cache.Policy[hiddenField]{DropsFields: true}), true},
 		"renamed field":      {v1, reads(cache.Policy[renamedField]{}), false},
 		"renamed tag":        {v1, reads(cache.Policy[renamedTag]{}), false},
 		"another kind":       {v1, reads(cache.Policy[otherKind]{}), false},
@@ -331,7 +331,7 @@ func TestFingerprintsStay(t *testing.T) {
 		got = append(got, hex.EncodeToString(row.value[2:envelope]))
 	}
 	name := func() string { return "c" + fmt.Sprint(len(got)) }
-	note(newCache(t, service, name(), cache.Policy[everything]{}).Set(t.Context(), "k", everything{}))
+	note(newCache(t, service, name(), cache.Policy[everything]{DropsFields: true}).Set(t.Context(), "k", everything{}))
 	note(newCache(t, service, name(), cache.Policy[tree]{}).Set(t.Context(), "k", tree{}))
 	note(newCache(t, service, name(), cache.Policy[[]byte]{Tags: []string{"b", "a"}}).Set(t.Context(), "k", nil))
 	note(newCache(t, service, name(), cache.Policy[*byPointer]{}).Set(t.Context(), "k", nil))

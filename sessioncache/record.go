@@ -59,6 +59,11 @@ func (r *record) setToken(token string) {
 	r.Token = driver.SecretAt(r.token.text())
 }
 
+// AppendBinary implements encoding.BinaryAppender. Only the session is stored.
+func (r *record) AppendBinary(dst []byte) ([]byte, error) {
+	return appendSession(dst, &r.CachedSession)
+}
+
 // UnmarshalOwned implements cache.OwnedUnmarshaler. It replaces everything except the Token. After
 // an error r is empty. A session that was decoded into r before must no longer be in use.
 func (r *record) UnmarshalOwned(data []byte) error { return r.decode(textOf(data)) }

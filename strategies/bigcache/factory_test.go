@@ -51,6 +51,7 @@ func TestOptions(t *testing.T) {
 	}{
 		{bigcache.Options{}, ""},
 		{bigcache.Options{MaxSize: 2 * driver.MiB, Shards: 1, MaxInvalidatedTags: 1, LeaseTTL: time.Millisecond}, ""},
+		{bigcache.Options{LeaseTTL: 30}, "lease_ttl"},
 		{bigcache.Options{Shards: 1 << 16}, ""},
 		{bigcache.Options{MaxSize: 2*driver.MiB - 1}, "max_size"},
 		{bigcache.Options{MaxSize: -1}, "max_size"},

@@ -16,7 +16,7 @@ func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
 	got := cache.Options{}.WithDefaults()
 	if got.Namespace != "app" || got.DefaultTTL != 0 || got.MaxTTL != 720*time.Hour || got.MaxKeyBytes != driver.KiB ||
-		got.MaxValueBytes != driver.MiB || got.MaxTags != 64 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second ||
+		got.MaxValueBytes != driver.MiB || got.MaxTags != 256 || got.Timeout != 50*time.Millisecond || got.LockWait != 2*time.Second ||
 		got.MaxConcurrentLoads != 100 || got.MaxPendingRevocations != 10_000 || got.BreakerFailures != 10 || got.BreakerPause != time.Second {
 		t.Errorf("%+v", got)
 	}

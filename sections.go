@@ -39,9 +39,6 @@ func (s cacheSection) Validate() error {
 		err = &cache.OptionError{Name: "codec", Reason: err.Error()}
 	}
 	errs := []error{s.Options.Validate(), err, checkSelected(s.Strategy, s.known, s.unselected)}
-	if s.LockWait < 0 {
-		errs = append(errs, &cache.OptionError{Name: "lock_wait", Reason: fmt.Sprintf("must not be negative (0s does not wait), not %v", s.LockWait)})
-	}
 	if s.Timeout > longestTimeout {
 		errs = append(errs, &cache.OptionError{Name: "timeout",
 			Reason: fmt.Sprintf("must be at most %v, not %v: every request waits for it while the storage hangs", longestTimeout, s.Timeout)})
@@ -52,7 +49,7 @@ func (s cacheSection) Validate() error {
 // options returns what NewService takes. There, a LockWait of 0 means the default.
 func (s cacheSection) options() cache.Options {
 	if s.LockWait == 0 {
-		s.LockWait = -1
+		s.LockWait = cache.NoLockWait
 	}
 	return s.Options
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ type Options struct {
 	// fails, which GetOrLoad treats as a miss. Default 50ms.
 	Timeout time.Duration `koanf:"timeout"`
 	// LockWait is how long GetOrLoad waits while somebody else holds the lease on its key. After
-	// that it loads without storing. Default 2s. If it is negative, GetOrLoad does not wait, and
+	// that it loads without storing. Default 2s. With NoLockWait it does not wait, and
 	// Service.Options has 0.
 	LockWait time.Duration `koanf:"lock_wait"`
 	// MaxConcurrentLoads limits the loaders that run because the strategy fails. Without a limit,
@@ -86,6 +87,9 @@ type Options struct {
 }
 
 const defaultNamespace = "app"
+
+// NoLockWait is the [Options.LockWait] that does not wait. The configuration has lock_wait: 0s.
+const NoLockWait = time.Duration(math.MinInt64)
 
 // WithDefaults returns a copy of o in which every zero field is replaced by its default. The
 // exceptions are DefaultTTL, whose zero means MaxTTL, and StrategyName, which NewService fills in.
@@ -186,6 +190,9 @@ func (o Options) Validate() error {
 	}
 	if o.Timeout <= 0 {
 		report("timeout", "must be positive, not %v", o.Timeout)
+	}
+	if o.LockWait < 0 && o.LockWait != NoLockWait {
+		report("lock_wait", "must not be negative, not %v", o.LockWait)
 	}
 	if o.BreakerPause <= 0 {
 		report("breaker_pause", "must be positive, not %v", o.BreakerPause)

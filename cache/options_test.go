@@ -81,3 +81,12 @@ func TestOptionErrors(t *testing.T) {
 		t.Errorf("NewService without a strategy = %v, %v", service, err)
 	}
 }
+
+// A lock_wait of zero is the default, so not to wait has a value of its own.
+func TestNoLockWait(t *testing.T) {
+	t.Parallel()
+	service, err := cache.NewService(new(table), cache.Options{LockWait: cache.NoLockWait})
+	if err != nil || service.Options().LockWait != 0 {
+		t.Errorf("%v", err)
+	}
+}

@@ -80,7 +80,7 @@ var master = []Mutant{
 		By: inRedis("^TestConnectionLifetime$"),
 	},
 	{
-		Guard: "hello-refused", What: "a connection on which HELLO was refused is not used",
+		Guard: "hello-refused", What: "a connection on which HELLO was refused ends with an error that names the server",
 		File: "strategies/redis/link.go", Text: "if text, no := hello.(refusal); no {", Replacement: "if text, no := hello.(refusal); no && false {",
 		By: inRedis("^TestWrongSettings$/^wrong_password$"),
 	},

@@ -50,7 +50,7 @@ func tlsAt(server *redistest.Server, address string, more ...string) []string {
 var wrongSettings = map[string]wrongSetting{
 	"wrong password": {
 		section: with([]redistest.Option{redistest.Password("right-one")}, "password: wrong-secret"),
-		words:   []string{"WRONGPASS invalid username-password pair"}, key: "password", never: []string{"wrong-secret"},
+		words:   []string{"redis at 127.0.0.1:", "WRONGPASS invalid username-password pair"}, key: "password", never: []string{"wrong-secret"},
 	},
 	"no password": {
 		section: with([]redistest.Option{redistest.Password("right-one")}),
@@ -179,7 +179,7 @@ var wrongSettings = map[string]wrongSetting{
 	},
 	"a server that hangs up": {
 		section: func(t *testing.T) []string {
-			listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,7 +47,7 @@ func TestRedisConfigs(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			content, err := os.ReadFile(file) //nolint:gosec // of the repository
+			content, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -91,7 +91,7 @@ var jsonRules = &shape.Rules{
 	},
 	Key:       jsonKey,
 	Addresses: true, Verifies: true,
-	Depth: jsonDepth,
+	Depth: jsonDepth - 1,
 }
 
 var (

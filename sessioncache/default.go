@@ -259,7 +259,7 @@ func (d *Default) record(session *CachedSession, began time.Time) *record {
 }
 
 // ttl returns how long a session may stay in the cache, counted from the start of the read. It is
-// negative if the session must not be stored.
+// negative if the session must not be stored, or not for a millisecond.
 func ttl(r *record, now time.Time) time.Duration {
 	if r.ttl < time.Millisecond || r.Expired(now) || r.Stale(now) {
 		return -1

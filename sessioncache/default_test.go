@@ -56,6 +56,12 @@ func TestInvalidOptions(t *testing.T) {
 		Renew: func(context.Context, *sessioncache.CachedSession) (*sessioncache.CachedSession, error) {
 			return nil, nil
 		}})
+	_, short := sessioncache.New(sessioncache.Options{TTL: 300, StaleAfter: 300, Duration: 300})
+	for _, name := range []string{"ttl", "stale_after", "Duration"} {
+		if short == nil || !strings.Contains(short.Error(), name+": 300ns is less than a millisecond; did you mean 300*time.Second?") {
+			t.Errorf("%s is missing in %v", name, short)
+		}
+	}
 	for _, name := range []string{"ttl", "stale_after", "prefix", "Duration"} {
 		if err == nil || !strings.Contains(err.Error(), name+": ") {
 			t.Errorf("%s is missing in %v", name, err)

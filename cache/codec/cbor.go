@@ -80,7 +80,7 @@ var cborRules = &shape.Rules{
 		reflect.TypeFor[bool](), reflect.TypeFor[int64](), reflect.TypeFor[float64](), reflect.TypeFor[string](), reflect.TypeFor[[]byte](),
 	},
 	Fields: func(t reflect.Type) (kept, lost []shape.Field) { return shape.EmbeddingFields(t, cborTag) },
-	Depth:  maxDepth,
+	Depth:  maxDepth - 2, // as for MessagePack
 }
 
 func cborTag(field reflect.StructField) shape.Tag {

@@ -79,7 +79,7 @@ var msgpackRules = &shape.Rules{
 	},
 	Fields:    msgpackFields,
 	Addresses: true, FillsEmbedded: true,
-	Depth: maxDepth,
+	Depth: maxDepth - 2, // an element counts as a level
 }
 
 // msgpackFields returns the fields of a struct by the rules of the library. It puts the fields of

@@ -1,6 +1,7 @@
 package codec_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -266,6 +267,47 @@ func cyclic() *node {
 	n.Next = n
 	return n
 }
+
+// Around the limit of each codec, a value is refused, or comes back.
+func TestDepthLimits(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]int{"json": 10_000, "cbor": 1000, "msgpack": 1000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := codec.ByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for depth := limit - 4; depth <= limit+4; depth++ {
+				verdicts := []string{
+					survives(t, start(t, c), nested(depth)), survives(t, start(t, c), nestedAny(depth)),
+					survives(t, start(t, c), box[any]{nestedAny(depth)}), survives(t, start(t, c), selfNested(depth)),
+				}
+				for i, verdict := range verdicts {
+					if depth < limit-3 && verdict != comesBack || depth > limit+2 && verdict != refusedSet {
+						t.Errorf("%d, %d levels: %s", i, depth, verdict)
+					}
+				}
+			}
+		})
+	}
+}
+
+// selfNested encodes itself, in each format, as so many arrays.
+type selfNested int
+
+func (s selfNested) nest(open, end byte) []byte {
+	return append(bytes.Repeat([]byte{open}, int(s)), bytes.Repeat([]byte{end}, int(s))...)
+}
+func (s selfNested) MarshalJSON() ([]byte, error)    { return s.nest('[', ']'), nil }
+func (s selfNested) MarshalCBOR() ([]byte, error)    { return append(s.nest(0x81, 0)[:s-1], 0x80), nil }
+func (s selfNested) MarshalMsgpack() ([]byte, error) { return append(s.nest(0x91, 0)[:s-1], 0x90), nil }
+func (s *selfNested) UnmarshalJSON(data []byte) error {
+	*s = selfNested(bytes.Count(data, []byte{'['}))
+	return nil
+}
+func (s *selfNested) UnmarshalCBOR(data []byte) error    { *s = selfNested(len(data)); return nil }
+func (s *selfNested) UnmarshalMsgpack(data []byte) error { *s = selfNested(len(data)); return nil }
 
 func kindsOfValues() []kind {
 	var unset *int

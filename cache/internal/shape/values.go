@@ -62,17 +62,20 @@ type checker struct {
 // value looks at a value within depth others.
 func (c *checker) value(v reflect.Value, depth int) *Error {
 	if depth > c.rules.Depth {
-		return &Error{Reason: fmt.Sprintf("is nested too deep: %s decodes %d levels", c.rules.Codec, c.rules.Depth)}
+		return c.tooDeep()
 	}
 	switch v.Kind() {
 	case reflect.Interface:
-		if v.IsNil() {
-			return nil
-		}
-		return c.dynamic(v.Elem(), depth)
+		return c.dynamic(v.Interface(), depth)
 	case reflect.Pointer:
 		return c.pointer(v, depth)
 	default:
+	}
+	switch v.Type() {
+	case sliceOfAny:
+		return c.slice(v.Interface().([]any), depth)
+	case mapOfAny:
+		return c.fields(v.Interface().(map[string]any), depth)
 	}
 	known := c.rules.info(v.Type())
 	if known.own {
@@ -80,9 +83,7 @@ func (c *checker) value(v reflect.Value, depth int) *Error {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if c.text && !utf8.ValidString(v.String()) {
-			return c.notUTF8()
-		}
+		return c.string(v.String())
 	case reflect.Slice, reflect.Array:
 		if c.plain(v.Type().Elem()) {
 			return nil
@@ -149,17 +150,63 @@ var (
 	mapOfAny   = reflect.TypeFor[map[string]any]()
 )
 
-// dynamic looks at what an interface holds.
-func (c *checker) dynamic(v reflect.Value, depth int) *Error {
-	t := v.Type()
-	whole := t == sliceOfAny || t == mapOfAny
-	if !whole && !slices.Contains(c.rules.Dynamic, t) {
-		return &Error{Reason: fmt.Sprintf("is a %v in an interface, which %s would bring back as another type: use a field of that type", t, c.rules.Codec)}
+// dynamic looks at what an interface holds. It does without reflection as long as it can.
+func (c *checker) dynamic(x any, depth int) *Error {
+	isNil := false
+	switch x := x.(type) {
+	case nil:
+		return nil
+	case string:
+		return c.string(x)
+	case []any:
+		if isNil = x == nil; !isNil {
+			return c.slice(x, depth)
+		}
+	case map[string]any:
+		if isNil = x == nil; !isNil {
+			return c.fields(x, depth)
+		}
+	case []byte:
+		isNil = x == nil
 	}
-	if nilable(t) && v.IsNil() {
-		return &Error{Reason: fmt.Sprintf("is a nil %v in an interface, which would come back as nil", t)}
+	if isNil {
+		return &Error{Reason: fmt.Sprintf("is a nil %T in an interface, which would come back as nil", x)}
 	}
-	return c.value(v, depth)
+	if !slices.Contains(c.rules.Dynamic, reflect.TypeOf(x)) {
+		return &Error{Reason: fmt.Sprintf("is a %T in an interface, which %s would bring back as another type: use a field of that type", x, c.rules.Codec)}
+	}
+	return nil
+}
+
+func (c *checker) slice(x []any, depth int) *Error {
+	if depth > c.rules.Depth {
+		return c.tooDeep()
+	}
+	for _, element := range x {
+		if err := c.dynamic(element, depth+1); err != nil {
+			return err.under("[]")
+		}
+	}
+	return nil
+}
+
+func (c *checker) fields(x map[string]any, depth int) *Error {
+	if depth > c.rules.Depth {
+		return c.tooDeep()
+	}
+	for key, element := range x {
+		if err := c.string(key); err != nil {
+			return err.under("[key]")
+		}
+		if err := c.dynamic(element, depth+1); err != nil {
+			return err.under("[]")
+		}
+	}
+	return nil
+}
+
+func (c *checker) tooDeep() *Error {
+	return &Error{Reason: fmt.Sprintf("is nested too deep: %s decodes %d levels", c.rules.Codec, c.rules.Depth)}
 }
 
 // field returns a field. It is no valid value if it is behind an embedded nil pointer.
@@ -191,6 +238,13 @@ func (c *checker) itself(v reflect.Value, known *info) *Error {
 		marshaler = pointer.Interface().(encoding.TextMarshaler)
 	}
 	if text, err := marshaler.MarshalText(); err == nil && !utf8.Valid(text) {
+		return c.notUTF8()
+	}
+	return nil
+}
+
+func (c *checker) string(s string) *Error {
+	if c.text && !utf8.ValidString(s) {
 		return c.notUTF8()
 	}
 	return nil

@@ -15,7 +15,7 @@ var codecs = []Mutant{
 	{
 		Guard: "lossy-promoted", What: "a type that encodes itself by a method of an embedded field is refused",
 		File: "cache/internal/shape/promoted.go", Text: "if !to {", Replacement: "if true {",
-		By: []Search{{Folder: "cache/codec", Run: "^TestWhatSurvives$/promoted"}},
+		By: []Search{{Folder: "cache/codec", Run: "^TestWhatSurvives$/json/promoted"}},
 	},
 	{
 		Guard: "lossy-dynamic", What: "what an interface holds is not stored if it would come back as another type",
@@ -30,7 +30,7 @@ var codecs = []Mutant{
 	{
 		Guard: "lossy-depth", What: "a value that is nested deeper than the codec decodes is not stored",
 		File: "cache/internal/shape/values.go", Text: "if depth > c.rules.Depth {\n\t\treturn c.tooDeep()\n\t}\n\tswitch", Replacement: "switch",
-		By: []Search{{Folder: "cache/codec", Run: "^TestWhatSurvives$/2,000"}},
+		By: []Search{{Folder: "cache/codec", Run: "^TestWhatSurvives$/cbor/2,000"}},
 	},
 	{
 		Guard: "ttlof-zero", What: "a computed TTL of zero keeps nothing",

@@ -23,7 +23,8 @@
 //   - Integers, floats and booleans are also read from text: "256", "0.5", "true".
 //   - A time.Duration needs a unit: 30s, 5m, 1h30m. Only zero needs none. A positive one below a
 //     millisecond is a problem, because it is a number that lacked a unit.
-//   - Text with a placeholder of a template, such as ${VAR}, is a problem: nothing here fills it in.
+//   - Text with a placeholder of a template, such as ${VAR}, is a problem: nothing here fills it
+//     in.
 //     The tag `koanf:"name,template"` is for text that may look like that.
 //   - A type with an UnmarshalText method reads text. If its underlying type is a number, it also
 //     reads numbers. For example, a size may be 64MiB or 1048576.
@@ -38,9 +39,10 @@
 //
 // A type with the methods Reveal() string and UnmarshalText is a secret. If `password` is the key
 // of a secret, there is always a key `password_file` too: the path of a file that holds the secret.
-// Setting both is a problem. So are blanks around a secret, a NUL and a byte order mark. The content
-// of the file may look like a placeholder. Neither an error nor String shows a secret, the value of
-// a key whose name looks like a secret's (password, token, dsn, …), or the password in a URL.
+// Setting both is a problem. So are blanks around a secret, a NUL and a byte order mark. The
+// content of the file may look like a placeholder. Neither an error nor String shows a secret, the
+// value of a key whose name looks like a secret's (password, token, dsn, …), or the password in a
+// URL.
 //
 // A secret may stand in the wrong place, for example under a misspelt key. String therefore shows
 // text only if the field has the tag `koanf:"name,public"`. In a section that was not decoded it

@@ -96,7 +96,7 @@ func TestValueThatWouldChange(t *testing.T) {
 	if got, found, err := c.Get(t.Context(), "k"); found || err != nil {
 		t.Errorf("Get = %q, %v, %v", got, found, err)
 	}
-	if stats := service.Stats(); stats.Unfilled != 1 {
+	if stats := service.Stats(); stats.Unstorable != 1 {
 		t.Errorf("%+v", stats)
 	}
 	for _, want := range []string{"customers", "T[] is not valid UTF-8", "cannot be stored"} {

@@ -62,13 +62,10 @@ func (o Options) Validate() error {
 	if o.MaxInvalidatedTags <= 0 {
 		report("max_invalidated_tags", "must be positive, not %d", o.MaxInvalidatedTags)
 	}
-	if reason := driver.TooShort(o.LeaseTTL); reason != "" {
-		report("lease_ttl", "%s", reason)
-	}
 	if o.LeaseTTL <= 0 {
 		report("lease_ttl", "must be positive, not %v", o.LeaseTTL)
-	} else if o.LeaseTTL < time.Millisecond {
-		report("lease_ttl", "is less than a millisecond; did you mean %d*time.Second?", o.LeaseTTL.Nanoseconds())
+	} else if reason := driver.TooShort(o.LeaseTTL); reason != "" {
+		report("lease_ttl", "%s", reason)
 	}
 	return errors.Join(errs...)
 }

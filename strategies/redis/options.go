@@ -169,8 +169,8 @@ func (o Options) Validate() error {
 		report("lease_ttl", "must be positive, not %v", o.LeaseTTL)
 	}
 	for name, duration := range map[string]time.Duration{"dial_timeout": o.DialTimeout, "lease_ttl": o.LeaseTTL} {
-		if duration > 0 && duration < time.Millisecond {
-			report(name, "is less than a millisecond; did you mean %d*time.Second?", duration.Nanoseconds())
+		if reason := driver.TooShort(duration); reason != "" {
+			report(name, "%s", reason)
 		}
 	}
 	if o.WaitReplicas < 0 {

@@ -20,7 +20,7 @@ var (
 	ErrClosed = driver.ErrClosed
 	// ErrInvalidKey: a key or tag is empty or longer than max_key_bytes.
 	ErrInvalidKey = driver.ErrInvalidKey
-	// ErrInvalidTTL: a TTL is negative.
+	// ErrInvalidTTL: a TTL is negative, or above zero and below a millisecond.
 	ErrInvalidTTL = driver.ErrInvalidTTL
 	// ErrValueTooLarge: an encoded value is longer than max_value_bytes, or than the strategy can
 	// hold.

@@ -51,7 +51,7 @@ func (CBOR) Unmarshal(data []byte, target any) error { return cborDecoding.Unmar
 var cborDecoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{
 		MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, MaxNestedLevels: maxDepth, UTF8: cbor.UTF8DecodeInvalid,
-		IntDec: cbor.IntDecConvertSigned, DefaultMapType: reflect.TypeFor[map[string]any](),
+		IntDec: cbor.IntDecConvertSignedOrFail, DefaultMapType: reflect.TypeFor[map[string]any](),
 	}.DecMode()
 	if err != nil {
 		panic(err) // as below

@@ -18,7 +18,7 @@ var (
 	// hold.
 	ErrInvalidKey = errors.New("cache: invalid key or tag: it must have between 1 and max_key_bytes bytes")
 	// ErrInvalidTTL: a Strategy was handed a TTL that is not positive, or the Service a negative
-	// one.
+	// one, or one below a millisecond.
 	ErrInvalidTTL = errors.New("cache: invalid TTL: it must not be negative")
 	// ErrValueTooLarge: an encoded value is longer than max_value_bytes, or than the strategy can
 	// hold.

@@ -31,7 +31,6 @@ func BenchmarkGet(b *testing.B) {
 			must(b, c.set(b.Context(), i))
 		}
 	}
-	// How many times the throughput of the second the first one has.
 	ratios := [][2]string{
 		{"static", "rueidis"}, {"dynamic", "rueidis"}, {"session", "rueidis"}, {"goredis", "rueidis"},
 		{"static", "goredis"}, {"dynamic", "goredis"}, {"session", "goredis"},
@@ -40,35 +39,40 @@ func BenchmarkGet(b *testing.B) {
 	}
 	for _, goroutines := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
-			gets := max(1000, 16*goroutines) // in a turn
-			order := rand.New(rand.NewPCG(1, 2))
-			spent := map[string][]float64{} // ns, by name and round
-			for _, c := range all {         // connections are made, scripts known
-				turn(b, c, goroutines, gets, sessions)
-			}
-			for b.Loop() {
-				for _, who := range order.Perm(len(all)) {
-					c := all[who]
-					spent[c.name] = append(spent[c.name], turn(b, c, goroutines, gets, sessions))
-				}
-			}
-			b.ReportMetric(0, "ns/op")
-			for _, c := range all {
-				b.ReportMetric(median(spent[c.name])/float64(gets), c.name+"-ns/get")
-			}
-			for _, r := range ratios {
-				var rounds []float64
-				for i, theirs := range spent[r[1]] {
-					rounds = append(rounds, theirs/spent[r[0]][i])
-				}
-				b.ReportMetric(median(rounds), r[0]+"-x-"+r[1])
-			}
+			inTurns(b, all, goroutines, max(1000, 16*goroutines), func(i int) int { return i % sessions }, ratios)
 		})
 	}
 }
 
+// inTurns reports, for turns of so many gets, how long a get takes, and ratios: how many times the
+// throughput of the second the first one has. which is the session that the i-th get of a turn reads.
+func inTurns(b *testing.B, all []contender, goroutines, gets int, which func(i int) int, ratios [][2]string) {
+	order := rand.New(rand.NewPCG(1, 2))
+	spent := map[string][]float64{} // ns, by name and round
+	for _, c := range all {         // connections are made, scripts known
+		turn(b, c, goroutines, gets, which)
+	}
+	for b.Loop() {
+		for _, who := range order.Perm(len(all)) {
+			c := all[who]
+			spent[c.name] = append(spent[c.name], turn(b, c, goroutines, gets, which))
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	for _, c := range all {
+		b.ReportMetric(median(spent[c.name])/float64(gets), c.name+"-ns/get")
+	}
+	for _, r := range ratios {
+		var rounds []float64
+		for i, theirs := range spent[r[1]] {
+			rounds = append(rounds, theirs/spent[r[0]][i])
+		}
+		b.ReportMetric(median(rounds), r[0]+"-x-"+r[1])
+	}
+}
+
 // turn returns how many ns so many goroutines take for so many gets together.
-func turn(b *testing.B, c contender, goroutines, gets, sessions int) float64 {
+func turn(b *testing.B, c contender, goroutines, gets int, which func(i int) int) float64 {
 	began := time.Now()
 	var next atomic.Int64
 	var workers sync.WaitGroup
@@ -79,7 +83,7 @@ func turn(b *testing.B, c contender, goroutines, gets, sessions int) float64 {
 				if !c.deadline { // everyone has one
 					ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
 				}
-				if found, err := c.get(ctx, int(i)%sessions); !found || err != nil {
+				if found, err := c.get(ctx, which(int(i))); !found || err != nil {
 					b.Errorf("%s: %v, %v", c.name, found, err)
 				}
 				cancel()

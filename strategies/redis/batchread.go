@@ -68,7 +68,7 @@ func (b *batchRead) plan(tags []string) (calls []*mgetCall) {
 		b.first[key] = i
 		k := b.reader.keys.of(key)
 		b.refs[i] = k
-		hint := b.reader.hints.lookup(key)
+		hint := b.reader.hints.lookup(key, k)
 		if tags == nil && hint == nil || b.reader.slow.has(key) {
 			b.needScript = append(b.needScript, i)
 			continue

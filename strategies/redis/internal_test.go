@@ -126,38 +126,6 @@ func TestEntryCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// What is remembered is bounded, and belongs to its key.
-func TestTagHintsAreBounded(t *testing.T) {
-	t.Parallel()
-	l, n := newTagHints(), newKeyspace("n:", 1)
-	for _, test := range []struct {
-		key, tag string
-		kept     bool
-	}{
-		{"n:k", "t", true},
-		{"n:k2", strings.Repeat("t", hintBytes), false},
-		{"n:" + strings.Repeat("k", hintBytes), "t", false},
-	} {
-		l.remember(test.key, n.of(test.key), sample("", test.tag))
-		want := []string{n.of(test.key).value(), n.of(test.key).lane.nonceOf(test.tag)}
-		if got := l.lookup(test.key); test.kept != slices.Equal(got, want) || test.kept == (got == nil) {
-			t.Errorf("a key of %d bytes, a tag of %d: %q", len(test.key), len(test.tag), got)
-		}
-	}
-	for i := range 3 * hintSlots {
-		key := fmt.Sprint("n:", i)
-		l.remember(key, n.of(key), sample("", "t"))
-		if got := l.lookup(key); len(got) != 2 || got[0] != n.of(key).value() {
-			t.Fatalf("%s: %q", key, got)
-		}
-	}
-	l.remember("n:k", n.of("n:k"), sample("", "t"))
-	l.forget("n:k")
-	if l.lookup("n:k") != nil {
-		t.Error("not forgotten")
-	}
-}
-
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -180,6 +148,8 @@ func TestOptions(t *testing.T) {
 		{Options{Lanes: 1 << 15}, "lanes"},
 		{Options{LeaseTTL: 1}, "lease_ttl"},
 		{Options{WaitReplicas: -1}, "wait_replicas"},
+		{Options{TagHints: -1}, "tag_hints"},
+		{Options{TagHints: 1 << 30}, "tag_hints"},
 		{Options{TLS: &TLS{Cert: "x"}}, "tls"},
 		{Options{TLS: &TLS{MinVersion: "1.1"}}, "tls.min_version"},
 	} {

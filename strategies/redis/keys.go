@@ -106,6 +106,47 @@ func (r keyRef) value() string { return r.lane.value + r.name }
 func (r keyRef) body() string  { return r.lane.body + r.name }
 func (r keyRef) lease() string { return r.lane.lease + r.name }
 
+// wanted returns the keys that a read of an entry needs: its own, and those of the nonces of tags.
+// Before each tag, two bytes say how long it is. If they are wrong, wanted returns nil.
+func (r keyRef) wanted(tags []byte) []string {
+	length, count := len(r.lane.value)+len(r.name), 1
+	for rest := tags; len(rest) > 0; count++ {
+		tag, after, ok := cutTag(rest)
+		if !ok {
+			return nil
+		}
+		length += len(r.lane.nonce) + len(tag)
+		rest = after
+	}
+	var all strings.Builder // one allocation for all keys
+	all.Grow(length)
+	keys := make([]string, 0, count)
+	all.WriteString(r.lane.value)
+	all.WriteString(r.name)
+	keys = append(keys, all.String())
+	for rest := tags; len(rest) > 0; {
+		tag, after, _ := cutTag(rest)
+		from := all.Len()
+		all.WriteString(r.lane.nonce)
+		all.Write(tag)
+		keys = append(keys, all.String()[from:])
+		rest = after
+	}
+	return keys
+}
+
+// cutTag cuts the first tag off.
+func cutTag(tags []byte) (tag, rest []byte, ok bool) {
+	if len(tags) < 2 {
+		return nil, nil, false
+	}
+	end := 2 + int(binary.BigEndian.Uint16(tags))
+	if len(tags) < end {
+		return nil, nil, false
+	}
+	return tags[2:end], tags[end:], true
+}
+
 // nonceOf is the key of a tag's nonce. An entry holds the same name of the tag.
 func (l *laneKeys) nonceOf(name string) string { return l.nonce + name }
 

@@ -26,7 +26,7 @@ type reader struct {
 // get reads an entry. It needs one MGET if the tags of the entry are known, and otherwise the
 // script, whose answer teaches them.
 func (r *reader) get(o *operation) ([]byte, bool, error) {
-	if wanted := r.hints.lookup(o.key); wanted != nil && !r.slow.has(o.key) {
+	if wanted := r.hints.lookup(o.key, o.keyRef); wanted != nil && !r.slow.has(o.key) {
 		value, found, unknownTag, err := r.mget(o, wanted)
 		if !unknownTag {
 			return value, found, err
@@ -85,7 +85,7 @@ func (r *reader) scripted(key string, k keyRef, raw entry, err error) (e entry, 
 	if !ok {
 		return nil, nil, nil
 	}
-	r.hints.remember(key, k, raw)
+	r.hints.remember(key, raw)
 	return raw, payload, nil
 }
 

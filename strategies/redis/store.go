@@ -101,7 +101,7 @@ func newStore(c *client, keys *keyspace, service service, options Options, conne
 	st.bodies = newBodies(c, connection)
 	st.reader = &reader{
 		client: c, keys: keys, clock: service.clock, limits: limits, bulkheads: bulkheads,
-		hints: newTagHints(), coalescers: make([]coalescer, lanes), bodies: st.bodies, dropper: newDropper(c, limits),
+		hints: newTagHints(options.TagHints), coalescers: make([]coalescer, lanes), bodies: st.bodies, dropper: newDropper(c, limits),
 	}
 	st.leaser = newLeaser(st.admission, st.reader, options.LeaseTTL, newOrphans(c, lanes, options.LeaseTTL))
 	st.revoker = newRevoker(st.admission, options.WaitReplicas, options.longestLease()+time.Second)

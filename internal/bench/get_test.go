@@ -44,8 +44,9 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// inTurns reports, for turns of so many gets, how long a get takes, and ratios: how many times the
-// throughput of the second the first one has. which is the session that the i-th get of a turn reads.
+// inTurns reports, for turns of so many gets, how long a get takes. It also reports ratios: how
+// many times the throughput of the second the first one has. which is what the i-th get of a turn
+// reads.
 func inTurns(b *testing.B, all []contender, goroutines, gets int, which func(i int) int, ratios [][2]string) {
 	order := rand.New(rand.NewPCG(1, 2))
 	spent := map[string][]float64{} // ns, by name and round

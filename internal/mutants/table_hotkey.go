@@ -78,11 +78,6 @@ var hotkey = []Mutant{
 		By: []Search{{Folder: "strategies/redis", Run: "^TestPipelineIsBounded$"}},
 	},
 	{
-		Guard: "clear-twice", What: "Clear scans twice: an entry may move behind the first scan",
-		File: "strategies/redis/clear.go", Text: "for range 2 {", Replacement: "for range 1 {",
-		By: []Search{{Folder: "strategies/redis", Run: "^TestClearScansTwice$"}},
-	},
-	{
 		Guard: "large-panic", What: "a panic of a lent client while a large value is stored ends nothing",
 		File: "strategies/redis/batcher.go", Text: "failures[i] = protect(func() error {", Replacement: "failures[i] = func(run func() error) error { return run() }(func() error {",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestPanicWhileLargeValuesAreStored$", Crash: true}},

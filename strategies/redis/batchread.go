@@ -81,6 +81,7 @@ func (b *batchRead) plan(tags []string) (calls []*mgetCall) {
 		}
 		call.of = append(call.of, i)
 		call.add(k.value())
+		call.add(k.lane.nonceOf(generation))
 		for n, key := range hint {
 			if n > 0 { // the first is the entry
 				call.add(key)

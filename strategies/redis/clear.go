@@ -2,47 +2,115 @@ package redis
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// clear deletes all entries and leases of the namespace.
-//
-// The ledgers go first, so that nothing can be stored that was read before. Then it scans twice,
-// because a migrating slot may move an entry from a node that has not been scanned yet to one that
-// has.
+// clear makes all entries of the namespace unreadable, and all leases useless: it invalidates the
+// tag that every entry carries. What that leaves in Redis is removed in the background.
 func (r *revoker) clear(ctx context.Context) error {
-	return r.agreed(ctx, func(conn rueidis.Client) error {
-		var behind unconfirmed
-		if err := behind.add(r.revoke(ctx, conn, r.keys.ledgerLosses())); err != nil {
-			return err
+	err := r.invalidate(ctx, []string{generation})
+	if err == nil || errors.Is(err, driver.ErrNotReplicated) {
+		r.sweeper.start()
+	}
+	return err
+}
+
+const (
+	// perSweep is how many entries one run of the script looks at. A server does nothing else
+	// meanwhile.
+	perSweep = 250
+	// sweepRest is how many times as long as a step the pause after it is. A sweep then takes a
+	// fifth of one CPU of a server at the most.
+	sweepRest = 4
+)
+
+// sweeper removes what Clear has made unreadable. It promises nothing, and needs to promise
+// nothing: what it leaves expires.
+type sweeper struct {
+	client *client
+	keys   *keyspace
+	clears atomic.Int64 // that have asked for a sweep; 0: none is under way
+}
+
+// start starts a sweep. If one is under way, another one follows it.
+func (s *sweeper) start() {
+	if s.clears.Add(1) == 1 && !s.client.run(s.work) {
+		s.clears.Store(0)
+	}
+}
+
+func (s *sweeper) work(life context.Context) {
+	for {
+		clears := s.clears.Load()
+		_ = protect(func() error { return s.sweep(life) })
+		if s.clears.CompareAndSwap(clears, 0) {
+			return
 		}
-		masters, err := r.client.masters(ctx, conn)
-		if err != nil {
-			return err
-		}
-		for range 2 {
-			for _, node := range masters {
-				if err := r.clearNode(ctx, conn, node, &behind); err != nil {
+	}
+}
+
+// sweep looks at every entry once, and ends with the first step that fails.
+func (s *sweeper) sweep(life context.Context) error {
+	conn, err := s.client.use()
+	if err != nil {
+		return err
+	}
+	masters, err := s.client.masters(life, conn)
+	if err != nil {
+		return err
+	}
+	step := func(run func(context.Context) error) error {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(life, replyTimeout)
+		defer cancel()
+		err := run(ctx)
+		rest(life, sweepRest*time.Since(began))
+		return err
+	}
+	for _, node := range masters {
+		err := scan(node, s.keys.values(), step, func() bool { return life.Err() == nil }, func(scanned []string) error {
+			for _, call := range s.calls(s.keys.keysOf(scanned)) {
+				if err := step(func(ctx context.Context) error { return sweepScript.Exec(ctx, conn, call.Keys, call.Args).Error() }); err != nil {
 					return err
 				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return behind.err
-	})
+	}
+	return nil
 }
 
-// clearNode deletes the entries and leases that one node has.
-func (r *revoker) clearNode(ctx context.Context, conn, node rueidis.Client, behind *unconfirmed) error {
-	step := func(run func(context.Context) error) error {
-		ctx, cancel := context.WithTimeout(ctx, replyTimeout)
-		defer cancel()
-		return r.client.observe(run(ctx))
+// calls are the runs of the script for the entries that keys may have.
+func (s *sweeper) calls(keys []string) (calls []rueidis.LuaExec) {
+	lanes := make(map[*laneKeys][]string)
+	for _, key := range keys {
+		k := s.keys.of(key)
+		lanes[k.lane] = append(lanes[k.lane], k.value(), k.body())
 	}
-	return scan(node, r.keys.clearable(), step, func() bool { return true }, func(scanned []string) error {
-		if keys := r.keys.keysOf(scanned); len(keys) > 0 {
-			return behind.add(r.revoke(ctx, conn, r.keys.deletions(keys)))
+	for lane, keys := range lanes {
+		for part := range slices.Chunk(keys, 2*perSweep) {
+			calls = append(calls, rueidis.LuaExec{Keys: append([]string{lane.nonceOf(generation)}, part...), Args: []string{bodyGrace}})
 		}
-		return nil
-	})
+	}
+	return calls
+}
+
+// rest returns after a pause, or when life ends.
+func rest(life context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-life.Done():
+	}
 }

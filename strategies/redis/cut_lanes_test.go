@@ -37,8 +37,8 @@ func TestCutBetweenLanes(t *testing.T) {
 		return len(found)
 	}
 	fill()
-	if left("n:t:*") != lanes {
-		t.Fatalf("the entries are in %d lanes", left("n:t:*"))
+	if left("n:t:*:t") != lanes {
+		t.Fatalf("the entries are in %d lanes", left("n:t:*:t"))
 	}
 	direct.must(through.InvalidateTags(t.Context(), "n:t")) // loads the script
 	script := proxy.HoldFunc(script(3, 9))
@@ -60,7 +60,7 @@ func TestCutBetweenLanes(t *testing.T) {
 			t.Fatalf("nothing is in lane %d", lane)
 			return ""
 		}},
-		{"InvalidateTags", "n:t:*", func(ctx context.Context) error { return through.InvalidateTags(ctx, "n:t") }, func(lane int) string {
+		{"InvalidateTags", "n:t:*:t", func(ctx context.Context) error { return through.InvalidateTags(ctx, "n:t") }, func(lane int) string {
 			return strings.Join(append(script.Args()[:3], fmt.Sprintf("n:g:{%d}:", lane)), " ")
 		}},
 	} {

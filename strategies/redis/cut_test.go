@@ -55,7 +55,7 @@ func (c *cutting) storeWith(n int, tag string) {
 
 // unlearned is a tag too long to be remembered: an entry that carries it is read by the script each
 // time.
-var unlearned = "n:" + strings.Repeat("u", 300)
+var unlearned = "n:" + strings.Repeat("u", 600)
 
 func (c *cutting) remove(int) {
 	c.Helper()

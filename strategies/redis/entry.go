@@ -10,10 +10,10 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// An entry, as store.lua writes it. good.lua explains its form.
+// An entry, as store.lua writes it. good.lua explains its form. Formats 1 and 2 had no generation.
 const (
-	entryFormat = 0x01
-	largeFormat = 0x02 // the payload is the name of a body, and the length of the value
+	entryFormat = 0x03
+	largeFormat = 0x04 // the payload is the name of a body, and the length of the value
 	nameBytes   = nonceBytes + 8
 	fixedBytes  = 1 + 8 + 2
 	nonceBytes  = 16

@@ -7,8 +7,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// format is the version of keys and entries.
-const format = 1
+// format is the version of keys and entries. It is 2 since entries have a generation.
+const format = 2
 
 // fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this
 // release does not know are kept.
@@ -60,7 +60,8 @@ func (e *disagreement) Unwrap() error { return driver.ErrUnavailable }
 // startError is what Init returns for it.
 func (e *disagreement) startError() error {
 	if e.here.Format != e.others.Format {
-		return fmt.Errorf("redis: namespace %q has entries of format %d, and this release makes format %d; give it another namespace",
+		return fmt.Errorf("redis: namespace %q has entries of format %d, and this release makes format %d; give it another namespace, "+
+			"or change it as docs/redis.md says under \"Changing lanes\"",
 			e.namespace, e.others.Format, e.here.Format)
 	}
 	return &driver.OptionError{Name: "lanes", Reason: fmt.Sprintf(

@@ -233,14 +233,14 @@ func TestFingerprintDiffers(t *testing.T) {
 func TestFingerprintIsPutBack(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
-		"lost": "", "damaged": "\x00", "no JSON object": `"x"`, "no lanes": `{"format":1,"id":"x","settled":true}`,
-		"unsettled":          `{"format":1,"lanes":4,"id":"x"}`,
-		"unsettled, differs": `{"format":1,"lanes":1,"id":"x"}`,
+		"lost": "", "damaged": "\x00", "no JSON object": `"x"`, "no lanes": `{"format":2,"id":"x","settled":true}`,
+		"unsettled":          `{"format":2,"lanes":4,"id":"x"}`,
+		"unsettled, differs": `{"format":2,"lanes":1,"id":"x"}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newFakeNamespace()
 			b.put(4)
-			was := `{"format":1,"lanes":4,"id":"abc","settled":true,"lag":"25ms"}`
+			was := `{"format":2,"lanes":4,"id":"abc","settled":true,"lag":"25ms"}`
 			b.write(was)
 			first := newNode(b, 4, nil)
 			defer first.stop()
@@ -264,10 +264,10 @@ func TestFingerprintIsPutBack(t *testing.T) {
 // An unknown format is a difference, and unknown fields are kept by whoever settles it.
 func TestFingerprintOfLaterReleases(t *testing.T) {
 	t.Parallel()
-	if f, ok := parse(`{"format":2,"lanes":4,"id":"x","settled":true,"what":{}}`); !ok || f.agrees(fingerprint{Format: format, Lanes: 4}) {
+	if f, ok := parse(`{"format":3,"lanes":4,"id":"x","settled":true,"what":{}}`); !ok || f.agrees(fingerprint{Format: format, Lanes: 4}) {
 		t.Errorf("%+v, %v", f, ok)
 	}
-	if got := settled(`{"format":1,"lanes":4,"id":"x","settled":false,"lag":"25ms"}`); got != `{"format":1,"id":"x","lag":"25ms","lanes":4,"settled":true}` {
+	if got := settled(`{"format":2,"lanes":4,"id":"x","settled":false,"lag":"25ms"}`); got != `{"format":2,"id":"x","lag":"25ms","lanes":4,"settled":true}` {
 		t.Errorf("settled: %s", got)
 	}
 	var option *driver.OptionError

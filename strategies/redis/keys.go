@@ -34,6 +34,11 @@ const (
 	kindFingerprint = "f"
 )
 
+// generation is the name of a tag that every entry carries. Its nonce is the generation of a lane,
+// and to invalidate it is to clear the lane. Applications cannot use it: a Service refuses a tag
+// without a name.
+const generation = ""
+
 // keyspace is all keys of one namespace. It never changes once it is made.
 type keyspace struct {
 	prefix      string // of the Service's keys and tags
@@ -88,7 +93,7 @@ func (k *keyspace) of(key string) keyRef {
 // nameOf cuts off the Service's prefix, which every key and tag has.
 func (k *keyspace) nameOf(key string) string { return strings.TrimPrefix(key, k.prefix) }
 
-// nonces appends the keys of the nonces of the Service's tags to dst.
+// nonces appends the keys of the nonces of the Service's tags, or of the generation, to dst.
 func (k *keyspace) nonces(dst []string, lane *laneKeys, tags []string) []string {
 	for _, tag := range tags {
 		dst = append(dst, lane.nonceOf(k.nameOf(tag)))
@@ -171,9 +176,9 @@ func hash(text string) uint64 {
 // globs escapes what SCAN would take for a pattern.
 var globs = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
 
-// clearable is the pattern of what Clear deletes: entries, bodies and leases.
-func (k *keyspace) clearable() string {
-	return globs.Replace(k.namespace) + ":[" + kindValue + kindBody + kindLease + "]:*"
+// values is the pattern of entries and bodies.
+func (k *keyspace) values() string {
+	return globs.Replace(k.namespace) + ":[" + kindValue + kindBody + "]:*"
 }
 
 // everything is the pattern of all keys in whatever lane, except for the fingerprint.

@@ -21,7 +21,7 @@ type limits struct {
 
 func newLimits(service driver.Limits) limits {
 	l := limits{value: int64(service.MaxValueBytes) + headroom}
-	l.entry = l.value + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes)
+	l.entry = l.value + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes) + 2 + nonceBytes // the generation
 	l.entryArg = strconv.FormatInt(l.entry, 10)
 	return l
 }

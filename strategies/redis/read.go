@@ -48,8 +48,7 @@ func (r *reader) getHinted(o *operation, tags []string) ([]byte, bool, error) {
 	if r.slow.has(o.key) {
 		return r.get(o)
 	}
-	wanted := make([]string, 1, 1+len(tags))
-	wanted[0] = o.value()
+	wanted := append(make([]string, 0, 2+len(tags)), o.value(), o.lane.nonceOf(generation))
 	value, found, unknownTag, err := r.mget(o, r.keys.nonces(wanted, o.lane, tags))
 	if unknownTag {
 		return r.get(o)

@@ -48,17 +48,6 @@ func (k *keyspace) invalidations(tags []string, longestLease string) []revocatio
 	return all
 }
 
-// ledgerLosses returns what refuses the fills of all leases that exist now: the loss of every
-// ledger.
-func (k *keyspace) ledgerLosses() []revocation {
-	all := make([]revocation, len(k.lanes))
-	for i := range all {
-		lane := &k.lanes[i]
-		all[i] = revocation{lane: lane, read: []string{lane.ledger}}
-	}
-	return all
-}
-
 // command does all of it atomically. loaded says that the server probably knows the script.
 func (r revocation) command(b rueidis.Builder, loaded bool) rueidis.Completed {
 	keys := slices.Concat(r.guards, r.read)

@@ -32,12 +32,14 @@ type revoker struct {
 	replicas     int           // that must confirm
 	longestLease string        // ms, for how long a lease may exist
 	running      chan struct{} // has room for maxRevoking
+	sweeper      *sweeper
 }
 
 func newRevoker(a *admission, replicas int, longestLease time.Duration) *revoker {
 	return &revoker{
 		client: a.client, keys: a.keys, agreement: a.agreement, bulkheads: a.bulkheads, replicas: replicas,
 		longestLease: strconv.FormatInt(longestLease.Milliseconds(), 10), running: make(chan struct{}, maxRevoking),
+		sweeper: &sweeper{client: a.client, keys: a.keys},
 	}
 }
 

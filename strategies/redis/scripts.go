@@ -27,6 +27,8 @@ var (
 	releaseLua string
 	//go:embed drop.lua
 	dropLua string
+	//go:embed sweep.lua
+	sweepLua string
 	//go:embed mark.lua
 	markLua string
 	//go:embed fingerprint.lua
@@ -48,6 +50,7 @@ var (
 	releaseScript = rueidis.NewLuaScript(releaseText)
 	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
 	dropScript    = rueidis.NewLuaScript(always + typedLua + dropLua)
+	sweepScript   = rueidis.NewLuaScript(always + typedLua + sweepLua)
 	// swapScript may use memory that a full Redis still has: a node must be able to say who it is.
 	swapScript = rueidis.NewLuaScript(always + fingerprintLua)
 )

@@ -184,10 +184,9 @@ func (s *Strategy) InvalidateTags(ctx context.Context, tags ...string) error {
 	return st.revoker.invalidate(ctx, tags)
 }
 
-// Clear implements driver.Clearer for one namespace, that of the Service. It is the one operation
-// whose cost depends on the number of entries: it finds them with SCAN. If ctx ends first, the
-// entries found so far are gone, and another call continues from there. No request waits for Clear,
-// so each of its steps may take a second, even if the usual timeout is shorter.
+// Clear implements driver.Clearer for one namespace, that of the Service: one script for each lane,
+// whatever the number of entries. They are unreadable then, and their memory is freed in the
+// background.
 func (s *Strategy) Clear(ctx context.Context) error {
 	st, err := s.initialised()
 	if err != nil {

@@ -96,7 +96,7 @@ func (w *writer) storeCall(k keyRef, value []byte, opts driver.SetOptions, state
 		format, payload = largeFormat, string(named(body, len(value)))
 	}
 	fixed := appendFixed(make([]byte, 0, 9), format, w.clock.Now().UnixMilli()+ttl)
-	tags := distinct(opts.Tags)
+	tags := append([]string{generation}, distinct(opts.Tags)...)
 	random := nonces(len(tags))
 	keys := append(make([]string, 0, 5+len(tags)), k.value(), k.lease(), k.lane.ledger, k.lane.earlier, k.body())
 	args := append(make([]string, 0, 7+4*len(tags)), state.token, state.epoch, state.sequence,

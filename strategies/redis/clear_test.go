@@ -312,17 +312,29 @@ func TestSweep(t *testing.T) {
 	s.must(s.Release(ctx, lease))
 }
 
-// A Clear that comes during a sweep has one of its own.
+// A Clear that comes during a sweep has one of its own: here it ends entries that are where the
+// first sweep has been.
 func TestSweepAgain(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := start(t, redistest.Start(t), redis.Options{Lanes: 3})
-	for n := range 5 {
-		for i := range 300 {
-			s.set(fmt.Sprint("n:", n, "-", i), time.Minute)
-		}
-		s.must(s.Clear(t.Context()))
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	clearing, s := startAt(t, redis.Options{Addresses: []string{proxy.Addr()}}), start(t, server, redis.Options{})
+	items := make([]driver.Item, 1500)
+	for i := range items {
+		items[i] = driver.Item{Key: fmt.Sprint("n:", i), Value: []byte("v"), Options: driver.SetOptions{TTL: time.Minute}}
 	}
+	s.must(errors.Join(s.SetMany(t.Context(), items)...))
+	proxy.Delay(30 * time.Millisecond) // each of the eight steps of a sweep
+	s.must(clearing.Clear(t.Context()))
+	until(t, func() error {
+		if left := s.size(); left > int64(len(items)-200) {
+			return fmt.Errorf("nothing was removed, %d are left", left)
+		}
+		return nil
+	})
+	s.must(errors.Join(s.SetMany(t.Context(), items)...))
+	s.must(clearing.Clear(t.Context()))
 	until(t, func() error {
 		if left := s.size(); left > 0 {
 			return fmt.Errorf("%d keys are left", left)

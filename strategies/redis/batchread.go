@@ -76,12 +76,12 @@ func (b *batchRead) plan(tags []string) (calls []*mgetCall) {
 		call := lanes[k.lane]
 		if call == nil || len(call.keys) >= perMGET {
 			call = &mgetCall{lane: k.lane, at: make(map[string]int)}
+			call.add(k.lane.nonceOf(generation))
 			lanes[k.lane] = call
 			calls = append(calls, call)
 		}
 		call.of = append(call.of, i)
 		call.add(k.value())
-		call.add(k.lane.nonceOf(generation))
 		for n, key := range hint {
 			if n > 0 { // the first is the entry
 				call.add(key)

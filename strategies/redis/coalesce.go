@@ -15,8 +15,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// maxShared is how many Redis keys the MGET of several reads has at the most. A server does nothing
-// else meanwhile, and all participants wait for the last value.
+// maxShared is how many Redis keys the MGET of several reads has at the most, the generation apart.
+// A server does nothing else meanwhile, and all participants wait for the last value.
 const maxShared = 64
 
 var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values than there were keys", driver.ErrUnavailable)
@@ -32,6 +32,8 @@ var errShortReply = fmt.Errorf("%w: a reply to MGET has another number of values
 //
 // If the script has to read an entry, the reads of that entry share it by the same rules.
 type coalescer struct {
+	generation string // the key of the lane's; each MGET asks for it once
+
 	mu      sync.Mutex
 	pending *sharedRead
 	scripts map[string]*sharedRead // by entry; pending as well
@@ -39,14 +41,15 @@ type coalescer struct {
 
 // sharedRead is one MGET, or one run of the script, for several reads.
 type sharedRead struct {
+	generation   string   // is asked for beside keys
 	keys         []string // those of the first participant, then what each other one adds
-	at           *index   // of keys; nil while there is one participant
+	index        *index   // of keys; nil while there is one participant
 	repeated     uint64   // which of keys are the entries of several participants
 	participants int
-	script       []string      // arguments of the script; nil: it is an MGET
-	deadline     time.Time     // the latest one of the participants
-	done         chan struct{} // closed when there are replies or err; nil while there is one participant
-	replies      []rueidis.RedisMessage
+	script       []string               // arguments of the script; nil: it is an MGET
+	deadline     time.Time              // the latest one of the participants
+	done         chan struct{}          // closed when there are replies or err; nil while there is one participant
+	replies      []rueidis.RedisMessage // to keys, then to generation
 	err          error
 	waiting      atomic.Int64       // participants that have not left
 	cancel       context.CancelFunc // called by the last one of them to leave; set before the first one waits
@@ -57,36 +60,40 @@ type participant struct {
 	*sharedRead
 
 	first bool // it has started the shared read, and sends it
+	// at is where in keys each key is that another participant wants. The first one's come first.
+	at [maxShared]uint8
 }
 
 // answer is what a read has asked for.
 type answer struct {
-	*sharedRead // nil: replies are in the order of wanted
+	participant // its sharedRead is nil if the read was alone: replies are in the order of wanted
 
-	wanted  []string
 	replies []rueidis.RedisMessage
 	err     error // then there are no replies
 }
 
-// reply is the reply to wanted[i].
-func (a answer) reply(i int) rueidis.RedisMessage {
-	if a.sharedRead == nil || a.at == nil {
-		return a.replies[i]
+// position is where in replies the one to wanted[i] is.
+func (a *answer) position(i int) int {
+	if a.sharedRead == nil || a.first {
+		return i
 	}
-	at, _ := a.at.find(a.keys, a.wanted[i])
-	return a.replies[at]
+	return int(a.at[i])
 }
 
+// reply is the reply to wanted[i].
+func (a *answer) reply(i int) rueidis.RedisMessage { return a.replies[a.position(i)] }
+
+// lane is the generation of the lane. There is none if the script has read the entry.
+func (a *answer) lane() rueidis.RedisMessage { return a.replies[len(a.replies)-1] }
+
 // entry returns the entry, wanted[0], in bytes that no other read has.
-func (a answer) entry() (entry, error) {
+func (a *answer) entry() (entry, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
 	raw, err := entryOf(a.reply(0))
-	if err == nil && a.sharedRead != nil && a.at != nil {
-		if at, _ := a.at.find(a.keys, a.wanted[0]); a.repeated&(1<<at) != 0 {
-			raw = bytes.Clone(raw)
-		}
+	if err == nil && a.sharedRead != nil && a.repeated&(1<<a.position(0)) != 0 {
+		raw = bytes.Clone(raw)
 	}
 	return raw, err
 }
@@ -137,7 +144,8 @@ func (c *coalescer) join(ctx context.Context, wanted []string) participant {
 	}
 	// If another one is pending but has no room, whoever started it sends it.
 	c.pending = newSharedRead(ctx, wanted)
-	return participant{c.pending, true}
+	c.pending.generation = c.generation
+	return participant{sharedRead: c.pending, first: true}
 }
 
 // joinScript adds a read to the pending run of the script for the same entry, or starts one.
@@ -153,7 +161,7 @@ func (c *coalescer) joinScript(ctx context.Context, wanted, args []string) parti
 	s := newSharedRead(ctx, wanted)
 	s.script = args
 	c.scripts[wanted[0]] = s
-	return participant{s, true}
+	return participant{sharedRead: s, first: true}
 }
 
 // seal keeps further reads out of s.
@@ -183,26 +191,29 @@ func (s *sharedRead) join(ctx context.Context, wanted []string) (p participant, 
 	s.waiting.Add(1)
 	if s.participants++; s.participants == 2 {
 		s.done = make(chan struct{})
-		s.at = new(index)
-		for i, key := range s.keys {
-			s.at.add(key, i)
+		s.index = new(index)
+		first := s.keys
+		s.keys = slices.Grow(s.keys[:0:0], maxShared)
+		for _, key := range first {
+			s.index.find(s.keys, key)
+			s.keys = append(s.keys, key)
 		}
-		s.keys = slices.Grow(s.keys, maxShared)
 	}
+	p.sharedRead = s
 	for i, key := range wanted {
-		at, there := s.at.find(s.keys, key)
+		at, there := s.index.find(s.keys, key)
 		switch {
 		case !there:
-			s.at.add(key, len(s.keys))
 			s.keys = append(s.keys, key)
 		case i == 0:
 			s.repeated |= 1 << at
 		}
+		p.at[i] = at
 	}
 	if deadline, _ := ctx.Deadline(); deadline.After(s.deadline) {
 		s.deadline = deadline
 	}
-	return participant{s, false}, true
+	return p, true
 }
 
 // fits reports whether there is room for wanted. Some of it may be there already.
@@ -252,7 +263,7 @@ func (p participant) wait(ctx context.Context, conn rueidis.Client, wanted []str
 		// Perhaps because of other participants' keys: TRYAGAIN, while a slot migrates.
 		return p.alone(ctx, conn, wanted)
 	}
-	return answer{p.sharedRead, wanted, p.replies, p.err}
+	return answer{p, p.replies, p.err}
 }
 
 // leftOthersError is the end of a read whose reply others still wait for. They will tell whether it
@@ -265,10 +276,10 @@ func (e *leftOthersError) Unwrap() error { return e.error }
 // alone is a read of the same kind that is shared with no other.
 func (s *sharedRead) alone(ctx context.Context, conn rueidis.Client, wanted []string) answer {
 	replies, err := s.fetch(ctx, conn, wanted)
-	return answer{nil, wanted, replies, err}
+	return answer{replies: replies, err: err}
 }
 
-// fetch is one command. It returns as many replies as there are keys.
+// fetch is one command. It returns as many replies as there are keys, and for an MGET one more.
 func (s *sharedRead) fetch(ctx context.Context, conn rueidis.Client, keys []string) ([]rueidis.RedisMessage, error) {
 	if s.script != nil {
 		reply, err := getScript.Exec(ctx, conn, keys, s.script).ToMessage()
@@ -279,8 +290,8 @@ func (s *sharedRead) fetch(ctx context.Context, conn rueidis.Client, keys []stri
 	}
 	// Arbitrary, because the application's own client may retry what it knows to be a read. It
 	// would then retry until the deadline while TRYAGAIN refuses a shared read.
-	replies, err := conn.Do(ctx, conn.B().Arbitrary("MGET").Keys(keys...).Build()).ToArray()
-	if err == nil && len(replies) != len(keys) {
+	replies, err := conn.Do(ctx, conn.B().Arbitrary("MGET").Keys(keys...).Keys(s.generation).Build()).ToArray()
+	if err == nil && len(replies) != len(keys)+1 {
 		err = errShortReply
 	}
 	return replies, err

@@ -9,21 +9,16 @@ type index [2 * maxShared]uint8 // the position and 1; 0: none
 
 var indexSeed = maphash.MakeSeed()
 
-func (x *index) find(keys []string, key string) (at int, there bool) {
+// find returns where in keys key is. If it is not there, find notes that it will be the next.
+func (x *index) find(keys []string, key string) (at uint8, there bool) {
 	for slot := maphash.String(indexSeed, key); ; slot++ {
-		switch at := int(x[slot%uint64(len(x))]) - 1; {
-		case at < 0:
-			return 0, false
-		case keys[at] == key:
-			return at, true
+		switch place := &x[slot%uint64(len(x))]; {
+		case *place == 0:
+			at = uint8(len(keys)) //nolint:gosec // at most maxShared
+			*place = at + 1
+			return at, false
+		case keys[*place-1] == key:
+			return *place - 1, true
 		}
 	}
-}
-
-func (x *index) add(key string, at int) {
-	slot := maphash.String(indexSeed, key)
-	for x[slot%uint64(len(x))] != 0 {
-		slot++
-	}
-	x[slot%uint64(len(x))] = uint8(at + 1) //nolint:gosec // at most maxShared
 }

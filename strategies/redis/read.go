@@ -34,7 +34,8 @@ func (r *reader) get(o *operation) ([]byte, bool, error) {
 		r.hints.forget(o.key)
 	}
 	coalescer := &r.coalescers[o.lane.number]
-	raw, err := coalescer.script(o.ctx, o.conn, o.bulkhead, o.value(), r.scriptArgs(o.keyRef)).entry()
+	a := coalescer.script(o.ctx, o.conn, o.bulkhead, o.value(), r.scriptArgs(o.keyRef))
+	raw, err := a.entry()
 	e, payload, err := r.scripted(o.key, o.keyRef, raw, err)
 	r.bulkheads.record(o.lane.number, err, o.sent)
 	if e == nil {
@@ -48,7 +49,8 @@ func (r *reader) getHinted(o *operation, tags []string) ([]byte, bool, error) {
 	if r.slow.has(o.key) {
 		return r.get(o)
 	}
-	wanted := append(make([]string, 0, 2+len(tags)), o.value(), o.lane.nonceOf(generation))
+	wanted := make([]string, 1, 1+len(tags))
+	wanted[0] = o.value()
 	value, found, unknownTag, err := r.mget(o, r.keys.nonces(wanted, o.lane, tags))
 	if unknownTag {
 		return r.get(o)
@@ -106,6 +108,9 @@ func (r *reader) mget(o *operation, wanted []string) (value []byte, found, unkno
 		return nil, false, false, nil
 	}
 	payload, found, unknownTag := e.judge(func(name []byte) (rueidis.RedisMessage, bool) {
+		if string(name) == generation {
+			return a.lane(), true
+		}
 		for i, key := range wanted[1:] {
 			if o.lane.isNonceOf(key, name) {
 				return a.reply(1 + i), true

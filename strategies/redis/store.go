@@ -103,6 +103,9 @@ func newStore(c *client, keys *keyspace, service service, options Options, conne
 		client: c, keys: keys, clock: service.clock, limits: limits, bulkheads: bulkheads,
 		hints: newTagHints(options.TagHints), coalescers: make([]coalescer, lanes), bodies: st.bodies, dropper: newDropper(c, limits),
 	}
+	for i := range keys.lanes {
+		st.reader.coalescers[i].generation = keys.lanes[i].nonceOf(generation)
+	}
 	st.leaser = newLeaser(st.admission, st.reader, options.LeaseTTL, newOrphans(c, lanes, options.LeaseTTL))
 	st.revoker = newRevoker(st.admission, options.WaitReplicas, options.longestLease()+time.Second)
 	st.writer = &writer{c, keys, service.clock, limits, st.admission, st.bodies, st.revoker}

@@ -112,6 +112,9 @@ func (h *tagHints) lookup(key string, k keyRef) []string {
 func (h *tagHints) remember(key string, e entry) {
 	tags := make([]byte, 0, hintBytes)
 	_, ok := e.tags(func(name, _ []byte) bool {
+		if string(name) == generation {
+			return true // every read asks for it
+		}
 		if len(tags)+2+len(name) > hintBytes {
 			return false
 		}

@@ -116,6 +116,16 @@ func (r *runtime) buildCache(in runtimeIn) error {
 	if options.Codec, err = codec.ByName(section.Codec); err != nil {
 		return err
 	}
+	if !absent.Is(in.Codec) {
+		if _, configured := r.source.Text(cachePath + ".codec"); configured {
+			return &config.Error{Problems: []config.Problem{{Path: cachePath + ".codec",
+				Message: "the application provides a cache.Codec as well: remove one of the two"}}}
+		}
+		options.Codec = in.Codec
+	}
+	if !absent.Is(in.Clock) {
+		options.Clock = in.Clock
+	}
 	if in.Logger != nil {
 		options.Logger = in.Logger
 	}

@@ -14,8 +14,12 @@ import (
 
 // Module provides *cache.Service, *config.Source, sessioncache.Strategy and sessioncache.Sessions.
 // If `session_cache.strategy` is default, it provides *sessioncache.Default too. It uses the
-// application's *slog.Logger, metric.MeterProvider and cache.Outbox if the application provides
-// them.
+// application's *slog.Logger, metric.MeterProvider, driver.Clock, cache.Codec and cache.Outbox if
+// the application provides them. If one of them is nil, or cannot be built because its constructor
+// lacks something, that is logged at start.
+//
+// An application has one Module, however many modules of its own: what it provides reaches all of
+// them. A second one is an error.
 //
 // A configuration error is reported when the application is built. fx.App.Err then returns one
 // *config.Error that lists every problem.
@@ -24,6 +28,9 @@ import (
 // destroys them in reverse order. A component that depends on *cache.Service starts after it and
 // stops before it.
 var Module = fx.Module("fxcache",
+	fx.Provide(
+		fx.Annotate(func() once { return once{} }, fx.ResultTags(`name:"`+installedTwice+`"`)),
+	),
 	fx.Provide(
 		fx.Private,
 		newRuntime,
@@ -40,9 +47,16 @@ var Module = fx.Module("fxcache",
 		if in.Outbox != nil {
 			in.Runtime.exports = append(in.Runtime.exports, exportOf(in.Outbox))
 		}
+		in.Runtime.warnings = in.unused()
 		return in.Runtime.err
 	}),
 )
+
+// once is provided by the Module, under a name that is the error if there are two: fx refuses the
+// second provider, and shows the name.
+type once struct{}
+
+const installedTwice = "fxcache.Module is installed twice: add it once, at the root of the application. What it provides reaches every fx.Module"
 
 // runtimeIn holds what newRuntime takes from the fx graph.
 type runtimeIn struct {
@@ -58,15 +72,25 @@ type runtimeIn struct {
 	Wrappers         []func(driver.Strategy) driver.Strategy `group:"fxcache.wrappers"`
 	Logger           *slog.Logger                            `optional:"true"`
 	MeterProvider    metric.MeterProvider                    `optional:"true"`
+	Clock            driver.Clock                            `optional:"true"`
+	Codec            cache.Codec                             `optional:"true"`
 }
 
 // injected adds the values that the application exports. newRuntime does not depend on them, so an
-// exported value may itself depend on *cache.Service. Exports is the first field, so fx builds the
-// exported values first. Their own OnStart hooks therefore run before the strategy's Init.
+// exported value may itself depend on *cache.Service. Exports comes before Runtime, so fx builds
+// the exported values first. Their own OnStart hooks therefore run before the strategy's Init.
 type injected struct {
 	fx.In
 
-	Exports []export `group:"fxcache.exports"`
-	Runtime *runtime
-	Outbox  cache.Outbox `optional:"true"` // an outbox that is provided must not be ignored silently
+	Provided []provided `group:"fxcache.provided"` // first: its errors say what an Export lacks
+	Exports  []export   `group:"fxcache.exports"`
+	Runtime  *runtime
+	Outbox   cache.Outbox `optional:"true"` // an outbox that is provided must not be ignored silently
+	Graph    fx.DotGraph
+
+	// as in runtimeIn
+	Logger        *slog.Logger         `optional:"true"`
+	MeterProvider metric.MeterProvider `optional:"true"`
+	Clock         driver.Clock         `optional:"true"`
+	Codec         cache.Codec          `optional:"true"`
 }

@@ -92,9 +92,13 @@ func SessionOptionsFrom(constructor any) fx.Option {
 func Wrap(wrap func(driver.Strategy) driver.Strategy) fx.Option { return supply("wrappers", wrap) }
 
 // Export makes the application's T available to strategies: they resolve it in Init with
-// driver.Resolve. The T is built with the application even if no strategy asks for it.
+// driver.Resolve. The T is built with the application even if no strategy asks for it. It is an
+// error if the application does not provide a T.
 func Export[T any]() fx.Option {
-	return fx.Provide(fx.Annotate(exportOf[T], fx.ResultTags(`group:"fxcache.exports"`)))
+	return fx.Provide(
+		fx.Annotate(exportOf[T], fx.ResultTags(`group:"fxcache.exports"`)),
+		fx.Annotate(checkProvided[T], fx.ResultTags(`group:"fxcache.provided"`)),
+	)
 }
 
 // input is one source of configuration, and the name of the option that gave it.

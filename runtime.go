@@ -28,6 +28,7 @@ type runtime struct {
 	// of the container.
 	strategy, sessionStrategy string
 	exports                   []export
+	warnings                  []string // logged at start
 	// err is the configuration error. newRuntime does not return it to dig, because dig would wrap
 	// it in the names of constructors.
 	err error
@@ -49,7 +50,9 @@ func sessionsOf[T any](r *runtime) (sessions T, err error) {
 	}
 	sessions, ok := r.sessions.(T)
 	if !ok {
-		return sessions, fmt.Errorf("session_cache.strategy is %q, which is not a %v", r.sessionStrategy, reflect.TypeFor[T]())
+		return sessions, fmt.Errorf("session_cache.strategy is %q, which is not a %v: depend on sessioncache.Sessions, which the strategies default "+
+			"and noop implement, or on sessioncache.Strategy, which all do; or select session_cache.strategy: %s",
+			r.sessionStrategy, reflect.TypeFor[T](), defaultSessions)
 	}
 	return sessions, nil
 }
@@ -57,6 +60,9 @@ func sessionsOf[T any](r *runtime) (sessions T, err error) {
 // start initialises the strategies with the exported values of the application. Only Init sees the
 // container, because dig is not safe for concurrent use.
 func (r *runtime) start(ctx context.Context) error {
+	for _, warning := range r.warnings {
+		r.service.Options().Logger.WarnContext(ctx, "cache: "+warning)
+	}
 	container, err := r.container()
 	if err != nil {
 		return err

@@ -1,4 +1,15 @@
 package cache
 
+import (
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+)
+
 // SetRandom replaces the source of the numbers in [0, 1) behind Jitter and EarlyRefresh.
 func (c *Cache[T]) SetRandom(random func() float64) { c.values.random = random }
+
+// Guarded is strategy with the guard around it that a Service puts there.
+func Guarded(strategy driver.Strategy, timeout time.Duration) driver.Strategy {
+	return newGuarded(strategy, driver.FeaturesOf(strategy), timeout)
+}

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
@@ -14,6 +13,7 @@ const (
 	fencedMaxTags   = 1 << 16
 	fencedMaxLeases = 1 << 16
 	fencedLeaseTTL  = 30 * time.Second
+	fencedLocks     = 256
 )
 
 // fenced adds leases to a Strategy that has none. They hold within this process only: a fenced
@@ -22,10 +22,9 @@ type fenced struct {
 	driver.Strategy
 	features driver.Features // of the Strategy
 	fence    *fence.Fence
-	// fills is held for reading while a Fill writes. InvalidateTags locks it once, after it has
-	// closed the fence. So a Fill that the fence let through before is stored before the strategy
-	// invalidates.
-	fills sync.RWMutex
+	// locks are held while the fence is asked about a key, and while a Set or Fill of it writes.
+	// They are channels and not mutexes, because waiting for them must end with a context.
+	locks [fencedLocks]chan struct{}
 }
 
 var (
@@ -35,9 +34,47 @@ var (
 )
 
 func newFenced(strategy driver.Strategy, features driver.Features, clock driver.Clock) *fenced {
-	return &fenced{Strategy: strategy, features: features, fence: fence.New(fence.Options{
+	f := &fenced{Strategy: strategy, features: features, fence: fence.New(fence.Options{
 		MaxTags: fencedMaxTags, MaxLeases: fencedMaxLeases, LeaseTTL: fencedLeaseTTL, MaxLeaseTTL: driver.MaxLeaseTTL, Now: clock.Now,
 	})}
+	for i := range f.locks {
+		f.locks[i] = make(chan struct{}, 1)
+	}
+	return f
+}
+
+// lock waits until no write of a key is under way, and keeps others away until unlock.
+func (f *fenced) lock(ctx context.Context, key string) (hash uint64, unlock func(), err error) {
+	hash = f.fence.Hash(key)
+	l := f.locks[hash%fencedLocks]
+	unlock, err = take(ctx, l)
+	return hash, unlock, err
+}
+
+func take(ctx context.Context, lock chan struct{}) (unlock func(), err error) {
+	select {
+	case lock <- struct{}{}:
+	default:
+		select {
+		case lock <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return func() { <-lock }, nil
+}
+
+// settle waits for the writes that are under way. InvalidateTags and Clear do that after they have
+// closed the fence: a Fill that it let through before is stored before the strategy invalidates.
+func (f *fenced) settle(ctx context.Context) error {
+	for _, l := range f.locks {
+		unlock, err := take(ctx, l)
+		if err != nil {
+			return err
+		}
+		unlock()
+	}
+	return nil
 }
 
 // Features implements driver.Featured.
@@ -70,29 +107,41 @@ func (b fencedBatcher) SetMany(ctx context.Context, items []driver.Item) []error
 }
 
 func (f *fenced) Set(ctx context.Context, key string, value []byte, opts SetOptions) error {
-	return f.fence.Update(f.fence.Hash(key), func() error { return f.Strategy.Set(ctx, key, value, opts) })
+	hash, unlock, err := f.lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f.fence.Update(hash, func() error { return f.Strategy.Set(ctx, key, value, opts) })
 }
 
 func (f *fenced) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
 		// This waits for a running fill of the same key, and revokes the lease of any other one.
-		_ = f.fence.Update(f.fence.Hash(key), func() error { return nil })
+		hash, unlock, err := f.lock(ctx, key)
+		if err != nil {
+			return err
+		}
+		_ = f.fence.Update(hash, func() error { return nil })
+		unlock()
 	}
 	return f.Strategy.Delete(ctx, keys...)
 }
 
 func (f *fenced) InvalidateTags(ctx context.Context, tags ...string) error {
 	f.fence.InvalidateTags(tags...)
-	f.fills.Lock()
-	f.fills.Unlock() //nolint:staticcheck // an empty critical section: it waits for running fills
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
 	return f.Strategy.InvalidateTags(ctx, tags...)
 }
 
 // Clear implements driver.Clearer. Features offers it only if the Strategy can be cleared.
 func (f *fenced) Clear(ctx context.Context) error {
 	f.fence.Clear()
-	f.fills.Lock()
-	f.fills.Unlock() //nolint:staticcheck // as in InvalidateTags
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
 	return f.features.Clearer.Clear(ctx)
 }
 
@@ -103,16 +152,27 @@ func (f *fenced) LeaseTTL() time.Duration { return driver.MaxLeaseTTL }
 func (f *fenced) LeaseTerm() time.Duration { return fencedLeaseTTL }
 
 // Extend implements driver.LeaseExtender.
-func (f *fenced) Extend(_ context.Context, lease *driver.Lease) (bool, error) {
-	return lease != nil && f.fence.Extend(f.fence.Hash(lease.Key), lease.Sequence), nil
+func (f *fenced) Extend(ctx context.Context, lease *driver.Lease) (bool, error) {
+	if lease == nil {
+		return false, nil
+	}
+	hash, unlock, err := f.lock(ctx, lease.Key)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	return f.fence.Extend(hash, lease.Sequence), nil
 }
 
 func (f *fenced) GetOrLease(ctx context.Context, key string) (value []byte, found bool, lease *driver.Lease, err error) {
 	// The lease comes before the read. So what is read is at least as new as the lease.
-	held, _ := f.Lease(ctx, key) // the error is always nil
+	held, err := f.Lease(ctx, key)
+	if err != nil {
+		return nil, false, nil, err
+	}
 	defer func() {
 		if lease == nil { // the read found an entry, failed, or panicked
-			_ = f.Release(ctx, held)
+			_ = f.Release(context.WithoutCancel(ctx), held)
 		}
 	}()
 	if value, found, err = f.Get(ctx, key); found || err != nil {
@@ -121,8 +181,13 @@ func (f *fenced) GetOrLease(ctx context.Context, key string) (value []byte, foun
 	return nil, false, held, nil
 }
 
-func (f *fenced) Lease(_ context.Context, key string) (*driver.Lease, error) {
-	sequence, granted := f.fence.Lease(f.fence.Hash(key))
+func (f *fenced) Lease(ctx context.Context, key string) (*driver.Lease, error) {
+	hash, unlock, err := f.lock(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	sequence, granted := f.fence.Lease(hash)
 	if !granted {
 		return nil, nil
 	}
@@ -137,16 +202,25 @@ func (f *fenced) Fill(ctx context.Context, lease *driver.Lease, value []byte, op
 	for i, tag := range opts.Tags {
 		tags[i] = f.fence.Hash(tag)
 	}
-	f.fills.RLock()
-	defer f.fills.RUnlock()
-	return f.fence.Fill(f.fence.Hash(lease.Key), lease.Sequence, tags, func() error {
+	hash, unlock, err := f.lock(ctx, lease.Key)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	return f.fence.Fill(hash, lease.Sequence, tags, func() error {
 		return f.Strategy.Set(ctx, lease.Key, value, opts)
 	})
 }
 
-func (f *fenced) Release(_ context.Context, lease *driver.Lease) error {
-	if lease != nil {
-		f.fence.Release(f.fence.Hash(lease.Key), lease.Sequence)
+func (f *fenced) Release(ctx context.Context, lease *driver.Lease) error {
+	if lease == nil {
+		return nil
 	}
+	hash, unlock, err := f.lock(ctx, lease.Key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f.fence.Release(hash, lease.Sequence)
 	return nil
 }

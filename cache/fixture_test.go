@@ -71,6 +71,9 @@ func (s *table) InvalidateTags(_ context.Context, tags ...string) error {
 	return nil
 }
 
+// Cancellable implements driver.Cancellable: nothing here ever waits.
+func (s *table) Cancellable() {}
+
 func (s *table) Clear(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

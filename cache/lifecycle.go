@@ -27,11 +27,11 @@ func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	outbox, err := s.init(ctx, in)
 	if err != nil {
 		// An Init that failed half way may have opened something: Destroy is idempotent.
-		return s.store.fail("start", errors.Join(err, s.destroy(context.WithoutCancel(ctx))))
+		return s.store.fail("start", errors.Join(err, undo(ctx, s.destroy)))
 	}
 	s.tasks.Open()
 	if err := s.restore(ctx, outbox); err != nil {
-		return s.store.fail("start", errors.Join(err, s.close(context.WithoutCancel(ctx))))
+		return s.store.fail("start", errors.Join(err, undo(ctx, s.close)))
 	}
 	s.phase.Store(phaseStarted)
 	s.store.pending.Resume()
@@ -52,6 +52,13 @@ func (s *Service) Stop(ctx context.Context) error {
 		return s.store.fail("stop", err)
 	}
 	return nil
+}
+
+// undo gives what follows a failed Start some time of its own.
+func undo(ctx context.Context, end func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return end(ctx)
 }
 
 func (s *Service) close(ctx context.Context) error {

@@ -30,7 +30,7 @@ import (
 type store struct {
 	name     string          // of the strategy, as in the configuration
 	prefix   string          // of every physical key and tag
-	features driver.Features // with a fence of this process around a strategy without leases
+	features driver.Features // with guard and fence around a strategy that needs them
 	leaser   driver.Leaser   // the same as features.Leaser
 	timeout  time.Duration
 	breaker  *breaker.Breaker
@@ -48,10 +48,17 @@ type store struct {
 const assumedLeaseTTL = time.Minute
 
 // clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the
-// entries.
-const clearTimeout = 10 * time.Second
+// entries. stopTimeout bounds the Destroy of a strategy if nothing else does.
+const (
+	clearTimeout = 10 * time.Second
+	stopTimeout  = 10 * time.Second
+)
 
 func newStore(features driver.Features, strategy driver.Strategy, options Options, tasks *task.Group, counters *counters) *store {
+	if !features.Immediate && !features.Cancellable {
+		guarded := newGuarded(strategy, features, options.Timeout)
+		strategy, features = guarded, guarded.Features()
+	}
 	identity := revocation.StorageOf(features, options.StrategyName, options.KeyPrefix())
 	if features.Leaser == nil {
 		features = newFenced(strategy, features, options.Clock).Features()

@@ -49,6 +49,7 @@ type Memory struct {
 	clock   driver.Clock
 	mu      sync.Mutex
 	entries map[string]entry
+	sweepAt int // how many entries there are when the expired ones are dropped next
 }
 
 type entry struct {
@@ -57,7 +58,14 @@ type entry struct {
 	expires time.Time
 }
 
-var _ driver.Strategy = (*Memory)(nil)
+var (
+	_ driver.Strategy = (*Memory)(nil)
+	_ driver.Local    = (*Memory)(nil)
+)
+
+// Local says that no operation ever waits. A strategy with a server has no such method. If its
+// client listens to contexts, it has Cancellable.
+func (m *Memory) Local() {}
 
 // Init takes from the container what it needs, here the clock: so tests can set it. A strategy that
 // opens something here has a Destroy, too.
@@ -72,7 +80,8 @@ func (m *Memory) Get(_ context.Context, key string) ([]byte, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, found := m.entries[key]
-	if !found || !m.clock.Now().Before(e.expires) {
+	if !found || m.expired(e) {
+		delete(m.entries, key)
 		return nil, false, nil // a miss is not an error
 	}
 	return slices.Clone(e.value), true, nil
@@ -89,9 +98,22 @@ func (m *Memory) Set(_ context.Context, key string, value []byte, opts driver.Se
 	case driver.Size(len(value)) > m.options.MaxValue:
 		return driver.ErrValueTooLarge
 	}
+	m.sweep()
 	expires := m.clock.Now().Add(max(opts.TTL, time.Millisecond))
 	m.entries[key] = entry{slices.Clone(value), slices.Clone(opts.Tags), expires}
 	return nil
+}
+
+func (m *Memory) expired(e entry) bool { return !m.clock.Now().Before(e.expires) }
+
+// sweep drops the expired entries, which nobody may ever ask for again, whenever the number of
+// entries has doubled. So a Set costs little, and at most half of the memory is wasted.
+func (m *Memory) sweep() {
+	if len(m.entries) < m.sweepAt {
+		return
+	}
+	maps.DeleteFunc(m.entries, func(_ string, e entry) bool { return m.expired(e) })
+	m.sweepAt = 2*len(m.entries) + 64
 }
 
 // Delete does not mind keys that are not there.
@@ -120,6 +142,28 @@ func TestMemory(t *testing.T) {
 	drivertest.Run(t, func(testing.TB) driver.Strategy {
 		return &Memory{options: Options{MaxValue: driver.MiB}}
 	}, drivertest.NoLeases(), drivertest.NoEviction())
+}
+
+// What has expired goes, although nobody asks for it again.
+func TestMemoryDropsExpired(t *testing.T) {
+	t.Parallel()
+	clock := drivertest.NewClock(time.Now())
+	m := &Memory{options: Options{MaxValue: driver.MiB}}
+	if err := m.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Clock: clock})); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100_000 {
+		if err := m.Set(t.Context(), fmt.Sprint(i), nil, driver.SetOptions{TTL: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(10 * time.Millisecond) // 100 live entries
+	}
+	if n := len(m.entries); n > 400 {
+		t.Errorf("%d entries are kept, of which 100 have not expired", n)
+	}
+	if _, found, _ := m.Get(t.Context(), "99900"); found || len(m.entries) == 0 {
+		t.Errorf("an expired entry is found: %t; %d are kept", found, len(m.entries))
+	}
 }
 
 // From the configuration to a stored value, without fx. With fx it is fxcache.Register(Factory()).

@@ -39,6 +39,9 @@ type Features struct {
 	// Immediate: no operation ever waits, so none needs a deadline. A decorator that may wait takes
 	// this away from a strategy that is Local.
 	Immediate bool
+	// Cancellable: every method returns promptly when its context ends. A decorator that may wait
+	// for longer takes this away.
+	Cancellable bool
 }
 
 // Featured is implemented by a decorator, which has the optional parts of the strategy that it
@@ -65,6 +68,7 @@ func FeaturesOf(strategy Strategy) Features {
 	f.Initializer, _ = strategy.(Initializer)
 	f.Destroyer, _ = strategy.(Destroyer)
 	f.Shared, _ = strategy.(Shared)
+	_, f.Cancellable = strategy.(Cancellable)
 	_, f.Local = strategy.(Local)
 	f.Immediate = f.Local
 	return f

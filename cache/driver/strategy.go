@@ -14,7 +14,21 @@ import (
 // a tag of the same name.
 //
 // A method returns promptly when ctx ends. A write that was given up because its ctx ended may or
-// may not have been applied. It must not be applied later than the strategy's own deadline.
+// may not have been applied. It must not be applied after it has returned. A strategy whose client
+// cannot promise that ctx is listened to works as well: unless it is [Cancellable] or [Local], the
+// Service runs each operation in a goroutine of its own, and gives it up when its time is up. Until
+// a write that was given up has ended, no revocation of its entry succeeds, and no other write of
+// its key; 1,024 operations and 128 revocations may be under way. A decorator embeds the marker
+// methods of what it embeds: one that may wait itself must be [Featured].
+//
+// Destroy may come before Init, twice, and while operations are under way. Every method may be
+// called before Init and after Destroy. It may fail then, but it returns, and does not panic. After
+// Destroy, Init may come again; what was deleted or invalidated before stays so, and leases from
+// before are refused.
+//
+// A Get returns an entry as it was stored, or not at all, however many goroutines write the key. A
+// strategy that has no room evicts other entries, the oldest rather than the newest. It does so for
+// no value that it refuses.
 //
 // A strategy returns its raw errors; the Service wraps them once. An error that concerns a single
 // key, because the storage holds something other than an entry there, wraps [ErrBadEntry]. Any
@@ -30,6 +44,7 @@ import (
 //   - [Initializer] and [Destroyer]: connections, goroutines, what the application exports.
 //   - [Shared]: the storage outlives the process, or is shared with other processes.
 //   - [Local]: no operation ever leaves the process.
+//   - [Cancellable]: every operation ends with its ctx.
 //   - [Featured]: a decorator, which has the parts of what it decorates.
 type Strategy interface {
 	// Get returns the value stored under key. A miss is found == false and err == nil. An error is
@@ -122,6 +137,13 @@ type Item struct {
 // the process. The Service then does without a deadline for each operation.
 type Local interface {
 	Local()
+}
+
+// Cancellable is an optional part of a Strategy, a marker: every method, those of its optional
+// parts included, returns promptly when its ctx ends, whatever the storage does. The Service then
+// runs operations in the goroutine of the caller, which is quicker. drivertest.Stall proves it.
+type Cancellable interface {
+	Cancellable()
 }
 
 // Shared is an optional part of a Strategy whose storage outlives the process, or is shared with

@@ -14,7 +14,8 @@
 // Run calls the function once for each check. The function returns a strategy that is not
 // initialised yet. Run calls its Init with a container like that of an application (see
 // [NewInjector]), and Destroy at the end. Each check has a namespace of its own, so that all of
-// them can share one server. Use go test -race: many checks run goroutines for the race detector.
+// them can share one server; those that fill a storage which evicts run alone, before the others.
+// Use go test -race: many checks run goroutines for the race detector.
 //
 // The suite expects that a strategy can do everything. Say with an [Option] what it cannot do:
 //
@@ -23,6 +24,7 @@
 //	never evicts                                NoEviction(), else say when: Capacity(bytes)
 //	cannot count milliseconds                   TTLGranularity(time.Second)
 //	leaves expiry to a server, with its clock   WallClock()
+//	listens to ctx while its storage hangs      Stall(function), which proves it
 //	needs types that the application exports    Container(options, values...)
 //
 // The checks are grouped by topic. Select them by name:

@@ -2,12 +2,46 @@ package drivertest_test
 
 import (
 	"context"
+	"sync/atomic"
+	"testing"
+	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/drivertest"
 )
 
+// listening claims to listen to contexts.
+type listening struct{ *broken }
+
+func (listening) Cancellable() {}
+
 var lifecycleMutants = []mutant{
+	broke("sleeps through the end of ctx", "Cancellation/EndedContext", func(b *broken, r *reference) {
+		b.get = func(key string) ([]byte, bool, error) {
+			<-time.After(2 * time.Second)
+			return r.Get(anyContext, key)
+		}
+	}),
+	func() mutant {
+		var hangs atomic.Bool
+		return mutant{
+			name: "claims to listen", kills: "Cancellation/StalledStorage",
+			new: func() driver.Strategy {
+				b := &broken{reference: newReference()}
+				b.get = func(key string) ([]byte, bool, error) {
+					if hangs.Load() {
+						<-time.After(2 * time.Second)
+					}
+					return b.reference.Get(anyContext, key)
+				}
+				return listening{b}
+			},
+			options: []drivertest.Option{drivertest.Stall(func(testing.TB, driver.Strategy) func() {
+				hangs.Store(true)
+				return func() { hangs.Store(false) }
+			})},
+		}
+	}(),
 	broke("destroy fails", "Lifecycle/InitUseDestroy", func(b *broken, _ *reference) {
 		b.destroy = func() error { return errMutant }
 	}),

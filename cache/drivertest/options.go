@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"testing"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -21,8 +22,9 @@ func NoEviction() Option { return func(c *config) { c.noEviction = true } }
 func NoLeases() Option { return func(c *config) { c.noLeases = true } }
 
 // Capacity says how many bytes of values the strategy under test is configured to hold at most. The
-// eviction checks write twice as much. It should be at least 1 MiB, because the other checks expect
-// that nothing is evicted. Default 64 MiB.
+// eviction checks write twice as much. They and those of huge values run alone, before all others,
+// and remove what they wrote. It should be at least 1 MiB, because the other checks expect that
+// nothing is evicted. Default 64 MiB.
 func Capacity(bytes driver.Size) Option { return func(c *config) { c.capacity = bytes } }
 
 // TTLGranularity says how exact a TTL is. An entry may disappear up to d too early, and less than d
@@ -40,6 +42,14 @@ func Effort(percent int) Option { return func(c *config) { c.effort = percent } 
 // Seed repeats the random schedules of an earlier run. A failure prints the seed. Default: a random
 // one.
 func Seed(seed uint64) Option { return func(c *config) { c.seed = seed } }
+
+// Stall says how to make the storage hang: stall gets a strategy that is initialised, and returns
+// what lets the storage go on. For example, it stops a server with SIGSTOP. The suite then checks
+// that every operation ends with its context, which a driver.Cancellable promises. No
+// other check runs meanwhile.
+func Stall(stall func(t testing.TB, strategy driver.Strategy) (resume func())) Option {
+	return func(c *config) { c.stall = stall }
+}
 
 // Container sets what Init finds in the container: what follows from the cache.Options, whose
 // Namespace and Clock the suite replaces, and values, by their type. For example, a value may be a

@@ -14,7 +14,7 @@ type recorded struct {
 }
 
 // Features implements driver.Featured: the optional parts of inner, each with the recorder around
-// it. Immediate is false, because a recorder may be told to wait.
+// it. Immediate is false, because a recorder may be told to wait; it listens to contexts meanwhile.
 func (s *recorded) Features() driver.Features {
 	f := s.features
 	if f.Leaser != nil {
@@ -35,6 +35,7 @@ func (s *recorded) Features() driver.Features {
 	if f.Clearer != nil {
 		f.Clearer = recordedClearer{s.recorder, f.Clearer}
 	}
+	f.Cancellable = f.Cancellable || f.Immediate
 	f.Immediate = false
 	return f
 }

@@ -35,7 +35,8 @@ type everything struct {
 
 type local struct{}
 
-func (local) Local() {}
+func (local) Local()       {}
+func (local) Cancellable() {}
 
 // some is a decorator that shows some optional parts.
 type some struct {
@@ -46,7 +47,7 @@ type some struct {
 func (s some) Features() driver.Features { return s.features }
 
 // The recorder passes on every optional part that the inner strategy has, and no other. Only
-// Immediate is always false.
+// Immediate is always false, and is Cancellable instead.
 func TestRecordPassesEveryPartOn(t *testing.T) {
 	t.Parallel()
 	all := driver.FeaturesOf(everything{})
@@ -61,7 +62,7 @@ func TestRecordPassesEveryPartOn(t *testing.T) {
 		recorded, _ := drivertest.Record(some{null{}, one})
 		got := reflect.ValueOf(driver.FeaturesOf(recorded))
 		for j := range fields.NumField() {
-			if want := i == j && name != "Immediate"; want == got.Field(j).IsZero() {
+			if want := i == j && name != "Immediate" || name == "Immediate" && fields.Field(j).Name == "Cancellable"; want == got.Field(j).IsZero() {
 				t.Errorf("recorded, a strategy with %s has %s: %t", name, fields.Field(j).Name, !want)
 			}
 		}

@@ -20,10 +20,16 @@ func Run(t *testing.T, newStrategy func(t testing.TB) driver.Strategy, options .
 			continue
 		}
 		t.Run(topic.name, func(t *testing.T) {
-			t.Parallel()
+			// What is not parallel runs first. The parallel checks begin after that.
+			alone := topic.alone != nil && topic.alone(c)
+			if !alone {
+				t.Parallel()
+			}
 			for _, check := range topic.checks {
 				t.Run(check.name, func(t *testing.T) {
-					t.Parallel()
+					if !alone {
+						t.Parallel()
+					}
 					s := newSubject(t, newStrategy(t), c)
 					if !topic.cold {
 						s.init()
@@ -46,16 +52,20 @@ type topic struct {
 	name    string
 	applies func(c config) bool // nil: always
 	cold    bool                // the checks call Init themselves
-	checks  []check
+	// alone says whether the checks would disturb others on the same server. nil: they do not.
+	alone  func(c config) bool
+	checks []check
 }
 
 func retains(c config) bool { return !c.noRetention }
 func leases(c config) bool  { return retains(c) && !c.noLeases }
+func stalls(c config) bool  { return c.stall != nil }
 func evicts(c config) bool  { return retains(c) && !c.noEviction }
 
 var topics = []topic{
 	{name: "Capabilities", checks: capabilities, cold: true},
 	{name: "Lifecycle", checks: lifecycle, cold: true},
+	{name: "Cancellation", checks: cancellation, alone: stalls},
 	{name: "NoRetention", checks: noRetention, applies: func(c config) bool { return c.noRetention }},
 	{name: "Basics", checks: basics, applies: retains},
 	{name: "TTL", checks: ttls, applies: retains},
@@ -67,8 +77,8 @@ var topics = []topic{
 	{name: "HeldLoader", checks: heldLoader, applies: leases},
 	{name: "Races", checks: races, applies: retains},
 	{name: "LeaseRaces", checks: leaseRaces, applies: leases},
-	{name: "Limits", checks: limits, applies: retains},
-	{name: "Eviction", checks: eviction, applies: evicts},
+	{name: "Limits", checks: limits, applies: retains, alone: evicts},
+	{name: "Eviction", checks: eviction, applies: evicts, alone: evicts},
 	{name: "Isolation", checks: isolation, applies: retains},
 	{name: "Concurrency", checks: concurrency, applies: retains},
 	{name: "Restart", checks: restart, applies: retains},
@@ -102,6 +112,7 @@ type config struct {
 	seed        uint64
 	options     cache.Options
 	values      []any
+	stall       func(t testing.TB, strategy driver.Strategy) (resume func())
 
 	// patience is how long a check waits for something that must happen soon. Only a check that
 	// fails waits that long.

@@ -50,9 +50,10 @@ func on(options redis.Options) func(testing.TB) driver.Strategy {
 }
 
 // conforms runs both suites, unchanged.
-func conforms(t *testing.T, options redis.Options) {
+func conforms(t *testing.T, options redis.Options, more ...drivertest.Option) {
 	t.Run("cache", func(t *testing.T) {
-		drivertest.Run(t, on(options), drivertest.WallClock(), drivertest.NoEviction(), drivertest.Container(cache.Options{MaxValueBytes: driver.MiB}))
+		drivertest.Run(t, on(options), append(more,
+			drivertest.WallClock(), drivertest.NoEviction(), drivertest.Container(cache.Options{MaxValueBytes: driver.MiB}))...)
 	})
 	t.Run("sessions", func(t *testing.T) { sessiontest.Run(t, sessiontest.OnStorage(on(options))) })
 }
@@ -60,7 +61,11 @@ func conforms(t *testing.T, options redis.Options) {
 func TestStandalone(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	conforms(t, redis.Options{Addresses: []string{redistest.Start(t).Addr()}})
+	server := redistest.Start(t)
+	conforms(t, redis.Options{Addresses: server.Addrs()}, drivertest.Stall(func(testing.TB, driver.Strategy) func() {
+		server.Pause()
+		return server.Resume
+	}))
 }
 
 // Several lanes on one server: what a cluster does to the scripts, without one.

@@ -31,6 +31,7 @@ var (
 	_ driver.Initializer   = (*Strategy)(nil)
 	_ driver.Destroyer     = (*Strategy)(nil)
 	_ driver.Shared        = (*Strategy)(nil)
+	_ driver.Cancellable   = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
@@ -76,6 +77,9 @@ func (s *Strategy) Destroy(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Cancellable implements driver.Cancellable.
+func (s *Strategy) Cancellable() {}
 
 // StorageID implements driver.Shared. The ID is that of the fingerprint that was read last.
 func (s *Strategy) StorageID() string {

@@ -21,6 +21,7 @@ import (
 	"github.com/fxcache/fxcache/cache/requestscope"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/fxtest"
+	"github.com/fxcache/fxcache/internal/panics"
 	"github.com/fxcache/fxcache/sessioncache"
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
@@ -222,8 +223,14 @@ func TestNilArguments(t *testing.T) {
 					t.Errorf("it panics: %v", value)
 				}
 			}()
-			if err := call(t.Context()); (err != nil) != fails {
+			err := call(t.Context())
+			if (err != nil) != fails {
 				t.Errorf("the error is %v", err)
+			}
+			for _, what := range []string{"GetOrLoad", "Update", "Memo"} {
+				if fails && strings.Contains(name, what) && !errors.Is(err, panics.ErrNil) {
+					t.Errorf("%v does not say that the function is nil", err)
+				}
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/internal/chain"
+	"github.com/fxcache/fxcache/internal/panics"
 )
 
 // Cache is a typed, read-through view on a [Service] (Vendure's Cache, which createCache makes).
@@ -120,6 +121,9 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // came after it. If the strategy fails, load runs, and its value is returned and not stored.
 func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
 	var zero T
+	if load == nil {
+		return zero, c.fail("load", panics.ErrNil)
+	}
 	physical, err := c.key(key)
 	if err != nil {
 		return zero, c.fail("load", err)
@@ -179,6 +183,9 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 // An error beside the value of a write that succeeded says that an older entry may still be
 // readable.
 func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Context) (T, error)) (value T, err error) {
+	if write == nil {
+		return value, c.fail("update", panics.ErrNil)
+	}
 	physical, err := c.key(key)
 	if err != nil {
 		return value, c.fail("update", err)

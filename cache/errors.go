@@ -144,8 +144,12 @@ type PendingError struct {
 
 // Error implements error.
 func (e *PendingError) Error() string {
-	return fmt.Sprintf("%v, and may be served elsewhere until %s at the latest: %v",
-		ErrRevocationPending, e.Until.UTC().Format(time.RFC3339), e.Err)
+	retries := "it is being retried"
+	if errors.Is(e.Err, ErrClosed) {
+		retries = "nobody retries it, because the Service has stopped"
+	}
+	return fmt.Sprintf("%v; %s, and what was revoked may be served elsewhere until %s at the latest: %v",
+		ErrRevocationPending, retries, e.Until.UTC().Format(time.RFC3339), e.Err)
 }
 
 // Unwrap returns ErrRevocationPending and the cause, for errors.Is and errors.As.

@@ -24,8 +24,8 @@ type loader[T any] struct {
 	// refreshing holds the keys for which no refresh may be started now.
 	refreshing keySet
 	// These are of this cache alone, because the warnings name it.
-	hung, slow throttle.Throttle
-	unstored   [causes]throttle.Throttle
+	hung, slow, panicked throttle.Throttle
+	unstored             [causes]throttle.Throttle
 }
 
 func newLoader[T any](service *Service, name string, values *values[T]) *loader[T] {
@@ -72,7 +72,7 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 			l.store.release(context.WithoutCancel(ctx), held.lease)
 		}
 		if loading {
-			l.service.counters.loadErrors.Add(1)
+			l.loadFailed(err)
 		}
 	}()
 	if !f.Unleased {
@@ -135,7 +135,14 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, function func(context.Context) (T, error)) (T, error) {
 	ctx, link := chain.Enter(ctx, kind, entryID{l.service, physical})
 	defer link.End()
-	return panics.Run(ctx, function)
+	value, err := panics.Run(ctx, function)
+	// not that of a cache within, which has its name
+	if p, panicked := err.(*PanicError); panicked && p.Cache == "" { //nolint:errorlint // as it is
+		named := *p
+		named.Cache, err = l.name, &named
+		l.store.logger.warnOnce(ctx, &l.panicked, "cache: a loader or a write panicked", err, "cache", l.name)
+	}
+	return value, err
 }
 
 // alone runs load for its caller alone, and stores nothing.
@@ -144,10 +151,19 @@ func (l *loader[T]) alone(ctx context.Context, kind chain.Kind, physical string,
 	err = panics.ErrEnded // if load ends the goroutine
 	defer func() {
 		if err != nil {
-			l.service.counters.loadErrors.Add(1)
+			l.loadFailed(err)
 		}
 	}()
 	return l.run(memo.OutsideScope(ctx), kind, physical, load)
+}
+
+// loadFailed counts a load without a value. That there is nothing to load is no failure.
+func (l *loader[T]) loadFailed(err error) {
+	if errors.Is(err, ErrNotFound) {
+		l.service.counters.notFound.Add(1)
+	} else {
+		l.service.counters.loadErrors.Add(1)
+	}
 }
 
 // write runs write and stores what it returns. Unless that is stored, the entry is deleted.

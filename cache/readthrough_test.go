@@ -29,7 +29,7 @@ func TestReadThroughStoresNothing(t *testing.T) {
 				t.Errorf("%s: %d times %s", kind.name, n, op)
 			}
 		}
-		if stats := service.Stats(); stats.Loads != 3 || stats.LoadErrors != 1 {
+		if stats := service.Stats(); stats.Loads != 3 || stats.LoadErrors+stats.NotFound != 1 {
 			t.Errorf("%s: %+v", kind.name, stats)
 		}
 		want(t, 3)(c.GetOrLoad(t.Context(), "k", value(3)))

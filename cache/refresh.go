@@ -96,7 +96,7 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 			l.store.release(context.WithoutCancel(ctx), lease)
 		}
 		if loading {
-			l.service.counters.loadErrors.Add(1)
+			l.loadFailed(err)
 		}
 	}()
 	// Since the entry was seen, it may have been refreshed or revoked.

@@ -35,6 +35,8 @@ type Stats struct {
 	Refreshes uint64 `json:"refreshes"`
 	// LoadErrors are the Loads that failed.
 	LoadErrors uint64 `json:"load_errors"`
+	// NotFound are the Loads that returned ErrNotFound. They do not count as failed.
+	NotFound uint64 `json:"not_found"`
 	// SharedLoads are calls of GetOrLoad that waited for another caller's load.
 	SharedLoads uint64 `json:"shared_loads"`
 	// LeaseTimeouts are the Loads that stored nothing, because somebody else held the lease for
@@ -78,7 +80,7 @@ type Stats struct {
 // only.
 type counters struct {
 	hits, misses, errors, corrupt, foreign atomic.Uint64
-	loads, loadErrors                      atomic.Uint64
+	loads, loadErrors, notFound            atomic.Uint64
 	filled, refused, unfilled, unstorable  atomic.Uint64
 	leaseExpired                           atomic.Uint64
 	sets, setErrors, deletes, deleteErrors atomic.Uint64
@@ -96,7 +98,7 @@ func (s *Service) Stats() Stats {
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
-		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(),
+		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(),
 		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), Unstorable: c.unstorable.Load(), LeaseExpired: c.leaseExpired.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
@@ -125,6 +127,7 @@ var instruments = []struct {
 		"background":    func(c *counters) *atomic.Uint64 { return &c.refreshes },
 		"started":       func(c *counters) *atomic.Uint64 { return &c.loads },
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
+		"not_found":     func(c *counters) *atomic.Uint64 { return &c.notFound },
 		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },
 		"lease_timeout": func(c *counters) *atomic.Uint64 { return &c.leaseTimeouts },
 		"waited":        func(c *counters) *atomic.Uint64 { return &c.waitedLoads },

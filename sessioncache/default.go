@@ -12,6 +12,7 @@ import (
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/panics"
 	"github.com/fxcache/fxcache/internal/throttle"
 )
 
@@ -224,6 +225,9 @@ func (d *Default) started() (*state, error) {
 
 // run loads or writes a session, and checks that the result belongs to token.
 func (d *Default) run(ctx context.Context, st *state, token string, load Load) (*record, error) {
+	if load == nil {
+		return nil, panics.ErrNil
+	}
 	began := st.clock.Now() // what load reads may be as old as this
 	session, err := load(ctx)
 	if err != nil {

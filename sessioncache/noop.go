@@ -58,6 +58,9 @@ func (n Noop) GetOrLoad(ctx context.Context, token string, load Load) (*CachedSe
 
 // Update implements Sessions by calling write.
 func (n Noop) Update(ctx context.Context, token string, write Load) (session *CachedSession, err error) {
+	if write == nil {
+		return nil, panics.ErrNil
+	}
 	defer panics.Catch(&err) // as Default does
 	session, err = write(ctx)
 	if err != nil {

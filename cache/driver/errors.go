@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // The errors that a Strategy returns. The Service wraps them once. It tells them apart with
@@ -64,10 +65,15 @@ func (e *OptionError) Option() (name, reason string) { return e.Name, e.Reason }
 // gets the error.
 type PanicError struct {
 	// Value is what the code panicked with. It is nil if the code ended its goroutine
-	// (runtime.Goexit). The message does not quote it, because it may hold anything.
+	// (runtime.Goexit). The message has its type, and does not quote it: it may hold anything.
 	Value any
 	// Stack is the stack at the panic.
 	Stack []byte
+	// Frames are the first calls of the stack: the function that panicked, and who called it, each
+	// with file and line.
+	Frames []string
+	// Cache is the name of the cache whose loader or write it was. It is empty for other code.
+	Cache string
 }
 
 // Error implements error.
@@ -75,7 +81,14 @@ func (e *PanicError) Error() string {
 	if e.Value == nil {
 		return "cache: a callback ended its goroutine"
 	}
-	return fmt.Sprintf("cache: a callback or strategy panicked with a %T", e.Value)
+	text := fmt.Sprintf("cache: a callback or strategy panicked with a %T", e.Value)
+	if e.Cache != "" {
+		text = fmt.Sprintf("cache %q: a loader or a write panicked with a %T", e.Cache, e.Value)
+	}
+	if len(e.Frames) > 0 {
+		text += ", in " + strings.Join(e.Frames, ", called by ")
+	}
+	return text
 }
 
 // Format implements fmt.Formatter: every verb prints the message, and none the value or the stack.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/fxcache/fxcache/cache/driver"
@@ -32,6 +33,19 @@ func TestCatch(t *testing.T) {
 	if err := call(nil); err != errBoom { //nolint:errorlint // as it is
 		t.Errorf("without a panic: %v", err)
 	}
+	if text := call("secret").Error(); !strings.Contains(text, "a string, in panics_test.TestCatch.func1 (panics_test.go:") ||
+		!strings.Contains(text, ", called by panics_test.TestCatch (") || strings.Contains(text, "secret") {
+		t.Errorf("the text is %q", text)
+	}
+	nested := func() (err error) {
+		defer panics.Catch(&err)
+		var none map[string]int
+		none["x"] = 1
+		return nil
+	}
+	if text := nested().Error(); !strings.Contains(text, "in panics_test.TestCatch.func2 (panics_test.go:") {
+		t.Errorf("a panic of Go itself: %q", text)
+	}
 	own := func() (err error) {
 		defer panics.CatchAs(&err, func(any) error { return errBoom })
 		panic("text")
@@ -51,6 +65,9 @@ func TestRun(t *testing.T) {
 	var caught *driver.PanicError
 	if !errors.As(err, &caught) || caught.Value != "text" {
 		t.Errorf("%v", err)
+	}
+	if _, err := panics.Run[int](t.Context(), nil); !errors.Is(err, panics.ErrNil) {
+		t.Errorf("nil: %v", err)
 	}
 	ended := make(chan struct{})
 	go func() {

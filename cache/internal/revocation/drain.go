@@ -73,7 +73,7 @@ func (q *Queue) Resume() {
 			if finished = q.finished(); finished || !pauses.Wait(ctx) {
 				return
 			}
-			if err := q.applyPatiently(ctx); err != nil {
+			if err := q.applyPatiently(ctx); err != nil && ctx.Err() == nil { // not at the end
 				q.options.Warn(ctx, "cache: revocations cannot be applied; no hits are served until they are", err)
 			}
 		}

@@ -3,6 +3,7 @@ package panics_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -33,15 +34,15 @@ func TestCatch(t *testing.T) {
 	if err := call(nil); err != errBoom { //nolint:errorlint // as it is
 		t.Errorf("without a panic: %v", err)
 	}
-	if text := call("secret").Error(); !strings.Contains(text, "a string, in panics_test.TestCatch.func1 (panics_test.go:") ||
+	text := call("secret").Error()
+	if !strings.Contains(text, "a string, in panics_test.TestCatch.func1 (panics_test.go:") ||
 		!strings.Contains(text, ", called by panics_test.TestCatch (") || strings.Contains(text, "secret") {
 		t.Errorf("the text is %q", text)
 	}
 	nested := func() (err error) {
 		defer panics.Catch(&err)
-		var none map[string]int
-		none["x"] = 1
-		return nil
+		numbers := []int{}
+		return fmt.Errorf("%d", numbers[len(text)])
 	}
 	if text := nested().Error(); !strings.Contains(text, "in panics_test.TestCatch.func2 (panics_test.go:") {
 		t.Errorf("a panic of Go itself: %q", text)

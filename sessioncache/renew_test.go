@@ -192,7 +192,7 @@ func TestUselessRenewal(t *testing.T) {
 		"takes something":  {change: func(s *sessioncache.CachedSession) error { s.Expires = s.Expires.Add(-time.Minute); return nil }},
 		"cannot be stored": {change: func(s *sessioncache.CachedSession) error { s.CustomFields = map[string]any{"f": func() {}}; return nil }, line: "cannot be stored"},
 		"fails":            {change: func(*sessioncache.CachedSession) error { return errors.New("the database is away") }, line: "the database is away"},
-		"panics":           {change: func(*sessioncache.CachedSession) error { panic("bug") }, line: "panicked"},
+		"panics":           {change: func(*sessioncache.CachedSession) error { panic("bug") }, line: "a session could not be renewed"},
 		"rotates the token": {change: func(s *sessioncache.CachedSession) error { s.Token = cache.NewSecret("secret-2"); return nil },
 			line: "Renew must not rotate the token"},
 		"forgets Expires": {change: func(s *sessioncache.CachedSession) error { s.Expires = time.Time{}; return nil }, line: "could not be renewed"},

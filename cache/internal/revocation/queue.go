@@ -12,7 +12,7 @@ import (
 )
 
 // ErrPending says that a revocation is not applied yet.
-var ErrPending = errors.New("cache: the revocation is not applied yet; it is being retried")
+var ErrPending = errors.New("cache: the revocation is not applied yet")
 
 // Revocation is cache.Revocation.
 type Revocation struct {

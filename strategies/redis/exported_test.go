@@ -47,8 +47,8 @@ func TestExportedClient(t *testing.T) {
 	if err := s.Destroy(t.Context()); err != nil {
 		t.Error(err)
 	}
-	// The entry and the fingerprint.
-	if n, err := own.Do(t.Context(), own.B().Dbsize().Build()).AsInt64(); n != 2 || err != nil {
+	// The entry, the generation and the fingerprint.
+	if n, err := own.Do(t.Context(), own.B().Dbsize().Build()).AsInt64(); n != 3 || err != nil {
 		t.Errorf("after Destroy the application's client answers %d, %v", n, err)
 	}
 }

@@ -2,6 +2,7 @@ package schedules_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -14,9 +15,9 @@ import (
 // V16, late set after the deadline. A write takes longer than the deadline of an operation. Its
 // caller gives up and deletes. Then the write arrives.
 //
-// Promise: if a storage aborts operations whose context has ended, it does not apply what the
-// Service has given up. What a Set, Update or GetOrLoad tried to store before a revocation began is
-// not read after the revocation returned nil. (What a server does with a frame that has left is
+// Promise: what a Set, Update or GetOrLoad tried to store before a revocation began is not read
+// after the revocation returned nil. That holds for a storage that aborts operations whose context
+// has ended, and for one that ignores contexts. (What a server does with a frame that has left is
 // judged by TestLateFrame.)
 //
 // Model: as in TestStaleFill, for one application that does one operation after another on a slow
@@ -30,9 +31,15 @@ func TestLateSet(t *testing.T) {
 	}{
 		{"bigcache", func(t testing.TB, slow *slow) driver.Strategy {
 			inner := newBigcache(t)
-			return slowLeaser{slowStrategy{inner, slow}, inner}
+			return slowLeaser{listeningStrategy{slowStrategy{inner, slow}}, inner}
 		}},
-		{"without leases", func(_ testing.TB, slow *slow) driver.Strategy { return slowStrategy{newTable(), slow} }},
+		{"without leases", func(_ testing.TB, slow *slow) driver.Strategy {
+			return listeningStrategy{slowStrategy{newTable(), slow}}
+		}},
+		{"ignoring contexts", func(_ testing.TB, slow *slow) driver.Strategy {
+			slow.deaf = true
+			return slowStrategy{newTable(), slow}
+		}},
 	} {
 		// One after the other: where an operation is not cancelled, the second one would wait for a
 		// lock that it never gets, because time stands still in a bubble while somebody waits for a
@@ -101,27 +108,35 @@ func (n node) oneAfterTheOther(a actor, step int) {
 	}
 }
 
-// slow says how long operations take: those of a schedule as its own random numbers say, others
-// nothing.
+// slow says how long operations take: those of a schedule as its seed says, others nothing.
 type slow struct {
-	mu      sync.Mutex
-	playing *schedule
+	deaf bool // operations go on when their context has ended
+
+	mu     sync.Mutex
+	random *rand.Rand
 }
 
+// play is given nil when the schedule is over.
 func (s *slow) play(playing *schedule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.playing = playing
+	if s.random = nil; playing != nil {
+		s.random = rand.New(rand.NewPCG(playing.random.Uint64(), 0)) // the Service may call from several goroutines
+	}
 }
 
 // wait returns nil when the operation may be done, or why it ended before.
 func (s *slow) wait(ctx context.Context, longest time.Duration) error {
 	s.mu.Lock()
 	var takes time.Duration
-	if s.playing != nil && s.playing.random.IntN(3) == 0 {
-		takes = time.Duration(s.playing.random.Int64N(int64(longest)))
+	if s.random != nil && s.random.IntN(3) == 0 {
+		takes = time.Duration(s.random.Int64N(int64(longest)))
 	}
 	s.mu.Unlock()
+	if s.deaf {
+		time.Sleep(takes)
+		return nil
+	}
 	if takes == 0 {
 		return ctx.Err()
 	}
@@ -169,9 +184,14 @@ func (s slowStrategy) InvalidateTags(ctx context.Context, tags ...string) error 
 	return s.inner.InvalidateTags(ctx, tags...)
 }
 
+// listeningStrategy is a slow storage that aborts operations whose context has ended.
+type listeningStrategy struct{ slowStrategy }
+
+func (listeningStrategy) Cancellable() {}
+
 // slowLeaser is a slow storage with leases.
 type slowLeaser struct {
-	slowStrategy
+	listeningStrategy
 	leaser *bigcache.Strategy
 }
 

@@ -181,7 +181,7 @@ var states = []state{
 		start:   func(t *testing.T) *redistest.Server { return redistest.StartCluster(t, 1, 0).Nodes[0] },
 		options: redis.Options{Mode: redis.Cluster, Lanes: 1},
 	},
-	{name: "no room for connections", enter: noRoom, read: unavailable, store: unavailable, revoke: unavailable},
+	{name: "no room for connections", enter: noRoom, read: withheld, store: withheld, revoke: withheld}, // each of them dials
 	{name: "NOPERM", enter: func(s *started) func() {
 		s.direct("ACL", "SETUSER", "default", "-unlink", "-evalsha", "-eval")
 		return func() { s.direct("ACL", "SETUSER", "default", "+@all") }

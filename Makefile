@@ -11,7 +11,6 @@ SOAK      ?= 30m
 OVERLOAD  ?= 10
 STRETCH   ?= 1
 TIMEOUT   ?= 10m
-MEMORY    ?= 1GiB
 ARGS      ?=
 
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -58,11 +57,9 @@ $(GOLANGCI_LINT):
 redis: # a redis-server for the tests that start one
 	@.ci/need redis-server redis-server
 
-# Without a limit of the heap, the race detector takes 10 GB for the tests of strategies/redis, and
-# with it 3.
 test: redis ## vet and test with the race detector, in every module
 	.ci/each-module go vet ./...
-	GOMEMLIMIT=$(MEMORY) .ci/each-module go test -race -timeout $(TIMEOUT) ./...
+	.ci/each-module go test -race -timeout $(TIMEOUT) ./...
 
 fuzz: redis ## run each fuzz target for FUZZTIME (10s)
 	.ci/each-module $(CURDIR)/.ci/fuzz $(FUZZTIME)

@@ -48,6 +48,7 @@ func TestZeroes(t *testing.T) {
 		"{bigcache: {max_invalidated_tags: 0}}":                   "cache.bigcache.max_invalidated_tags",
 		fmt.Sprintf(redis, "lanes: 0"):                            "cache.redis.lanes",
 		fmt.Sprintf(redis, "connections: 0"):                      "cache.redis.connections",
+		fmt.Sprintf(redis, "tag_hints: 0"):                        "cache.redis.tag_hints",
 		fmt.Sprintf(redis, "addresses: []"):                       "cache.redis.addresses",
 		fmt.Sprintf(redis, "addresses: ''"):                       "cache.redis.addresses",
 		fmt.Sprintf(redis, "addresses: ['']"):                     "cache.redis.addresses[0]",

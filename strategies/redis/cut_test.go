@@ -167,6 +167,11 @@ func TestCutReplies(t *testing.T) {
 			whole.Release()
 			c.must(c.attempt(op, 0))
 			length := len(whole.Reply())
+			if command := whole.Args(); strings.HasPrefix(op.command, "evalsha") {
+				// This script. Another one may release a lease: nobody knows whether the cut reply
+				// granted one.
+				op.command += " " + command[1]
+			}
 
 			proxy.Slice(1)
 			c.must(c.attempt(op, 0))

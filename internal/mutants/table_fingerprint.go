@@ -10,6 +10,11 @@ var agreement = []Mutant{
 		By:          []Search{{Folder: "strategies/redis", Run: "^TestLanesMustAgree$"}},
 	},
 	{
+		Guard: "fingerprint-end", What: "nobody waits for a fingerprint that is not read any more",
+		File: "strategies/redis/agreement.go", Text: "\tdefer a.end()\n", Replacement: "",
+		By: []Search{{Folder: "strategies/redis", Run: "^TestFingerprintAfterTheEnd$", Crash: true}},
+	},
+	{
 		Guard: "fingerprint-reads", What: "a node that differs serves and stores nothing",
 		File: "strategies/redis/operation.go", Text: "err = a.agreement.holds(o.ctx, o.began)", Replacement: "err = nil",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLanesThatDifferLater$"}},

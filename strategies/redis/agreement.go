@@ -172,6 +172,7 @@ func (a *agreement) wake() {
 
 // watch checks after a pause, and then again and again until life ends.
 func (a *agreement) watch(life context.Context, after time.Duration) {
+	defer a.end()
 	for life.Err() == nil {
 		again := a.again
 		if a.retry > 0 { // otherwise a server that accepts connections and closes them would be asked all the time
@@ -186,6 +187,15 @@ func (a *agreement) watch(life context.Context, after time.Duration) {
 		timer.Stop()
 		after = a.check(life)
 	}
+}
+
+// end lets nobody wait for a reading that does not come any more.
+func (a *agreement) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refusal = driver.ErrClosed
+	close(a.read)
+	a.read = make(chan struct{})
 }
 
 // check reads the fingerprint once, makes one if there is none, and returns when to check again.

@@ -302,6 +302,25 @@ func TestFingerprintLapses(t *testing.T) {
 	})
 }
 
+// Nobody waits for a fingerprint that is not read any more.
+func TestFingerprintAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(newFakeNamespace(), 4, nil)
+		n.view.set(true)
+		held := make(chan error, 1)
+		go func() { held <- n.holds(context.Background(), time.Now()) }()
+		synctest.Wait()
+		n.stop()
+		for range 2 {
+			if err := <-held; !errors.Is(err, driver.ErrClosed) {
+				t.Errorf("holds = %v, want ErrClosed", err)
+			}
+			held <- n.holds(context.Background(), time.Now())
+		}
+	})
+}
+
 // A connection that was made anew counts for nothing before the fingerprint was read on it, also
 // where that was under way.
 func TestFingerprintOfANewConnection(t *testing.T) {

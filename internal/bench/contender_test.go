@@ -170,7 +170,8 @@ func TestContendersCommands(t *testing.T) {
 				calls[command] += n
 			}
 		}
-		if calls["get"] != 1-mgets[c.name] || calls["mget"] != mgets[c.name] || calls["eval"] != 0 {
+		// A GET more may be that of the fingerprint, on a connection that was just made.
+		if calls["get"] < 1-mgets[c.name] || calls["mget"] != mgets[c.name] || calls["eval"] != 0 {
 			t.Errorf("%s: %v", c.name, stats)
 		}
 	}

@@ -44,6 +44,10 @@ var hints = []hint{
 		"write cache.strategy: redis, or noop, in place of switching a section"),
 	hintFor(`protocol|^network$|resp3?$|keepalive`, "the protocol is always RESP3 over TCP: leave it out"),
 	hintFor(`serializ|serialis|compress|codec|encoding`, "write cache.codec; nothing is compressed by a connection"),
+	hintFor(`^natmap$`, `write address_map: {"announced:port": "reachable:port"}`),
+	hintFor(`^(options?|opts|params?|parameters|settings|config|default|redis)$`, "write the keys within it one level up"),
+	hintFor(`^family$|lazy|readonly|slaveok|redirects?$|^routeby|legacy|decoderesponses|healthcheck|readycheck|errorhandler|offlinequeue|^clienttype$`,
+		"there is nothing like it here: leave it out"),
 }
 
 // Hint is Options.Hint for the section tls.

@@ -23,8 +23,10 @@ import (
 // Every caller gets a value of its own: changing it changes nobody else's.
 type Cache[T any] struct {
 	service *Service
-	policy  Policy[T]
+	named   *namedCache
+	store   *store
 	prefix  string // physical: namespace and name
+	hashed  bool   // Policy.HashKeys
 	values  *values[T]
 	loader  *loader[T]
 }
@@ -38,28 +40,38 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	if service == nil {
 		return nil, errors.New("cache: New needs a service")
 	}
-	if err := policy.validate(name, service.options); err != nil {
+	if service.main() == nil {
+		return nil, ErrNotStarted
+	}
+	named := service.caches.at(name, service.main())
+	store := named.store
+	if err := policy.validate(name, store.options); err != nil {
+		return nil, fmt.Errorf("cache %q: %w", name, err)
+	}
+	if err := accepts(named.options.Load(), name, policy); err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
 	policy.Tags = slices.Clone(policy.Tags)
-	tags, err := service.tags(policy.Tags)
+	tags, err := store.tags(policy.Tags)
 	if err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
-	typ := service.codec.TypeOf(reflect.TypeFor[T](), policy.Version, policy.Tags)
+	typ := store.codecOf(named).TypeOf(reflect.TypeFor[T](), policy.Version, policy.Tags)
 	if err := fit(typ, policy.DropsFields); err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
-	if err := service.names.claim(name, traits(policy)); err != nil {
+	if err := service.caches.claim(named, traits(policy)); err != nil {
 		return nil, err
 	}
-	values := newValues(service, policy, tags, typ)
+	values := newValues(named, policy, tags, typ)
 	return &Cache[T]{
 		service: service,
-		policy:  policy,
-		prefix:  service.prefix + escapeName(name) + ":",
+		named:   named,
+		store:   store,
+		prefix:  store.prefix + escapeName(name) + ":",
+		hashed:  policy.HashKeys,
 		values:  values,
-		loader:  newLoader(service, name, values),
+		loader:  newLoader(service, named, values),
 	}, nil
 }
 
@@ -89,7 +101,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 	if err != nil {
 		return value, false, c.fail("get", err)
 	}
-	if c.service.unreadable(ctx, physical) {
+	if c.unreadable(ctx, physical) {
 		return value, false, nil
 	}
 	value, e, found, err := c.get(ctx, physical)
@@ -128,11 +140,14 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	if err != nil {
 		return zero, c.fail("load", err)
 	}
-	if err := c.service.ready(); err != nil {
+	if err := c.store.ready(); err != nil {
 		return zero, c.fail("load", err)
 	}
+	if !c.named.enabled() {
+		return c.loader.alone(ctx, chain.Load, physical, load)
+	}
 	if within := chain.From(ctx); within != nil {
-		switch within.To(entryID{c.service, physical}) {
+		switch within.To(entryID{c.store, physical}) {
 		case chain.Loading:
 			return zero, c.fail("load", ErrRecursiveLoad)
 		case chain.Writing:
@@ -145,7 +160,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	case err != nil && ctx.Err() != nil:
 		return zero, err
 	case err != nil:
-		c.service.store.logger.warn(ctx, ofReads, "cache: reads fail; loading instead", err)
+		c.store.logger.warn(ctx, ofReads, "cache: reads fail; loading instead", err)
 	case found:
 		verdict, err := c.values.judge(value, e)
 		if err != nil {
@@ -156,8 +171,8 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 		}
 		switch verdict {
 		case serveStale:
-			c.service.counters.hits.Add(1)
-			c.service.counters.staleHits.Add(1)
+			c.store.counters.hits.Add(1)
+			c.store.counters.staleHits.Add(1)
 			c.loader.refresh(ctx, physical, e.Stamp, load)
 			return value, nil
 		case serve:
@@ -190,7 +205,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err != nil {
 		return value, c.fail("update", err)
 	}
-	if err := c.service.ready(); err != nil {
+	if err := c.store.ready(); err != nil {
 		return value, c.fail("update", err)
 	}
 	return c.loader.write(ctx, physical, write)
@@ -202,7 +217,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return c.fail("set", err)
 	}
-	if err := c.service.ready(); err != nil {
+	if err := c.store.ready(); err != nil {
 		return c.fail("set", err)
 	}
 	encoded, opts, store, err := c.values.encode(value, nil, 0)
@@ -212,15 +227,15 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 		}
 		return nil
 	}
-	return c.service.set(ctx, physical, encoded, opts, err)
+	return c.store.set(ctx, physical, encoded, opts, c.through(ctx), err)
 }
 
 // Delete removes the entries of keys, however many, in one call of the strategy. It returns nil
 // only if all of them are gone; otherwise as Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
-	physical, invalid := c.service.usable(keys, c.key)
-	return c.service.revoke("delete", len(physical), invalid, func() error {
-		return c.service.store.delete(ctx, c.values.bound(), physical)
+	physical, invalid := c.store.usable(keys, c.key)
+	return c.store.revoke("delete", len(physical), invalid, func() error {
+		return c.store.door.delete(ctx, c.values.bound(), physical)
 	})
 }
 
@@ -229,18 +244,30 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 	return c.service.InvalidateTags(ctx, tags...)
 }
 
-func (c *Cache[T]) fail(op string, err error) error { return c.service.store.fail(op, err) }
+// through reports whether nothing is to be read and stored for the code that has ctx.
+func (c *Cache[T]) through(ctx context.Context) bool { return ReadsThrough(ctx) || !c.named.enabled() }
+
+// unreadable reports whether an entry is a miss for the code that has ctx, whatever is stored.
+func (c *Cache[T]) unreadable(ctx context.Context, physical string) bool {
+	if !c.named.enabled() && c.store.ready() == nil {
+		c.store.counters.misses.Add(1)
+		return true
+	}
+	return c.store.unreadable(ctx, physical)
+}
+
+func (c *Cache[T]) fail(op string, err error) error { return c.store.fail(op, err) }
 
 // key returns the physical form of key, in one allocation.
 func (c *Cache[T]) key(key string) (string, error) {
 	if key == "" {
 		return "", ErrInvalidKey
 	}
-	if c.policy.HashKeys {
+	if c.hashed {
 		digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key))) //nolint:gosec // saves a copy; Sum256 only reads
 		return c.prefix + unsafe.String(&digest[0], len(digest)), nil           //nolint:gosec // saves a copy; + copies
 	}
-	if driver.Size(len(c.prefix)-len(c.service.prefix)+len(key)) > c.service.options.MaxKeyBytes {
+	if driver.Size(len(c.prefix)-len(c.store.prefix)+len(key)) > c.store.options.MaxKeyBytes {
 		return "", ErrInvalidKey
 	}
 	return c.prefix + key, nil
@@ -249,12 +276,12 @@ func (c *Cache[T]) key(key string) (string, error) {
 // get reads and decodes an entry, of any age. It counts misses and errors, and leaves it to the
 // caller to count what was found.
 func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e entry.Entry, found bool, err error) {
-	encoded, found, err := c.service.read(ctx, physical, c.values.tags, c.values.tagsKnown())
+	encoded, found, err := c.store.read(ctx, physical, c.values.tags, c.values.tagsKnown())
 	if err != nil || !found {
 		return value, e, false, err
 	}
 	if value, e, err = c.values.decode(encoded); err != nil {
-		c.service.undecoded(ctx, physical, err)
+		c.store.undecoded(ctx, physical, err)
 		var zero T
 		return zero, e, false, nil
 	}
@@ -264,14 +291,14 @@ func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e entry.E
 // counted counts an entry that was found, and reports whether it is a value within its TTL.
 func (c *Cache[T]) counted(e entry.Entry) bool {
 	switch {
-	case e.Absent && c.policy.NegativeTTL > 0:
-		c.service.counters.negativeHits.Add(1)
+	case e.Absent && c.values.policy().NegativeTTL > 0:
+		c.store.counters.negativeHits.Add(1)
 		return false
-	case e.Absent || e.Expired(c.service.options.Clock):
-		c.service.counters.misses.Add(1)
+	case e.Absent || e.Expired(c.store.options.Clock):
+		c.store.counters.misses.Add(1)
 		return false
 	default:
-		c.service.counters.hits.Add(1)
+		c.store.counters.hits.Add(1)
 		return true
 	}
 }

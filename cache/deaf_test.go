@@ -117,6 +117,11 @@ func (s deafParts) Destroy(context.Context) error {
 	return nil
 }
 
+func (s deafParts) Location() string {
+	s.wait("Location")
+	return "here"
+}
+
 func (s deafParts) StorageID() string {
 	s.wait("StorageID")
 	return "id"
@@ -160,6 +165,7 @@ func every(s driver.Strategy) map[string]func(ctx context.Context) (bool, error)
 		"Destroy": func(ctx context.Context) (bool, error) { return did(f.Destroyer.Destroy(ctx)) },
 		// These have no error, and no context with a deadline.
 		"Notify":    func(context.Context) (bool, error) { return f.Notifier.Notify(context.Background(), "k") != nil, nil },
+		"Location":  func(context.Context) (bool, error) { return f.Located.Location() == "here", nil },
 		"StorageID": func(context.Context) (bool, error) { return f.Shared.StorageID() == "id", nil },
 	}
 }

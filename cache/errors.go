@@ -86,17 +86,70 @@ type Error struct {
 	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "extend",
 	// "fill", "release", "clear", "load", "start" or "stop".
 	Op string
-	// Strategy is the name of the strategy, as in the configuration.
+	// Store is the name of the store. It is empty if several stores failed, and before NewService.
+	Store string
+	// Strategy is the name of the strategy, as in the configuration. It is empty if several stores
+	// failed.
 	Strategy string
 	// Err is the cause.
 	Err error
 }
 
 // Error implements error.
-func (e *Error) Error() string { return fmt.Sprintf("cache %s (%s): %v", e.Op, e.Strategy, e.Err) }
+func (e *Error) Error() string {
+	switch e.Store {
+	case "":
+		return fmt.Sprintf("cache %s: %v", e.Op, e.Err)
+	case defaultStore:
+		return fmt.Sprintf("cache %s (%s): %v", e.Op, e.Strategy, e.Err)
+	default:
+		return fmt.Sprintf("cache %s (%s: %s): %v", e.Op, e.Store, e.Strategy, e.Err)
+	}
+}
 
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Err }
+
+// together returns the failures of several stores as one error: nil, the only one, or an Error
+// whose PendingError, if there is any, ends with the last of them.
+func together(op string, failures []error) error {
+	var failed []error
+	var last *PendingError
+	for _, err := range failures {
+		var pending *PendingError
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if errors.As(err, &pending) && (last == nil || pending.Until.After(last.Until)) {
+			last = pending
+		}
+	}
+	switch len(failed) {
+	case 0:
+		return nil
+	case 1:
+		return failed[0]
+	}
+	joined := errors.Join(failed...)
+	if last != nil {
+		joined = &PendingError{Until: last.Until, Err: joined}
+	}
+	return &Error{Op: op, Err: joined}
+}
+
+// StoreError is an error of one of the further stores of a Service. Find it with errors.As.
+type StoreError struct {
+	// Name is the name of the store.
+	Name string
+	// Err is what is wrong.
+	Err error
+}
+
+// Error implements error.
+func (e *StoreError) Error() string { return fmt.Sprintf("cache: the store %q: %v", e.Name, e.Err) }
+
+// Unwrap returns the cause, for errors.Is and errors.As.
+func (e *StoreError) Unwrap() error { return e.Err }
 
 // InvalidKeysError says which of several keys or tags can name nothing: they are empty or too long.
 // If it is that of a Delete or InvalidateTags, the others were revoked, or are pending as a

@@ -33,6 +33,7 @@ var (
 	_ driver.Initializer   = (*guarded)(nil)
 	_ driver.Destroyer     = (*guarded)(nil)
 	_ driver.Shared        = (*guarded)(nil)
+	_ driver.Located       = (*guarded)(nil)
 )
 
 func newGuarded(strategy driver.Strategy, features driver.Features, timeout time.Duration) *guarded {
@@ -51,6 +52,7 @@ func (g *guarded) Features() driver.Features {
 	f.Initializer = guardedPart(f.Initializer, driver.Initializer(g))
 	f.Destroyer = guardedPart(f.Destroyer, driver.Destroyer(g))
 	f.Shared = guardedPart(f.Shared, driver.Shared(g))
+	f.Located = guardedPart(f.Located, driver.Located(g))
 	f.Cancellable = true
 	return f
 }
@@ -223,10 +225,19 @@ func (g *guarded) Notify(ctx context.Context, key string) <-chan struct{} {
 
 // StorageID implements driver.Shared. It is not known if the strategy does not return in time.
 func (g *guarded) StorageID() string {
+	return g.name(func() string { return g.features.Shared.StorageID() })
+}
+
+// Location implements driver.Located, likewise.
+func (g *guarded) Location() string {
+	return g.name(func() string { return g.features.Located.Location() })
+}
+
+func (g *guarded) name(call func() string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
-	id, _ := run(ctx, &g.guard.revocations, func() (string, error) { return g.features.Shared.StorageID(), nil }, func(string, bool) {})
-	return id
+	name, _ := run(ctx, &g.guard.revocations, func() (string, error) { return call(), nil }, func(string, bool) {})
+	return name
 }
 
 // Init implements driver.Initializer. If it is given up and succeeds later, Destroy follows.

@@ -34,7 +34,7 @@ type found[T any] struct {
 // await returns the lease on a flight's key, or the entry that somebody else has stored meanwhile.
 // It returns neither if the strategy fails, or if lock_wait has passed.
 func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], error) {
-	over := time.NewTimer(l.service.options.LockWait)
+	over := time.NewTimer(l.store.options.LockWait)
 	defer over.Stop()
 	waiting, cancel := context.WithCancel(ctx) // ends the notification
 	defer cancel()
@@ -45,8 +45,8 @@ func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], e
 		if held.found || held.lease != nil || err != nil || f.Unleased {
 			return held, err
 		}
-		if told == nil && l.store.features.Notifier != nil {
-			told, pauses.Last = l.store.notify(waiting, f.Key), notifiedPause
+		if told == nil && l.store.door.features.Notifier != nil {
+			told, pauses.Last = l.store.door.notify(waiting, f.Key), notifiedPause
 		}
 		next := time.NewTimer(pauses.Next())
 		select {
@@ -57,7 +57,7 @@ func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], e
 			pauses.Reset()
 		case <-over.C:
 			next.Stop()
-			l.service.counters.leaseTimeouts.Add(1)
+			l.store.counters.leaseTimeouts.Add(1)
 			return held, nil
 		case <-ctx.Done():
 			next.Stop()
@@ -69,7 +69,7 @@ func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], e
 // getOrLease reads the entry once. If there is none, or it is stale, damaged or foreign, getOrLease
 // asks for the lease.
 func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held found[T], err error) {
-	encoded, exists, lease, err := l.store.getOrLease(ctx, f.Key)
+	encoded, exists, lease, err := l.store.door.getOrLease(ctx, f.Key)
 	if err != nil && ctx.Err() != nil { // everybody has left
 		return held, ctx.Err()
 	}
@@ -84,7 +84,7 @@ func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held f
 	}
 	value, e, err := l.values.decode(encoded)
 	if err != nil {
-		l.service.undecoded(ctx, f.Key, err)
+		l.store.undecoded(ctx, f.Key, err)
 	} else {
 		verdict, err := l.values.judge(value, e)
 		switch {
@@ -105,7 +105,7 @@ func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held f
 
 // lease asks for a lease. It is nil if somebody else has it.
 func (l *loader[T]) lease(ctx context.Context, physical string) (*driver.Lease, error) {
-	lease, err := l.store.lease(ctx, physical)
+	lease, err := l.store.door.lease(ctx, physical)
 	if err != nil {
 		l.store.logger.warn(ctx, ofFills, "cache: no leases; values are not stored", err)
 	}
@@ -132,11 +132,11 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 		return l.put(ctx, lease, encoded, opts, source, value)
 	}
 	if vacant {
-		l.store.release(ctx, lease)
+		l.store.door.release(ctx, lease)
 		// deleting ends the lease, if it succeeds
 	} else if failure := l.deleteReplaced(ctx, lease.Key); failure != nil {
 		err = errors.Join(err, failure)
-		l.store.release(ctx, lease)
+		l.store.door.release(ctx, lease)
 	}
 	if err != nil {
 		l.unstorable(ctx, source, value, err)
@@ -148,7 +148,7 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 func (l *loader[T]) fillAbsent(ctx context.Context, lease *driver.Lease, source *source) outcome {
 	encoded, opts, err := l.values.encodeAbsent(source)
 	if err != nil {
-		l.store.release(ctx, lease)
+		l.store.door.release(ctx, lease)
 		l.unstorable(ctx, source, nil, err)
 		return failed
 	}
@@ -172,9 +172,9 @@ func causeOf(err error) int {
 // unstorable counts and names a value that cannot be stored, however healthy the storage is.
 func (l *loader[T]) unstorable(ctx context.Context, source *source, value any, err error) {
 	if errors.Is(err, errOutlived) {
-		l.service.counters.unfilled.Add(1)
+		l.store.counters.unfilled.Add(1)
 	} else {
-		l.service.counters.unstorable.Add(1)
+		l.store.counters.unstorable.Add(1)
 	}
 	more := []any{"cache", l.name, "took", source.took}
 	if value, ok := value.(slog.LogValuer); ok {
@@ -185,22 +185,22 @@ func (l *loader[T]) unstorable(ctx context.Context, source *source, value any, e
 
 // put stores an entry under lease, and gives the lease up.
 func (l *loader[T]) put(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions, source *source, value any) outcome {
-	ok, err := l.store.fill(ctx, lease, encoded, opts)
+	ok, err := l.store.door.fill(ctx, lease, encoded, opts)
 	switch {
 	case err != nil && failure.IsRefusal(err): // a limit of the strategy
 		l.unstorable(ctx, source, value, err)
-		l.store.release(ctx, lease) // it may not have been used up
+		l.store.door.release(ctx, lease) // it may not have been used up
 		return failed
 	case err != nil:
-		l.service.counters.unfilled.Add(1)
+		l.store.counters.unfilled.Add(1)
 		l.store.logger.warn(ctx, ofFills, "cache: a loaded value could not be stored", err)
-		l.store.release(ctx, lease) // it may not have been used up
+		l.store.door.release(ctx, lease) // it may not have been used up
 		return failed
 	case !ok:
 		l.refused(ctx, source)
 		return refused
 	default:
-		l.service.counters.filled.Add(1)
+		l.store.counters.filled.Add(1)
 		return stored
 	}
 }
@@ -211,10 +211,10 @@ var errLeaseExpired = errors.New("the lease expired: let loads be quicker, or ra
 // lease had expired, about which something can be done.
 func (l *loader[T]) refused(ctx context.Context, source *source) {
 	if source.revoked || !source.leaseExpired() {
-		l.service.counters.refused.Add(1)
+		l.store.counters.refused.Add(1)
 		return
 	}
-	l.service.counters.leaseExpired.Add(1)
+	l.store.counters.leaseExpired.Add(1)
 	l.store.logger.warnOnce(ctx, &l.slow, "cache: a load outlived its lease; the value is not stored", errLeaseExpired,
-		"cache", l.name, "took", source.took, "lease_ttl", l.store.leaseTerm)
+		"cache", l.name, "took", source.took, "lease_ttl", l.store.door.leaseTerm)
 }

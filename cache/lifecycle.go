@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/dig"
@@ -14,42 +16,51 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// Start initialises the strategy and opens the Service. in is what the strategy's Init receives;
-// nil means a container that holds no more than [Service.ProvideTo] puts there. ctx bounds Start
-// alone. After a failed Start nothing stays open, and Start may be tried again; so it may after
-// Stop.
+// Start initialises the strategies and opens the Service. in is what Init of a strategy receives;
+// nil means a container that holds no more than [Service.ProvideTo] puts there. If there are
+// several stores, in must be a *dig.Container or *dig.Scope: each strategy finds the driver.Limits
+// of its own store. ctx bounds Start alone. After a failed Start nothing stays open, and Start may
+// be tried again; so it may after Stop.
 func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	if s.phase.Load() == phaseStarted {
-		return s.store.fail("start", errors.New("already started"))
+		return s.main().fail("start", errors.New("already started"))
 	}
-	outbox, err := s.init(ctx, in)
+	outbox, failed, err := s.init(ctx, in)
 	if err != nil {
 		// An Init that failed half way may have opened something: Destroy is idempotent.
-		return s.store.fail("start", errors.Join(err, undo(ctx, s.destroy)))
+		return failed.fail("start", errors.Join(err, undo(ctx, s.destroy)))
 	}
 	s.tasks.Open()
 	if err := s.restore(ctx, outbox); err != nil {
-		return s.store.fail("start", errors.Join(err, undo(ctx, s.close)))
+		return s.main().fail("start", errors.Join(err, undo(ctx, s.close)))
 	}
 	s.phase.Store(phaseStarted)
-	s.store.pending.Resume()
+	for _, store := range s.stores {
+		store.door.pending.Resume()
+	}
 	return nil
 }
 
 // Stop closes the Service. Later calls return ErrClosed. Pending revocations are tried for half of
 // the time that ctx leaves. Running loads are cancelled, and waited for until ctx ends. Then the
-// strategy is destroyed. If revocations are still pending, the error says how many. Stopping twice,
-// or before Start, does nothing.
+// strategies are destroyed, the last one first. If revocations are still pending, the error says
+// how many. Stopping twice, or before Start, does nothing.
 func (s *Service) Stop(ctx context.Context) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	if !s.phase.CompareAndSwap(phaseStarted, phaseStopped) {
 		return nil
 	}
-	if err := errors.Join(s.store.pending.Flush(ctx), s.close(ctx)); err != nil {
-		return s.store.fail("stop", err)
+	failures := make([]error, len(s.stores))
+	var flushing sync.WaitGroup
+	for i, store := range s.stores {
+		flushing.Go(func() { failures[i] = store.door.pending.Flush(ctx) })
+	}
+	flushing.Wait()
+	if err := errors.Join(errors.Join(failures...), s.close(ctx)); err != nil {
+		return s.main().fail("stop", err)
 	}
 	return nil
 }
@@ -65,38 +76,45 @@ func (s *Service) close(ctx context.Context) error {
 	return errors.Join(s.tasks.Close(ctx), s.metrics.Unregister(), s.destroy(ctx))
 }
 
-// ProvideTo adds what a strategy may resolve of this Service to container: *Service, driver.Limits,
-// driver.Clock, *slog.Logger and metric.Meter.
+// ProvideTo adds what a strategy may resolve of this Service to container: *Service, driver.Limits
+// of the store "default", driver.Clock, *slog.Logger and metric.Meter.
 func (s *Service) ProvideTo(container *dig.Container) error {
+	options := s.Options()
 	return errors.Join(
 		container.Provide(func() *Service { return s }),
-		container.Provide(s.options.Limits),
-		container.Provide(func() driver.Clock { return s.options.Clock }),
-		container.Provide(func() *slog.Logger { return s.options.Logger }),
+		container.Provide(options.Limits),
+		container.Provide(func() driver.Clock { return options.Clock }),
+		container.Provide(func() *slog.Logger { return options.Logger }),
 		container.Provide(func() metric.Meter { return s.meter }),
 	)
 }
 
-// init returns the application's Outbox, if it has one.
-func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, err error) {
+// init returns the application's Outbox, if it has one. If it fails, failed is the store that is to
+// blame.
+func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, failed *store, err error) {
+	failed = s.main()
 	defer panics.Catch(&err)
 	if absent.Is(in) {
 		container := dig.New()
 		if err := s.ProvideTo(container); err != nil {
-			return nil, err
+			return nil, failed, err
 		}
 		in = container
 	}
-	if s.store.features.Initializer != nil {
-		if err := s.store.features.Initializer.Init(ctx, in); err != nil {
-			return nil, err
+	for _, failed = range s.stores {
+		if err := failed.door.init(ctx, in); err != nil {
+			return nil, failed, err
 		}
 	}
+	failed = s.main()
+	if err := s.apart(); err != nil { // now the storages have told who they are
+		return nil, failed, err
+	}
 	if outbox, _, err = driver.ResolveOptional[Outbox](in); err != nil {
-		return nil, err
+		return nil, failed, err
 	}
 	s.metrics, err = s.observe()
-	return outbox, err
+	return outbox, failed, err
 }
 
 // restore takes over the revocations that an earlier process has left in the outbox, which may be
@@ -106,19 +124,24 @@ func (s *Service) restore(ctx context.Context, outbox Outbox) error {
 	if outbox != nil {
 		rows = outboxRows{outbox}
 	}
-	foreign, err := s.store.pending.Restore(ctx, rows)
+	queues := make([]*revocation.Queue, len(s.stores))
+	for i, store := range s.stores {
+		queues[i] = store.door.pending
+	}
+	foreign, err := revocation.Restore(ctx, rows, queues...)
 	if foreign > 0 {
-		s.options.Logger.WarnContext(ctx, "cache: the outbox has revocations for another storage than the one in use; they are kept. "+
-			"What is revoked from now on, that storage will not know: clear it before you go back to it", "strategy", s.options.StrategyName,
-			"namespace", s.options.Namespace, "revocations", foreign)
+		options := s.Options()
+		options.Logger.WarnContext(ctx, "cache: the outbox has revocations for another storage than those in use; they are kept. "+
+			"What is revoked from now on, that storage will not know: clear it before you go back to it", "strategy", options.StrategyName,
+			"namespace", options.Namespace, "revocations", foreign)
 	}
 	return err
 }
 
-func (s *Service) destroy(ctx context.Context) (err error) {
-	defer panics.Catch(&err)
-	if s.store.features.Destroyer != nil {
-		return s.store.features.Destroyer.Destroy(ctx)
+func (s *Service) destroy(ctx context.Context) error {
+	var errs []error
+	for _, store := range slices.Backward(s.stores) {
+		errs = append(errs, store.door.destroy(ctx))
 	}
-	return nil
+	return errors.Join(errs...)
 }

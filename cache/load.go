@@ -18,6 +18,7 @@ import (
 type loader[T any] struct {
 	name    string // of the cache
 	service *Service
+	named   *namedCache
 	store   *store
 	values  *values[T]
 	flights *flight.Group[T]
@@ -28,12 +29,12 @@ type loader[T any] struct {
 	unstored             [causes]throttle.Throttle
 }
 
-func newLoader[T any](service *Service, name string, values *values[T]) *loader[T] {
-	l := &loader[T]{name: name, service: service, store: service.store, values: values}
+func newLoader[T any](service *Service, named *namedCache, values *values[T]) *loader[T] {
+	l := &loader[T]{name: named.name, service: service, named: named, store: named.store, values: values}
 	l.flights = flight.New(flight.Options[T]{
 		Start:   service.tasks.Start,
 		Stopped: l.store.fail("load", ErrClosed),
-		Joined:  func() { service.counters.sharedLoads.Add(1) },
+		Joined:  func() { l.store.counters.sharedLoads.Add(1) },
 		Run: func(ctx context.Context, f *flight.Flight[T]) (T, flight.Sharing, error) {
 			defer l.watch()()
 			return l.produce(ctx, f)
@@ -50,12 +51,12 @@ func newLoader[T any](service *Service, name string, values *values[T]) *loader[
 
 // load waits for the load of a key, and starts one if there is none.
 func (l *loader[T]) load(ctx context.Context, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
-	value, err := l.flights.Do(ctx, physical, load, unleased, l.service.options.LockWait)
+	value, err := l.flights.Do(ctx, physical, load, unleased, l.store.options.LockWait)
 	switch {
 	case err == flight.ErrLoadAlone: //nolint:errorlint // never wrapped
 		return l.alone(ctx, chain.Load, physical, load)
 	case err == flight.ErrPatience: //nolint:errorlint // never wrapped
-		l.service.counters.leaseTimeouts.Add(1)
+		l.store.counters.leaseTimeouts.Add(1)
 		return l.alone(ctx, chain.LoadAfterWait, physical, load)
 	case err != nil && err == ctx.Err(): //nolint:errorlint // ctx's own
 		return value, l.store.fail("load", err)
@@ -69,7 +70,7 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	loading := false
 	defer func() { // also if the loader ends the goroutine
 		if held.lease != nil { // not used
-			l.store.release(context.WithoutCancel(ctx), held.lease)
+			l.store.door.release(context.WithoutCancel(ctx), held.lease)
 		}
 		if loading {
 			l.loadFailed(err)
@@ -81,19 +82,19 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 		}
 	}
 	if f.Unleased {
-		within, leave, err := l.service.admissions.admit(ctx, &l.admissions().outage)
+		within, leave, err := l.store.admissions.admit(ctx, &l.admissions().outage)
 		if err != nil {
 			return value, flight.Admitted, l.store.fail("load", err)
 		}
 		defer leave()
 		ctx = within
 	}
-	generation := l.store.pending.Generation()
+	generation := l.store.door.pending.Generation()
 	working, end := l.flights.Begin(ctx, f)
 	defer end()
-	l.service.counters.loads.Add(1)
+	l.store.counters.loads.Add(1)
 	loading = true
-	source := newSource(ctx, l.store, l.service.options.Clock, held.lease)
+	source := newSource(ctx, l.store.door, l.store.options.Clock, held.lease)
 	defer source.end() // also if the loader ends the goroutine
 	kind := chain.Load
 	if f.Nested() {
@@ -104,13 +105,13 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
 	how := failed
-	if held.lease != nil && (err == nil || absent && l.values.policy.NegativeTTL > 0) {
+	if held.lease != nil && (err == nil || absent && l.values.policy().NegativeTTL > 0) {
 		// A caller that comes from now on may come after an invalidation that follows the fill.
 		l.flights.Detach(f)
-		if l.store.pending.Generation() != generation {
+		if l.store.door.pending.Generation() != generation {
 			// The storage does not know yet that something was revoked while the loader ran, and
 			// would take the value. Callers that came after that must not get it.
-			l.service.counters.refused.Add(1)
+			l.store.counters.refused.Add(1)
 			return value, flight.Admitted, err
 		}
 		if absent {
@@ -133,7 +134,7 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 
 // run runs a load or a write of an entry.
 func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, function func(context.Context) (T, error)) (T, error) {
-	ctx, link := chain.Enter(ctx, kind, entryID{l.service, physical})
+	ctx, link := chain.Enter(ctx, kind, entryID{l.store, physical})
 	defer link.End()
 	value, err := panics.Run(ctx, function)
 	// not that of a cache within, which has its name
@@ -147,7 +148,7 @@ func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, f
 
 // alone runs load for its caller alone, and stores nothing.
 func (l *loader[T]) alone(ctx context.Context, kind chain.Kind, physical string, load func(context.Context) (T, error)) (value T, err error) {
-	l.service.counters.loads.Add(1)
+	l.store.counters.loads.Add(1)
 	err = panics.ErrEnded // if load ends the goroutine
 	defer func() {
 		if err != nil {
@@ -160,16 +161,16 @@ func (l *loader[T]) alone(ctx context.Context, kind chain.Kind, physical string,
 // loadFailed counts a load without a value. That there is nothing to load is no failure.
 func (l *loader[T]) loadFailed(err error) {
 	if errors.Is(err, ErrNotFound) {
-		l.service.counters.notFound.Add(1)
+		l.store.counters.notFound.Add(1)
 	} else {
-		l.service.counters.loadErrors.Add(1)
+		l.store.counters.loadErrors.Add(1)
 	}
 }
 
 // write runs write and stores what it returns. Unless that is stored, the entry is deleted.
 func (l *loader[T]) write(ctx context.Context, physical string, write func(context.Context) (T, error)) (value T, err error) {
 	var lease *driver.Lease // without one, the entry is deleted
-	if !ReadsThrough(ctx) {
+	if !ReadsThrough(ctx) && l.named.enabled() {
 		lease, _ = l.lease(ctx, physical)
 	}
 	settled := false
@@ -182,13 +183,13 @@ func (l *loader[T]) write(ctx context.Context, physical string, write func(conte
 			err = errors.Join(err, failure)
 		}
 	}()
-	source := newSource(ctx, l.store, l.service.options.Clock, lease)
+	source := newSource(ctx, l.store.door, l.store.options.Clock, lease)
 	defer source.end() // also if write ended the goroutine
 	value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write)
 	source.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
-			l.store.release(context.WithoutCancel(ctx), lease)
+			l.store.door.release(context.WithoutCancel(ctx), lease)
 		}
 		return value, err
 	}
@@ -201,7 +202,7 @@ func (l *loader[T]) write(ctx context.Context, physical string, write func(conte
 
 // delete removes entries of this cache.
 func (l *loader[T]) delete(ctx context.Context, physical ...string) error {
-	return l.service.delete(ctx, l.values.bound(), physical...)
+	return l.store.delete(ctx, l.values.bound(), physical...)
 }
 
 // deleteReplaced removes the entries that should have been replaced by values that cannot be
@@ -215,7 +216,7 @@ func (l *loader[T]) deleteReplaced(ctx context.Context, physical ...string) erro
 
 // admissions returns the places that the loads of this cache may take.
 func (l *loader[T]) admissions() *loaders {
-	return l.service.admissions.of(l.values.policy.Reserved)
+	return l.store.admissions.of(l.values.policy().Reserved)
 }
 
 // watch logs a warning if stop is not called within a minute.

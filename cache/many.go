@@ -38,10 +38,10 @@ func (e *BatchError) Unwrap() []error { return slices.Collect(maps.Values(e.Fail
 
 // batch collects the errors of one GetMany or SetMany.
 type batch struct {
-	service *Service
-	op      string
-	of      int
-	failed  map[string]error
+	store  *store
+	op     string
+	of     int
+	failed map[string]error
 }
 
 func (b *batch) fail(key string, err error) {
@@ -55,18 +55,18 @@ func (b *batch) err() error {
 	if len(b.failed) == 0 {
 		return nil
 	}
-	return b.service.store.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
+	return b.store.fail(b.op, &BatchError{Failed: b.failed, Of: b.of})
 }
 
 // GetMany is Get for many keys. The map holds the values that were found. If the strategy is a
 // driver.Batcher, it takes one round trip for each node of the storage. If some keys fail, GetMany
 // returns the values of the others together with a [BatchError].
 func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, error) {
-	if err := c.service.ready(); err != nil {
+	if err := c.store.ready(); err != nil {
 		return nil, c.fail("get", err)
 	}
 	values := make(map[string]T, len(keys))
-	b := batch{service: c.service, op: "get"}
+	b := batch{store: c.store, op: "get"}
 	within := chain.From(ctx)
 	names, physical := make([]string, 0, len(keys)), make([]string, 0, len(keys))
 	asked := make(map[string]struct{}, len(keys))
@@ -80,7 +80,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 			b.fail(key, err)
 			continue
 		}
-		if within != nil && c.service.unreadable(ctx, name) {
+		if (within != nil || !c.named.enabled()) && c.unreadable(ctx, name) {
 			continue
 		}
 		names, physical = append(names, key), append(physical, name)
@@ -100,11 +100,11 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		switch {
 		case err == nil && c.counted(e):
 			values[names[i]] = value
-		case err != nil && c.service.damaged(err):
+		case err != nil && c.store.damaged(err):
 			damage, damaged = err, append(damaged, physical[i])
 		}
 	}
-	c.service.store.discard(ctx, damage, damaged...)
+	c.store.door.discard(ctx, damage, damaged...)
 	return values, b.err()
 }
 
@@ -112,13 +112,13 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 // each node of the storage. If some keys fail, the others are stored, and a [BatchError] says which
 // ones failed.
 func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
-	s := c.service
+	s := c.store
 	if err := s.ready(); err != nil {
 		return c.fail("set", err)
 	}
-	b := batch{service: s, op: "set", of: len(values)}
+	b := batch{store: s, op: "set", of: len(values)}
 	items, names := make([]driver.Item, 0, len(values)), make([]string, 0, len(values))
-	through := ReadsThrough(ctx)
+	through := c.through(ctx)
 	var refused, replaced []string // keys that are not stored, and their physical form
 	for key, value := range values {
 		physical, err := c.key(key)
@@ -142,7 +142,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			b.fail(key, errors.Join(b.failed[key], err))
 		}
 	}
-	for i, err := range s.store.setMany(ctx, items) {
+	for i, err := range s.door.setMany(ctx, items) {
 		if err != nil {
 			b.fail(names[i], err)
 		} else {
@@ -157,13 +157,13 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 
 // readMany reads many entries. It counts misses and errors. The result at i belongs to physical[i].
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
-	results := c.service.store.getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
+	results := c.store.door.getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {
 		switch {
 		case r.Err != nil:
-			c.service.counters.errors.Add(1)
+			c.store.counters.errors.Add(1)
 		case !r.Found:
-			c.service.counters.misses.Add(1)
+			c.store.counters.misses.Add(1)
 		}
 	}
 	return results

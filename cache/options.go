@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -139,6 +140,20 @@ func (o Options) WithDefaults() Options {
 	if absent.Is(o.MeterProvider) {
 		o.MeterProvider = otel.GetMeterProvider()
 	}
+	return o
+}
+
+// inherit fills the zero fields of a further store's options with those of the Service.
+func (o Options) inherit(common Options) Options {
+	name := o.StrategyName
+	o.Codec, o.Clock, o.Logger, o.MeterProvider = nil, nil, nil, nil
+	own, all := reflect.ValueOf(&o).Elem(), reflect.ValueOf(common)
+	for i := range own.NumField() {
+		if field := own.Field(i); field.IsZero() {
+			field.Set(all.Field(i))
+		}
+	}
+	o.StrategyName = name
 	return o
 }
 

@@ -36,6 +36,6 @@ func ReadsThrough(ctx context.Context) bool { return chain.From(ctx).InTransacti
 // entryID identifies an entry in the chain of nested loads. Two caches of one name share their
 // entries, so it does not hold the cache.
 type entryID struct {
-	service  *Service
+	store    *store
 	physical string
 }

@@ -58,9 +58,9 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 		return
 	}
 	owner := ctx
-	_, _, ok := l.service.tasks.Start(chain.Leave(memo.OutsideScope(ctx)), func(ctx context.Context) {
+	_, _, ok := l.store.tasks.Start(chain.Leave(memo.OutsideScope(ctx)), func(ctx context.Context) {
 		// a later value could not be stored
-		ctx, cancel := context.WithTimeout(ctx, l.store.leaseTTL)
+		ctx, cancel := context.WithTimeout(ctx, l.store.door.leaseTTL)
 		defer cancel()
 		pause := failurePause // if the loader ends the goroutine
 		defer func() {
@@ -93,33 +93,33 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 	loading := false
 	defer func() { // also if the loader ends the goroutine
 		if lease != nil { // not used
-			l.store.release(context.WithoutCancel(ctx), lease)
+			l.store.door.release(context.WithoutCancel(ctx), lease)
 		}
 		if loading {
 			l.loadFailed(err)
 		}
 	}()
 	// Since the entry was seen, it may have been refreshed or revoked.
-	encoded, exists, err := l.store.get(ctx, physical, l.values.tags, l.values.tagsKnown())
+	encoded, exists, err := l.store.door.get(ctx, physical, l.values.tags, l.values.tagsKnown())
 	if err != nil {
 		return failurePause
 	}
 	if e, err := l.values.typ.Parse(encoded); !exists || err != nil || e.Stamp != seen {
 		return 0
 	}
-	generation := l.store.pending.Generation()
-	l.service.counters.loads.Add(1)
-	l.service.counters.refreshes.Add(1)
+	generation := l.store.door.pending.Generation()
+	l.store.counters.loads.Add(1)
+	l.store.counters.refreshes.Add(1)
 	loading = true
-	source := newSource(ctx, l.store, l.service.options.Clock, lease)
+	source := newSource(ctx, l.store.door, l.store.options.Clock, lease)
 	defer source.end() // also if the loader ends the goroutine
 	value, err := l.run(ctx, chain.Load, physical, load)
 	source.end()
 	loading = err != nil
 	switch kept := context.WithoutCancel(ctx); {
-	case err == nil || errors.Is(err, ErrNotFound) && l.values.policy.NegativeTTL > 0:
-		if l.store.pending.Generation() != generation { // see produce
-			l.service.counters.refused.Add(1)
+	case err == nil || errors.Is(err, ErrNotFound) && l.values.policy().NegativeTTL > 0:
+		if l.store.door.pending.Generation() != generation { // see produce
+			l.store.counters.refused.Add(1)
 			return failurePause
 		}
 		used := lease

@@ -13,7 +13,7 @@ import (
 // source is the load or write that a value comes from. The TTL of the value counts from the start
 // of the source. The lease is extended until the source ends.
 type source struct {
-	store *store
+	door  *door
 	clock driver.Clock
 	lease *driver.Lease // nil: the value is not stored
 	began time.Time     // by clock: what was read is no older than this
@@ -39,10 +39,10 @@ type source struct {
 // newSource begins a load or a write under lease, which may be nil. The lease is extended from time
 // to time until end is called or ctx ends. That takes a timer, and a goroutine only if the load or
 // write takes long.
-func newSource(ctx context.Context, s *store, clock driver.Clock, lease *driver.Lease) *source {
+func newSource(ctx context.Context, d *door, clock driver.Clock, lease *driver.Lease) *source {
 	now := time.Now()
-	o := &source{store: s, clock: clock, lease: lease, began: clock.Now(), started: now, held: now, ctx: ctx}
-	if lease != nil && s.features.LeaseExtender != nil {
+	o := &source{door: d, clock: clock, lease: lease, began: clock.Now(), started: now, held: now, ctx: ctx}
+	if lease != nil && d.features.LeaseExtender != nil {
 		o.stopped = make(chan struct{})
 		o.timer = time.AfterFunc(o.pause(), o.extend)
 	}
@@ -50,7 +50,7 @@ func newSource(ctx context.Context, s *store, clock driver.Clock, lease *driver.
 }
 
 // pause returns the time between two extensions.
-func (o *source) pause() time.Duration { return max(o.store.leaseTerm/3, time.Millisecond) }
+func (o *source) pause() time.Duration { return max(o.door.leaseTerm/3, time.Millisecond) }
 
 // end ends the load or write. It cancels a running extension and waits for it. A second call does
 // nothing.
@@ -88,18 +88,18 @@ func (o *source) extend() {
 func (o *source) extendUntil(ctx context.Context) {
 	for {
 		asked, pause := time.Now(), o.pause()
-		held, err := o.store.extend(ctx, o.lease)
+		held, err := o.door.extend(ctx, o.lease)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			o.store.logger.warn(ctx, ofFills, "cache: a lease could not be extended", err)
+			o.door.store.logger.warn(ctx, ofFills, "cache: a lease could not be extended", err)
 			if o.leaseExpired() {
 				return
 			}
 			pause /= 4
 		case !held:
-			o.revoked = !o.leaseExpired() && time.Since(o.started)+o.store.leaseTerm <= o.store.leaseTTL
+			o.revoked = !o.leaseExpired() && time.Since(o.started)+o.door.leaseTerm <= o.door.leaseTTL
 			return
 		default:
 			o.held = asked
@@ -115,7 +115,7 @@ func (o *source) extendUntil(ctx context.Context) {
 }
 
 // leaseExpired reports whether the lease has expired.
-func (o *source) leaseExpired() bool { return time.Since(o.held) >= o.store.leaseTerm }
+func (o *source) leaseExpired() bool { return time.Since(o.held) >= o.door.leaseTerm }
 
 // age returns how old the value is by now, in whole milliseconds, as storages count. It is at least
 // 0, even if the clock was set back.

@@ -1,271 +1,153 @@
 package cache
 
 import (
-	"context"
-	"errors"
-	"slices"
-	"strings"
+	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
-	"github.com/fxcache/fxcache/cache/internal/breaker"
-	"github.com/fxcache/fxcache/cache/internal/failure"
-	"github.com/fxcache/fxcache/cache/internal/revocation"
+	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/cache/internal/task"
-	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// store is the door to one storage. Every call of a strategy is made here. It has a deadline, and a
-// panic becomes an error. What stands in front of each operation:
-//
-//	                                    circuit breaker    pending revocations
-//	get, getMany, getOrLease            may refuse         must be applied before
-//	lease, fill                         may refuse         -
-//	set, setMany, release, extend       is not asked       -
-//	delete, invalidateTags, clear       is not asked       added if they fail
-//	discard                             is not asked       never added
-//
-// Nothing here assumes that there is a single store.
+// defaultStore is the name of the store of everything that is placed nowhere else.
+const defaultStore = "default"
+
+// store is a place for entries: the storage in use, the limits and counts that belong to the place,
+// and the form of its keys. Everything that a cache does with a storage goes through its store, and
+// from there through the [door] of the storage.
 type store struct {
-	name     string          // of the strategy, as in the configuration
-	prefix   string          // of every physical key and tag
-	features driver.Features // with guard and fence around a strategy that needs them
-	leaser   driver.Leaser   // the same as features.Leaser
-	timeout  time.Duration
-	breaker  *breaker.Breaker
-	pending  *revocation.Queue
-	logger   *throttledLogger
-	counters *counters
-	// leaseTTL is how long a lease is good at most, and leaseTerm how long if nobody extends it.
-	leaseTTL, leaseTerm time.Duration
-	pause               time.Duration // Options.BreakerPause
-	// noDiscard is until when no damaged entry is discarded, in Unix nanoseconds.
-	noDiscard atomic.Int64
+	name       string // as in the configuration
+	phase      *atomic.Int32
+	options    Options
+	prefix     string // of every key and tag: the namespace
+	codec      *entry.Codec
+	admissions *admissions
+	counters   counters
+	logger     *throttledLogger
+	tasks      *task.Group // loads, refreshes and retries
+	door       *door
 }
 
-// assumedLeaseTTL is how long a lease may be good if the strategy is not a LeaseLimiter.
-const assumedLeaseTTL = time.Minute
-
-// clearTimeout bounds a Clear that somebody waits for. The storage may have to look for the
-// entries. stopTimeout bounds the Destroy of a strategy if nothing else does.
-const (
-	clearTimeout = 10 * time.Second
-	stopTimeout  = 10 * time.Second
-)
-
-func newStore(features driver.Features, strategy driver.Strategy, options Options, tasks *task.Group, counters *counters) *store {
-	if !features.Immediate && !features.Cancellable {
-		guarded := newGuarded(strategy, features, options.Timeout)
-		strategy, features = guarded, guarded.Features()
-	}
-	identity := revocation.StorageOf(features, options.StrategyName, options.KeyPrefix())
-	if features.Leaser == nil {
-		features = newFenced(strategy, features, options.Clock).Features()
+func newStore(name string, strategy driver.Strategy, options Options, phase *atomic.Int32, tasks *task.Group) (*store, error) {
+	features := driver.FeaturesOf(strategy)
+	if features.Shared != nil && options.Namespace == defaultNamespace {
+		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
+			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
+			defaultNamespace, options.StrategyName)}
 	}
 	s := &store{
-		name:     options.StrategyName,
-		prefix:   options.KeyPrefix(),
-		features: features,
-		leaser:   features.Leaser,
-		timeout:  options.Timeout,
-		breaker: breaker.New(breaker.Options{
-			Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout,
-		}),
-		logger:   &throttledLogger{logger: options.Logger, strategy: options.StrategyName},
-		counters: counters,
-		pause:    options.BreakerPause,
-		leaseTTL: assumedLeaseTTL,
+		name:    name,
+		phase:   phase,
+		options: options,
+		prefix:  options.KeyPrefix(),
+		codec:   entry.NewCodec(options.Codec, options.MaxValueBytes),
+		logger:  &throttledLogger{logger: options.Logger, store: name, strategy: options.StrategyName},
+		tasks:   tasks,
 	}
-	if limiter := features.LeaseLimiter; limiter != nil {
-		s.leaseTTL = limiter.LeaseTTL()
+	s.admissions = newAdmissions(options.MaxConcurrentLoads, &s.counters)
+	s.door = newDoor(s, features, strategy)
+	return s, nil
+}
+
+// codecOf returns the codec of the caches of one name.
+func (s *store) codecOf(named *namedCache) *entry.Codec {
+	if codec := named.options.Load().Codec; codec != nil {
+		return entry.NewCodec(codec, s.options.MaxValueBytes)
 	}
-	s.leaseTerm = s.leaseTTL
-	if extender := features.LeaseExtender; extender != nil && extender.LeaseTerm() > 0 {
-		s.leaseTerm = extender.LeaseTerm()
-	} else {
-		s.features.LeaseExtender = nil
+	return s.codec
+}
+
+// ready returns nil between Start and Stop.
+func (s *store) ready() error {
+	if s == nil {
+		return ErrNotStarted
 	}
-	s.pending = revocation.New(revocation.Options{
-		Limit:    options.MaxPendingRevocations,
-		Longest:  options.MaxTTL + s.leaseTTL,
-		Patience: options.Timeout,
-		Clock:    options.Clock,
-		Storage:  identity,
-		Apply:    s.apply,
-		Refused:  failure.IsRefusal,
-		Start: func(work func(context.Context)) bool {
-			_, _, ok := tasks.Start(context.Background(), work)
-			return ok
-		},
-		Warn: func(ctx context.Context, message string, err error) { s.logger.warn(ctx, ofRevocations, message, err) },
-	})
-	return s
-}
-
-// lease asks for a lease. It is nil if somebody else has it.
-func (s *store) lease(ctx context.Context, key string) (lease *driver.Lease, err error) {
-	err = s.withBreaker(ctx, func(ctx context.Context) (err error) {
-		lease, err = s.leaser.Lease(ctx, key)
-		return err
-	})
-	return lease, err
-}
-
-// fill stores an entry under a lease.
-func (s *store) fill(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions) (stored bool, err error) {
-	err = s.withBreaker(ctx, func(ctx context.Context) (err error) {
-		stored, err = s.leaser.Fill(ctx, lease, encoded, opts)
-		return err
-	})
-	return stored, err
-}
-
-// extend extends a lease for another term.
-func (s *store) extend(ctx context.Context, lease *driver.Lease) (held bool, err error) {
-	err = s.call(ctx, func(ctx context.Context) (err error) {
-		held, err = s.features.LeaseExtender.Extend(ctx, lease)
-		return err
-	})
-	return held, err
-}
-
-// release gives a lease up unused. A failure costs no more than the wait until the lease expires.
-func (s *store) release(ctx context.Context, lease *driver.Lease) {
-	err := s.call(ctx, func(ctx context.Context) error { return s.leaser.Release(ctx, lease) })
-	if err != nil {
-		s.logger.warn(ctx, ofFills, "cache: a lease could not be released", err)
-	}
-}
-
-// notify returns a channel that is closed when the lease on key ends, or nil. A panic of the
-// strategy costs no more than a notice that does not come.
-func (s *store) notify(ctx context.Context, key string) (notice <-chan struct{}) {
-	var err error
-	defer panics.Catch(&err)
-	return s.features.Notifier.Notify(ctx, key)
-}
-
-// set stores an entry.
-func (s *store) set(ctx context.Context, key string, encoded []byte, opts SetOptions) error {
-	return s.call(ctx, func(ctx context.Context) error { return s.leaser.Set(ctx, key, encoded, opts) })
-}
-
-// setMany is set for many items. The error at i belongs to items[i].
-func (s *store) setMany(ctx context.Context, items []driver.Item) []error {
-	failures := make([]error, len(items))
-	if s.features.Batcher == nil || len(items) == 0 {
-		for i, item := range items {
-			failures[i] = s.set(ctx, item.Key, item.Value, item.Options)
-		}
-		return failures
-	}
-	err := s.call(ctx, func(bounded context.Context) error {
-		return copyAll(failures, s.features.Batcher.SetMany(bounded, items))
-	})
-	if err != nil {
-		return slices.Repeat([]error{err}, len(items))
-	}
-	for i := range failures {
-		failures[i] = timeoutError(ctx, s.timeout, failures[i])
-	}
-	return failures
-}
-
-// delete removes the entries of keys, none of which lives longer than bound.
-func (s *store) delete(ctx context.Context, bound time.Duration, keys []string) error {
-	return s.revoke(ctx, s.timeout, bound, func() []revocation.Revocation {
-		return s.revocations(keys, func(name string) revocation.Revocation { return revocation.Revocation{Key: name} })
-	}, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
-}
-
-// invalidateTags revokes the entries with any of tags, none of which lives longer than bound.
-func (s *store) invalidateTags(ctx context.Context, bound time.Duration, tags []string) error {
-	return s.revoke(ctx, s.timeout, bound, func() []revocation.Revocation {
-		return s.revocations(tags, func(name string) revocation.Revocation { return revocation.Revocation{Tag: name} })
-	}, func(ctx context.Context) error { return s.leaser.InvalidateTags(ctx, tags...) })
-}
-
-// clear revokes everything.
-func (s *store) clear(ctx context.Context, bound time.Duration) error {
-	return s.revoke(ctx, clearTimeout, bound, func() []revocation.Revocation {
-		return []revocation.Revocation{{}}
-	}, s.clearStrategy)
-}
-
-func (s *store) clearStrategy(ctx context.Context) error {
-	if s.features.Clearer == nil {
-		return ErrUnsupported
-	}
-	return s.features.Clearer.Clear(ctx)
-}
-
-// revocations are those of physical keys or tags.
-func (s *store) revocations(physical []string, of func(name string) revocation.Revocation) []revocation.Revocation {
-	revocations := make([]revocation.Revocation, len(physical))
-	for i, name := range physical {
-		revocations[i] = of(strings.TrimPrefix(name, s.prefix))
-	}
-	return revocations
-}
-
-// revoke runs a revocation. One that fails is pending from then on, and its error is a
-// PendingError.
-func (s *store) revoke(ctx context.Context, timeout, bound time.Duration, all func() []revocation.Revocation, apply func(context.Context) error) error {
-	call := s.pending.NewCall()
-	err := s.callWithin(ctx, timeout, apply)
-	if err == nil {
-		s.pending.Applied(call, all)
+	switch s.phase.Load() {
+	case phaseStarted:
 		return nil
+	case phaseNew:
+		return ErrNotStarted
+	default:
+		return ErrClosed
 	}
-	if failure.IsRefusal(err) || failure.IsApplied(err) {
-		return err
-	}
-	revocations := all()
-	if len(revocations) == 0 {
-		return err
-	}
-	until, failed := s.pending.Add(ctx, call, revocations, bound+s.leaseTTL)
-	if failed != nil {
-		err = errors.Join(err, failed)
-	}
-	return &PendingError{Until: until, Err: err}
 }
 
-// apply revokes what is pending: everything, or keys, or tags. A replica that is behind is a
-// failure here, because no caller is told of it: if that replica were promoted, this process would
-// serve what it has promised not to serve.
-func (s *store) apply(ctx context.Context, revocations []revocation.Revocation) (err error) {
-	defer panics.Catch(&err)
-	names := make([]string, len(revocations))
-	for i, r := range revocations {
-		names[i] = s.prefix + r.Key + r.Tag // one of them is empty
+// fail wraps err in an Error, once. A Service that NewService has not made has no store.
+func (s *store) fail(op string, err error) error {
+	if _, wrapped := err.(*Error); wrapped { //nolint:errorlint // only an Error on the outside counts
+		return err
 	}
-	first := revocations[0]
-	if first.Key == "" && first.Tag == "" {
-		return s.clearStrategy(ctx)
+	if s == nil {
+		return &Error{Op: op, Err: err}
 	}
-	bounded, cancel := s.withTimeout(ctx, s.timeout)
-	defer cancel()
-	if first.Tag != "" {
-		return timeoutError(ctx, s.timeout, s.leaser.InvalidateTags(bounded, names...))
-	}
-	return timeoutError(ctx, s.timeout, s.leaser.Delete(bounded, names...))
+	return &Error{Op: op, Store: s.name, Strategy: s.options.StrategyName, Err: err}
 }
 
-// discard tries once to delete damaged entries. They are never hits, so if it fails, they are only
-// found again. So it is never pending. It is not tried for a caller that has left, and not within
-// breaker_pause after it failed.
-func (s *store) discard(ctx context.Context, cause error, keys ...string) {
-	if len(keys) == 0 {
-		return
+// key returns the physical form of a key of Service's own. It is that of a cache with an empty
+// name. There is no such cache, so the key is never one of a [Cache].
+func (s *store) key(key string) (string, error) {
+	if err := s.check(key); err != nil {
+		return "", err
 	}
-	if ctx.Err() == nil && time.Now().UnixNano() >= s.noDiscard.Load() {
-		err := s.call(ctx, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })
-		if err != nil && ctx.Err() == nil {
-			s.noDiscard.Store(time.Now().Add(s.pause).UnixNano())
+	return s.prefix + ":" + key, nil
+}
+
+// check checks a key or tag.
+func (s *store) check(name string) error {
+	if name == "" || driver.Size(len(name)) > s.options.MaxKeyBytes {
+		return ErrInvalidKey
+	}
+	return nil
+}
+
+// tag returns the physical form of a tag.
+func (s *store) tag(tag string) (string, error) { return s.prefix + tag, s.check(tag) }
+
+// tags returns the physical form of tags.
+func (s *store) tags(tags []string) ([]string, error) {
+	if len(tags) == 0 {
+		return nil, nil
+	}
+	physical, invalid := s.usable(tags, s.tag)
+	if invalid != nil {
+		return nil, invalid
+	}
+	return physical, nil
+}
+
+// usable returns the physical form of those names that have one, and nil or which ones have none.
+func (s *store) usable(names []string, form func(string) (string, error)) (physical []string, invalid *InvalidKeysError) {
+	physical = make([]string, 0, len(names))
+	for i, name := range names {
+		name, err := form(name)
+		switch {
+		case err == nil:
+			physical = append(physical, name)
+		case invalid == nil:
+			invalid = &InvalidKeysError{Indexes: []int{i}, Of: len(names), Limit: s.options.MaxKeyBytes}
+		default:
+			invalid.Indexes = append(invalid.Indexes, i)
 		}
-		cause = errors.Join(cause, err)
 	}
-	s.logger.warn(ctx, ofDamage, "cache: an entry could not be decoded; it is deleted where that is possible", cause)
+	return physical, invalid
+}
+
+// limit returns opts with physical tags and a TTL within the limits.
+func (s *store) limit(opts SetOptions) (physical SetOptions, err error) {
+	switch {
+	case opts.TTL < 0:
+		return opts, ErrInvalidTTL
+	case driver.TooShort(opts.TTL) != "":
+		return opts, fmt.Errorf("%w: %w", ErrInvalidTTL, &OptionError{Name: "TTL", Reason: driver.TooShort(opts.TTL)})
+	case opts.TTL == 0:
+		opts.TTL = s.options.DefaultTTL
+	}
+	if opts.TTL == 0 || opts.TTL > s.options.MaxTTL {
+		opts.TTL = s.options.MaxTTL
+	}
+	if len(opts.Tags) > s.options.MaxTags {
+		return opts, fmt.Errorf("%w: there are %d, and max_tags is %d", ErrTooManyTags, len(opts.Tags), s.options.MaxTags)
+	}
+	opts.Tags, err = s.tags(opts.Tags)
+	return opts, err
 }

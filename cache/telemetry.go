@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"reflect"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -90,9 +91,18 @@ type counters struct {
 	staleHits, negativeHits, refreshes     atomic.Uint64
 }
 
-// Stats returns a snapshot of the counts. The counts are read one by one, so two of them may be
-// from slightly different moments.
+// Stats returns a snapshot of the counts of all stores together. The counts are read one by one, so
+// two of them may be from slightly different moments.
 func (s *Service) Stats() Stats {
+	var sum Stats
+	for _, store := range s.stores {
+		sum = sum.plus(statsOf(store))
+	}
+	return sum
+}
+
+// statsOf returns the counts of one store.
+func statsOf(s *store) Stats {
 	c := &s.counters
 	return Stats{
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
@@ -104,9 +114,49 @@ func (s *Service) Stats() Stats {
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
 		WaitedLoads: c.waitedLoads.Load(), RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
-		PendingRevocations: uint64(s.store.pending.Len()), //nolint:gosec // a length
+		PendingRevocations: uint64(s.door.pending.Len()), //nolint:gosec // a length
 	}
 }
+
+// plus adds the counts of another store. Every field is a count.
+func (s Stats) plus(other Stats) Stats {
+	sum, with := reflect.ValueOf(&s).Elem(), reflect.ValueOf(other)
+	for i := range sum.NumField() {
+		sum.Field(i).SetUint(sum.Field(i).Uint() + with.Field(i).Uint())
+	}
+	return s
+}
+
+// StoreInfo describes one store of a Service.
+type StoreInfo struct {
+	// Name is the name of the store, "default" for the one of everything that is placed nowhere
+	// else.
+	Name string `json:"name"`
+	// Strategy is the name of the strategy, as in the configuration.
+	Strategy string `json:"strategy"`
+	// Location is where the storage is, without secrets. It is empty if the strategy does not say.
+	Location string `json:"location"`
+	// Namespace separates applications that share the storage.
+	Namespace string `json:"namespace"`
+	// Stats are the counts of the store.
+	Stats Stats `json:"stats"`
+}
+
+// Stores describes the stores, the one named "default" first.
+func (s *Service) Stores() []StoreInfo {
+	infos := make([]StoreInfo, len(s.stores))
+	for i, store := range s.stores {
+		infos[i] = StoreInfo{
+			Name: store.name, Strategy: store.options.StrategyName, Location: store.door.location(),
+			Namespace: store.options.Namespace, Stats: statsOf(store),
+		}
+	}
+	return infos
+}
+
+// UnusedCaches returns the names in [Caches] that no cache has so far, and the names of the
+// caches that there are, both in order.
+func (s *Service) UnusedCaches() (unused, used []string) { return s.caches.names() }
 
 // instruments maps the counters to OpenTelemetry: one instrument for several counters, which differ
 // in the attribute "outcome".
@@ -153,8 +203,8 @@ var instruments = []struct {
 	}},
 }
 
-// observe registers the counters with the meter. They are read when metrics are collected, so they
-// cost nothing on the hot path.
+// observe registers the counters of every store with the meter. They are read when metrics are
+// collected, so they cost nothing on the hot path.
 func (s *Service) observe() (metric.Registration, error) {
 	var observables []metric.Observable
 	var observers []func(metric.Observer)
@@ -165,12 +215,13 @@ func (s *Service) observe() (metric.Registration, error) {
 		}
 		observables = append(observables, counter)
 		for outcome, count := range i.outcomes {
-			attributes := metric.WithAttributeSet(attribute.NewSet(
-				attribute.String("strategy", s.options.StrategyName), attribute.String("outcome", outcome)))
-			value := count(&s.counters)
-			observers = append(observers, func(o metric.Observer) {
-				o.ObserveInt64(counter, int64(value.Load()), attributes) //nolint:gosec // wraps after 2^63 events
-			})
+			for _, store := range s.stores {
+				attributes := attributesOf(store, attribute.String("outcome", outcome))
+				value := count(&store.counters)
+				observers = append(observers, func(o metric.Observer) {
+					o.ObserveInt64(counter, int64(value.Load()), attributes) //nolint:gosec // wraps after 2^63 events
+				})
+			}
 		}
 	}
 	pending, err := s.meter.Int64ObservableGauge("fxcache.pending_revocations",
@@ -178,13 +229,21 @@ func (s *Service) observe() (metric.Registration, error) {
 	if err != nil {
 		return nil, err
 	}
-	strategy := metric.WithAttributeSet(attribute.NewSet(attribute.String("strategy", s.options.StrategyName)))
 	observables = append(observables, pending)
-	observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, int64(s.store.pending.Len()), strategy) })
+	for _, store := range s.stores {
+		attributes := attributesOf(store)
+		observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, int64(store.door.pending.Len()), attributes) })
+	}
 	return s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, observe := range observers {
 			observe(o)
 		}
 		return nil
 	}, observables...)
+}
+
+// attributesOf are those of the metrics of a store.
+func attributesOf(s *store, more ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(append(more,
+		attribute.String("store", s.name), attribute.String("strategy", s.options.StrategyName))...))
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/internal/entry"
@@ -11,35 +12,56 @@ import (
 
 // values turns the values of one cache into entries and back, as its policy says.
 type values[T any] struct {
+	named  *namedCache
+	store  *store
+	code   Policy[T] // without the operator's word
+	tags   []string  // physical: those that every entry carries
+	typ    *entry.Type
+	random func() float64 // in [0, 1)
+	cached atomic.Pointer[effective[T]]
+}
+
+// effective is the policy in force while the operator says options.
+type effective[T any] struct {
+	options *CacheOptions
 	policy  Policy[T]
-	options Options
-	tags    []string // physical: those that every entry carries
-	typ     *entry.Type
-	limit   func(SetOptions) (SetOptions, error)
-	random  func() float64 // in [0, 1)
 }
 
-func newValues[T any](service *Service, policy Policy[T], tags []string, typ *entry.Type) *values[T] {
-	return &values[T]{
-		policy: policy, options: service.options, tags: tags, typ: typ, limit: service.limit, random: rand.Float64,
+func newValues[T any](named *namedCache, policy Policy[T], tags []string, typ *entry.Type) *values[T] {
+	return &values[T]{named: named, store: named.store, code: policy, tags: tags, typ: typ, random: rand.Float64}
+}
+
+// policy returns the policy in force. It must not be changed.
+func (v *values[T]) policy() *Policy[T] {
+	options, known := v.named.options.Load(), v.cached.Load()
+	if known == nil || known.options != options {
+		known = &effective[T]{options, over(v.code, options)}
+		v.cached.Store(known)
 	}
+	return &known.policy
 }
 
-// bound is how long an entry lives at most.
-func (v *values[T]) bound() time.Duration { return v.policy.longest(v.options.MaxTTL) }
+// bound is how long an entry lives at most. What the operator says may have been something else
+// when it was stored.
+func (v *values[T]) bound() time.Duration {
+	if v.named.options.Load().changesTTL() {
+		return v.store.options.MaxTTL
+	}
+	return v.code.longest(v.store.options.MaxTTL)
+}
 
 // tagsKnown reports whether every entry carries exactly v.tags.
-func (v *values[T]) tagsKnown() bool { return v.policy.TagsOf == nil }
+func (v *values[T]) tagsKnown() bool { return v.code.TagsOf == nil }
 
 // encode makes the entry of value. took is how long value took to load (0: unknown). The TTL counts
 // from the start of source, or from now if that is nil. store is false if the policy forbids
 // storing the value.
 func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded []byte, opts SetOptions, store bool, err error) {
-	opts, store, err = v.policy.setOptions(value)
+	opts, store, err = v.policy().setOptions(value)
 	if err != nil || !store {
 		return nil, opts, store, err
 	}
-	if opts, err = v.limit(opts); err != nil {
+	if opts, err = v.store.limit(opts); err != nil {
 		return nil, opts, true, err
 	}
 	opts.TTL = v.jittered(opts.TTL)
@@ -48,11 +70,11 @@ func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded
 		age = source.age()
 	}
 	var stamp entry.Stamp
-	if v.policy.refreshes() {
+	if v.policy().refreshes() {
 		// Rounded up to a millisecond, as storages do.
 		ms := int64((opts.TTL - age + time.Millisecond - 1) / time.Millisecond)
-		stamp = entry.Stamp{Expiry: v.options.Clock.Now().UnixMilli() + ms, Took: took}
-		opts.TTL = stretch(opts.TTL, v.policy.StaleFor, v.options.MaxTTL)
+		stamp = entry.Stamp{Expiry: v.store.options.Clock.Now().UnixMilli() + ms, Took: took}
+		opts.TTL = stretch(opts.TTL, v.policy().StaleFor, v.store.options.MaxTTL)
 	}
 	if source != nil {
 		if opts.TTL, err = source.remaining(opts.TTL); err != nil {
@@ -65,16 +87,16 @@ func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded
 
 // encodeAbsent makes the entry that says that the loader found nothing.
 func (v *values[T]) encodeAbsent(source *source) (encoded []byte, opts SetOptions, err error) {
-	ttl, err := source.remaining(v.jittered(min(v.policy.NegativeTTL, v.options.MaxTTL)))
+	ttl, err := source.remaining(v.jittered(min(v.policy().NegativeTTL, v.store.options.MaxTTL)))
 	return v.typ.EncodeAbsent(), SetOptions{TTL: ttl, Tags: v.tags}, err
 }
 
 // jittered shortens a TTL.
 func (v *values[T]) jittered(ttl time.Duration) time.Duration {
-	if v.policy.Jitter == 0 {
+	if v.policy().Jitter == 0 {
 		return ttl
 	}
-	return max(time.Millisecond, ttl-time.Duration(v.policy.Jitter*v.random()*float64(ttl)))
+	return max(time.Millisecond, ttl-time.Duration(v.policy().Jitter*v.random()*float64(ttl)))
 }
 
 func (v *values[T]) decode(encoded []byte) (T, entry.Entry, error) {
@@ -94,14 +116,14 @@ const (
 // judge decides about an entry.
 func (v *values[T]) judge(value T, e entry.Entry) (verdict, error) {
 	if e.Absent {
-		if v.policy.NegativeTTL > 0 {
+		if v.policy().NegativeTTL > 0 {
 			return serveNothing, nil
 		}
 		return reload, nil
 	}
 	if e.Expiry != 0 {
-		switch late := v.options.Clock.Now().UnixMilli() - e.Expiry; {
-		case late >= v.policy.StaleFor.Milliseconds() && late >= 0:
+		switch late := v.store.options.Clock.Now().UnixMilli() - e.Expiry; {
+		case late >= v.policy().StaleFor.Milliseconds() && late >= 0:
 			return reload, nil
 		case late >= 0:
 			return serveStale, nil
@@ -115,11 +137,11 @@ func (v *values[T]) judge(value T, e entry.Entry) (verdict, error) {
 }
 
 func (v *values[T]) fresh(value T) (fresh bool, err error) {
-	if v.policy.Fresh == nil {
+	if v.policy().Fresh == nil {
 		return true, nil
 	}
 	defer panics.Catch(&err)
-	return v.policy.Fresh(value), nil
+	return v.policy().Fresh(value), nil
 }
 
 // current reports whether a value that was just stored is still good, so that callers that came
@@ -141,10 +163,10 @@ const maxSurprise = 37
 // early reports whether a hit should start a refresh before the entry's TTL ends: XFetch, as named
 // in Policy. Far from the end the answer needs no random number.
 func (v *values[T]) early(s entry.Stamp) bool {
-	if v.policy.EarlyRefresh == 0 || s.Took == 0 {
+	if v.policy().EarlyRefresh == 0 || s.Took == 0 {
 		return false
 	}
-	left := float64(time.UnixMilli(s.Expiry).Sub(v.options.Clock.Now()))
-	scale := float64(s.Took) * v.policy.EarlyRefresh
+	left := float64(time.UnixMilli(s.Expiry).Sub(v.store.options.Clock.Now()))
+	scale := float64(s.Took) * v.policy().EarlyRefresh
 	return left < scale*maxSurprise && left <= scale*-math.Log(1-v.random())
 }

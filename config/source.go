@@ -11,6 +11,8 @@ import (
 	"github.com/knadh/koanf/maps"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/fxcache/fxcache/internal/nearest"
 )
 
 // Source is a merged configuration. Make one with [Load]. It is safe for concurrent use. The loaded
@@ -158,7 +160,7 @@ func (s *Source) CheckSections(names ...string) error {
 	}
 	for key := range s.keys.Raw() {
 		from := s.provenance[key].origin
-		if slices.Contains(names, key) || strings.HasPrefix(key, "x-") || from.shared && nearest(key, names, 2) == "" {
+		if slices.Contains(names, key) || strings.HasPrefix(key, "x-") || from.shared && nearest.To(key, names, 2) == "" {
 			continue
 		}
 		problems = append(problems, from.problem(key, "%s", s.schema.unknown(from, key, names, func(string) string { return "" })))

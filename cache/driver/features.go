@@ -34,6 +34,8 @@ type Features struct {
 	Destroyer   Destroyer
 	// Shared names a storage that outlives the process, or is shared with other processes.
 	Shared Shared
+	// Located says where the storage is.
+	Located Located
 	// Local: the storage is in the process, and ends with it.
 	Local bool
 	// Immediate: no operation ever waits, so none needs a deadline. A decorator that may wait takes
@@ -68,6 +70,7 @@ func FeaturesOf(strategy Strategy) Features {
 	f.Initializer, _ = strategy.(Initializer)
 	f.Destroyer, _ = strategy.(Destroyer)
 	f.Shared, _ = strategy.(Shared)
+	f.Located, _ = strategy.(Located)
 	_, f.Cancellable = strategy.(Cancellable)
 	_, f.Local = strategy.(Local)
 	f.Immediate = f.Local

@@ -43,6 +43,7 @@ import (
 //   - [Clearer]: everything becomes unreadable at once.
 //   - [Initializer] and [Destroyer]: connections, goroutines, what the application exports.
 //   - [Shared]: the storage outlives the process, or is shared with other processes.
+//   - [Located]: where the storage is, for logs.
 //   - [Local]: no operation ever leaves the process.
 //   - [Cancellable]: every operation ends with its ctx.
 //   - [Featured]: a decorator, which has the parts of what it decorates.
@@ -154,4 +155,12 @@ type Shared interface {
 	// between two storages, and changes if the contents were lost. It is empty while it is not
 	// known. It must not wait.
 	StorageID() string
+}
+
+// Located is an optional part of a Strategy that can say where its storage is.
+type Located interface {
+	// Location is for logs: addresses, without secrets. Two strategies with the same Location use
+	// the same storage, if it is Shared. It is known before Init, unless only Init can know it, and
+	// empty while it is not known. It must not wait.
+	Location() string
 }

@@ -30,6 +30,7 @@ type everything struct {
 	driver.Initializer
 	driver.Destroyer
 	driver.Shared
+	driver.Located
 	local
 }
 

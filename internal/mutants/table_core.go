@@ -104,17 +104,17 @@ var core = []Mutant{
 	},
 	{
 		Guard: "hide-refused-set", What: "a refused Set or Fill removes the previous value",
-		File: "cache/service.go", Text: "errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))", Replacement: "refusal",
+		File: "cache/store_entries.go", Text: "errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))", Replacement: "refusal",
 		By: schedule("TestRefusedSet"),
 	},
 	{
 		Guard: "deadline-cancellation", What: "an operation ends at its deadline, and does not go on in the background",
-		File: "cache/store_read.go", Text: "return timeoutError(ctx, timeout, operation(bounded))", Replacement: "done := make(chan error, 1)\n\tgo func() { done <- operation(context.WithoutCancel(bounded)) }()\n\tselect {\n\tcase err := <-done:\n\t\treturn timeoutError(ctx, timeout, err)\n\tcase <-bounded.Done():\n\t\treturn timeoutError(ctx, timeout, bounded.Err())\n\t}",
+		File: "cache/door_read.go", Text: "return timeoutError(ctx, timeout, operation(bounded))", Replacement: "done := make(chan error, 1)\n\tgo func() { done <- operation(context.WithoutCancel(bounded)) }()\n\tselect {\n\tcase err := <-done:\n\t\treturn timeoutError(ctx, timeout, err)\n\tcase <-bounded.Done():\n\t\treturn timeoutError(ctx, timeout, bounded.Err())\n\t}",
 		By: schedule("TestLateSet"),
 	},
 	{
 		Guard: "revocation-error", What: "a revocation that failed returns an error",
-		File: "cache/store.go", Text: "\treturn &PendingError{Until: until, Err: err}", Replacement: "\t_ = until\n\treturn nil",
+		File: "cache/door.go", Text: "\treturn &PendingError{Until: until, Err: err}", Replacement: "\t_ = until\n\treturn nil",
 		By: schedule("TestOutage"),
 	},
 	{
@@ -129,7 +129,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "breaker-bypass", What: "revocations do not ask the circuit breaker",
-		File: "cache/store.go", Text: "err := s.callWithin(ctx, timeout, apply)", Replacement: "err := s.withBreaker(ctx, apply)",
+		File: "cache/door.go", Text: "err := d.callWithin(ctx, timeout, apply)", Replacement: "err := d.withBreaker(ctx, apply)",
 		By: schedule("TestOutage"),
 	},
 }
@@ -165,13 +165,13 @@ var sessions = []Mutant{
 	},
 	{
 		Guard: "too-many-tags", What: "an entry is not stored without some of its tags, because a revocation would miss it",
-		File: "cache/service.go", Text: "if len(opts.Tags) > s.options.MaxTags {",
+		File: "cache/store.go", Text: "if len(opts.Tags) > s.options.MaxTags {",
 		Replacement: "if opts.Tags = opts.Tags[:min(len(opts.Tags), s.options.MaxTags)]; false {",
 		By:          []Search{{Folder: "sessioncache", Run: "^TestUnstorableSessionIsNamed$"}},
 	},
 	{
 		Guard: "one-bad-name", What: "a name that is not valid does not stop the revocation of the others",
-		File: "cache/service.go", Text: "if err == nil && (n > 0 || invalid == nil) {", Replacement: "if err == nil && invalid == nil {",
+		File: "cache/store_entries.go", Text: "if err == nil && (n > 0 || invalid == nil) {", Replacement: "if err == nil && invalid == nil {",
 		By: []Search{{Folder: "cache", Run: "^TestOneBadNameStopsNoRevocation$"}},
 	},
 	{

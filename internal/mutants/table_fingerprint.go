@@ -59,7 +59,7 @@ var agreement = []Mutant{
 	},
 	{
 		Guard: "shared-namespace", What: "a shared storage needs a namespace of its own",
-		File: "cache/service.go", Text: "Shared != nil && options.Namespace == defaultNamespace", Replacement: "Shared != nil && options.Namespace == \"\"",
+		File: "cache/store.go", Text: "Shared != nil && options.Namespace == defaultNamespace", Replacement: "Shared != nil && options.Namespace == \"\"",
 		By: []Search{{Folder: "cache", Run: "^TestSharedStorageNeedsANamespace$"}},
 	},
 	{
@@ -69,7 +69,7 @@ var agreement = []Mutant{
 	},
 	{
 		Guard: "pending-place", What: "what is pending for a storage in another place is not applied here, and is reported",
-		File: "cache/internal/revocation/storage.go", Text: "return row.Storage == \"\" || place == s.place || s.owns(row)", Replacement: "return row.Storage == \"\" || place != \"\" || s.owns(row)",
+		File: "cache/internal/revocation/storage.go", Text: "return row.Storage == \"\" && s.main || place == s.place || s.owns(row)", Replacement: "return row.Storage == \"\" || place != \"\" || s.owns(row)",
 		By: []Search{{Folder: "cache", Run: "^TestPendingRevocationNamesItsStorage$"}},
 	},
 	{

@@ -49,7 +49,7 @@ var flights = []Mutant{
 	},
 	{
 		Guard: "nested-get", What: "Get does not find what its caller is writing",
-		File: "cache/service.go", Text: "if within == nil || within", Replacement: "if within == nil || true || within",
+		File: "cache/store_entries.go", Text: "if within == nil || within", Replacement: "if within == nil || true || within",
 		By: in("cache", "TestWriteReadsBack"),
 	},
 	{
@@ -74,12 +74,12 @@ var flights = []Mutant{
 	},
 	{
 		Guard: "read-through-lease", What: "an Update within a transaction stores nothing",
-		File: "cache/load.go", Text: "if !ReadsThrough(ctx) {", Replacement: "if true {",
+		File: "cache/load.go", Text: "if !ReadsThrough(ctx) && l.named.enabled() {", Replacement: "if l.named.enabled() {",
 		By: in("cache", "TestReadThroughWritesDelete"),
 	},
 	{
 		Guard: "read-through-set", What: "nor does a Set",
-		File: "cache/service.go", Text: "if refusal != nil || ReadsThrough(ctx) {", Replacement: "if refusal != nil {",
+		File: "cache/store_entries.go", Text: "if refusal != nil || through {", Replacement: "if refusal != nil {",
 		By: in("cache", "TestReadThroughWritesDelete"),
 	},
 	{

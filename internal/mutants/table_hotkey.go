@@ -54,7 +54,7 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "large-breaker", What: "a large value that is not transferred in time does not open the breaker",
-		File: "cache/store_read.go", Text: " || errors.Is(err, driver.ErrEntryUnavailable)", Replacement: "",
+		File: "cache/door_read.go", Text: " || errors.Is(err, driver.ErrEntryUnavailable)", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestBreakerIgnoresWhatConcernsOneEntry$"}},
 	},
 	{

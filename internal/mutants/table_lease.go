@@ -45,7 +45,7 @@ var lease = []Mutant{
 	},
 	{
 		Guard: "lease-extended", What: "a lease is extended while its loader runs",
-		File: "cache/source.go", Text: "if lease != nil && s.features.LeaseExtender != nil {", Replacement: "if lease != nil && s.features.LeaseExtender == nil {",
+		File: "cache/source.go", Text: "if lease != nil && d.features.LeaseExtender != nil {", Replacement: "if lease != nil && d.features.LeaseExtender == nil {",
 		By: []Search{{Folder: "cache", Run: "^TestSlowLoadIsStored$"}},
 	},
 	{

@@ -19,12 +19,12 @@ var values = []Mutant{
 	},
 	{
 		Guard: "one-name", What: "a second cache of a name whose type or policy differs is refused",
-		File: "cache/names.go", Text: "if taken[i] != wanted[i] {", Replacement: "if false {",
+		File: "cache/caches.go", Text: "if taken[i] != wanted[i] {", Replacement: "if false {",
 		By: []Search{{Folder: "cache", Run: "^TestOneNameOneCache$"}},
 	},
 	{
 		Guard: "own-keys", What: "a key of Service's own is never one of a cache",
-		File: "cache/service.go", Text: "return s.prefix + \":\" + key, nil", Replacement: "return s.prefix + key, nil",
+		File: "cache/store.go", Text: "return s.prefix + \":\" + key, nil", Replacement: "return s.prefix + key, nil",
 		By: []Search{{Folder: "cache", Run: "^TestServiceKeysAreNoCacheKeys$"}},
 	},
 	{
@@ -39,22 +39,22 @@ var values = []Mutant{
 	},
 	{
 		Guard: "foreign-stays", What: "an entry of another form is left alone",
-		File: "cache/service.go", Text: "s.counters.foreign.Add(1)\n\t\treturn false", Replacement: "s.counters.foreign.Add(1)\n\t\treturn true",
+		File: "cache/store_entries.go", Text: "s.counters.foreign.Add(1)\n\t\treturn false", Replacement: "s.counters.foreign.Add(1)\n\t\treturn true",
 		By: []Search{{Folder: "cache", Run: "^TestReleasesShareAStorage$"}},
 	},
 	{
 		Guard: "discard-not-pending", What: "a damaged entry that cannot be deleted is not a pending revocation",
-		File: "cache/store.go", Text: "s.call(ctx, func(ctx context.Context) error { return s.leaser.Delete(ctx, keys...) })", Replacement: "s.delete(ctx, time.Hour, keys)",
+		File: "cache/door.go", Text: "d.call(ctx, func(ctx context.Context) error { return d.leaser.Delete(ctx, keys...) })", Replacement: "d.delete(ctx, time.Hour, keys)",
 		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},
 	{
 		Guard: "discard-pause", What: "nothing is discarded on a storage that has just refused to",
-		File: "cache/store.go", Text: " && time.Now().UnixNano() >= s.noDiscard.Load()", Replacement: "",
+		File: "cache/door.go", Text: " && time.Now().UnixNano() >= d.noDiscard.Load()", Replacement: "",
 		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},
 	{
 		Guard: "discard-present", What: "nothing is discarded for a caller who has left",
-		File: "cache/store.go", Text: "if ctx.Err() == nil && time", Replacement: "if time",
+		File: "cache/door.go", Text: "if ctx.Err() == nil && time", Replacement: "if time",
 		By: []Search{{Folder: "cache", Run: "^TestNoDiscardAfterTheEnd$"}},
 	},
 	{

@@ -58,6 +58,7 @@ var directImports = map[string][]string{
 	"internal/backoff":          nil,
 	"internal/chain":            nil,
 	"internal/fence":            nil,
+	"internal/nearest":          nil,
 	"internal/panics":           {"cache/driver"},
 	"internal/throttle":         nil,
 }
@@ -81,7 +82,7 @@ func layerOf(dir string) (l layer, ok bool) {
 	storages := []string{bigcache, rueidis}
 	leaves := []string{"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/panics", "internal/throttle"}
 	driver := []string{"cache/driver", "internal/absent", "internal/backoff", "internal/fence", "internal/panics"} // all that a strategy may know
-	library := append(slices.Clone(leaves), "config", "cache", "sessioncache", "strategies")
+	library := append(slices.Clone(leaves), "internal/nearest", "config", "cache", "sessioncache", "strategies")
 	with := func(folders []string, more ...string) []string { return append(slices.Clone(folders), more...) }
 	if _, small := directImports[dir]; small {
 		return layer{reachable(dir), append(storages, fx, koanf, "testing")}, true
@@ -90,7 +91,7 @@ func layerOf(dir string) (l layer, ok bool) {
 	case under(dir, "cache/internal"), under(dir, "cache/driver"):
 		return layer{}, false
 	case under(dir, "config"):
-		l = layer{[]string{"config"}, append(storages, fx, "testing")}
+		l = layer{[]string{"config", "internal/nearest"}, append(storages, fx, "testing")}
 	case under(dir, "cache/drivertest"):
 		l = layer{with(leaves, "cache"), append(storages, fx, koanf)}
 	case under(dir, "cache"):

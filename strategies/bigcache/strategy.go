@@ -30,6 +30,7 @@ var (
 	_ driver.LeaseExtender = (*Strategy)(nil)
 	_ driver.Clearer       = (*Strategy)(nil)
 	_ driver.Local         = (*Strategy)(nil)
+	_ driver.Located       = (*Strategy)(nil)
 	_ driver.Initializer   = (*Strategy)(nil)
 	_ driver.Destroyer     = (*Strategy)(nil)
 )
@@ -60,6 +61,9 @@ func New(options Options) (*Strategy, error) {
 
 // Local implements driver.Local: nothing here ever waits.
 func (*Strategy) Local() {}
+
+// Location implements driver.Located.
+func (s *Strategy) Location() string { return "in this process, " + s.options.MaxSize.String() }
 
 // Destroy forgets everything.
 func (s *Strategy) Destroy(context.Context) error {

@@ -2,7 +2,9 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +33,7 @@ var (
 	_ driver.Initializer   = (*Strategy)(nil)
 	_ driver.Destroyer     = (*Strategy)(nil)
 	_ driver.Shared        = (*Strategy)(nil)
+	_ driver.Located       = (*Strategy)(nil)
 	_ driver.Cancellable   = (*Strategy)(nil)
 )
 
@@ -89,6 +92,22 @@ func (s *Strategy) StorageID() string {
 		}
 	}
 	return ""
+}
+
+// Location implements driver.Located.
+func (s *Strategy) Location() string {
+	if st := s.store.Load(); st != nil && st.client.external {
+		return "the application's rueidis.Client"
+	}
+	o := s.options
+	where := o.Mode + " " + strings.Join(o.Addresses, ",")
+	if o.Mode == Sentinel {
+		where += " master " + o.SentinelMaster
+	}
+	if o.DB != 0 {
+		where += fmt.Sprintf(" db %d", o.DB)
+	}
+	return where
 }
 
 // initialised returns the store, or driver.ErrClosed if there is none.

@@ -67,7 +67,7 @@ func newFixture(t *testing.T) *fixture {
 	f.start(t)
 	f.Queue = revocation.New(revocation.Options{
 		Limit: limit, Longest: longest, Patience: time.Second, Clock: driver.SystemClock{},
-		Storage: revocation.StorageOf(driver.Features{Shared: shared("here")}, "redis", "app:"),
+		Storage: revocation.StorageOf(driver.Features{Shared: shared("here")}, "", "redis", "app:"),
 		Apply:   f.apply,
 		Refused: func(error) bool { return false },
 		Start: func(work func(context.Context)) bool {
@@ -83,7 +83,7 @@ func newFixture(t *testing.T) *fixture {
 			f.warnings++
 		},
 	})
-	if _, err := f.Restore(t.Context(), f.outbox); err != nil {
+	if _, err := revocation.Restore(t.Context(), f.outbox, f.Queue); err != nil {
 		t.Fatal(err)
 	}
 	return f

@@ -2,8 +2,10 @@ package revocation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fxcache/fxcache/internal/panics"
@@ -16,12 +18,15 @@ type Outbox interface {
 	Pending(ctx context.Context) ([]Revocation, error)
 }
 
-// Restore takes over what an earlier process has left in the outbox, which may be nil, and tries at
-// once to apply it. foreign is how many revocations another storage has to forget; they stay.
-func (q *Queue) Restore(ctx context.Context, outbox Outbox) (foreign int, err error) {
-	q.mu.Lock()
-	q.outbox, q.applied = outbox, nil
-	q.mu.Unlock()
+// Restore has the queues take over what an earlier process has left in the outbox, which may be
+// nil, and try at once to apply it. foreign is how many revocations are for none of their storages;
+// they stay.
+func Restore(ctx context.Context, outbox Outbox, queues ...*Queue) (foreign int, err error) {
+	for _, q := range queues {
+		q.mu.Lock()
+		q.outbox, q.applied = outbox, nil
+		q.mu.Unlock()
+	}
 	if outbox == nil {
 		return 0, nil
 	}
@@ -31,40 +36,70 @@ func (q *Queue) Restore(ctx context.Context, outbox Outbox) (foreign int, err er
 	if err := call(func() (err error) { rows, err = outbox.Pending(ctx); return err }); err != nil {
 		return 0, fmt.Errorf("the outbox cannot be read: %w", err)
 	}
+	taken := make([]bool, len(rows))
+	for _, q := range queues {
+		q.take(rows, taken)
+	}
+	for _, there := range taken {
+		if !there {
+			foreign++
+		}
+	}
+	failures := make([]error, len(queues))
+	var applying sync.WaitGroup
+	for i, q := range queues {
+		applying.Go(func() { failures[i] = q.applyTaken(ctx) })
+	}
+	applying.Wait()
+	return foreign, errors.Join(failures...)
+}
+
+// take takes over those rows that concern this storage, and has the outbox forget those whose time
+// is over. It marks both.
+func (q *Queue) take(rows []Revocation, taken []bool) {
 	now := q.options.Clock.Now()
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.items == nil {
 		q.items = make(map[Revocation]item)
 	}
-	for _, row := range rows {
+	for i, row := range rows {
 		until := row.Until
 		if until.IsZero() {
 			until = now.Add(q.options.Longest)
 		}
 		switch target := row.target(); {
 		case !now.Before(until) || q.options.Storage.died(row):
-			q.applied = append(q.applied, row)
+			if !taken[i] {
+				q.applied = append(q.applied, row)
+			}
 		case q.options.Storage.concerns(row):
 			q.items[target] = q.items[target].merge(item{until: until, rows: []Revocation{row}})
 		default:
-			foreign++
+			continue
 		}
+		taken[i] = true
 	}
+}
+
+// applyTaken tries to apply what take has taken over.
+func (q *Queue) applyTaken(ctx context.Context) error {
+	q.mu.Lock()
 	kept, _, covered := q.keep(0, nil, time.Time{})
 	pending := len(q.items) > 0
 	q.mu.Unlock()
 	if !pending {
-		return foreign, nil
+		return nil
 	}
 	if len(kept) > 0 {
 		if err := q.writeOutbox(ctx, kept, covered); err != nil {
-			return foreign, err
+			return err
 		}
 	}
 	if err := q.applyPatiently(ctx); err != nil {
 		q.options.Warn(ctx, "cache: revocations of an earlier run cannot be applied yet; no hits are served until they are", err)
 	}
-	return foreign, nil
+	return nil
 }
 
 // writeOutbox has the outbox keep revocations. The rows that they cover go afterwards, in the

@@ -25,7 +25,7 @@ func TestRestore(t *testing.T) {
 		expired.Until = time.Now().Add(-time.Second)
 		f.outbox.rows = []revocation.Revocation{own, unnamed, emptied, foreign, expired, died, open}
 
-		count, err := f.Restore(t.Context(), f.outbox)
+		count, err := revocation.Restore(t.Context(), f.outbox, f.Queue)
 		if err != nil || count != 1 {
 			t.Errorf("%d foreign rows, error %v, want 1", count, err)
 		}
@@ -42,7 +42,7 @@ func TestRestoreLater(t *testing.T) {
 		f := newFixture(t)
 		f.fail(errStorage)
 		f.outbox.rows = []revocation.Revocation{{Key: "own", Storage: here, Until: time.Now().Add(time.Hour)}}
-		if _, err := f.Restore(t.Context(), f.outbox); err != nil {
+		if _, err := revocation.Restore(t.Context(), f.outbox, f.Queue); err != nil {
 			t.Fatal(err)
 		}
 		if err, rows := f.Drain(t.Context()), f.outbox.has(); !errors.Is(err, revocation.ErrPending) || len(rows) != 1 {
@@ -80,7 +80,7 @@ func TestBrokenOutbox(t *testing.T) {
 				if !test.found(err) || f.Len() != 1 {
 					t.Errorf("Add: error %v, %d pending, want the outbox's error and 1", err, f.Len())
 				}
-				if _, err := f.Restore(t.Context(), f.outbox); !test.found(err) {
+				if _, err := revocation.Restore(t.Context(), f.outbox, f.Queue); !test.found(err) {
 					t.Errorf("Restore: error %v, want the outbox's", err)
 				}
 			})
@@ -114,7 +114,7 @@ func TestRestoreOverLimit(t *testing.T) {
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
 			f.outbox.rows = append(f.outbox.rows, revocation.Revocation{Key: name, Storage: here, Until: time.Now().Add(longest)})
 		}
-		if _, err := f.Restore(t.Context(), f.outbox); err != nil || f.Len() != 1 {
+		if _, err := revocation.Restore(t.Context(), f.outbox, f.Queue); err != nil || f.Len() != 1 {
 			t.Errorf("error %v, %d pending, want one of everything", err, f.Len())
 		}
 		f.settle()

@@ -8,21 +8,28 @@ import (
 )
 
 // Storage says which rows of the outbox are for the storage in use. A row names its storage as
-// "<strategy>/<namespace>/<id>", or as "process" if that storage ends with its process.
+// "<strategy>/<namespace>/<id>", after "<store>@" unless the store is the default one, or as
+// "process" if that storage ends with its process.
 type Storage struct {
 	place  string        // the name without the id, or "process"
+	main   bool          // rows without a storage are for this one
 	shared driver.Shared // nil: the storage has no id
 }
 
 const inProcess = "process"
 
 // StorageOf returns the Storage of a strategy with these features, by its name in the configuration
-// and the namespace.
-func StorageOf(features driver.Features, strategy, keyPrefix string) Storage {
+// and the namespace. store is the name of its store, and empty for the one that rows of earlier
+// releases, which name no storage, belong to.
+func StorageOf(features driver.Features, store, strategy, keyPrefix string) Storage {
 	if features.Local {
-		return Storage{place: inProcess}
+		return Storage{place: inProcess, main: store == ""}
 	}
-	return Storage{strategy + "/" + strings.TrimSuffix(keyPrefix, ":"), features.Shared}
+	place := strategy + "/" + strings.TrimSuffix(keyPrefix, ":")
+	if store != "" {
+		place = store + "@" + place
+	}
+	return Storage{place, store == "", features.Shared}
 }
 
 func (s Storage) id() string {
@@ -53,7 +60,7 @@ func (s Storage) concerns(row Revocation) bool {
 		return false
 	}
 	place, _ := cutLast(row.Storage)
-	return row.Storage == "" || place == s.place || s.owns(row)
+	return row.Storage == "" && s.main || place == s.place || s.owns(row)
 }
 
 // owns reports whether a row may be forgotten after it was applied here. A row of another storage
@@ -62,7 +69,7 @@ func (s Storage) owns(row Revocation) bool {
 	place, id := cutLast(row.Storage)
 	switch {
 	case row.Storage == "": // of an earlier release
-		return s.place != inProcess
+		return s.main && s.place != inProcess
 	case row.Storage == inProcess:
 		return s.place == inProcess
 	case id == "": // the storage had not been reached before

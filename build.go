@@ -8,14 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/codec"
-	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/internal/absent"
 	"github.com/fxcache/fxcache/internal/panics"
-	"github.com/fxcache/fxcache/sessioncache"
-	"github.com/fxcache/fxcache/strategies"
 )
 
 // The sections of the configuration.
@@ -40,8 +35,16 @@ func (r *runtime) build(in runtimeIn) error {
 	if r.source, invalid = load(in); r.source == nil {
 		return invalid
 	}
-	err := config.Join(invalid, r.buildCache(in), r.buildSessions(in))
-	return config.Join(err, r.source.CheckSections(cachePath, sessionPath)) // last: it knows what was decoded
+	p, err := r.newPlan(in, r.source)
+	if err = config.Join(invalid, err); err != nil {
+		return err
+	}
+	r.plan = p
+	if r.service, err = p.newService(); err != nil {
+		return p.locate(err)
+	}
+	r.sessions, err = p.newSessions(r.service)
+	return err
 }
 
 // load merges the inputs. It refuses two inputs of the same kind: an fx group has no order, so it
@@ -77,119 +80,14 @@ func load(in runtimeIn) (*config.Source, error) {
 	return config.Load(inputs...)
 }
 
-func (r *runtime) buildCache(in runtimeIn) error {
-	r.factories = slices.Concat(strategies.All(), in.Factories)
-	byName, names, err := index(r.factories, func(f driver.Factory) (string, bool) { return f.Name, f.New != nil },
-		reflect.TypeFor[cacheSection]())
-	if err != nil {
-		return err
-	}
-	section := cacheSection{Strategy: "bigcache", Codec: "json", Options: cache.Options{}.WithDefaults(), known: names}
-	section.unselected = r.unselected(cachePath, names, section.Strategy)
-	err = r.source.Decode(cachePath, &section, names...)
-	if name, ok := r.source.Text(cachePath + ".strategy"); ok {
-		section.Strategy = name // even if the section is invalid, so that the strategy's own section is checked too
-	} else if len(section.unselected) == 1 {
-		section.Strategy = section.unselected[0] // an error, but what is meant is checked too
-	}
-	var strategy driver.Strategy
-	if factory, ok := byName[section.Strategy]; ok {
-		var failure error
-		strategy, failure = newStrategy(cachePath, factory.Name, func() (driver.Strategy, error) {
-			return factory.New(r.source.At(cachePath + "." + factory.Name))
-		})
-		err = config.Join(err, failure)
-	}
-	if err != nil {
-		return err
-	}
-	for _, wrap := range in.Wrappers {
-		if err := run("Wrap", wrap, func() { strategy = wrap(strategy) }); err != nil {
-			return err
-		}
-		if absent.Is(strategy) {
-			return errors.New("fxcache.Wrap: the function returned no strategy")
-		}
-	}
-	options := section.options()
-	options.StrategyName = section.Strategy
-	if options.Codec, err = codec.ByName(section.Codec); err != nil {
-		return err
-	}
-	if !absent.Is(in.Codec) {
-		if _, configured := r.source.Text(cachePath + ".codec"); configured {
-			return &config.Error{Problems: []config.Problem{{Path: cachePath + ".codec",
-				Message: "the application provides a cache.Codec as well: remove one of the two"}}}
-		}
-		options.Codec = in.Codec
-	}
-	if !absent.Is(in.Clock) {
-		options.Clock = in.Clock
-	}
-	if in.Logger != nil {
-		options.Logger = in.Logger
-	}
-	if in.MeterProvider != nil {
-		options.MeterProvider = in.MeterProvider
-	}
-	for _, change := range in.CacheOptions {
-		if err := run("CacheOptions", change, func() { change(&options) }); err != nil {
-			return err
-		}
-	}
-	r.strategy = section.Strategy
-	r.service, err = cache.NewService(strategy, options)
-	return locate(err, cachePath)
-}
-
-func (r *runtime) buildSessions(in runtimeIn) error {
-	byName, names, err := index(in.SessionFactories, func(f sessioncache.Factory) (string, bool) { return f.Name, f.New != nil },
-		reflect.TypeFor[sessionSection](), defaultSessions, noopSessions)
-	if err != nil {
-		return err
-	}
-	section := sessionSection{Strategy: defaultSessions, Options: sessioncache.Options{}.WithDefaults(), known: names}
-	section.unselected = r.unselected(sessionPath, names, defaultSessions)
-	invalid := r.source.Decode(sessionPath, &section, names...)
-	if name, ok := r.source.Text(sessionPath + ".strategy"); ok {
-		section.Strategy = name
-	}
-	r.sessionStrategy = section.Strategy
-	switch section.Strategy {
-	case defaultSessions:
-		if invalid != nil {
-			break
-		}
-		for _, change := range in.SessionOptions {
-			if err := run("SessionOptions", change, func() { change(&section.Options) }); err != nil {
-				return err
-			}
-		}
-		r.sessions, err = sessioncache.New(section.Options)
-	case noopSessions:
-		noop := sessioncache.Noop{}
-		if r.service != nil {
-			noop.Clock = r.service.Options().Clock
-		}
-		r.sessions = noop
-	default:
-		if factory, ok := byName[section.Strategy]; ok {
-			r.sessions, err = newStrategy(sessionPath, factory.Name, func() (sessioncache.Strategy, error) {
-				return factory.New(r.source.At(sessionPath + "." + factory.Name))
-			})
-		}
-	}
-	return config.Join(invalid, err)
-}
-
 // unselected returns the strategies that have a section, although the configuration selects none
 // and the default is another one. Sections beside a selected strategy are kept to be switched to.
-func (r *runtime) unselected(path string, names []string, selected string) (found []string) {
-	if r.source.IsSet(path + ".strategy") {
+func unselected(source *config.Source, path string, names []string, selected string) (found []string) {
+	if source.IsSet(path + ".strategy") {
 		return nil
 	}
 	for _, name := range names {
-		if name != selected && r.source.IsSet(path+"."+name) {
+		if name != selected && source.IsSet(path+"."+name) {
 			found = append(found, name)
 		}
 	}

@@ -58,7 +58,7 @@ func (in injected) unused() (warnings []string) {
 	nothing(reflect.TypeFor[driver.Clock]().String(), in.Clock == nil)
 	nothing(reflect.TypeFor[cache.Codec]().String(), in.Codec == nil)
 	exported := slices.ContainsFunc(in.Runtime.exports, func(e export) bool { return e.of.String() == rueidisClient })
-	if in.Runtime.strategy == redisStrategy && !exported && provides(in.Graph, rueidisClient) {
+	if in.Runtime.uses(redisStrategy) && !exported && provides(in.Graph, rueidisClient) {
 		warnings = append(warnings, "the application provides a rueidis.Client that the cache does not use: it makes connections of its own. "+
 			"To lend it the client, add fxcache.Export[rueidis.Client]() to the fx options")
 	}

@@ -63,17 +63,17 @@ type runtimeIn struct {
 	fx.In
 
 	Lifecycle        fx.Lifecycle
-	Inputs           []input                                 `group:"fxcache.inputs"`
-	Environments     []environment                           `group:"fxcache.environments"`
-	Factories        []driver.Factory                        `group:"fxcache.factories"`
-	SessionFactories []sessioncache.Factory                  `group:"fxcache.session_factories"`
-	CacheOptions     []func(*cache.Options)                  `group:"fxcache.cache_options"`
-	SessionOptions   []func(*sessioncache.Options)           `group:"fxcache.session_options"`
-	Wrappers         []func(driver.Strategy) driver.Strategy `group:"fxcache.wrappers"`
-	Logger           *slog.Logger                            `optional:"true"`
-	MeterProvider    metric.MeterProvider                    `optional:"true"`
-	Clock            driver.Clock                            `optional:"true"`
-	Codec            cache.Codec                             `optional:"true"`
+	Inputs           []input                       `group:"fxcache.inputs"`
+	Environments     []environment                 `group:"fxcache.environments"`
+	Factories        []driver.Factory              `group:"fxcache.factories"`
+	SessionFactories []sessioncache.Factory        `group:"fxcache.session_factories"`
+	CacheOptions     []func(*cache.Options)        `group:"fxcache.cache_options"`
+	SessionOptions   []func(*sessioncache.Options) `group:"fxcache.session_options"`
+	Wrappers         []wrapper                     `group:"fxcache.wrappers"`
+	Logger           *slog.Logger                  `optional:"true"`
+	MeterProvider    metric.MeterProvider          `optional:"true"`
+	Clock            driver.Clock                  `optional:"true"`
+	Codec            cache.Codec                   `optional:"true"`
 }
 
 // injected adds the values that the application exports. newRuntime does not depend on them, so an

@@ -87,9 +87,23 @@ func SessionOptionsFrom(constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"fxcache.session_options"`)))
 }
 
-// Wrap decorates the selected storage strategy, whichever it is. The wrapped strategy must keep the
-// optional interfaces that are to be used, above all driver.Leaser.
-func Wrap(wrap func(driver.Strategy) driver.Strategy) fx.Option { return supply("wrappers", wrap) }
+// Wrap decorates the selected storage strategy of every store, whichever it is. The wrapped
+// strategy must keep the optional interfaces that are to be used, above all driver.Leaser.
+func Wrap(wrap func(driver.Strategy) driver.Strategy) fx.Option {
+	return supply("wrappers", wrapper{"Wrap", wrap, func(_ string, strategy driver.Strategy) driver.Strategy { return wrap(strategy) }})
+}
+
+// WrapStores is Wrap for a function that wants to know the name of the store.
+func WrapStores(wrap func(store string, strategy driver.Strategy) driver.Strategy) fx.Option {
+	return supply("wrappers", wrapper{"WrapStores", wrap, wrap})
+}
+
+// wrapper is the function that was passed to Wrap or WrapStores.
+type wrapper struct {
+	option   string
+	function any // to see whether it is nil
+	wrap     func(store string, strategy driver.Strategy) driver.Strategy
+}
 
 // Export makes the application's T available to strategies: they resolve it in Init with
 // driver.Resolve. The T is built with the application even if no strategy asks for it. It is an

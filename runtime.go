@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	goruntime "runtime"
+	"slices"
 
 	"go.uber.org/dig"
 	"go.uber.org/fx"
@@ -13,6 +14,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
+	"github.com/fxcache/fxcache/internal/nearest"
 	"github.com/fxcache/fxcache/internal/panics"
 	"github.com/fxcache/fxcache/sessioncache"
 )
@@ -22,13 +24,11 @@ import (
 type runtime struct {
 	source    *config.Source
 	factories []driver.Factory
+	plan      *plan
 	service   *cache.Service
 	sessions  sessioncache.Strategy
-	// strategy and sessionStrategy are the names of the selected strategies. They name the scopes
-	// of the container.
-	strategy, sessionStrategy string
-	exports                   []export
-	warnings                  []string // logged at start
+	exports   []export
+	warnings  []string // logged at start
 	// err is the configuration error. newRuntime does not return it to dig, because dig would wrap
 	// it in the names of constructors.
 	err error
@@ -52,7 +52,7 @@ func sessionsOf[T any](r *runtime) (sessions T, err error) {
 	if !ok {
 		return sessions, fmt.Errorf("session_cache.strategy is %q, which is not a %v: depend on sessioncache.Sessions, which the strategies default "+
 			"and noop implement, or on sessioncache.Strategy, which all do; or select session_cache.strategy: %s",
-			r.sessionStrategy, reflect.TypeFor[T](), defaultSessions)
+			r.plan.sessions.strategy, reflect.TypeFor[T](), defaultSessions)
 	}
 	return sessions, nil
 }
@@ -67,10 +67,10 @@ func (r *runtime) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.service.Start(ctx, container.Scope(cachePath+"."+r.strategy)); err != nil {
-		return locate(err, cachePath+"."+r.strategy)
+	if err := r.service.Start(ctx, container.Scope(cachePath)); err != nil {
+		return r.plan.locate(err)
 	}
-	err = locate(r.initSessions(ctx, container.Scope(sessionPath+"."+r.sessionStrategy)), sessionPath)
+	err = locate(r.initSessions(ctx, container.Scope(sessionPath+"."+r.plan.sessions.strategy)), sessionPath)
 	if err == nil && ctx.Err() != nil {
 		// fx has given up on this start, so it will not call stop.
 		err = ctx.Err()
@@ -78,7 +78,24 @@ func (r *runtime) start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, r.stop(context.WithoutCancel(ctx)))
 	}
+	r.report(ctx)
 	return nil
+}
+
+// report logs what is in use, and what of the configuration is not.
+func (r *runtime) report(ctx context.Context) {
+	logger := r.service.Options().Logger
+	for _, store := range r.service.Stores() {
+		logger.InfoContext(ctx, "cache: a store is in use", describe(store)...)
+	}
+	unused, used := r.service.UnusedCaches()
+	for _, name := range unused {
+		attributes := []any{"cache", name, "key", cachePath + ".caches." + name}
+		if guess := nearest.To(name, used, len(name)); guess != "" {
+			attributes = append(attributes, "did_you_mean", guess)
+		}
+		logger.WarnContext(ctx, "cache: the configuration names a cache that the application has not made so far", attributes...)
+	}
 }
 
 // locate turns an invalid option that only Init could detect into a config.Error with the full
@@ -92,10 +109,10 @@ func locate(err error, section string) error {
 }
 
 func (r *runtime) initSessions(ctx context.Context, in driver.Injector) (err error) {
-	defer panics.CatchAs(&err, panicked("session strategy "+r.sessionStrategy+": Init"))
+	defer panics.CatchAs(&err, panicked("session strategy "+r.plan.sessions.strategy+": Init"))
 	if initializer, ok := r.sessions.(driver.Initializer); ok {
 		if err := initializer.Init(ctx, in); err != nil {
-			return fmt.Errorf("session strategy %s: %w", r.sessionStrategy, err)
+			return fmt.Errorf("session strategy %s: %w", r.plan.sessions.strategy, err)
 		}
 	}
 	return nil
@@ -106,7 +123,7 @@ func (r *runtime) stop(ctx context.Context) error {
 }
 
 func (r *runtime) destroySessions(ctx context.Context) (err error) {
-	defer panics.CatchAs(&err, panicked("session strategy "+r.sessionStrategy+": Destroy"))
+	defer panics.CatchAs(&err, panicked("session strategy "+r.plan.sessions.strategy+": Destroy"))
 	if destroyer, ok := r.sessions.(driver.Destroyer); ok {
 		return destroyer.Destroy(ctx)
 	}
@@ -132,6 +149,11 @@ func (r *runtime) container() (*dig.Container, error) {
 		}
 	}
 	return container, err
+}
+
+// uses reports whether a store has that strategy.
+func (r *runtime) uses(strategy string) bool {
+	return r.plan != nil && slices.ContainsFunc(r.plan.stores, func(s plannedStore) bool { return s.options.StrategyName == strategy })
 }
 
 // panicked makes the error of a panic in code of the application. What the code panicked with may

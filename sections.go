@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,29 +17,84 @@ import (
 // longestTimeout bounds cache.timeout: every request waits for it while a storage hangs.
 const longestTimeout = time.Minute
 
-// cacheSection is the section `cache` without the sections of the strategies.
+// cacheSection is the section `cache` without the sections of the strategies and of further stores.
 type cacheSection struct {
+	storeSection `koanf:",squash"`
+
+	Codec  string                   `koanf:"codec,public"`
+	Caches map[string]cachesSection `koanf:"caches"`
+
+	stores []string
+}
+
+// cachesSection is one section of `cache.caches`.
+type cachesSection struct {
+	cache.CacheOptions `koanf:",squash"`
+
+	Codec string `koanf:"codec,public"`
+}
+
+// Validate reports every unusable value.
+func (s cacheSection) Validate() error {
+	errs := []error{s.storeSection.Validate(), checkCodec("codec", s.Codec), s.caches().Validate()}
+	for _, name := range slices.Sorted(maps.Keys(s.Caches)) {
+		one, path := s.Caches[name], "caches."+name+"."
+		if one.Codec != "" {
+			errs = append(errs, checkCodec(path+"codec", one.Codec))
+		}
+		errs = append(errs, checkStore(path+"store", one.Store, s.stores))
+	}
+	return errors.Join(errs...)
+}
+
+// caches returns what NewService takes, but without the codecs.
+func (s cacheSection) caches() cache.Caches {
+	caches := make(cache.Caches, len(s.Caches))
+	for name, one := range s.Caches {
+		caches[name] = one.CacheOptions
+	}
+	return caches
+}
+
+func checkCodec(key, name string) error {
+	if _, err := codec.ByName(name); err != nil {
+		return &cache.OptionError{Name: key, Reason: err.Error()}
+	}
+	return nil
+}
+
+// checkStore reports a store that there is not. An empty name is the one named "default".
+func checkStore(key, name string, stores []string) error {
+	if name == "" || slices.Contains(stores, name) {
+		return nil
+	}
+	return &cache.OptionError{Name: key, Reason: "there is no such store; choose one of " + strings.Join(stores, ", ") + ", or add it to cache.stores"}
+}
+
+// storeSection is one section of `cache.stores`, without the section of its strategy. The section
+// `cache` has the same keys, for the store named "default".
+type storeSection struct {
 	Strategy      string `koanf:"strategy,public"`
-	Codec         string `koanf:"codec,public"`
 	cache.Options `koanf:",squash"`
 
 	known, unselected []string
+	path              string
+	inherited         bool // DefaultTTL is that of the section `cache`
 }
 
 // Complete fills in the default that depends on another key.
-func (s *cacheSection) Complete() {
+func (s *storeSection) Complete() {
+	if s.inherited {
+		s.DefaultTTL = min(s.DefaultTTL, s.MaxTTL)
+	}
 	if s.DefaultTTL == 0 {
 		s.DefaultTTL = s.MaxTTL
 	}
 }
 
 // Validate reports every unusable value.
-func (s cacheSection) Validate() error {
-	_, err := codec.ByName(s.Codec)
-	if err != nil {
-		err = &cache.OptionError{Name: "codec", Reason: err.Error()}
-	}
-	errs := []error{s.Options.Validate(), err, checkSelected(s.Strategy, s.known, s.unselected)}
+func (s storeSection) Validate() error {
+	errs := []error{s.Options.Validate(), checkSelected(s.Strategy, s.known, s.unselected)}
 	if s.Timeout > longestTimeout {
 		errs = append(errs, &cache.OptionError{Name: "timeout",
 			Reason: fmt.Sprintf("must be at most %v, not %v: every request waits for it while the storage hangs", longestTimeout, s.Timeout)})
@@ -47,7 +103,7 @@ func (s cacheSection) Validate() error {
 }
 
 // options returns what NewService takes. There, a LockWait of 0 means the default.
-func (s cacheSection) options() cache.Options {
+func (s storeSection) options() cache.Options {
 	if s.LockWait == 0 {
 		s.LockWait = cache.NoLockWait
 	}
@@ -105,14 +161,15 @@ var redisHints = advice(map[string]string{
 // sessionSection is the section `session_cache` without the sections of the strategies.
 type sessionSection struct {
 	Strategy             string `koanf:"strategy,public"`
+	Store                string `koanf:"store,public"`
 	sessioncache.Options `koanf:",squash"`
 
-	known, unselected []string
+	known, unselected, stores []string
 }
 
 // Validate reports every unusable value.
 func (s sessionSection) Validate() error {
-	return errors.Join(s.Options.Validate(), checkSelected(s.Strategy, s.known, s.unselected))
+	return errors.Join(s.Options.Validate(), checkSelected(s.Strategy, s.known, s.unselected), checkStore("store", s.Store, s.stores))
 }
 
 // Hint says what to write in place of an unknown key.

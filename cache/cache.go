@@ -41,7 +41,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 		return nil, errors.New("cache: New needs a service")
 	}
 	if service.main() == nil {
-		return nil, ErrNotStarted
+		return nil, service.main().fail("start", errors.New("NewService has not made this Service"))
 	}
 	named := service.caches.at(name, service.main())
 	store := named.store

@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,9 +64,14 @@ func (o CacheOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validate is Validate with the path of the options.
-func (o CacheOptions) validate(name string) error {
-	return within("caches."+name, o.Validate())
+// Validate returns one [OptionError] for each unusable value, joined with errors.Join. Its Name is
+// that of the key below `cache`.
+func (c Caches) Validate() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		errs = append(errs, within("caches."+name, c[name].Validate()))
+	}
+	return errors.Join(errs...)
 }
 
 // within puts a path before the names of the options that joined errors are about.

@@ -77,11 +77,10 @@ func (c *namedCache) enabled() bool {
 
 // place takes over what the configuration says about caches.
 func (c *caches) place(configured Caches, stores []*store) error {
-	var errs []error
+	errs := []error{configured.Validate()}
 	c.byName = make(map[string]*namedCache, len(configured))
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		options := configured[name]
-		errs = append(errs, options.validate(name))
 		named := &namedCache{name: name, store: stores[0]}
 		if options.Store != "" {
 			i := slices.IndexFunc(stores, func(s *store) bool { return s.name == options.Store })

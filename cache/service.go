@@ -171,7 +171,12 @@ func (s *Service) main() *store {
 func (s *Service) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "cache.Service") }
 
 // Options returns the options in force of the store "default", complete.
-func (s *Service) Options() Options { return s.main().options }
+func (s *Service) Options() Options {
+	if s.main() == nil {
+		return Options{}
+	}
+	return s.main().options
+}
 
 // Get decodes the entry of key into target, a pointer. A miss is false and nil, and leaves target
 // alone, as far as the codec does. A damaged entry is a miss, and is deleted if that is possible at
@@ -180,6 +185,9 @@ func (s *Service) Options() Options { return s.main().options }
 // stored, and no entry of a [Cache].
 func (s *Service) Get(ctx context.Context, key string, target any) (found bool, err error) {
 	store := s.main()
+	if store == nil {
+		return false, store.fail("get", ErrNotStarted)
+	}
 	t := reflect.TypeOf(target)
 	if t == nil || t.Kind() != reflect.Pointer || reflect.ValueOf(target).IsNil() {
 		return false, store.fail("get", fmt.Errorf("%w: the target must be a pointer that is not nil, not %v", ErrEncoding, t))
@@ -218,6 +226,9 @@ var noStamp entry.Stamp
 // database, use Cache.GetOrLoad or Cache.Update, which cannot.
 func (s *Service) Set(ctx context.Context, key string, value any, opts SetOptions) error {
 	store := s.main()
+	if store == nil {
+		return store.fail("set", ErrNotStarted)
+	}
 	physical, err := store.key(key)
 	if err != nil {
 		return store.fail("set", err)
@@ -238,6 +249,9 @@ func (s *Service) Set(ctx context.Context, key string, value any, opts SetOption
 // [InvalidKeysError] says that some of keys can name nothing; it holds up none of the others.
 func (s *Service) Delete(ctx context.Context, keys ...string) error {
 	store := s.main()
+	if store == nil {
+		return store.fail("delete", ErrNotStarted)
+	}
 	physical, invalid := store.usable(keys, store.key)
 	return store.revoke("delete", len(physical), invalid, func() error { return store.door.delete(ctx, store.options.MaxTTL, physical) })
 }
@@ -266,7 +280,10 @@ func (s *Service) Clear(ctx context.Context) error {
 // everywhere runs a revocation in every store, at the same time. A store that fails holds up none
 // of the others.
 func (s *Service) everywhere(op string, revoke func(*store) error) error {
-	if len(s.stores) <= 1 {
+	switch len(s.stores) {
+	case 0:
+		return s.main().fail(op, ErrNotStarted)
+	case 1:
 		return revoke(s.main())
 	}
 	failures := make([]error, len(s.stores))

@@ -59,9 +59,6 @@ func (s *store) codecOf(named *namedCache) *entry.Codec {
 
 // ready returns nil between Start and Stop.
 func (s *store) ready() error {
-	if s == nil {
-		return ErrNotStarted
-	}
 	switch s.phase.Load() {
 	case phaseStarted:
 		return nil

@@ -141,6 +141,20 @@ func (s *Source) IsSet(path string) bool {
 	return ok
 }
 
+// Keys returns the keys of the section at path, in order.
+func (s *Source) Keys(path string) []string {
+	if s.keys == nil {
+		return nil
+	}
+	section, _ := s.keys.Get(strings.ReplaceAll(path, ".", delimiter)).(map[string]any)
+	keys := make([]string, 0, len(section))
+	for key := range section {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // CheckSections reports every top-level key that is not in names, with the nearest name or the
 // place where it belongs. Keys that begin with "x-" are left alone: files keep the anchors of YAML
 // there. It also reports variables of the environment that have one "_" in place of two. Call it

@@ -5,6 +5,10 @@ package fxtest
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,8 +61,37 @@ type App struct {
 	// Clock is the current time for every expiry in the cache. It starts at the real time, to the
 	// millisecond.
 	Clock *Clock
-	// Strategy records the operations on the storage strategy.
+	// Strategy records the operations on the storage strategy of the store "default".
 	Strategy *Recorder
+
+	t      testing.TB
+	mu     sync.Mutex
+	stores map[string]*Recorder
+}
+
+// Store returns what records the operations on the storage strategy of the store with that name, as
+// in `cache.stores`. If there is no such store, the test fails.
+func (a *App) Store(name string) *Recorder {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	recorder, there := a.stores[name]
+	if !there {
+		a.t.Fatalf("fxtest: there is no store %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(a.stores)), ", "))
+	}
+	return recorder
+}
+
+// record puts a recorder around the strategy of a store.
+func (a *App) record(store string, strategy driver.Strategy) driver.Strategy {
+	recorded, recorder := drivertest.Record(strategy)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stores[store] = recorder
+	if store == "default" {
+		a.Strategy = recorder
+	}
+	return recorded
 }
 
 // New builds and starts an application from options, and stops it when the test ends. The options
@@ -70,16 +103,13 @@ type App struct {
 // Use fx.Populate to get other parts of the application.
 func New(t testing.TB, options ...fx.Option) *App {
 	t.Helper()
-	app := &App{Clock: drivertest.NewClock(time.Now().Truncate(time.Millisecond))}
+	app := &App{Clock: drivertest.NewClock(time.Now().Truncate(time.Millisecond)), t: t, stores: make(map[string]*Recorder)}
 	log := &eventLog{Logger: upstream.NewTestLogger(t)}
 	application := fx.Options(
 		fx.Options(options...),
 		fxcache.WithoutEnvironment(defaults),
 		fxcache.CacheOptions(func(o *cache.Options) { o.Clock = app.Clock }),
-		fxcache.Wrap(func(strategy driver.Strategy) driver.Strategy {
-			strategy, app.Strategy = drivertest.Record(strategy)
-			return strategy
-		}),
+		fxcache.WrapStores(app.record),
 		fx.WithLogger(func() fxevent.Logger { return log }),
 		fx.Populate(&app.Cache, &app.Sessions),
 	)

@@ -69,7 +69,7 @@ var configuration = []Mutant{
 	},
 	{
 		Guard: "config-unselected", What: "a strategy's section beside the default is not ignored",
-		File: "build.go", Text: "if name != selected && r.source.IsSet(path+\".\"+name) {", Replacement: "if name != selected && r.source.IsSet(path+\".\"+name) && false {",
+		File: "build.go", Text: "if name != selected && source.IsSet(path+\".\"+name) {", Replacement: "if name != selected && source.IsSet(path+\".\"+name) && false {",
 		By: []Search{{Folder: ".", Run: "^TestSectionsOfUnselectedStrategies$"}},
 	},
 	{

@@ -25,7 +25,7 @@ type admission struct {
 func (a *admission) tryEnter() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.free == 0 {
+	if a.free <= 0 {
 		return false
 	}
 	a.free--
@@ -63,11 +63,21 @@ func (a *admission) enter(ctx context.Context) (waited bool, err error) {
 func (a *admission) leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if e := a.waiting.Front(); e != nil {
+	if e := a.waiting.Front(); e != nil && a.free >= 0 {
 		close(a.waiting.Remove(e).(chan struct{}))
 		return
 	}
 	a.free++
+}
+
+// resize changes the number of places by some. Places that are taken stay taken, so free may be
+// below zero for a while.
+func (a *admission) resize(by int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.free += by; a.free > 0 && a.waiting.Len() > 0; a.free-- {
+		close(a.waiting.Remove(a.waiting.Front()).(chan struct{}))
+	}
 }
 
 // loaders holds the places for the loaders of one kind: those of reserved caches, or all others.
@@ -81,14 +91,24 @@ type loaders struct {
 type admissions struct {
 	ordinary, reserved loaders
 	counters           *counters
+	places             int // of each kind; changed by one goroutine at a time
 }
 
 func newAdmissions(places int, counters *counters) *admissions {
-	a := &admissions{counters: counters}
+	a := &admissions{counters: counters, places: places}
 	for _, l := range []*loaders{&a.ordinary, &a.reserved} {
 		l.outage.free, l.refresh.free = places, places
 	}
 	return a
+}
+
+// resize changes the number of places of each kind.
+func (a *admissions) resize(places int) {
+	for _, l := range []*loaders{&a.ordinary, &a.reserved} {
+		l.outage.resize(places - a.places)
+		l.refresh.resize(places - a.places)
+	}
+	a.places = places
 }
 
 func (a *admissions) of(reserved bool) *loaders {

@@ -45,7 +45,7 @@ func New[T any](service *Service, name string, policy Policy[T]) (*Cache[T], err
 	}
 	named := service.caches.at(name, service.main())
 	store := named.store
-	if err := policy.validate(name, store.options); err != nil {
+	if err := policy.validate(name, *store.options()); err != nil {
 		return nil, fmt.Errorf("cache %q: %w", name, err)
 	}
 	if err := accepts(named.options.Load(), name, policy); err != nil {
@@ -234,8 +234,8 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 // only if all of them are gone; otherwise as Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	physical, invalid := c.store.usable(keys, c.key)
-	return c.store.revoke("delete", len(physical), invalid, func() error {
-		return c.store.door.delete(ctx, c.values.bound(), physical)
+	return c.store.revoke("delete", len(physical), invalid, func(d *door) error {
+		return d.delete(ctx, c.values.bound(), physical)
 	})
 }
 
@@ -267,7 +267,7 @@ func (c *Cache[T]) key(key string) (string, error) {
 		digest := sha256.Sum256(unsafe.Slice(unsafe.StringData(key), len(key))) //nolint:gosec // saves a copy; Sum256 only reads
 		return c.prefix + unsafe.String(&digest[0], len(digest)), nil           //nolint:gosec // saves a copy; + copies
 	}
-	if driver.Size(len(c.prefix)-len(c.store.prefix)+len(key)) > c.store.options.MaxKeyBytes {
+	if driver.Size(len(c.prefix)-len(c.store.prefix)+len(key)) > c.store.options().MaxKeyBytes {
 		return "", ErrInvalidKey
 	}
 	return c.prefix + key, nil
@@ -294,7 +294,7 @@ func (c *Cache[T]) counted(e entry.Entry) bool {
 	case e.Absent && c.values.policy().NegativeTTL > 0:
 		c.store.counters.negativeHits.Add(1)
 		return false
-	case e.Absent || e.Expired(c.store.options.Clock):
+	case e.Absent || e.Expired(c.store.options().Clock):
 		c.store.counters.misses.Add(1)
 		return false
 	default:

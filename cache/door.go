@@ -25,12 +25,15 @@ import (
 //	delete, invalidateTags, clear       is not asked       added if they fail
 //	discard                             is not asked       never added
 type door struct {
-	store    *store
-	prefix   string          // of every physical key and tag
-	features driver.Features // with guard and fence around a strategy that needs them
-	leaser   driver.Leaser   // the same as features.Leaser
-	breaker  *breaker.Breaker
-	pending  *revocation.Queue
+	store        *store
+	strategyName string
+	namespace    string
+	prefix       string          // of every physical key and tag; that of the store may be another one
+	closed       atomic.Bool     // no hits: the storage is being cleared
+	features     driver.Features // with guard and fence around a strategy that needs them
+	leaser       driver.Leaser   // the same as features.Leaser
+	breaker      *breaker.Breaker
+	pending      *revocation.Queue
 	// leaseTTL is how long a lease is good at most, and leaseTerm how long if nobody extends it.
 	leaseTTL, leaseTerm time.Duration
 	// noDiscard is until when no damaged entry is discarded, in Unix nanoseconds.
@@ -47,10 +50,9 @@ const (
 	stopTimeout  = 10 * time.Second
 )
 
-func newDoor(s *store, features driver.Features, strategy driver.Strategy) *door {
-	options := s.options
+func newDoor(s *store, features driver.Features, strategy driver.Strategy, options Options) *door {
 	if !features.Immediate && !features.Cancellable {
-		guarded := newGuarded(strategy, features, options.Timeout)
+		guarded := newGuarded(strategy, features, func() time.Duration { return s.options().Timeout })
 		strategy, features = guarded, guarded.Features()
 	}
 	identity := revocation.StorageOf(features, storeTag(s.name), options.StrategyName, options.KeyPrefix())
@@ -58,10 +60,12 @@ func newDoor(s *store, features driver.Features, strategy driver.Strategy) *door
 		features = newFenced(strategy, features, options.Clock).Features()
 	}
 	d := &door{
-		store:    s,
-		prefix:   options.KeyPrefix(),
-		features: features,
-		leaser:   features.Leaser,
+		store:        s,
+		strategyName: options.StrategyName,
+		namespace:    options.Namespace,
+		prefix:       options.KeyPrefix(),
+		features:     features,
+		leaser:       features.Leaser,
 		breaker: breaker.New(breaker.Options{
 			Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout,
 		}),
@@ -93,6 +97,13 @@ func newDoor(s *store, features driver.Features, strategy driver.Strategy) *door
 	return d
 }
 
+// outdated reports whether what a load has begun to read may be out of date without the storage
+// knowing: a revocation is pending that came after generation, or the storage is not in use any
+// more.
+func (d *door) outdated(generation uint64) bool {
+	return d.pending.Generation() != generation || d.store.door() != d
+}
+
 // storeTag is how the outbox tells the storage of one store from that of another.
 func storeTag(name string) string {
 	if name == defaultStore {
@@ -101,13 +112,33 @@ func storeTag(name string) string {
 	return name
 }
 
+// key returns the form that a physical key or tag of the store has in this storage.
+func (d *door) key(physical string) string {
+	if d.prefix == d.store.prefix {
+		return physical
+	}
+	return d.prefix + physical[len(d.store.prefix):]
+}
+
+// keys is key for many.
+func (d *door) keys(physical []string) []string {
+	if d.prefix == d.store.prefix || physical == nil {
+		return physical
+	}
+	keys := make([]string, len(physical))
+	for i, name := range physical {
+		keys[i] = d.key(name)
+	}
+	return keys
+}
+
 // timeout is the deadline of one operation.
-func (d *door) timeout() time.Duration { return d.store.options.Timeout }
+func (d *door) timeout() time.Duration { return d.store.options().Timeout }
 
 // lease asks for a lease. It is nil if somebody else has it.
 func (d *door) lease(ctx context.Context, key string) (lease *driver.Lease, err error) {
 	err = d.withBreaker(ctx, func(ctx context.Context) (err error) {
-		lease, err = d.leaser.Lease(ctx, key)
+		lease, err = d.leaser.Lease(ctx, d.key(key))
 		return err
 	})
 	return lease, err
@@ -116,7 +147,7 @@ func (d *door) lease(ctx context.Context, key string) (lease *driver.Lease, err 
 // fill stores an entry under a lease.
 func (d *door) fill(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions) (stored bool, err error) {
 	err = d.withBreaker(ctx, func(ctx context.Context) (err error) {
-		stored, err = d.leaser.Fill(ctx, lease, encoded, opts)
+		stored, err = d.leaser.Fill(ctx, lease, encoded, SetOptions{TTL: opts.TTL, Tags: d.keys(opts.Tags)})
 		return err
 	})
 	return stored, err
@@ -144,12 +175,14 @@ func (d *door) release(ctx context.Context, lease *driver.Lease) {
 func (d *door) notify(ctx context.Context, key string) (notice <-chan struct{}) {
 	var err error
 	defer panics.Catch(&err)
-	return d.features.Notifier.Notify(ctx, key)
+	return d.features.Notifier.Notify(ctx, d.key(key))
 }
 
 // set stores an entry.
 func (d *door) set(ctx context.Context, key string, encoded []byte, opts SetOptions) error {
-	return d.call(ctx, func(ctx context.Context) error { return d.leaser.Set(ctx, key, encoded, opts) })
+	return d.call(ctx, func(ctx context.Context) error {
+		return d.leaser.Set(ctx, d.key(key), encoded, SetOptions{TTL: opts.TTL, Tags: d.keys(opts.Tags)})
+	})
 }
 
 // setMany is set for many items. The error at i belongs to items[i].
@@ -160,6 +193,12 @@ func (d *door) setMany(ctx context.Context, items []driver.Item) []error {
 			failures[i] = d.set(ctx, item.Key, item.Value, item.Options)
 		}
 		return failures
+	}
+	if d.prefix != d.store.prefix {
+		items = slices.Clone(items)
+		for i, item := range items {
+			items[i].Key, items[i].Options.Tags = d.key(item.Key), d.keys(item.Options.Tags)
+		}
 	}
 	err := d.call(ctx, func(bounded context.Context) error {
 		return copyAll(failures, d.features.Batcher.SetMany(bounded, items))
@@ -177,14 +216,14 @@ func (d *door) setMany(ctx context.Context, items []driver.Item) []error {
 func (d *door) delete(ctx context.Context, bound time.Duration, keys []string) error {
 	return d.revoke(ctx, d.timeout(), bound, func() []revocation.Revocation {
 		return d.revocations(keys, func(name string) revocation.Revocation { return revocation.Revocation{Key: name} })
-	}, func(ctx context.Context) error { return d.leaser.Delete(ctx, keys...) })
+	}, func(ctx context.Context) error { return d.leaser.Delete(ctx, d.keys(keys)...) })
 }
 
 // invalidateTags revokes the entries with any of tags, none of which lives longer than bound.
 func (d *door) invalidateTags(ctx context.Context, bound time.Duration, tags []string) error {
 	return d.revoke(ctx, d.timeout(), bound, func() []revocation.Revocation {
 		return d.revocations(tags, func(name string) revocation.Revocation { return revocation.Revocation{Tag: name} })
-	}, func(ctx context.Context) error { return d.leaser.InvalidateTags(ctx, tags...) })
+	}, func(ctx context.Context) error { return d.leaser.InvalidateTags(ctx, d.keys(tags)...) })
 }
 
 // clear revokes everything.
@@ -205,7 +244,7 @@ func (d *door) clearStrategy(ctx context.Context) error {
 func (d *door) revocations(physical []string, of func(name string) revocation.Revocation) []revocation.Revocation {
 	revocations := make([]revocation.Revocation, len(physical))
 	for i, name := range physical {
-		revocations[i] = of(strings.TrimPrefix(name, d.prefix))
+		revocations[i] = of(strings.TrimPrefix(name, d.store.prefix))
 	}
 	return revocations
 }
@@ -262,9 +301,9 @@ func (d *door) discard(ctx context.Context, cause error, keys ...string) {
 		return
 	}
 	if ctx.Err() == nil && time.Now().UnixNano() >= d.noDiscard.Load() {
-		err := d.call(ctx, func(ctx context.Context) error { return d.leaser.Delete(ctx, keys...) })
+		err := d.call(ctx, func(ctx context.Context) error { return d.leaser.Delete(ctx, d.keys(keys)...) })
 		if err != nil && ctx.Err() == nil {
-			d.noDiscard.Store(time.Now().Add(d.store.options.BreakerPause).UnixNano())
+			d.noDiscard.Store(time.Now().Add(d.store.options().BreakerPause).UnixNano())
 		}
 		cause = errors.Join(cause, err)
 	}

@@ -2,11 +2,16 @@ package cache
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/backoff"
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
@@ -24,7 +29,7 @@ func (d *door) init(ctx context.Context, in driver.Injector) error {
 			return fmt.Errorf("several stores need a *dig.Container or a *dig.Scope, not %T", in)
 		}
 		scope := container.Scope("store " + d.store.name)
-		if err := scope.Decorate(func(driver.Limits) driver.Limits { return d.store.options.Limits() }); err != nil {
+		if err := scope.Decorate(func(driver.Limits) driver.Limits { return d.store.options().Limits() }); err != nil {
 			return err
 		}
 		in = scope
@@ -66,4 +71,79 @@ func (d *door) location() (location string) {
 	var err error
 	defer panics.Catch(&err)
 	return d.features.Located.Location()
+}
+
+// claimName is the key of the claim. No cache has such a key: theirs have a ':' after the
+// namespace.
+const claimName = "claim"
+
+// unknownClaim is the claim of a storage that could not be asked.
+const unknownClaim = "unknown"
+
+// claimed returns the claim that is in the storage, "" if there is none, or unknownClaim.
+func (d *door) claimed(ctx context.Context) string {
+	var claim string
+	err := d.callWithin(ctx, d.timeout(), func(ctx context.Context) error {
+		value, found, err := d.leaser.Get(ctx, d.prefix+claimName)
+		if found {
+			claim = string(value)
+		}
+		return err
+	})
+	if err != nil {
+		return unknownClaim
+	}
+	return claim
+}
+
+// open lets reads in at a door that was closed. Before that, it clears the storage, unless another
+// node has done so since this one began to tell the storage of its revocations: then there is
+// another claim than old. While the storage fails, open tries again.
+func (d *door) open(ctx context.Context, old string) {
+	for pauses := (backoff.Backoff{First: 25 * time.Millisecond, Last: 500 * time.Millisecond, Jitter: true}); ; {
+		err := d.tryOpen(ctx, old)
+		if err == nil {
+			d.closed.Store(false)
+			return
+		}
+		d.store.logger.warn(ctx, ofRevocations, "cache: the new storage cannot be cleared; no hits are served until it is", err)
+		if !pauses.Wait(ctx) {
+			return
+		}
+	}
+}
+
+// tryOpen is one try of open.
+func (d *door) tryOpen(ctx context.Context, old string) error {
+	if claim := d.claimed(ctx); claim != "" && claim != unknownClaim && claim != old && old != unknownClaim {
+		return nil
+	}
+	if d.features.Clearer == nil { // not shared, so it was empty at first
+		return nil
+	}
+	if err := d.callWithin(ctx, clearTimeout, d.clearStrategy); err != nil {
+		return err
+	}
+	if d.features.Shared == nil {
+		return nil
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	// It has to last until every node has come. If it does not, a node clears once more.
+	ttl := min(2*d.store.options().Handover+time.Minute, d.store.options().MaxTTL)
+	return d.callWithin(ctx, d.timeout(), func(ctx context.Context) error {
+		return d.leaser.Set(ctx, d.prefix+claimName, []byte(hex.EncodeToString(id)), SetOptions{TTL: ttl})
+	})
+}
+
+// errNoClear is why a shared storage cannot be put into use while the application runs.
+var errNoClear = errors.New("the strategy is not a driver.Clearer, so what the storage holds from earlier cannot be cleared: restart the application")
+
+// replaceable reports why the storage behind a door cannot be put into use while the application
+// runs.
+func (d *door) replaceable() error {
+	if d.features.Shared != nil && d.features.Clearer == nil {
+		return fmt.Errorf("%w: %w", driver.ErrUnsupported, errNoClear)
+	}
+	return nil
 }

@@ -17,7 +17,7 @@ var errNoHits = fmt.Errorf("%w for reads: %w", ErrUnavailable, ErrRevocationPend
 
 // mayHit reports whether an entry may be served.
 func (d *door) mayHit(ctx context.Context) error {
-	if d.pending.Drain(ctx) != nil {
+	if d.closed.Load() || d.pending.Drain(ctx) != nil {
 		return errNoHits
 	}
 	return nil
@@ -30,9 +30,9 @@ func (d *door) get(ctx context.Context, key string, tags []string, known bool) (
 	}
 	err = d.withBreaker(ctx, func(ctx context.Context) (err error) {
 		if known && d.features.Hinted != nil {
-			encoded, found, err = d.features.Hinted.GetHinted(ctx, key, tags)
+			encoded, found, err = d.features.Hinted.GetHinted(ctx, d.key(key), d.keys(tags))
 		} else {
-			encoded, found, err = d.leaser.Get(ctx, key)
+			encoded, found, err = d.leaser.Get(ctx, d.key(key))
 		}
 		return err
 	})
@@ -45,7 +45,7 @@ func (d *door) getOrLease(ctx context.Context, key string) (encoded []byte, foun
 		return nil, false, nil, err
 	}
 	err = d.withBreaker(ctx, func(ctx context.Context) (err error) {
-		encoded, found, lease, err = d.leaser.GetOrLease(ctx, key)
+		encoded, found, lease, err = d.leaser.GetOrLease(ctx, d.key(key))
 		return err
 	})
 	return encoded, found, lease, err
@@ -137,7 +137,7 @@ func (d *door) getBatch(ctx context.Context, keys, tags []string, known bool, re
 		tags = []string{} // none are expected
 	}
 	return d.withBreaker(ctx, func(bounded context.Context) error {
-		if err := copyAll(results, d.features.Batcher.GetMany(bounded, keys, tags)); err != nil {
+		if err := copyAll(results, d.features.Batcher.GetMany(bounded, d.keys(keys), d.keys(tags))); err != nil {
 			return err
 		}
 		failures, worst := 0, error(nil)

@@ -137,6 +137,17 @@ func together(op string, failures []error) error {
 	return &Error{Op: op, Err: joined}
 }
 
+// pendingOf returns the failures of several storages of one store as one error, with the latest end
+// of all revocations that are pending.
+func pendingOf(failures []error) error {
+	err := together("", failures)
+	var several *Error
+	if errors.As(err, &several) && several.Op == "" {
+		return several.Err
+	}
+	return err
+}
+
 // StoreError is an error of one of the further stores of a Service. Find it with errors.As.
 type StoreError struct {
 	// Name is the name of the store.

@@ -11,5 +11,5 @@ func (c *Cache[T]) SetRandom(random func() float64) { c.values.random = random }
 
 // Guarded is strategy with the guard around it that a Service puts there.
 func Guarded(strategy driver.Strategy, timeout time.Duration) driver.Strategy {
-	return newGuarded(strategy, driver.FeaturesOf(strategy), timeout)
+	return newGuarded(strategy, driver.FeaturesOf(strategy), func() time.Duration { return timeout })
 }

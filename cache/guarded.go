@@ -18,7 +18,7 @@ type guarded struct {
 	inner    driver.Strategy
 	features driver.Features // of inner
 	guard    *guard
-	timeout  time.Duration // of what has no context with a deadline
+	timeout  func() time.Duration // of what has no context with a deadline
 	// changing: Init or Destroy is under way, or was given up and has not ended.
 	changing atomic.Bool
 }
@@ -36,7 +36,7 @@ var (
 	_ driver.Located       = (*guarded)(nil)
 )
 
-func newGuarded(strategy driver.Strategy, features driver.Features, timeout time.Duration) *guarded {
+func newGuarded(strategy driver.Strategy, features driver.Features, timeout func() time.Duration) *guarded {
 	return &guarded{inner: strategy, features: features, guard: newGuard(), timeout: timeout}
 }
 
@@ -182,7 +182,7 @@ func (g *guarded) Lease(ctx context.Context, key string) (*driver.Lease, error) 
 func (g *guarded) askForLease(ctx context.Context, ask func() (leased, error)) (leased, error) {
 	return run(ctx, &g.guard.operations, ask, func(l leased, late bool) {
 		if late && l.lease != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.timeout)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.timeout())
 			defer cancel()
 			_ = g.Release(ctx, l.lease)
 		}
@@ -215,7 +215,7 @@ func (g *guarded) Extend(ctx context.Context, lease *driver.Lease) (held bool, e
 
 // Notify implements driver.Notifier. A strategy that does not return in time notifies nobody.
 func (g *guarded) Notify(ctx context.Context, key string) <-chan struct{} {
-	bounded, cancel := context.WithTimeout(ctx, g.timeout)
+	bounded, cancel := context.WithTimeout(ctx, g.timeout())
 	defer cancel()
 	notice, _ := run(bounded, &g.guard.operations, func() (<-chan struct{}, error) {
 		return g.features.Notifier.Notify(ctx, key), nil
@@ -234,7 +234,7 @@ func (g *guarded) Location() string {
 }
 
 func (g *guarded) name(call func() string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout())
 	defer cancel()
 	name, _ := run(ctx, &g.guard.revocations, func() (string, error) { return call(), nil }, func(string, bool) {})
 	return name

@@ -33,20 +33,20 @@ type found[T any] struct {
 
 // await returns the lease on a flight's key, or the entry that somebody else has stored meanwhile.
 // It returns neither if the strategy fails, or if lock_wait has passed.
-func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], error) {
-	over := time.NewTimer(l.store.options.LockWait)
+func (l *loader[T]) await(ctx context.Context, d *door, f *flight.Flight[T]) (found[T], error) {
+	over := time.NewTimer(l.store.options().LockWait)
 	defer over.Stop()
 	waiting, cancel := context.WithCancel(ctx) // ends the notification
 	defer cancel()
 	var told <-chan struct{}
 	for pauses := (backoff.Backoff{First: firstPause, Last: lastPause}); ; {
 		l.flights.Admit(f)
-		held, err := l.getOrLease(ctx, f)
+		held, err := l.getOrLease(ctx, d, f)
 		if held.found || held.lease != nil || err != nil || f.Unleased {
 			return held, err
 		}
-		if told == nil && l.store.door.features.Notifier != nil {
-			told, pauses.Last = l.store.door.notify(waiting, f.Key), notifiedPause
+		if told == nil && d.features.Notifier != nil {
+			told, pauses.Last = d.notify(waiting, f.Key), notifiedPause
 		}
 		next := time.NewTimer(pauses.Next())
 		select {
@@ -68,8 +68,8 @@ func (l *loader[T]) await(ctx context.Context, f *flight.Flight[T]) (found[T], e
 
 // getOrLease reads the entry once. If there is none, or it is stale, damaged or foreign, getOrLease
 // asks for the lease.
-func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held found[T], err error) {
-	encoded, exists, lease, err := l.store.door.getOrLease(ctx, f.Key)
+func (l *loader[T]) getOrLease(ctx context.Context, d *door, f *flight.Flight[T]) (held found[T], err error) {
+	encoded, exists, lease, err := d.getOrLease(ctx, f.Key)
 	if err != nil && ctx.Err() != nil { // everybody has left
 		return held, ctx.Err()
 	}
@@ -98,14 +98,14 @@ func (l *loader[T]) getOrLease(ctx context.Context, f *flight.Flight[T]) (held f
 		}
 		held.stale = true
 	}
-	held.lease, err = l.lease(ctx, f.Key)
+	held.lease, err = l.lease(ctx, d, f.Key)
 	f.Unleased = err != nil
 	return held, nil
 }
 
 // lease asks for a lease. It is nil if somebody else has it.
-func (l *loader[T]) lease(ctx context.Context, physical string) (*driver.Lease, error) {
-	lease, err := l.store.door.lease(ctx, physical)
+func (l *loader[T]) lease(ctx context.Context, d *door, physical string) (*driver.Lease, error) {
+	lease, err := d.lease(ctx, physical)
 	if err != nil {
 		l.store.logger.warn(ctx, ofFills, "cache: no leases; values are not stored", err)
 	}
@@ -122,21 +122,21 @@ const (
 	stored
 )
 
-// fill stores value under lease, and gives the lease up. If the value cannot be stored, the entry
-// that it should have replaced is deleted. With vacant there is no such entry, and nothing is
-// deleted: a deletion that fails would be pending, and this process would serve no hits. took is
-// for encode.
-func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, source *source, took time.Duration, vacant bool) outcome {
+// fill stores value under the lease of source, and gives the lease up. If the value cannot be
+// stored, the entry that it should have replaced is deleted. With vacant there is no such entry,
+// and nothing is deleted: a deletion that fails would be pending, and this process would serve no
+// hits. took is for encode.
+func (l *loader[T]) fill(ctx context.Context, physical string, value T, source *source, took time.Duration, vacant bool) outcome {
 	encoded, opts, store, err := l.values.encode(value, source, took)
 	if err == nil && store {
-		return l.put(ctx, lease, encoded, opts, source, value)
+		return l.put(ctx, encoded, opts, source, value)
 	}
 	if vacant {
-		l.store.door.release(ctx, lease)
+		source.door.release(ctx, source.lease)
 		// deleting ends the lease, if it succeeds
-	} else if failure := l.deleteReplaced(ctx, lease.Key); failure != nil {
+	} else if failure := l.deleteReplaced(ctx, physical); failure != nil {
 		err = errors.Join(err, failure)
-		l.store.door.release(ctx, lease)
+		source.door.release(ctx, source.lease)
 	}
 	if err != nil {
 		l.unstorable(ctx, source, value, err)
@@ -144,15 +144,16 @@ func (l *loader[T]) fill(ctx context.Context, lease *driver.Lease, value T, sour
 	return failed
 }
 
-// fillAbsent stores under lease that the loader found nothing, and gives the lease up.
-func (l *loader[T]) fillAbsent(ctx context.Context, lease *driver.Lease, source *source) outcome {
+// fillAbsent stores under the lease of source that the loader found nothing, and gives the lease
+// up.
+func (l *loader[T]) fillAbsent(ctx context.Context, source *source) outcome {
 	encoded, opts, err := l.values.encodeAbsent(source)
 	if err != nil {
-		l.store.door.release(ctx, lease)
+		source.door.release(ctx, source.lease)
 		l.unstorable(ctx, source, nil, err)
 		return failed
 	}
-	return l.put(ctx, lease, encoded, opts, source, nil)
+	return l.put(ctx, encoded, opts, source, nil)
 }
 
 // causes is how many causeOf tells apart.
@@ -183,18 +184,18 @@ func (l *loader[T]) unstorable(ctx context.Context, source *source, value any, e
 	l.store.logger.warnOnce(ctx, &l.unstored[causeOf(err)], "cache: a loaded value cannot be stored", err, more...)
 }
 
-// put stores an entry under lease, and gives the lease up.
-func (l *loader[T]) put(ctx context.Context, lease *driver.Lease, encoded []byte, opts SetOptions, source *source, value any) outcome {
-	ok, err := l.store.door.fill(ctx, lease, encoded, opts)
+// put stores an entry under the lease of source, and gives the lease up.
+func (l *loader[T]) put(ctx context.Context, encoded []byte, opts SetOptions, source *source, value any) outcome {
+	ok, err := source.door.fill(ctx, source.lease, encoded, opts)
 	switch {
 	case err != nil && failure.IsRefusal(err): // a limit of the strategy
 		l.unstorable(ctx, source, value, err)
-		l.store.door.release(ctx, lease) // it may not have been used up
+		source.door.release(ctx, source.lease) // it may not have been used up
 		return failed
 	case err != nil:
 		l.store.counters.unfilled.Add(1)
 		l.store.logger.warn(ctx, ofFills, "cache: a loaded value could not be stored", err)
-		l.store.door.release(ctx, lease) // it may not have been used up
+		source.door.release(ctx, source.lease) // it may not have been used up
 		return failed
 	case !ok:
 		l.refused(ctx, source)
@@ -216,5 +217,5 @@ func (l *loader[T]) refused(ctx context.Context, source *source) {
 	}
 	l.store.counters.leaseExpired.Add(1)
 	l.store.logger.warnOnce(ctx, &l.slow, "cache: a load outlived its lease; the value is not stored", errLeaseExpired,
-		"cache", l.name, "took", source.took, "lease_ttl", l.store.door.leaseTerm)
+		"cache", l.name, "took", source.took, "lease_ttl", source.door.leaseTerm)
 }

@@ -38,7 +38,7 @@ func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	}
 	s.phase.Store(phaseStarted)
 	for _, store := range s.stores {
-		store.door.pending.Resume()
+		store.door().pending.Resume()
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	failures := make([]error, len(s.stores))
 	var flushing sync.WaitGroup
 	for i, store := range s.stores {
-		flushing.Go(func() { failures[i] = store.door.pending.Flush(ctx) })
+		flushing.Go(func() { failures[i] = store.door().pending.Flush(ctx) })
 	}
 	flushing.Wait()
 	if err := errors.Join(errors.Join(failures...), s.close(ctx)); err != nil {
@@ -102,7 +102,7 @@ func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, 
 		in = container
 	}
 	for _, failed = range s.stores {
-		if err := failed.door.init(ctx, in); err != nil {
+		if err := failed.door().init(ctx, in); err != nil {
 			return nil, failed, err
 		}
 	}
@@ -126,7 +126,7 @@ func (s *Service) restore(ctx context.Context, outbox Outbox) error {
 	}
 	queues := make([]*revocation.Queue, len(s.stores))
 	for i, store := range s.stores {
-		queues[i] = store.door.pending
+		queues[i] = store.door().pending
 	}
 	foreign, err := revocation.Restore(ctx, rows, queues...)
 	if foreign > 0 {
@@ -141,7 +141,7 @@ func (s *Service) restore(ctx context.Context, outbox Outbox) error {
 func (s *Service) destroy(ctx context.Context) error {
 	var errs []error
 	for _, store := range slices.Backward(s.stores) {
-		errs = append(errs, store.door.destroy(ctx))
+		errs = append(errs, store.door().destroy(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -51,7 +51,7 @@ func newLoader[T any](service *Service, named *namedCache, values *values[T]) *l
 
 // load waits for the load of a key, and starts one if there is none.
 func (l *loader[T]) load(ctx context.Context, physical string, load func(context.Context) (T, error), unleased bool) (T, error) {
-	value, err := l.flights.Do(ctx, physical, load, unleased, l.store.options.LockWait)
+	value, err := l.flights.Do(ctx, physical, load, unleased, l.store.options().LockWait)
 	switch {
 	case err == flight.ErrLoadAlone: //nolint:errorlint // never wrapped
 		return l.alone(ctx, chain.Load, physical, load)
@@ -66,18 +66,19 @@ func (l *loader[T]) load(ctx context.Context, physical string, load func(context
 
 // produce finds the value of a flight: in the cache after all, or by loading it.
 func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, sharing flight.Sharing, err error) {
+	d := l.store.door()
 	var held found[T]
 	loading := false
 	defer func() { // also if the loader ends the goroutine
 		if held.lease != nil { // not used
-			l.store.door.release(context.WithoutCancel(ctx), held.lease)
+			d.release(context.WithoutCancel(ctx), held.lease)
 		}
 		if loading {
 			l.loadFailed(err)
 		}
 	}()
 	if !f.Unleased {
-		if held, err = l.await(ctx, f); held.found || err != nil {
+		if held, err = l.await(ctx, d, f); held.found || err != nil {
 			return held.value, flight.Admitted, err
 		}
 	}
@@ -89,12 +90,12 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 		defer leave()
 		ctx = within
 	}
-	generation := l.store.door.pending.Generation()
+	generation := d.pending.Generation()
 	working, end := l.flights.Begin(ctx, f)
 	defer end()
 	l.store.counters.loads.Add(1)
 	loading = true
-	source := newSource(ctx, l.store.door, l.store.options.Clock, held.lease)
+	source := newSource(ctx, d, l.store.options().Clock, held.lease)
 	defer source.end() // also if the loader ends the goroutine
 	kind := chain.Load
 	if f.Nested() {
@@ -108,16 +109,16 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	if held.lease != nil && (err == nil || absent && l.values.policy().NegativeTTL > 0) {
 		// A caller that comes from now on may come after an invalidation that follows the fill.
 		l.flights.Detach(f)
-		if l.store.door.pending.Generation() != generation {
+		if d.outdated(generation) {
 			// The storage does not know yet that something was revoked while the loader ran, and
 			// would take the value. Callers that came after that must not get it.
 			l.store.counters.refused.Add(1)
 			return value, flight.Admitted, err
 		}
 		if absent {
-			how = l.fillAbsent(context.WithoutCancel(ctx), held.lease, source)
+			how = l.fillAbsent(context.WithoutCancel(ctx), source)
 		} else {
-			how = l.fill(context.WithoutCancel(ctx), held.lease, value, source, source.took, held.vacant)
+			how = l.fill(context.WithoutCancel(ctx), f.Key, value, source, source.took, held.vacant)
 		}
 		held.lease = nil
 		if how == stored && l.values.current(value, absent, source) {
@@ -169,9 +170,10 @@ func (l *loader[T]) loadFailed(err error) {
 
 // write runs write and stores what it returns. Unless that is stored, the entry is deleted.
 func (l *loader[T]) write(ctx context.Context, physical string, write func(context.Context) (T, error)) (value T, err error) {
+	d := l.store.door()
 	var lease *driver.Lease // without one, the entry is deleted
 	if !ReadsThrough(ctx) && l.named.enabled() {
-		lease, _ = l.lease(ctx, physical)
+		lease, _ = l.lease(ctx, d, physical)
 	}
 	settled := false
 	defer func() {
@@ -183,19 +185,22 @@ func (l *loader[T]) write(ctx context.Context, physical string, write func(conte
 			err = errors.Join(err, failure)
 		}
 	}()
-	source := newSource(ctx, l.store.door, l.store.options.Clock, lease)
+	source := newSource(ctx, d, l.store.options().Clock, lease)
 	defer source.end() // also if write ended the goroutine
 	value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write)
 	source.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {
-			l.store.door.release(context.WithoutCancel(ctx), lease)
+			d.release(context.WithoutCancel(ctx), lease)
 		}
 		return value, err
 	}
 	if err == nil && lease != nil {
 		// The database has changed, so this must not depend on the caller staying.
-		settled = l.fill(context.WithoutCancel(ctx), lease, value, source, 0, false) == stored
+		kept := context.WithoutCancel(ctx)
+		if settled = l.fill(kept, physical, value, source, 0, false) == stored; settled {
+			err = l.store.elsewhere(kept, d, l.values.bound(), physical)
+		}
 	}
 	return value, err
 }

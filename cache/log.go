@@ -22,8 +22,7 @@ const (
 // throttledLogger logs the warnings of one store.
 type throttledLogger struct {
 	logger    *slog.Logger
-	store     string
-	strategy  string
+	store     *store
 	throttles [warnings]throttle.Throttle
 }
 
@@ -38,5 +37,5 @@ func (l *throttledLogger) warnOnce(ctx context.Context, t *throttle.Throttle, me
 	if !ok {
 		return
 	}
-	l.logger.WarnContext(ctx, message, append([]any{"store", l.store, "strategy", l.strategy, "error", err, "suppressed", suppressed}, more...)...)
+	l.logger.WarnContext(ctx, message, append([]any{"store", l.store.name, "strategy", l.store.door().strategyName, "error", err, "suppressed", suppressed}, more...)...)
 }

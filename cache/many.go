@@ -104,7 +104,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 			damage, damaged = err, append(damaged, physical[i])
 		}
 	}
-	c.store.door.discard(ctx, damage, damaged...)
+	c.store.door().discard(ctx, damage, damaged...)
 	return values, b.err()
 }
 
@@ -142,7 +142,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 			b.fail(key, errors.Join(b.failed[key], err))
 		}
 	}
-	for i, err := range s.door.setMany(ctx, items) {
+	for i, err := range s.setMany(ctx, c.values.bound(), items) {
 		if err != nil {
 			b.fail(names[i], err)
 		} else {
@@ -157,7 +157,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 
 // readMany reads many entries. It counts misses and errors. The result at i belongs to physical[i].
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
-	results := c.store.door.getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
+	results := c.store.door().getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {
 		switch {
 		case r.Err != nil:

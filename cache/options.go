@@ -71,6 +71,11 @@ type Options struct {
 	// 1s.
 	BreakerPause time.Duration `koanf:"breaker_pause"`
 
+	// Handover is how long all nodes take to see a change of the configuration, at most. A storage
+	// that replaces another one while the application runs is used after that long, and the old one
+	// is told of revocations for as long again. Default 30s.
+	Handover time.Duration `koanf:"handover"`
+
 	// StrategyName is what errors and metrics call the strategy. Default: its Go type.
 	StrategyName string `koanf:"-"`
 	// Codec encodes the values of types that do not encode themselves. Default JSON.
@@ -127,6 +132,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.BreakerPause == 0 {
 		o.BreakerPause = time.Second
+	}
+	if o.Handover == 0 {
+		o.Handover = 30 * time.Second
 	}
 	if absent.Is(o.Codec) {
 		o.Codec = JSON{}
@@ -197,7 +205,7 @@ func (o Options) Validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"default_ttl", o.DefaultTTL}, {"max_ttl", o.MaxTTL}, {"timeout", o.Timeout}, {"lock_wait", o.LockWait}, {"breaker_pause", o.BreakerPause},
+		{"default_ttl", o.DefaultTTL}, {"max_ttl", o.MaxTTL}, {"timeout", o.Timeout}, {"lock_wait", o.LockWait}, {"breaker_pause", o.BreakerPause}, {"handover", o.Handover},
 	} {
 		if reason := driver.TooShort(duration.value); reason != "" {
 			report(duration.name, "%s", reason)
@@ -208,6 +216,9 @@ func (o Options) Validate() error {
 	}
 	if o.LockWait < 0 && o.LockWait != NoLockWait {
 		report("lock_wait", "must not be negative, not %v", o.LockWait)
+	}
+	if o.Handover <= 0 || o.Handover > time.Hour {
+		report("handover", "must be positive and at most %v, not %v", time.Hour, o.Handover)
 	}
 	if o.BreakerPause <= 0 {
 		report("breaker_pause", "must be positive, not %v", o.BreakerPause)

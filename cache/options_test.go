@@ -28,7 +28,7 @@ func TestOptionDefaults(t *testing.T) {
 	}
 	want := cache.Options{
 		Namespace: "n", DefaultTTL: 1, MaxTTL: 2, MaxKeyBytes: 3, MaxValueBytes: 4, MaxTags: 5, Timeout: 6, LockWait: 7,
-		MaxConcurrentLoads: 8, MaxPendingRevocations: 9, BreakerFailures: 10, BreakerPause: 11,
+		MaxConcurrentLoads: 8, MaxPendingRevocations: 9, BreakerFailures: 10, BreakerPause: 11, Handover: 12,
 		StrategyName: "s", Codec: cache.JSON{}, Clock: driver.SystemClock{}, Logger: slog.New(slog.DiscardHandler), MeterProvider: got.MeterProvider,
 	}
 	if got := want.WithDefaults(); got != want {

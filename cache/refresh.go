@@ -60,7 +60,8 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 	owner := ctx
 	_, _, ok := l.store.tasks.Start(chain.Leave(memo.OutsideScope(ctx)), func(ctx context.Context) {
 		// a later value could not be stored
-		ctx, cancel := context.WithTimeout(ctx, l.store.door.leaseTTL)
+		d := l.store.door()
+		ctx, cancel := context.WithTimeout(ctx, d.leaseTTL)
 		defer cancel()
 		pause := failurePause // if the loader ends the goroutine
 		defer func() {
@@ -72,7 +73,7 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 			}
 		}()
 		defer l.watch()()
-		pause = l.reload(ctx, owner, physical, seen, load)
+		pause = l.reload(ctx, owner, d, physical, seen, load)
 	})
 	if !ok { // the Service has stopped
 		places.leave()
@@ -82,8 +83,8 @@ func (l *loader[T]) refresh(ctx context.Context, physical string, seen entry.Sta
 
 // reload is one refresh, with the loader of the caller whose context is owner. It returns how long
 // to wait before the next refresh of the key.
-func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen entry.Stamp, load func(context.Context) (T, error)) (pause time.Duration) {
-	lease, err := l.lease(ctx, physical)
+func (l *loader[T]) reload(ctx, owner context.Context, d *door, physical string, seen entry.Stamp, load func(context.Context) (T, error)) (pause time.Duration) {
+	lease, err := l.lease(ctx, d, physical)
 	if err != nil {
 		return failurePause
 	}
@@ -93,41 +94,40 @@ func (l *loader[T]) reload(ctx, owner context.Context, physical string, seen ent
 	loading := false
 	defer func() { // also if the loader ends the goroutine
 		if lease != nil { // not used
-			l.store.door.release(context.WithoutCancel(ctx), lease)
+			d.release(context.WithoutCancel(ctx), lease)
 		}
 		if loading {
 			l.loadFailed(err)
 		}
 	}()
 	// Since the entry was seen, it may have been refreshed or revoked.
-	encoded, exists, err := l.store.door.get(ctx, physical, l.values.tags, l.values.tagsKnown())
+	encoded, exists, err := d.get(ctx, physical, l.values.tags, l.values.tagsKnown())
 	if err != nil {
 		return failurePause
 	}
 	if e, err := l.values.typ.Parse(encoded); !exists || err != nil || e.Stamp != seen {
 		return 0
 	}
-	generation := l.store.door.pending.Generation()
+	generation := d.pending.Generation()
 	l.store.counters.loads.Add(1)
 	l.store.counters.refreshes.Add(1)
 	loading = true
-	source := newSource(ctx, l.store.door, l.store.options.Clock, lease)
+	source := newSource(ctx, d, l.store.options().Clock, lease)
 	defer source.end() // also if the loader ends the goroutine
 	value, err := l.run(ctx, chain.Load, physical, load)
 	source.end()
 	loading = err != nil
 	switch kept := context.WithoutCancel(ctx); {
 	case err == nil || errors.Is(err, ErrNotFound) && l.values.policy().NegativeTTL > 0:
-		if l.store.door.pending.Generation() != generation { // see produce
+		if d.outdated(generation) { // see produce
 			l.store.counters.refused.Add(1)
 			return failurePause
 		}
-		used := lease
-		lease = nil
+		lease = nil // used
 		var how outcome
 		if err == nil {
-			how = l.fill(kept, used, value, source, source.took, false)
-		} else if how = l.fillAbsent(kept, used, source); how != stored {
+			how = l.fill(kept, physical, value, source, source.took, false)
+		} else if how = l.fillAbsent(kept, source); how != stored {
 			_ = l.delete(kept, physical) // if it fails, it is pending
 		}
 		if how == failed {

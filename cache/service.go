@@ -139,7 +139,7 @@ func (s *Service) add(given Store, common Options) error {
 func (s *Service) apart() error {
 	for i, one := range s.stores {
 		for _, other := range s.stores[:i] {
-			if one.prefix == other.prefix && one.door.sameStorage(other.door) {
+			if one.prefix == other.prefix && one.door().sameStorage(other.door()) {
 				return &StoreError{Name: one.name, Err: &OptionError{Name: "namespace", Reason: fmt.Sprintf(
 					"must differ from that of the store %q, which is in the same storage", other.name)}}
 			}
@@ -175,7 +175,7 @@ func (s *Service) Options() Options {
 	if s.main() == nil {
 		return Options{}
 	}
-	return s.main().options
+	return *s.main().options()
 }
 
 // Get decodes the entry of key into target, a pointer. A miss is false and nil, and leaves target
@@ -253,7 +253,7 @@ func (s *Service) Delete(ctx context.Context, keys ...string) error {
 		return store.fail("delete", ErrNotStarted)
 	}
 	physical, invalid := store.usable(keys, store.key)
-	return store.revoke("delete", len(physical), invalid, func() error { return store.door.delete(ctx, store.options.MaxTTL, physical) })
+	return store.revoke("delete", len(physical), invalid, func(d *door) error { return d.delete(ctx, store.options().MaxTTL, physical) })
 }
 
 // InvalidateTags makes every entry that carries any of tags, and was stored before, unreadable, in
@@ -261,8 +261,8 @@ func (s *Service) Delete(ctx context.Context, keys ...string) error {
 func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 	return s.everywhere("invalidate", func(store *store) error {
 		physical, invalid := store.usable(tags, store.tag)
-		return store.revoke("invalidate", len(physical), invalid, func() error {
-			return store.door.invalidateTags(ctx, store.options.MaxTTL, physical)
+		return store.revoke("invalidate", len(physical), invalid, func(d *door) error {
+			return d.invalidateTags(ctx, store.options().MaxTTL, physical)
 		})
 	})
 }
@@ -273,7 +273,7 @@ func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 // there.
 func (s *Service) Clear(ctx context.Context) error {
 	return s.everywhere("clear", func(store *store) error {
-		return store.revoke("clear", 1, nil, func() error { return store.door.clear(ctx, store.options.MaxTTL) })
+		return store.revoke("clear", 1, nil, func(d *door) error { return d.clear(ctx, store.options().MaxTTL) })
 	})
 }
 

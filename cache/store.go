@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fxcache/fxcache/cache/driver"
@@ -18,14 +19,15 @@ const defaultStore = "default"
 type store struct {
 	name       string // as in the configuration
 	phase      *atomic.Int32
-	options    Options
+	live       atomic.Pointer[Options]
 	prefix     string // of every key and tag: the namespace
 	codec      *entry.Codec
 	admissions *admissions
 	counters   counters
 	logger     *throttledLogger
 	tasks      *task.Group // loads, refreshes and retries
-	door       *door
+	doors      atomic.Pointer[doors]
+	changing   sync.Mutex // held to change doors
 }
 
 func newStore(name string, strategy driver.Strategy, options Options, phase *atomic.Int32, tasks *task.Group) (*store, error) {
@@ -36,26 +38,32 @@ func newStore(name string, strategy driver.Strategy, options Options, phase *ato
 			defaultNamespace, options.StrategyName)}
 	}
 	s := &store{
-		name:    name,
-		phase:   phase,
-		options: options,
-		prefix:  options.KeyPrefix(),
-		codec:   entry.NewCodec(options.Codec, options.MaxValueBytes),
-		logger:  &throttledLogger{logger: options.Logger, store: name, strategy: options.StrategyName},
-		tasks:   tasks,
+		name:   name,
+		phase:  phase,
+		prefix: options.KeyPrefix(),
+		codec:  entry.NewCodec(options.Codec, options.MaxValueBytes),
+		tasks:  tasks,
 	}
+	s.logger = &throttledLogger{logger: options.Logger, store: s}
+	s.live.Store(&options)
 	s.admissions = newAdmissions(options.MaxConcurrentLoads, &s.counters)
-	s.door = newDoor(s, features, strategy)
+	s.doors.Store(&doors{current: newDoor(s, features, strategy, options)})
 	return s, nil
 }
 
 // codecOf returns the codec of the caches of one name.
 func (s *store) codecOf(named *namedCache) *entry.Codec {
 	if codec := named.options.Load().Codec; codec != nil {
-		return entry.NewCodec(codec, s.options.MaxValueBytes)
+		return entry.NewCodec(codec, s.options().MaxValueBytes)
 	}
 	return s.codec
 }
+
+// options returns the options in force. They change when the configuration is loaded again.
+func (s *store) options() *Options { return s.live.Load() }
+
+// door returns the door of the storage in use.
+func (s *store) door() *door { return s.doors.Load().current }
 
 // ready returns nil between Start and Stop.
 func (s *store) ready() error {
@@ -77,7 +85,7 @@ func (s *store) fail(op string, err error) error {
 	if s == nil {
 		return &Error{Op: op, Err: err}
 	}
-	return &Error{Op: op, Store: s.name, Strategy: s.options.StrategyName, Err: err}
+	return &Error{Op: op, Store: s.name, Strategy: s.door().strategyName, Err: err}
 }
 
 // key returns the physical form of a key of Service's own. It is that of a cache with an empty
@@ -91,7 +99,7 @@ func (s *store) key(key string) (string, error) {
 
 // check checks a key or tag.
 func (s *store) check(name string) error {
-	if name == "" || driver.Size(len(name)) > s.options.MaxKeyBytes {
+	if name == "" || driver.Size(len(name)) > s.options().MaxKeyBytes {
 		return ErrInvalidKey
 	}
 	return nil
@@ -121,7 +129,7 @@ func (s *store) usable(names []string, form func(string) (string, error)) (physi
 		case err == nil:
 			physical = append(physical, name)
 		case invalid == nil:
-			invalid = &InvalidKeysError{Indexes: []int{i}, Of: len(names), Limit: s.options.MaxKeyBytes}
+			invalid = &InvalidKeysError{Indexes: []int{i}, Of: len(names), Limit: s.options().MaxKeyBytes}
 		default:
 			invalid.Indexes = append(invalid.Indexes, i)
 		}
@@ -137,13 +145,13 @@ func (s *store) limit(opts SetOptions) (physical SetOptions, err error) {
 	case driver.TooShort(opts.TTL) != "":
 		return opts, fmt.Errorf("%w: %w", ErrInvalidTTL, &OptionError{Name: "TTL", Reason: driver.TooShort(opts.TTL)})
 	case opts.TTL == 0:
-		opts.TTL = s.options.DefaultTTL
+		opts.TTL = s.options().DefaultTTL
 	}
-	if opts.TTL == 0 || opts.TTL > s.options.MaxTTL {
-		opts.TTL = s.options.MaxTTL
+	if opts.TTL == 0 || opts.TTL > s.options().MaxTTL {
+		opts.TTL = s.options().MaxTTL
 	}
-	if len(opts.Tags) > s.options.MaxTags {
-		return opts, fmt.Errorf("%w: there are %d, and max_tags is %d", ErrTooManyTags, len(opts.Tags), s.options.MaxTags)
+	if len(opts.Tags) > s.options().MaxTags {
+		return opts, fmt.Errorf("%w: there are %d, and max_tags is %d", ErrTooManyTags, len(opts.Tags), s.options().MaxTags)
 	}
 	opts.Tags, err = s.tags(opts.Tags)
 	return opts, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
@@ -14,7 +15,7 @@ func (s *store) read(ctx context.Context, physical string, tags []string, known 
 	if err := s.ready(); err != nil {
 		return nil, false, s.fail("get", err)
 	}
-	encoded, found, err = s.door.get(ctx, physical, tags, known)
+	encoded, found, err = s.door().get(ctx, physical, tags, known)
 	if err != nil {
 		s.counters.errors.Add(1)
 		return nil, false, s.fail("get", err)
@@ -38,7 +39,7 @@ func (s *store) unreadable(ctx context.Context, physical string) bool {
 // undecoded handles an entry that was found and could not be decoded.
 func (s *store) undecoded(ctx context.Context, physical string, cause error) {
 	if s.damaged(cause) {
-		s.door.discard(ctx, cause, physical)
+		s.door().discard(ctx, cause, physical)
 	}
 }
 
@@ -59,9 +60,12 @@ func (s *store) damaged(cause error) bool {
 // deletes the previous entry instead.
 func (s *store) set(ctx context.Context, physical string, encoded []byte, opts SetOptions, through bool, refusal error) (err error) {
 	if refusal != nil || through {
-		err = errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))
+		err = errors.Join(refusal, s.delete(ctx, s.options().MaxTTL, physical))
 	} else {
-		err = s.door.set(ctx, physical, encoded, opts)
+		d := s.door()
+		if err = d.set(ctx, physical, encoded, opts); err == nil {
+			err = s.elsewhere(ctx, d, s.options().MaxTTL, physical)
+		}
 	}
 	if err != nil {
 		s.counters.setErrors.Add(1)
@@ -71,16 +75,39 @@ func (s *store) set(ctx context.Context, physical string, encoded []byte, opts S
 	return nil
 }
 
+// setMany is set for many items. The error at i belongs to items[i].
+func (s *store) setMany(ctx context.Context, bound time.Duration, items []driver.Item) []error {
+	d := s.door()
+	failures := d.setMany(ctx, items)
+	if s.doors.Load().only(d) {
+		return failures
+	}
+	for i, item := range items {
+		if failures[i] == nil {
+			failures[i] = s.elsewhere(ctx, d, bound, item.Key)
+		}
+	}
+	return failures
+}
+
+// elsewhere removes the entry that was just replaced at one door at the others.
+func (s *store) elsewhere(ctx context.Context, d *door, bound time.Duration, physical string) error {
+	if s.doors.Load().only(d) {
+		return nil
+	}
+	return pendingOf(s.otherDoors([]*door{d}, func(d *door) error { return d.delete(ctx, bound, []string{physical}) }))
+}
+
 // delete removes the entries of physical keys, none of which lives longer than bound.
 func (s *store) delete(ctx context.Context, bound time.Duration, physical ...string) error {
-	return s.revoke("delete", len(physical), nil, func() error { return s.door.delete(ctx, bound, physical) })
+	return s.revoke("delete", len(physical), nil, func(d *door) error { return d.delete(ctx, bound, physical) })
 }
 
 // revoke runs a revocation of n names and counts it. invalid are the names that it is without.
-func (s *store) revoke(op string, n int, invalid *InvalidKeysError, run func() error) error {
+func (s *store) revoke(op string, n int, invalid *InvalidKeysError, run func(*door) error) error {
 	err := s.ready()
 	if err == nil && (n > 0 || invalid == nil) {
-		err = run()
+		err = s.everyDoor(run)
 	}
 	if err == nil && invalid == nil {
 		s.counters.deletes.Add(1)

@@ -114,8 +114,16 @@ func statsOf(s *store) Stats {
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
 		SharedLoads: c.sharedLoads.Load(), LeaseTimeouts: c.leaseTimeouts.Load(),
 		WaitedLoads: c.waitedLoads.Load(), RejectedLoads: c.rejectedLoads.Load(), ShortCircuited: c.shortCircuited.Load(),
-		PendingRevocations: uint64(s.door.pending.Len()), //nolint:gosec // a length
+		PendingRevocations: uint64(pendingAt(s)), //nolint:gosec // a length
 	}
+}
+
+// pendingAt returns how many revocations are pending for the storages of a store.
+func pendingAt(s *store) (n int) {
+	for _, d := range s.doors.Load().all() {
+		n += d.pending.Len()
+	}
+	return n
 }
 
 // plus adds the counts of another store. Every field is a count.
@@ -147,8 +155,8 @@ func (s *Service) Stores() []StoreInfo {
 	infos := make([]StoreInfo, len(s.stores))
 	for i, store := range s.stores {
 		infos[i] = StoreInfo{
-			Name: store.name, Strategy: store.options.StrategyName, Location: store.door.location(),
-			Namespace: store.options.Namespace, Stats: statsOf(store),
+			Name: store.name, Strategy: store.door().strategyName, Location: store.door().location(),
+			Namespace: store.door().namespace, Stats: statsOf(store),
 		}
 	}
 	return infos
@@ -216,10 +224,9 @@ func (s *Service) observe() (metric.Registration, error) {
 		observables = append(observables, counter)
 		for outcome, count := range i.outcomes {
 			for _, store := range s.stores {
-				attributes := attributesOf(store, attribute.String("outcome", outcome))
-				value := count(&store.counters)
+				value, with := count(&store.counters), attribute.String("outcome", outcome)
 				observers = append(observers, func(o metric.Observer) {
-					o.ObserveInt64(counter, int64(value.Load()), attributes) //nolint:gosec // wraps after 2^63 events
+					o.ObserveInt64(counter, int64(value.Load()), attributesOf(store, with)) //nolint:gosec // wraps after 2^63 events
 				})
 			}
 		}
@@ -231,8 +238,7 @@ func (s *Service) observe() (metric.Registration, error) {
 	}
 	observables = append(observables, pending)
 	for _, store := range s.stores {
-		attributes := attributesOf(store)
-		observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, int64(store.door.pending.Len()), attributes) })
+		observers = append(observers, func(o metric.Observer) { o.ObserveInt64(pending, int64(pendingAt(store)), attributesOf(store)) })
 	}
 	return s.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, observe := range observers {
@@ -245,5 +251,5 @@ func (s *Service) observe() (metric.Registration, error) {
 // attributesOf are those of the metrics of a store.
 func attributesOf(s *store, more ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(append(more,
-		attribute.String("store", s.name), attribute.String("strategy", s.options.StrategyName))...))
+		attribute.String("store", s.name), attribute.String("strategy", s.door().strategyName))...))
 }

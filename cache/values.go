@@ -45,9 +45,9 @@ func (v *values[T]) policy() *Policy[T] {
 // when it was stored.
 func (v *values[T]) bound() time.Duration {
 	if v.named.options.Load().changesTTL() {
-		return v.store.options.MaxTTL
+		return v.store.options().MaxTTL
 	}
-	return v.code.longest(v.store.options.MaxTTL)
+	return v.code.longest(v.store.options().MaxTTL)
 }
 
 // tagsKnown reports whether every entry carries exactly v.tags.
@@ -73,8 +73,8 @@ func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded
 	if v.policy().refreshes() {
 		// Rounded up to a millisecond, as storages do.
 		ms := int64((opts.TTL - age + time.Millisecond - 1) / time.Millisecond)
-		stamp = entry.Stamp{Expiry: v.store.options.Clock.Now().UnixMilli() + ms, Took: took}
-		opts.TTL = stretch(opts.TTL, v.policy().StaleFor, v.store.options.MaxTTL)
+		stamp = entry.Stamp{Expiry: v.store.options().Clock.Now().UnixMilli() + ms, Took: took}
+		opts.TTL = stretch(opts.TTL, v.policy().StaleFor, v.store.options().MaxTTL)
 	}
 	if source != nil {
 		if opts.TTL, err = source.remaining(opts.TTL); err != nil {
@@ -87,7 +87,7 @@ func (v *values[T]) encode(value T, source *source, took time.Duration) (encoded
 
 // encodeAbsent makes the entry that says that the loader found nothing.
 func (v *values[T]) encodeAbsent(source *source) (encoded []byte, opts SetOptions, err error) {
-	ttl, err := source.remaining(v.jittered(min(v.policy().NegativeTTL, v.store.options.MaxTTL)))
+	ttl, err := source.remaining(v.jittered(min(v.policy().NegativeTTL, v.store.options().MaxTTL)))
 	return v.typ.EncodeAbsent(), SetOptions{TTL: ttl, Tags: v.tags}, err
 }
 
@@ -122,7 +122,7 @@ func (v *values[T]) judge(value T, e entry.Entry) (verdict, error) {
 		return reload, nil
 	}
 	if e.Expiry != 0 {
-		switch late := v.store.options.Clock.Now().UnixMilli() - e.Expiry; {
+		switch late := v.store.options().Clock.Now().UnixMilli() - e.Expiry; {
 		case late >= v.policy().StaleFor.Milliseconds() && late >= 0:
 			return reload, nil
 		case late >= 0:
@@ -166,7 +166,7 @@ func (v *values[T]) early(s entry.Stamp) bool {
 	if v.policy().EarlyRefresh == 0 || s.Took == 0 {
 		return false
 	}
-	left := float64(time.UnixMilli(s.Expiry).Sub(v.store.options.Clock.Now()))
+	left := float64(time.UnixMilli(s.Expiry).Sub(v.store.options().Clock.Now()))
 	scale := float64(s.Took) * v.policy().EarlyRefresh
 	return left < scale*maxSurprise && left <= scale*-math.Log(1-v.random())
 }

@@ -104,7 +104,7 @@ var core = []Mutant{
 	},
 	{
 		Guard: "hide-refused-set", What: "a refused Set or Fill removes the previous value",
-		File: "cache/store_entries.go", Text: "errors.Join(refusal, s.delete(ctx, s.options.MaxTTL, physical))", Replacement: "refusal",
+		File: "cache/store_entries.go", Text: "errors.Join(refusal, s.delete(ctx, s.options().MaxTTL, physical))", Replacement: "refusal",
 		By: schedule("TestRefusedSet"),
 	},
 	{
@@ -165,7 +165,7 @@ var sessions = []Mutant{
 	},
 	{
 		Guard: "too-many-tags", What: "an entry is not stored without some of its tags, because a revocation would miss it",
-		File: "cache/store.go", Text: "if len(opts.Tags) > s.options.MaxTags {",
+		File: "cache/store.go", Text: "if len(opts.Tags) > s.options().MaxTags {",
 		Replacement: "if opts.Tags = opts.Tags[:min(len(opts.Tags), s.options.MaxTags)]; false {",
 		By:          []Search{{Folder: "sessioncache", Run: "^TestUnstorableSessionIsNamed$"}},
 	},

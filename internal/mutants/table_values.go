@@ -44,7 +44,7 @@ var values = []Mutant{
 	},
 	{
 		Guard: "discard-not-pending", What: "a damaged entry that cannot be deleted is not a pending revocation",
-		File: "cache/door.go", Text: "d.call(ctx, func(ctx context.Context) error { return d.leaser.Delete(ctx, keys...) })", Replacement: "d.delete(ctx, time.Hour, keys)",
+		File: "cache/door.go", Text: "d.call(ctx, func(ctx context.Context) error { return d.leaser.Delete(ctx, d.keys(keys)...) })", Replacement: "d.delete(ctx, time.Hour, keys)",
 		By: []Search{{Folder: "cache", Run: "^TestDiscardIsBestEffort$"}},
 	},
 	{

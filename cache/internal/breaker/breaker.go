@@ -81,6 +81,13 @@ type Breaker struct {
 	waiting list.List
 }
 
+// Configure changes the options, for what follows.
+func (b *Breaker) Configure(options Options) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.options = options
+}
+
 // New returns a closed Breaker: it lets everybody in.
 func New(options Options) *Breaker { return &Breaker{options: options} }
 
@@ -111,9 +118,10 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 	}
 	decided := make(chan int, 1)
 	e := b.waiting.PushBack(decided)
+	timeout := b.options.Timeout
 	b.mu.Unlock()
 	// or too little is left for the operation itself
-	patience := time.NewTimer(b.options.Timeout / 2)
+	patience := time.NewTimer(timeout / 2)
 	defer patience.Stop()
 	select {
 	case p.generation = <-decided:
@@ -124,7 +132,7 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 	}
 	p.began = time.Now()
 	// this process was not run
-	if waited = p.began.Sub(now); waited > b.options.Timeout*3/4 && p.generation != refused {
+	if waited = p.began.Sub(now); waited > timeout*3/4 && p.generation != refused {
 		b.Leave(p, ErrAbandoned)
 		p.generation = refused
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/shape"
@@ -33,8 +34,8 @@ type ownedUnmarshaler interface {
 // Codec turns values into entries and back. It is safe for concurrent use.
 type Codec struct {
 	values ValueCodec
-	limit  driver.Size // of an encoded value
-	tag    byte        // of values
+	limit  atomic.Int64 // of an encoded value
+	tag    byte         // of values
 
 	untyped sync.Map // reflect.Type → *Type: of values whose type is known at run time only
 }
@@ -42,8 +43,13 @@ type Codec struct {
 // NewCodec returns a Codec for values of at most limit bytes. Types that do not encode themselves
 // are encoded by values.
 func NewCodec(values ValueCodec, limit driver.Size) *Codec {
-	return &Codec{values: values, limit: limit, tag: codecTag(values.Name())}
+	c := &Codec{values: values, tag: codecTag(values.Name())}
+	c.SetLimit(limit)
+	return c
 }
+
+// SetLimit changes how many bytes a value may have from now on.
+func (c *Codec) SetLimit(limit driver.Size) { c.limit.Store(int64(limit)) }
 
 // Encode returns the entry of value, with a stamp if that has an expiry.
 func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
@@ -74,8 +80,8 @@ func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
 	if err != nil {
 		return nil, newCodecError(ErrEncoding, err)
 	}
-	if driver.Size(len(encoded)-header) > t.codec.limit {
-		return nil, fmt.Errorf("%w: it has %d bytes, and max_value_bytes is %d", driver.ErrValueTooLarge, len(encoded)-header, t.codec.limit)
+	if size, limit := int64(len(encoded)-header), t.codec.limit.Load(); size > limit {
+		return nil, fmt.Errorf("%w: it has %d bytes, and max_value_bytes is %d", driver.ErrValueTooLarge, size, limit)
 	}
 	return encoded, nil
 }

@@ -104,7 +104,7 @@ func (t *Type) Parse(encoded []byte) (e Entry, err error) {
 	}
 	switch format {
 	case formatPlain, formatTimed:
-		if driver.Size(len(rest)) <= t.codec.limit {
+		if int64(len(rest)) <= t.codec.limit.Load() {
 			e.payload = rest
 			return e, nil
 		}

@@ -44,7 +44,10 @@ func (q *Queue) Drain(ctx context.Context) error {
 		return ErrPending
 	}
 	defer func() { <-q.applying }()
-	bounded, cancel := context.WithTimeout(ctx, q.options.Patience)
+	q.mu.Lock()
+	patience := q.limits.patience
+	q.mu.Unlock()
+	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := q.apply(bounded); err != nil || q.Len() > 0 {
 		return ErrPending

@@ -66,7 +66,7 @@ func (q *Queue) take(rows []Revocation, taken []bool) {
 	for i, row := range rows {
 		until := row.Until
 		if until.IsZero() {
-			until = now.Add(q.options.Longest)
+			until = now.Add(q.limits.longest)
 		}
 		switch target := row.target(); {
 		case !now.Before(until) || q.options.Storage.died(row):

@@ -3,6 +3,7 @@ package revocation
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type Options struct {
 // Queue holds the pending revocations of one storage. It is safe for concurrent use.
 type Queue struct {
 	options Options
+	limits  limits // those of options at first
 
 	pending    atomic.Int64  // how many; every read looks at it
 	calls      atomic.Uint64 // of NewCall
@@ -60,6 +62,7 @@ type Queue struct {
 	// items are the pending revocations. One that is added again while it is being applied stays.
 	items    map[Revocation]item
 	retrying bool
+	closed   bool // by Close
 	outbox   Outbox
 	applied  []Revocation // rows that the outbox has to forget
 
@@ -78,9 +81,15 @@ type item struct {
 	rows  []Revocation // that the outbox has for it
 }
 
+// limits are what Configure changes. mu guards them.
+type limits struct {
+	limit             int
+	longest, patience time.Duration
+}
+
 // New returns an empty Queue.
 func New(options Options) *Queue {
-	return &Queue{options: options, writing: make(chan struct{}, 1), applying: make(chan struct{}, 1)}
+	return &Queue{options: options, limits: limits{options.Limit, options.Longest, options.Patience}, writing: make(chan struct{}, 1), applying: make(chan struct{}, 1)}
 }
 
 // Call is the number of a Delete, InvalidateTags or Clear.
@@ -101,7 +110,11 @@ func (q *Queue) Add(ctx context.Context, call Call, revocations []Revocation, bo
 	// They are pending for as long as any entry may live, because another process may give its
 	// entries more time than this one's policy.
 	now := q.options.Clock.Now()
-	kept, until, covered := q.keep(uint64(call), revocations, now.Add(q.options.Longest))
+	if q.closed {
+		q.mu.Unlock()
+		return now, nil
+	}
+	kept, until, covered := q.keep(uint64(call), revocations, now.Add(q.limits.longest))
 	if until.IsZero() {
 		until = now.Add(bound)
 	}
@@ -125,8 +138,8 @@ func (q *Queue) keep(call uint64, revocations []Revocation, end time.Time) (kept
 		// A call that came later may have failed earlier.
 		q.items[r] = q.items[r].merge(item{call: call, until: end})
 	}
-	if len(q.items) > q.options.Limit {
-		all := item{call: call, until: q.options.Clock.Now().Add(q.options.Longest)}
+	if len(q.items) > q.limits.limit {
+		all := item{call: call, until: q.options.Clock.Now().Add(q.limits.longest)}
 		for r, old := range q.items {
 			if r != (Revocation{}) {
 				covered = append(covered, q.options.Storage.own(old.rows)...)
@@ -179,4 +192,44 @@ func (q *Queue) remove(call uint64, revocations []Revocation, expired bool) {
 		}
 	}
 	q.pending.Store(int64(len(q.items)))
+}
+
+// Adopt takes over what is pending in another queue, for the same storage. It stays in the other
+// one too.
+func (q *Queue) Adopt(other *Queue) {
+	other.mu.Lock()
+	items := maps.Clone(other.items)
+	outbox := other.outbox
+	other.mu.Unlock()
+	q.mu.Lock()
+	if q.items == nil {
+		q.items = make(map[Revocation]item)
+	}
+	q.outbox = outbox
+	for target, i := range items {
+		q.items[target] = q.items[target].merge(item{until: i.until, rows: i.rows})
+	}
+	q.keep(0, nil, time.Time{})
+	q.generation.Add(1)
+	q.mu.Unlock()
+	q.Resume()
+}
+
+// Close forgets everything that is pending, but not its rows in the outbox, and takes nothing in
+// any more: the storage is not used any more. It returns how many revocations there were.
+func (q *Queue) Close() (left int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	left, q.closed = len(q.items), true
+	clear(q.items)
+	q.applied = nil
+	q.pending.Store(0)
+	return left
+}
+
+// Configure changes the limits.
+func (q *Queue) Configure(limit int, longest, patience time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.limits = limits{limit, longest, patience}
 }

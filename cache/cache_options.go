@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -134,6 +135,11 @@ func accepts[T any](o *CacheOptions, name string, p Policy[T]) error {
 	if p.Fresh == nil {
 		return nil
 	}
+	return within("caches."+name, o.acceptedWithFresh())
+}
+
+// acceptedWithFresh is accepts for a policy with Fresh.
+func (o *CacheOptions) acceptedWithFresh() error {
 	var errs []error
 	const reason = "has no meaning for this cache: its code decides by Policy.Fresh what may be served"
 	if o.StaleFor != nil && *o.StaleFor > 0 {
@@ -142,5 +148,8 @@ func accepts[T any](o *CacheOptions, name string, p Policy[T]) error {
 	if o.EarlyRefresh != nil && *o.EarlyRefresh > 0 {
 		errs = append(errs, &OptionError{Name: "early_refresh", Reason: reason})
 	}
-	return within("caches."+name, errors.Join(errs...))
+	return errors.Join(errs...)
 }
+
+// storeName is the name of the store that the entries are in.
+func (o CacheOptions) storeName() string { return cmp.Or(o.Store, defaultStore) }

@@ -58,6 +58,7 @@ func traits[T any](p Policy[T]) []trait {
 type caches struct {
 	mu     sync.Mutex
 	byName map[string]*namedCache
+	stores map[string]*store
 }
 
 // namedCache is what all caches of one name have in common.
@@ -78,17 +79,16 @@ func (c *namedCache) enabled() bool {
 // place takes over what the configuration says about caches.
 func (c *caches) place(configured Caches, stores []*store) error {
 	errs := []error{configured.Validate()}
-	c.byName = make(map[string]*namedCache, len(configured))
+	c.byName, c.stores = make(map[string]*namedCache, len(configured)), make(map[string]*store, len(stores))
+	for _, s := range stores {
+		c.stores[s.name] = s
+	}
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		options := configured[name]
-		named := &namedCache{name: name, store: stores[0]}
-		if options.Store != "" {
-			i := slices.IndexFunc(stores, func(s *store) bool { return s.name == options.Store })
-			if i < 0 {
-				errs = append(errs, options.unknownStore(name, stores))
-				continue
-			}
-			named.store = stores[i]
+		named := &namedCache{name: name, store: c.stores[options.storeName()]}
+		if named.store == nil {
+			errs = append(errs, options.unknownStore(name, stores))
+			continue
 		}
 		named.options.Store(&options)
 		c.byName[name] = named

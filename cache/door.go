@@ -28,8 +28,10 @@ type door struct {
 	store        *store
 	strategyName string
 	namespace    string
+	limits       driver.Limits   // those of Init
 	prefix       string          // of every physical key and tag; that of the store may be another one
 	closed       atomic.Bool     // no hits: the storage is being cleared
+	coming       atomic.Bool     // will be put into use
 	features     driver.Features // with guard and fence around a strategy that needs them
 	leaser       driver.Leaser   // the same as features.Leaser
 	breaker      *breaker.Breaker
@@ -63,6 +65,7 @@ func newDoor(s *store, features driver.Features, strategy driver.Strategy, optio
 		store:        s,
 		strategyName: options.StrategyName,
 		namespace:    options.Namespace,
+		limits:       options.Limits(),
 		prefix:       options.KeyPrefix(),
 		features:     features,
 		leaser:       features.Leaser,

@@ -15,13 +15,13 @@ import (
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// init initialises the strategy.
-func (d *door) init(ctx context.Context, in driver.Injector) error {
+// start initialises the strategy.
+func (d *door) start(ctx context.Context, in driver.Injector) error {
 	initializer := d.features.Initializer
 	if initializer == nil {
 		return nil
 	}
-	if d.store.name != defaultStore {
+	if d.store.name != defaultStore || d.store.phase.Load() == phaseStarted { // not the limits in the container
 		container, ok := in.(interface {
 			Scope(name string, opts ...dig.ScopeOption) *dig.Scope
 		})
@@ -29,7 +29,7 @@ func (d *door) init(ctx context.Context, in driver.Injector) error {
 			return fmt.Errorf("several stores need a *dig.Container or a *dig.Scope, not %T", in)
 		}
 		scope := container.Scope("store " + d.store.name)
-		if err := scope.Decorate(func(driver.Limits) driver.Limits { return d.store.options().Limits() }); err != nil {
+		if err := scope.Decorate(func(driver.Limits) driver.Limits { return d.limits }); err != nil {
 			return err
 		}
 		in = scope
@@ -54,6 +54,11 @@ func (d *door) sameStorage(other *door) bool {
 	}
 	where, id := d.location(), d.storageID()
 	return where != "" && where == other.location() || id != "" && id == other.storageID()
+}
+
+// clash is the error if another store has the same namespace in the same storage.
+func (d *door) clash(other *door) error {
+	return &OptionError{Name: "namespace", Reason: fmt.Sprintf("must differ from that of the store %q, which is in the same storage", other.store.name)}
 }
 
 // storageID is the ID of the storage, or "".

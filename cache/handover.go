@@ -28,6 +28,14 @@ type doors struct {
 // only reports whether there is no door but one.
 func (ds *doors) only(d *door) bool { return ds.current == d && len(ds.also) == 0 }
 
+// newest returns the door that is in use, or will be.
+func (ds *doors) newest() *door {
+	if n := len(ds.also); n > 0 && ds.also[n-1].coming.Load() {
+		return ds.also[n-1]
+	}
+	return ds.current
+}
+
 // with returns the doors with one more, and without the door in use changed.
 func (ds *doors) with(d *door) *doors {
 	return &doors{current: ds.current, also: append(slices.Clone(ds.also), d)}
@@ -99,6 +107,11 @@ func (s *store) otherDoors(done []*door, revoke func(*door) error) (failures []e
 func (s *store) replace(next *door) {
 	current := s.door()
 	handover := s.options().Handover
+	if earlier := s.doors.Load().newest(); earlier != current {
+		// A change that was not made yet. Other nodes may have made it.
+		earlier.coming.Store(false)
+		s.later(2*handover, func(context.Context) { s.retire(earlier) })
+	}
 	s.change(func(ds *doors) *doors { return ds.with(next) })
 	if next.prefix == current.prefix && next.sameStorage(current) {
 		// The same storage: it knows every revocation that it was told, by whichever door. What it
@@ -108,6 +121,7 @@ func (s *store) replace(next *door) {
 		s.later(handover, func(context.Context) { s.retire(current) })
 		return
 	}
+	next.coming.Store(true)
 	s.logger.logger.Info("cache: the storage of a store is being replaced; both are told of every revocation meanwhile",
 		"store", s.name, "from", current.strategyName, "to", next.strategyName, "handover", handover)
 	next.closed.Store(true)
@@ -133,9 +147,10 @@ func (s *store) enter(next *door) bool {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	ds := s.doors.Load()
-	if ds.also[len(ds.also)-1] != next {
+	if ds.newest() != next {
 		return false
 	}
+	next.coming.Store(false)
 	s.doors.Store(ds.to(next))
 	return true
 }
@@ -165,4 +180,14 @@ func (s *store) retire(d *door) {
 	if err := d.destroy(ctx); err != nil {
 		s.logger.logger.Warn("cache: the strategy that was replaced could not be destroyed", "store", s.name, "strategy", d.strategyName, "error", err)
 	}
+}
+
+// settle ends a handover at once, because the Service has stopped. Another Start uses what the
+// configuration says.
+func (s *store) settle() {
+	s.change(func(ds *doors) *doors {
+		d := ds.newest()
+		d.coming.Store(false)
+		return &doors{current: d}
+	})
 }

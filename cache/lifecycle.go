@@ -38,7 +38,11 @@ func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 	}
 	s.phase.Store(phaseStarted)
 	for _, store := range s.stores {
-		store.door().pending.Resume()
+		d := store.door()
+		d.pending.Resume()
+		if d.closed.Load() { // Stop came before it could be opened
+			store.later(0, func(ctx context.Context) { d.open(ctx, unknownClaim) })
+		}
 	}
 	return nil
 }
@@ -53,10 +57,14 @@ func (s *Service) Stop(ctx context.Context) error {
 	if !s.phase.CompareAndSwap(phaseStarted, phaseStopped) {
 		return nil
 	}
-	failures := make([]error, len(s.stores))
+	var doors []*door
+	for _, store := range s.stores {
+		doors = append(doors, store.doors.Load().all()...)
+	}
+	failures := make([]error, len(doors))
 	var flushing sync.WaitGroup
-	for i, store := range s.stores {
-		flushing.Go(func() { failures[i] = store.door().pending.Flush(ctx) })
+	for i, d := range doors {
+		flushing.Go(func() { failures[i] = d.pending.Flush(ctx) })
 	}
 	flushing.Wait()
 	if err := errors.Join(errors.Join(failures...), s.close(ctx)); err != nil {
@@ -94,15 +102,11 @@ func (s *Service) ProvideTo(container *dig.Container) error {
 func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, failed *store, err error) {
 	failed = s.main()
 	defer panics.Catch(&err)
-	if absent.Is(in) {
-		container := dig.New()
-		if err := s.ProvideTo(container); err != nil {
-			return nil, failed, err
-		}
-		in = container
+	if in, err = s.injector(in); err != nil {
+		return nil, failed, err
 	}
 	for _, failed = range s.stores {
-		if err := failed.door().init(ctx, in); err != nil {
+		if err := failed.door().start(ctx, in); err != nil {
 			return nil, failed, err
 		}
 	}
@@ -117,18 +121,26 @@ func (s *Service) init(ctx context.Context, in driver.Injector) (outbox Outbox, 
 	return outbox, failed, err
 }
 
+// injector returns in, or a container of the Service's own.
+func (s *Service) injector(in driver.Injector) (driver.Injector, error) {
+	if !absent.Is(in) {
+		return in, nil
+	}
+	container := dig.New()
+	return container, s.ProvideTo(container)
+}
+
 // restore takes over the revocations that an earlier process has left in the outbox, which may be
 // nil.
 func (s *Service) restore(ctx context.Context, outbox Outbox) error {
-	var rows revocation.Outbox
-	if outbox != nil {
-		rows = outboxRows{outbox}
+	if s.outbox = nil; outbox != nil {
+		s.outbox = outboxRows{outbox}
 	}
 	queues := make([]*revocation.Queue, len(s.stores))
 	for i, store := range s.stores {
 		queues[i] = store.door().pending
 	}
-	foreign, err := revocation.Restore(ctx, rows, queues...)
+	foreign, err := revocation.Restore(ctx, s.outbox, queues...)
 	if foreign > 0 {
 		options := s.Options()
 		options.Logger.WarnContext(ctx, "cache: the outbox has revocations for another storage than those in use; they are kept. "+
@@ -141,7 +153,10 @@ func (s *Service) restore(ctx context.Context, outbox Outbox) error {
 func (s *Service) destroy(ctx context.Context) error {
 	var errs []error
 	for _, store := range slices.Backward(s.stores) {
-		errs = append(errs, store.door().destroy(ctx))
+		for _, d := range store.doors.Load().all() {
+			errs = append(errs, d.destroy(ctx))
+		}
+		store.settle()
 	}
 	return errors.Join(errs...)
 }

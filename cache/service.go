@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/entry"
+	"github.com/fxcache/fxcache/cache/internal/revocation"
 	"github.com/fxcache/fxcache/cache/internal/task"
 	"github.com/fxcache/fxcache/internal/absent"
 	"github.com/fxcache/fxcache/internal/panics"
@@ -31,6 +31,7 @@ type Service struct {
 	caches caches
 	tasks  *task.Group
 	meter  metric.Meter
+	outbox revocation.Outbox // nil: there is none; set by Start
 
 	phase     atomic.Int32
 	lifecycle sync.Mutex // held by Start and Stop
@@ -76,15 +77,7 @@ func NewService(strategy driver.Strategy, options Options, parts ...Part) (servi
 		tasks: new(task.Group),
 		meter: options.MeterProvider.Meter("github.com/fxcache/fxcache/cache"),
 	}
-	stores, configured := []Store{{Name: defaultStore, Strategy: strategy, Options: options}}, Caches{}
-	for _, part := range parts {
-		switch part := part.(type) {
-		case Store:
-			stores = append(stores, part)
-		case Caches:
-			maps.Copy(configured, part)
-		}
-	}
+	stores, configured := divide(Store{Name: defaultStore, Strategy: strategy, Options: options}, parts)
 	for _, s := range stores {
 		if err := service.add(s, options); err != nil {
 			return nil, err
@@ -140,8 +133,7 @@ func (s *Service) apart() error {
 	for i, one := range s.stores {
 		for _, other := range s.stores[:i] {
 			if one.prefix == other.prefix && one.door().sameStorage(other.door()) {
-				return &StoreError{Name: one.name, Err: &OptionError{Name: "namespace", Reason: fmt.Sprintf(
-					"must differ from that of the store %q, which is in the same storage", other.name)}}
+				return &StoreError{Name: one.name, Err: one.door().clash(other.door())}
 			}
 		}
 	}

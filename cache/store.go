@@ -32,10 +32,8 @@ type store struct {
 
 func newStore(name string, strategy driver.Strategy, options Options, phase *atomic.Int32, tasks *task.Group) (*store, error) {
 	features := driver.FeaturesOf(strategy)
-	if features.Shared != nil && options.Namespace == defaultNamespace {
-		return nil, &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
-			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
-			defaultNamespace, options.StrategyName)}
+	if err := checkNamespace(features, options); err != nil {
+		return nil, err
 	}
 	s := &store{
 		name:   name,
@@ -49,6 +47,16 @@ func newStore(name string, strategy driver.Strategy, options Options, phase *ato
 	s.admissions = newAdmissions(options.MaxConcurrentLoads, &s.counters)
 	s.doors.Store(&doors{current: newDoor(s, features, strategy, options)})
 	return s, nil
+}
+
+// checkNamespace reports the default namespace in a storage that is shared.
+func checkNamespace(features driver.Features, options Options) error {
+	if features.Shared != nil && options.Namespace == defaultNamespace {
+		return &OptionError{Name: "namespace", Reason: fmt.Sprintf("must be set, to anything but %q, because the storage of %s is shared: "+
+			"two applications that have the same would read each other's entries, and a session of one would be good for the other",
+			defaultNamespace, options.StrategyName)}
+	}
+	return nil
 }
 
 // codecOf returns the codec of the caches of one name.

@@ -34,6 +34,8 @@ type Features struct {
 	Destroyer   Destroyer
 	// Shared names a storage that outlives the process, or is shared with other processes.
 	Shared Shared
+	// Limiter takes other limits than those of Init.
+	Limiter Limiter
 	// Located says where the storage is.
 	Located Located
 	// Local: the storage is in the process, and ends with it.
@@ -70,6 +72,7 @@ func FeaturesOf(strategy Strategy) Features {
 	f.Initializer, _ = strategy.(Initializer)
 	f.Destroyer, _ = strategy.(Destroyer)
 	f.Shared, _ = strategy.(Shared)
+	f.Limiter, _ = strategy.(Limiter)
 	f.Located, _ = strategy.(Located)
 	_, f.Cancellable = strategy.(Cancellable)
 	_, f.Local = strategy.(Local)

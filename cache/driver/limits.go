@@ -23,6 +23,17 @@ type Limits struct {
 	Timeout time.Duration
 }
 
+// Limiter is an optional part of a Strategy that can take other limits after Init, when the
+// configuration is loaded again. KeyPrefix never changes. Without Limiter, limits can only be
+// lowered while the application runs.
+type Limiter interface {
+	// CheckLimits reports limits that the strategy cannot take, as an [OptionError] each, joined
+	// with errors.Join. It changes nothing.
+	CheckLimits(limits Limits) error
+	// SetLimits takes limits that CheckLimits has accepted. They hold for what is done from now on.
+	SetLimits(limits Limits)
+}
+
 // TooShort says what is wrong with a duration between zero and a millisecond, such as a TTL of 300,
 // which is 300 nanoseconds. It returns "" for any other duration. It is a Reason of [OptionError].
 func TooShort(d time.Duration) string {

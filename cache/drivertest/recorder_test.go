@@ -31,6 +31,7 @@ type everything struct {
 	driver.Destroyer
 	driver.Shared
 	driver.Located
+	driver.Limiter
 	local
 }
 

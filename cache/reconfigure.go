@@ -1,0 +1,287 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/breaker"
+	"github.com/fxcache/fxcache/cache/internal/revocation"
+	"github.com/fxcache/fxcache/internal/absent"
+)
+
+// Reconfigure changes a running Service. Its arguments are as those of NewService, with the options
+// of the store named "default" in main. A Store without a Strategy keeps the one that it has. A new
+// Strategy is initialised, with in, and takes the place of the old one as Options.Handover says;
+// Reconfigure does not wait for that. Everything else applies at once, to what is done from then
+// on.
+//
+// Stores cannot be added, removed or given another Codec, Clock, Logger or MeterProvider, and
+// caches that exist cannot be moved to another store or be given another codec. If anything is
+// wrong, or an Init fails, the error lists it, and nothing is changed.
+func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Store, parts ...Part) error {
+	s.lifecycle.Lock()
+	defer s.lifecycle.Unlock()
+	if s.phase.Load() != phaseStarted {
+		return s.main().fail("reconfigure", ErrNotStarted)
+	}
+	in, err := s.injector(in)
+	if err != nil {
+		return s.main().fail("reconfigure", err)
+	}
+	main.Name = defaultStore
+	stores, configured := divide(main, parts)
+	var errs []error
+	for _, given := range stores {
+		if s.store(given.Name) == nil {
+			errs = append(errs, &StoreError{Name: given.Name, Err: errors.New("a store cannot be added while the application runs: restart it")})
+		}
+	}
+	var changes []*storeChange
+	for _, store := range s.stores {
+		i := slices.IndexFunc(stores, func(given Store) bool { return given.Name == store.name })
+		if i < 0 {
+			errs = append(errs, &StoreError{Name: store.name, Err: errors.New("a store cannot be removed while the application runs: restart it")})
+			continue
+		}
+		change, err := store.plan(stores[i], *s.main().options())
+		if err != nil && store.name != defaultStore {
+			err = &StoreError{Name: store.name, Err: err}
+		}
+		errs, changes = append(errs, err), append(changes, change)
+	}
+	errs = append(errs, s.caches.check(configured, s.stores))
+	if err := errors.Join(errs...); err != nil {
+		return s.main().fail("reconfigure", err)
+	}
+	for i, change := range changes {
+		if err := s.prepare(ctx, in, change, changes[:i]); err != nil {
+			for _, begun := range changes[:i+1] {
+				err = errors.Join(err, begun.undo(ctx))
+			}
+			return change.store.fail("reconfigure", err)
+		}
+	}
+	for _, change := range changes {
+		change.apply()
+	}
+	s.caches.apply(configured)
+	return nil
+}
+
+// divide returns the stores and the caches among the arguments of NewService.
+func divide(main Store, parts []Part) (stores []Store, configured Caches) {
+	stores, configured = []Store{main}, Caches{}
+	for _, part := range parts {
+		switch part := part.(type) {
+		case Store:
+			stores = append(stores, part)
+		case Caches:
+			maps.Copy(configured, part)
+		}
+	}
+	return stores, configured
+}
+
+// storeChange is what Reconfigure is about to do to a store.
+type storeChange struct {
+	store   *store
+	options Options
+	next    *door // nil: the storage stays
+}
+
+// plan checks the new options of a store.
+func (s *store) plan(given Store, common Options) (*storeChange, error) {
+	old := s.options()
+	options := given.Options
+	if s.name == defaultStore {
+		options = options.WithDefaults()
+	} else {
+		options = options.inherit(common)
+	}
+	options.Codec, options.Clock, options.Logger, options.MeterProvider = old.Codec, old.Clock, old.Logger, old.MeterProvider
+	if options.StrategyName == "" {
+		options.StrategyName = old.StrategyName
+	}
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	options.LockWait = max(0, options.LockWait)
+	change := &storeChange{store: s, options: options}
+	if absent.Is(given.Strategy) {
+		if options.Namespace != s.doors.Load().newest().namespace {
+			return nil, &OptionError{Name: "namespace", Reason: "cannot change without a new storage"}
+		}
+		return change, s.accepts(options)
+	}
+	features := driver.FeaturesOf(given.Strategy)
+	if err := checkNamespace(features, options); err != nil {
+		return nil, err
+	}
+	change.next = newDoor(s, features, given.Strategy, options)
+	return change, nil
+}
+
+// accepts reports limits that the strategy in use cannot take. It was initialised with others.
+func (s *store) accepts(options Options) error {
+	limits := options.Limits()
+	limits.KeyPrefix = s.doors.Load().newest().prefix
+	d := s.doors.Load().newest()
+	if d.features.Limiter != nil {
+		return d.features.Limiter.CheckLimits(limits)
+	}
+	var errs []error
+	old := d.limits
+	for _, limit := range []struct {
+		name     string
+		old, new int64
+	}{
+		{"max_ttl", int64(old.MaxTTL), int64(limits.MaxTTL)},
+		{"max_key_bytes", int64(old.MaxKeyBytes), int64(limits.MaxKeyBytes)},
+		{"max_value_bytes", int64(old.MaxValueBytes), int64(limits.MaxValueBytes)},
+		{"max_tags", int64(old.MaxTags), int64(limits.MaxTags)},
+	} {
+		if limit.new > limit.old {
+			errs = append(errs, &OptionError{Name: limit.name, Reason: fmt.Sprintf(
+				"cannot be raised while the application runs: the strategy %s was initialised with less, and is no driver.Limiter", d.strategyName)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// prepare initialises the new strategy of a store, if it has one.
+func (s *Service) prepare(ctx context.Context, in driver.Injector, change *storeChange, others []*storeChange) error {
+	next := change.next
+	if next == nil {
+		return nil
+	}
+	if err := next.start(ctx, in); err != nil {
+		return err
+	}
+	doors := make([]*door, 0, len(s.stores)+len(others))
+	for _, store := range s.stores {
+		if store != change.store {
+			doors = append(doors, store.doors.Load().all()...)
+		}
+	}
+	for _, other := range others {
+		if other.next != nil {
+			doors = append(doors, other.next)
+		}
+	}
+	for _, d := range doors {
+		if d.prefix == next.prefix && next.sameStorage(d) {
+			return next.clash(d)
+		}
+	}
+	if current := change.store.door(); next.prefix != current.prefix || !next.sameStorage(current) {
+		if err := next.replaceable(); err != nil {
+			return err
+		}
+	}
+	_, err := revocation.Restore(ctx, s.outbox, next.pending)
+	return err
+}
+
+// undo destroys the new strategy.
+func (c *storeChange) undo(ctx context.Context) error {
+	if c.next == nil {
+		return nil
+	}
+	c.next.pending.Close()
+	return undo(ctx, c.next.destroy)
+}
+
+// apply makes the change. Nothing can fail any more.
+func (c *storeChange) apply() {
+	s, options := c.store, c.options
+	s.live.Store(&options)
+	s.codec.SetLimit(options.MaxValueBytes)
+	s.admissions.resize(options.MaxConcurrentLoads)
+	for _, d := range s.doors.Load().all() {
+		d.configure(options)
+	}
+	if c.next != nil {
+		s.replace(c.next)
+	}
+}
+
+// configure applies new options to a door.
+func (d *door) configure(options Options) {
+	d.breaker.Configure(breaker.Options{Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout})
+	d.pending.Configure(options.MaxPendingRevocations, options.MaxTTL+d.leaseTTL, options.Timeout)
+	if d.features.Limiter != nil {
+		limits := options.Limits()
+		limits.KeyPrefix = d.prefix
+		d.features.Limiter.SetLimits(limits)
+	}
+}
+
+// check reports what the configuration may not change about caches while the application runs.
+func (c *caches) check(configured Caches, stores []*store) error {
+	errs := []error{configured.Validate()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(configured)) {
+		options := configured[name]
+		i := slices.IndexFunc(stores, func(s *store) bool { return s.name == options.storeName() })
+		if i < 0 {
+			errs = append(errs, options.unknownStore(name, stores))
+			continue
+		}
+		if named, there := c.byName[name]; there && named.traits != nil {
+			errs = append(errs, within("caches."+name, named.check(&options, stores[i])))
+		}
+	}
+	for name, named := range c.byName {
+		if _, there := configured[name]; !there && named.traits != nil {
+			errs = append(errs, within("caches."+name, named.check(new(CacheOptions), stores[0])))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// check reports what may not change about a cache that exists.
+func (c *namedCache) check(options *CacheOptions, store *store) error {
+	var errs []error
+	if c.store != store {
+		errs = append(errs, &OptionError{Name: "store", Reason: "cannot change while the application runs: restart it"})
+	}
+	if old := c.options.Load().Codec; codecName(old) != codecName(options.Codec) {
+		errs = append(errs, &OptionError{Name: "codec", Reason: "cannot change while the application runs: restart it"})
+	}
+	if slices.Contains(c.traits, trait{"Fresh", true}) {
+		errs = append(errs, options.acceptedWithFresh())
+	}
+	return errors.Join(errs...)
+}
+
+func codecName(codec Codec) string {
+	if absent.Is(codec) {
+		return ""
+	}
+	return codec.Name()
+}
+
+// apply puts the operator's new word into force.
+func (c *caches) apply(configured Caches) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, named := range c.byName {
+		options := configured[name] // the zero value if it is not configured any more
+		named.options.Store(&options)
+		if _, there := configured[name]; !there && named.traits == nil {
+			delete(c.byName, name)
+		}
+	}
+	for name, options := range configured {
+		if _, there := c.byName[name]; !there {
+			named := &namedCache{name: name, store: c.stores[options.storeName()]}
+			named.options.Store(&options)
+			c.byName[name] = named
+		}
+	}
+}

@@ -3,16 +3,17 @@ package cache
 import (
 	"reflect"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/shape"
 )
 
 // Codec turns values into bytes and back. Implementations must be safe for concurrent use. Package
-// cache/codec has codecs for CBOR and MessagePack.
+// cache/codec has codecs for CBOR and MessagePack, and compression.
 //
 // No Codec is asked for a type that encodes itself. Such a type implements encoding.BinaryAppender
 // or encoding.BinaryMarshaler, and encoding.BinaryUnmarshaler or [OwnedUnmarshaler].
 //
-// A Codec may also be a [TypeChecker].
+// A Codec may also be a [TypeChecker] and a [LimitedCodec].
 type Codec interface {
 	// Name is the codec's name in the configuration. A hash of it is stored with each value, so
 	// that the old values are misses after a change of codec.
@@ -32,6 +33,18 @@ type TypeChecker interface {
 	// CheckType returns what of the values of a type would not come back. [New] refuses the type,
 	// unless there is nothing, or Policy.DropsFields allows it. It is called once for each cache.
 	CheckType(t reflect.Type) []Loss
+}
+
+// LimitedCodec is an optional part of a [Codec] for one that stores fewer bytes than a value takes,
+// because it compresses, and for one that is around such a codec. Options.MaxValueBytes, as it is
+// at the time of the call, is the limit. It is asked in place of Append and Unmarshal.
+type LimitedCodec interface {
+	// AppendLimited is Append. If value takes more than limit bytes before compression, the error
+	// wraps [ErrValueTooLarge].
+	AppendLimited(dst []byte, value any, limit driver.Size) ([]byte, error)
+	// UnmarshalLimited is Unmarshal. Data that would decompress to more than limit bytes is
+	// damaged, and must be noticed before they are allocated.
+	UnmarshalLimited(data []byte, target any, limit driver.Size) error
 }
 
 // Loss is a part of a type that a [Codec] cannot bring back.

@@ -33,8 +33,9 @@ type Options struct {
 	MaxTTL time.Duration `koanf:"max_ttl"`
 	// MaxKeyBytes limits a key or tag, without the namespace. At most 32KiB. Default 1KiB.
 	MaxKeyBytes driver.Size `koanf:"max_key_bytes"`
-	// MaxValueBytes limits an encoded value, when it is stored and when it is read. At most 512MiB.
-	// Default 1MiB.
+	// MaxValueBytes limits an encoded value, when it is stored and when it is read. With a codec
+	// that compresses, it limits a value both before and after compression. At most 512MiB. Default
+	// 1MiB.
 	MaxValueBytes driver.Size `koanf:"max_value_bytes"`
 	// MaxTags limits the tags of one entry. At most 4096. Default 256.
 	MaxTags int `koanf:"max_tags"`

@@ -8,6 +8,7 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/cache/internal/task"
+	"github.com/fxcache/fxcache/internal/absent"
 )
 
 // defaultStore is the name of the store of everything that is placed nowhere else.
@@ -61,8 +62,8 @@ func checkNamespace(features driver.Features, options Options) error {
 
 // codecOf returns the codec of the caches of one name.
 func (s *store) codecOf(named *namedCache) *entry.Codec {
-	if codec := named.options.Load().Codec; codec != nil {
-		return entry.NewCodec(codec, s.options().MaxValueBytes)
+	if codec := named.options.Load().Codec; !absent.Is(codec) {
+		return s.codec.With(codec)
 	}
 	return s.codec
 }

@@ -1,28 +1,49 @@
-// Package codec holds the codecs CBOR and MessagePack, and [ByName], by which the configuration
-// selects a codec. They are not in package cache, so that it does not depend on their libraries.
+// Package codec holds the codecs CBOR and MessagePack, [Compress] for any codec, and [ByName], by
+// which the configuration selects a codec. They are not in package cache, so that it does not
+// depend on their libraries.
 package codec
 
 import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/internal/shape"
 )
 
-// Names returns the names that ByName accepts.
-func Names() []string { return []string{"cbor", "json", "msgpack"} }
+// Names returns the names that ByName accepts, in order.
+func Names() []string { return NamesWith() }
 
-// ByName returns the codec with this name. For any other name it returns an error, which does not
-// repeat the name.
-func ByName(name string) (cache.Codec, error) {
-	for _, c := range []cache.Codec{CBOR{}, cache.JSON{}, MessagePack{}} {
-		if c.Name() == name {
+// NamesWith returns the names that ByName accepts if there are others, in order.
+func NamesWith(others ...cache.Codec) (names []string) {
+	for _, c := range slices.Concat(builtin(), others) {
+		names = append(names, c.Name(), c.Name()+zstdSuffix)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func builtin() []cache.Codec { return []cache.Codec{CBOR{}, cache.JSON{}, MessagePack{}} }
+
+// ByName returns the codec with this name: cbor, json, msgpack, or one of others, which are in
+// addition. With "+zstd" behind the name it is that codec in [Compress], with the default
+// threshold. For any other name ByName returns an error, which lists the names, and does not repeat
+// this one.
+func ByName(name string, others ...cache.Codec) (cache.Codec, error) {
+	plain, zip := strings.CutSuffix(name, zstdSuffix)
+	for _, c := range slices.Concat(builtin(), others) {
+		switch {
+		case c.Name() != plain:
+		case zip:
+			return Compress(c, 0), nil
+		default:
 			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no such codec; choose one of %q", Names())
+	return nil, fmt.Errorf("there is no such codec; choose one of %q", NamesWith(others...))
 }
 
 // maxDepth limits how deep arrays and maps may be nested. Deeper ones could exhaust the stack of a

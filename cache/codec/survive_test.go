@@ -135,15 +135,12 @@ func start(t *testing.T, c cache.Codec) *cache.Service {
 
 func TestWhatSurvives(t *testing.T) {
 	t.Parallel()
-	for _, name := range codec.Names() {
-		c, err := codec.ByName(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range []cache.Codec{cache.JSON{}, codec.CBOR{}, codec.MessagePack{}, codec.Compress(cache.JSON{}, 1)} {
+		name := c.Name()
 		for _, kind := range kindsOfValues() {
 			t.Run(name+"/"+kind.name, func(t *testing.T) {
 				service := start(t, c)
-				want := map[string]string{"json": kind.json, "cbor": kind.cbor, "msgpack": kind.msgpack}[name]
+				want := map[string]string{"json": kind.json, "cbor": kind.cbor, "msgpack": kind.msgpack}[strings.TrimSuffix(name, "+zstd")]
 				if got := kind.try(t, service); got != want {
 					t.Errorf("%s, want %s", got, want)
 				}

@@ -26,6 +26,12 @@ type typeChecker interface {
 	CheckType(t reflect.Type) []shape.Loss
 }
 
+// limitedCodec is cache.LimitedCodec.
+type limitedCodec interface {
+	AppendLimited(dst []byte, value any, limit driver.Size) ([]byte, error)
+	UnmarshalLimited(data []byte, target any, limit driver.Size) error
+}
+
 // ownedUnmarshaler is cache.OwnedUnmarshaler.
 type ownedUnmarshaler interface {
 	UnmarshalOwned(data []byte) error
@@ -33,9 +39,10 @@ type ownedUnmarshaler interface {
 
 // Codec turns values into entries and back. It is safe for concurrent use.
 type Codec struct {
-	values ValueCodec
-	limit  atomic.Int64 // of an encoded value
-	tag    byte         // of values
+	values  ValueCodec
+	limited limitedCodec  // values, if it is one, or nil
+	limit   *atomic.Int64 // of an encoded value, in bytes
+	tag     byte          // of values
 
 	untyped sync.Map // reflect.Type → *Type: of values whose type is known at run time only
 }
@@ -43,9 +50,39 @@ type Codec struct {
 // NewCodec returns a Codec for values of at most limit bytes. Types that do not encode themselves
 // are encoded by values.
 func NewCodec(values ValueCodec, limit driver.Size) *Codec {
-	c := &Codec{values: values, tag: codecTag(values.Name())}
+	c := newCodec(values, new(atomic.Int64))
 	c.SetLimit(limit)
 	return c
+}
+
+func newCodec(values ValueCodec, limit *atomic.Int64) *Codec {
+	limited, _ := values.(limitedCodec)
+	return &Codec{values: values, limited: limited, limit: limit, tag: codecTag(values.Name())}
+}
+
+// With returns a Codec that has another codec for values, and the limit of c. It is for the one
+// cache that has a codec of its own. No values means c itself.
+func (c *Codec) With(values ValueCodec) *Codec {
+	if values == nil {
+		return c
+	}
+	return newCodec(values, c.limit)
+}
+
+// append appends what the codec makes of value.
+func (c *Codec) append(dst []byte, value any) ([]byte, error) {
+	if c.limited != nil {
+		return c.limited.AppendLimited(dst, value, driver.Size(c.limit.Load()))
+	}
+	return c.values.Append(dst, value)
+}
+
+// unmarshal fills target from what append made.
+func (c *Codec) unmarshal(data []byte, target any) error {
+	if c.limited != nil {
+		return c.limited.UnmarshalLimited(data, target, driver.Size(c.limit.Load()))
+	}
+	return c.values.Unmarshal(data, target)
 }
 
 // SetLimit changes how many bytes a value may have from now on.
@@ -73,9 +110,12 @@ func (t *Type) Encode(value any, stamp Stamp) (encoded []byte, err error) {
 		}
 		encoded, err = t.encodeSelf(encoded, value)
 	case t.boxed:
-		encoded, err = t.codec.values.Append(encoded, &value)
+		encoded, err = t.codec.append(encoded, &value)
 	default:
-		encoded, err = t.codec.values.Append(encoded, value)
+		encoded, err = t.codec.append(encoded, value)
+	}
+	if !t.self && t.codec.limited != nil && errors.Is(err, driver.ErrValueTooLarge) {
+		return nil, fmt.Errorf("%w: before compression it has more than %d bytes, which is max_value_bytes", driver.ErrValueTooLarge, t.codec.limit)
 	}
 	if err != nil {
 		return nil, newCodecError(ErrEncoding, err)
@@ -117,7 +157,7 @@ func (t *Type) Decode(encoded []byte, target any) (e Entry, err error) {
 		reflect.ValueOf(target).Elem().SetZero()
 		return e, nil
 	case !t.self:
-		if err := t.codec.values.Unmarshal(e.payload, target); err != nil {
+		if err := t.codec.unmarshal(e.payload, target); err != nil {
 			return e, newCodecError(ErrDamaged, err)
 		}
 		return e, nil

@@ -2,6 +2,7 @@ package fxcache_test
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -98,4 +99,33 @@ func Example_sessions() {
 	// 42 true <nil>
 	// <nil>
 	// false <nil>
+}
+
+// hexJSON is a codec of the application's own. The cache.Codec within has the other methods.
+type hexJSON struct{ cache.Codec }
+
+func (hexJSON) Name() string { return "hexjson" }
+
+func (c hexJSON) Append(dst []byte, value any) ([]byte, error) {
+	data, err := c.Codec.Append(nil, value)
+	return hex.AppendEncode(dst, data), err
+}
+
+func (c hexJSON) Unmarshal(data []byte, target any) error {
+	decoded, err := hex.AppendDecode(nil, data)
+	if err != nil {
+		return err
+	}
+	return c.Codec.Unmarshal(decoded, target)
+}
+
+// `cache.codec: hexjson` selects the codec, and `cache.codec: hexjson+zstd` the same in
+// compression.
+func ExampleRegisterCodec() {
+	var service *cache.Service
+	app := fx.New(fxcache.Module, fx.NopLogger, fx.Populate(&service),
+		fxcache.RegisterCodec(hexJSON{cache.JSON{}}),
+		fxcache.Override(map[string]any{"cache.codec": "hexjson+zstd"})) // or in the file
+	fmt.Println(app.Err(), service.Options().Codec.Name())
+	// Output: <nil> hexjson+zstd
 }

@@ -67,6 +67,7 @@ type runtimeIn struct {
 	Environments     []environment                 `group:"fxcache.environments"`
 	Factories        []driver.Factory              `group:"fxcache.factories"`
 	SessionFactories []sessioncache.Factory        `group:"fxcache.session_factories"`
+	Codecs           []cache.Codec                 `group:"fxcache.codecs"`
 	CacheOptions     []func(*cache.Options)        `group:"fxcache.cache_options"`
 	SessionOptions   []func(*sessioncache.Options) `group:"fxcache.session_options"`
 	Wrappers         []wrapper                     `group:"fxcache.wrappers"`

@@ -66,6 +66,12 @@ func RegisterSession(factory sessioncache.Factory) fx.Option {
 	return supply("session_factories", factory)
 }
 
+// RegisterCodec adds a codec. `cache.codec: <name>` selects it, and `cache.codec: <name>+zstd` the
+// same with compression, as by codec.Compress. The name is what codec.Name returns: lower case
+// letters, digits, _ and -, and none of the built-in names. A codec that the application provides
+// to fx instead needs no name, and is used in place of every configured one.
+func RegisterCodec(codec cache.Codec) fx.Option { return supply("codecs", codec) }
+
 // CacheOptions changes the options of *cache.Service after the configuration was read. Use it to
 // set a codec, clock or logger of the application's own.
 func CacheOptions(change func(*cache.Options)) fx.Option { return supply("cache_options", change) }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/codec"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/internal/absent"
@@ -60,7 +59,7 @@ func (r *runtime) newPlan(in runtimeIn, source *config.Source) (*plan, error) {
 	var err error
 	p.factories, p.names, err = index(r.factories, func(f driver.Factory) (string, bool) { return f.Name, f.New != nil },
 		reflect.TypeFor[cacheSection]())
-	if err != nil {
+	if err = errors.Join(err, codecs(in.Codecs).validate()); err != nil {
 		return nil, err
 	}
 	p.stores = append([]string{defaultStore}, source.Keys(cachePath+".stores")...)
@@ -75,14 +74,14 @@ func (r *runtime) newPlan(in runtimeIn, source *config.Source) (*plan, error) {
 
 // cache plans the store named "default", and reads what is the same for all stores.
 func (p *planner) cache() (cacheSection, error) {
-	section := cacheSection{storeSection: p.newSection(cachePath, cache.Options{}.WithDefaults()), Codec: "json", stores: p.stores}
+	section := cacheSection{storeSection: p.newSection(cachePath, cache.Options{}.WithDefaults()), Codec: "json", stores: p.stores, codecs: p.in.Codecs}
 	err := p.source.Decode(cachePath, &section, append(slices.Clone(p.names), "stores")...)
 	strategy, failed := p.strategy(&section.storeSection, defaultStore)
 	if err = config.Join(err, failed); err != nil {
 		return section, err
 	}
 	options := section.options()
-	if options.Codec, err = codec.ByName(section.Codec); err != nil {
+	if options.Codec, err = section.codecs.byName(section.Codec); err != nil {
 		return section, err
 	}
 	if err := p.takeFromGraph(&options); err != nil {
@@ -100,7 +99,7 @@ func (p *planner) cache() (cacheSection, error) {
 		if one.Codec == "" {
 			continue
 		}
-		if one.CacheOptions.Codec, err = codec.ByName(one.Codec); err != nil {
+		if one.CacheOptions.Codec, err = section.codecs.byName(one.Codec); err != nil {
 			return section, err
 		}
 		p.plan.caches[name] = one.CacheOptions

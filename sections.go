@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
-	"github.com/fxcache/fxcache/cache/codec"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -25,6 +24,7 @@ type cacheSection struct {
 	Caches map[string]cachesSection `koanf:"caches"`
 
 	stores []string
+	codecs codecs
 }
 
 // cachesSection is one section of `cache.caches`.
@@ -36,11 +36,11 @@ type cachesSection struct {
 
 // Validate reports every unusable value.
 func (s cacheSection) Validate() error {
-	errs := []error{s.storeSection.Validate(), checkCodec("codec", s.Codec), s.caches().Validate()}
+	errs := []error{s.storeSection.Validate(), s.codecs.check("codec", s.Codec), s.caches().Validate()}
 	for _, name := range slices.Sorted(maps.Keys(s.Caches)) {
 		one, path := s.Caches[name], "caches."+name+"."
 		if one.Codec != "" {
-			errs = append(errs, checkCodec(path+"codec", one.Codec))
+			errs = append(errs, s.codecs.check(path+"codec", one.Codec))
 		}
 		errs = append(errs, checkStore(path+"store", one.Store, s.stores))
 	}
@@ -54,13 +54,6 @@ func (s cacheSection) caches() cache.Caches {
 		caches[name] = one.CacheOptions
 	}
 	return caches
-}
-
-func checkCodec(key, name string) error {
-	if _, err := codec.ByName(name); err != nil {
-		return &cache.OptionError{Name: key, Reason: err.Error()}
-	}
-	return nil
 }
 
 // checkStore reports a store that there is not. An empty name is the one named "default".

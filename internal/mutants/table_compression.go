@@ -1,6 +1,6 @@
 package mutants
 
-// compression are the guards of codec.Compress.
+// compression are the guards of codec.Compress and of codecs by name.
 var compression = []Mutant{
 	{
 		Guard: "compress-inflation", What: "data that decompresses to more than max_value_bytes is not decompressed",
@@ -31,5 +31,10 @@ var compression = []Mutant{
 		Guard: "compress-limit-told", What: "a codec that compresses is told max_value_bytes when an entry is read",
 		File: "cache/internal/entry/codec.go", Text: "return c.limited.UnmarshalLimited(data, target, c.limit)", Replacement: "return c.values.Unmarshal(data, target)",
 		By: []Search{{Folder: "cache/internal/entry", Run: "^TestLimitedCodec$"}},
+	},
+	{
+		Guard: "codec-one-name", What: "no two codecs have the same name",
+		File: "codecs.go", Text: "case slices.Contains(names, name):", Replacement: "case false:",
+		By: []Search{{Folder: ".", Run: "^TestCodecErrors$"}},
 	},
 }

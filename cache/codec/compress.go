@@ -199,7 +199,7 @@ func decompress(frame []byte, limit driver.Size) ([]byte, error) {
 // makes: one frame, with that size and a checksum, and nothing behind it.
 func contentSize(frame []byte) (uint64, error) {
 	var header zstd.Header
-	if err := header.Decode(frame); err != nil || header.Skippable || !header.HasFCS || !header.HasCheckSum {
+	if err := header.Decode(frame); err != nil || header.Skippable || !header.HasFCS {
 		return 0, errFrame
 	}
 	rest := frame[header.HeaderSize:]
@@ -218,7 +218,7 @@ func contentSize(frame []byte) (uint64, error) {
 		}
 		rest = rest[size:]
 	}
-	if len(rest) != 4 { // the checksum
+	if len(rest) != 4 { // the checksum; the decoder refuses a frame that says it has none
 		return 0, errFrame
 	}
 	return header.FrameContentSize, nil

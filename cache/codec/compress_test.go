@@ -316,6 +316,8 @@ func hostile(t testing.TB) map[string]string {
 		"1.2 GiB without a size":                       unsized + many + checksum,
 		"1.2 GiB without a checksum":                   unsummed + eight(1<<20) + many,
 		"a window of 3.75 TiB":                         widest + eight(1<<17) + repeated(true) + checksum,
+		"nothing, without a size":                      unsized + "\x01\x00\x00" + "\x99\xe9\xd8\x51", // with its checksum
+		"no checksum, and four bytes":                  frameOf(t, text(2000), zstd.WithEncoderCRC(false)) + checksum,
 		"no checksum":                                  frameOf(t, text(2000), zstd.WithEncoderCRC(false)),
 		"another checksum":                             string(flipped),
 		"two frames":                                   small + small,

@@ -67,9 +67,9 @@ func RegisterSession(factory sessioncache.Factory) fx.Option {
 }
 
 // RegisterCodec adds a codec. `cache.codec: <name>` selects it, and `cache.codec: <name>+zstd` the
-// same with compression, as by codec.Compress. The name is what codec.Name returns: lower case
-// letters, digits, _ and -, and none of the built-in names. A codec that the application provides
-// to fx instead needs no name, and is used in place of every configured one.
+// same with compression, as by codec.Compress. The name is what the codec's method Name returns:
+// lower case letters, digits, _ and -, and none of the built-in names. A cache.Codec that the
+// application provides to fx is used instead, and `cache.codec` must not be set then.
 func RegisterCodec(codec cache.Codec) fx.Option { return supply("codecs", codec) }
 
 // CacheOptions changes the options of *cache.Service after the configuration was read. Use it to

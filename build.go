@@ -35,8 +35,11 @@ func (r *runtime) build(in runtimeIn) error {
 	if r.source, invalid = load(in); r.source == nil {
 		return invalid
 	}
-	p, err := r.newPlan(in, r.source)
+	p, err := newPlan(r, r.source, nil)
 	if err = config.Join(invalid, err); err != nil {
+		return err
+	}
+	if err := p.wrap(in.Wrappers); err != nil {
 		return err
 	}
 	r.plan = p

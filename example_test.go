@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/fx"
@@ -38,6 +42,41 @@ func Example() {
 	}
 	defer func() { _ = app.Stop(context.Background()) }()
 	// Output: Lamp <nil>
+}
+
+// The application goes on with the last good configuration, and follows its file. An administrator
+// can ask for a reload too.
+func ExampleWatch() {
+	folder, err := os.MkdirTemp("", "fxcache-")
+	if err != nil {
+		fmt.Println(err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	path := filepath.Join(folder, "fxcache.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			fmt.Println(err)
+		}
+	}
+	write("cache: {strategy: bigcache}")
+
+	var reloader *fxcache.Reloader
+	app := fx.New(fxcache.Module, fxcache.ConfigFile(path), fxcache.Watch(), fxcache.WithoutEnvironment(nil), fx.Populate(&reloader),
+		fx.Supply(slog.New(slog.DiscardHandler)), fx.NopLogger)
+	ctx := context.Background()
+	if err := app.Start(ctx); err != nil {
+		fmt.Println(err)
+	}
+	defer func() { _ = app.Stop(ctx) }()
+
+	write("cache: {stratgy: bigcache}")
+	fmt.Println(strings.ReplaceAll(reloader.Reload(ctx).Error(), folder, "…"))
+	write("cache:\n  strategy: bigcache # as before\n")
+	fmt.Println(reloader.Reload(ctx), reloader.Status().Generation)
+	// Output:
+	// invalid configuration: 1 problem:
+	//   cache.stratgy (…/fxcache.yaml): unknown key; did you mean "strategy"?
+	// <nil> 1
 }
 
 // Database is the application's own.

@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/allegro/bigcache/v3 v3.2.0
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/fxamacker/cbor/v2 v2.10.0
 	github.com/go-viper/mapstructure/v2 v2.5.0
 	github.com/klauspost/compress v1.18.7

@@ -12,11 +12,11 @@ import (
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
-// Module provides *cache.Service, *config.Source, sessioncache.Strategy and sessioncache.Sessions.
-// If `session_cache.strategy` is default, it provides *sessioncache.Default too. It uses the
-// application's *slog.Logger, metric.MeterProvider, driver.Clock, cache.Codec and cache.Outbox if
-// the application provides them. If one of them is nil, or cannot be built because its constructor
-// lacks something, that is logged at start.
+// Module provides *cache.Service, *config.Source, *Reloader, sessioncache.Strategy and
+// sessioncache.Sessions. If `session_cache.strategy` is default, it provides *sessioncache.Default
+// too. It uses the application's *slog.Logger, metric.MeterProvider, driver.Clock, cache.Codec and
+// cache.Outbox if the application provides them. If one of them is nil, or cannot be built because
+// its constructor lacks something, that is logged at start.
 //
 // An application has one Module, however many modules of its own: what it provides reaches all of
 // them. A second one is an error.
@@ -39,6 +39,7 @@ var Module = fx.Module("fxcache",
 		func(r *runtime) (*cache.Service, error) { return r.service, r.err },
 		func(r *runtime) (*config.Source, error) { return r.source, r.err },
 		func(r *runtime) (sessioncache.Strategy, error) { return r.sessions, r.err },
+		func(r *runtime) (*Reloader, error) { return r.reloader, r.err },
 		sessionsOf[sessioncache.Sessions],
 		sessionsOf[*sessioncache.Default],
 	),
@@ -71,6 +72,7 @@ type runtimeIn struct {
 	CacheOptions     []func(*cache.Options)        `group:"fxcache.cache_options"`
 	SessionOptions   []func(*sessioncache.Options) `group:"fxcache.session_options"`
 	Wrappers         []wrapper                     `group:"fxcache.wrappers"`
+	Watches          []watch                       `group:"fxcache.watches"`
 	Logger           *slog.Logger                  `optional:"true"`
 	MeterProvider    metric.MeterProvider          `optional:"true"`
 	Clock            driver.Clock                  `optional:"true"`

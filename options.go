@@ -24,13 +24,15 @@ func ConfigFile(paths ...string) fx.Option {
 
 // Config takes the configuration from a koanf that the application already has. path is where the
 // configuration starts in k, and "" means the root of k: the sections are `<path>.cache` and
-// `<path>.session_cache`. k is read once and never changed.
+// `<path>.session_cache`. k is never changed. It is read when the application is built, and by each
+// reload: change it only if your koanf is safe for that.
 func Config(k *koanf.Koanf, path string) fx.Option {
 	return supply("inputs", input{option: "Config", Input: config.From(k, path)})
 }
 
 // Override sets configuration values in code. They win over files and the environment. Keys are
-// paths, such as "cache.strategy", or nested maps. Give it once.
+// paths, such as "cache.strategy", or nested maps. Each reload reads the map again, so it must not
+// change. Give it once.
 func Override(values map[string]any) fx.Option {
 	return supply("inputs", input{option: "Override", Input: config.Values(values)})
 }
@@ -73,11 +75,13 @@ func RegisterSession(factory sessioncache.Factory) fx.Option {
 func RegisterCodec(codec cache.Codec) fx.Option { return supply("codecs", codec) }
 
 // CacheOptions changes the options of *cache.Service after the configuration was read. Use it to
-// set a codec, clock or logger of the application's own.
+// set a codec, clock or logger of the application's own. Each reload calls it once more, to check
+// the new configuration.
 func CacheOptions(change func(*cache.Options)) fx.Option { return supply("cache_options", change) }
 
 // SessionOptions changes the options of the default session strategy after the configuration was
-// read. Use it for Tags and Renew, which are code.
+// read. Use it for Tags and Renew, which are code. Each reload calls it once more, to check the new
+// configuration.
 func SessionOptions(change func(*sessioncache.Options)) fx.Option {
 	return supply("session_options", change)
 }

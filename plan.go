@@ -26,9 +26,11 @@ type plan struct {
 
 // plannedStore is one store of a plan.
 type plannedStore struct {
-	name     string
-	path     string          // of its section in the configuration
-	strategy driver.Strategy // as it will be used; not initialised
+	name      string
+	path      string // of its section in the configuration
+	namespace string // as in the configuration
+	// strategy is not initialised. It is nil if the one in use stays.
+	strategy driver.Strategy
 	options  cache.Options
 }
 
@@ -46,6 +48,8 @@ const defaultStore = "default"
 type planner struct {
 	in        runtimeIn
 	source    *config.Source
+	previous  *plan    // nil at the start
+	changed   []string // the paths whose values have changed since
 	factories map[string]driver.Factory
 	names     []string // of the strategies
 	stores    []string // names of the stores
@@ -53,9 +57,12 @@ type planner struct {
 }
 
 // newPlan makes the plan of a configuration. The error lists everything that is wrong with it.
-func (r *runtime) newPlan(in runtimeIn, source *config.Source) (*plan, error) {
+// changed are the paths whose values are others than in the plan in force. Strategies for which
+// nothing has changed are not made again.
+func newPlan(r *runtime, source *config.Source, changed []string) (*plan, error) {
+	in := r.in
 	r.factories = slices.Concat(strategies.All(), in.Factories)
-	p := planner{in: in, source: source, plan: &plan{source: source}}
+	p := planner{in: in, source: source, previous: r.plan, changed: changed, plan: &plan{source: source}}
 	var err error
 	p.factories, p.names, err = index(r.factories, func(f driver.Factory) (string, bool) { return f.Name, f.New != nil },
 		reflect.TypeFor[cacheSection]())
@@ -150,7 +157,9 @@ func (p *planner) store(name string, common cacheSection) error {
 }
 
 func (p *planner) add(name string, section *storeSection, strategy driver.Strategy, options cache.Options) {
-	p.plan.stores = append(p.plan.stores, plannedStore{name: name, path: section.path, strategy: strategy, options: options})
+	p.plan.stores = append(p.plan.stores, plannedStore{
+		name: name, path: section.path, namespace: section.Namespace, strategy: strategy, options: options,
+	})
 }
 
 // newSection returns the section of a store with its defaults.
@@ -172,21 +181,45 @@ func (p *planner) strategy(section *storeSection, store string) (driver.Strategy
 	if !ok {
 		return nil, nil //nolint:nilnil // the section's Validate reports it
 	}
-	strategy, err := newStrategy(section.path, factory.Name, func() (driver.Strategy, error) {
+	if p.stays(section, store) {
+		return nil, nil //nolint:nilnil // the one in use
+	}
+	return newStrategy(section.path, factory.Name, func() (driver.Strategy, error) {
 		return factory.New(p.source.At(section.path + "." + factory.Name))
 	})
-	if err != nil {
-		return nil, err
+}
+
+// stays reports whether the strategy of a store, which is in use, is what the section asks for.
+func (p *planner) stays(section *storeSection, store string) bool {
+	if p.previous == nil {
+		return false
 	}
-	for _, wrap := range p.in.Wrappers {
-		if err := run(wrap.option, wrap.function, func() { strategy = wrap.wrap(store, strategy) }); err != nil {
-			return nil, err
-		}
-		if absent.Is(strategy) {
-			return nil, fmt.Errorf("fxcache.%s: the function returned no strategy", wrap.option)
+	i := slices.IndexFunc(p.previous.stores, func(s plannedStore) bool { return s.name == store })
+	if i < 0 {
+		return false
+	}
+	used, within := p.previous.stores[i], section.path+"."+section.Strategy
+	return used.options.StrategyName == section.Strategy && used.namespace == section.Namespace &&
+		!slices.ContainsFunc(p.changed, func(path string) bool { return path == within || strings.HasPrefix(path, within+".") })
+}
+
+// wrap decorates the strategies of a plan.
+func (p *plan) wrap(wrappers []wrapper) error {
+	for i := range p.stores {
+		s := &p.stores[i]
+		for _, wrap := range wrappers {
+			if s.strategy == nil {
+				break
+			}
+			if err := run(wrap.option, wrap.function, func() { s.strategy = wrap.wrap(s.name, s.strategy) }); err != nil {
+				return err
+			}
+			if absent.Is(s.strategy) {
+				return fmt.Errorf("fxcache.%s: the function returned no strategy", wrap.option)
+			}
 		}
 	}
-	return strategy, nil
+	return nil
 }
 
 // sessions plans the session cache.
@@ -238,11 +271,16 @@ func (p *planner) place(store, name string) error {
 
 // newService makes the Service of a plan.
 func (p *plan) newService() (*cache.Service, error) {
+	return cache.NewService(p.stores[0].strategy, p.stores[0].options, p.parts()...)
+}
+
+// parts returns what a Service has beside the store named "default".
+func (p *plan) parts() []cache.Part {
 	parts := []cache.Part{p.caches}
 	for _, s := range p.stores[1:] {
 		parts = append(parts, cache.Store{Name: s.name, Strategy: s.strategy, Options: s.options})
 	}
-	return cache.NewService(p.stores[0].strategy, p.stores[0].options, parts...)
+	return parts
 }
 
 // newSessions makes the session strategy of a plan.

@@ -22,7 +22,9 @@ import (
 // runtime is the cache of one application. Building it has no side effects, so all errors can be
 // collected. start and stop do the work.
 type runtime struct {
+	in        runtimeIn // for reloads
 	source    *config.Source
+	reloader  *Reloader
 	factories []driver.Factory
 	plan      *plan
 	service   *cache.Service
@@ -35,9 +37,15 @@ type runtime struct {
 }
 
 func newRuntime(in runtimeIn) *runtime {
-	r := &runtime{}
-	if r.err = r.build(in); r.err == nil {
+	r := &runtime{in: in}
+	watch, invalid := watchOptions(in.Watches)
+	if r.err = r.build(in); invalid != nil {
+		r.err = config.Join(invalid, r.err)
+	}
+	if r.err == nil {
+		r.reloader = newReloader(r, watch)
 		in.Lifecycle.Append(fx.Hook{OnStart: r.start, OnStop: r.stop})
+		in.Lifecycle.Append(fx.Hook{OnStart: r.reloader.start, OnStop: r.reloader.stop})
 	}
 	return r
 }
@@ -60,10 +68,11 @@ func sessionsOf[T any](r *runtime) (sessions T, err error) {
 // start initialises the strategies with the exported values of the application. Only Init sees the
 // container, because dig is not safe for concurrent use.
 func (r *runtime) start(ctx context.Context) error {
+	r.service.Options().Logger.InfoContext(ctx, "cache: the configuration was read", r.inputsRead()...)
 	for _, warning := range r.warnings {
 		r.service.Options().Logger.WarnContext(ctx, "cache: "+warning)
 	}
-	container, err := r.container()
+	container, err := r.container(r.source)
 	if err != nil {
 		return err
 	}
@@ -131,11 +140,11 @@ func (r *runtime) destroySessions(ctx context.Context) (err error) {
 }
 
 // container builds the container that Init receives: the module's own values and the exported ones.
-func (r *runtime) container() (*dig.Container, error) {
+func (r *runtime) container(source *config.Source) (*dig.Container, error) {
 	container := dig.New()
 	err := errors.Join(
 		r.service.ProvideTo(container),
-		container.Provide(func() *config.Source { return r.source }),
+		container.Provide(func() *config.Source { return source }),
 		container.Provide(func() []driver.Factory { return r.factories }),
 	)
 	exported := make(map[reflect.Type]bool)

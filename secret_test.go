@@ -213,6 +213,12 @@ func (s *logged) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
+func (s *logged) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.Reset()
+}
+
 func (s *logged) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

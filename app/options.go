@@ -11,6 +11,7 @@ type options struct {
 	address  string
 	database string // empty: a temporary file
 	config   string // empty: the defaults
+	watch    bool
 }
 
 // parse reads the command line. It writes errors and the usage to output.
@@ -20,6 +21,7 @@ func parse(args []string, output io.Writer) (o options, err error) {
 	flags.StringVar(&o.address, "addr", "127.0.0.1:8080", "listen on this `address`; port 0 takes any that is free")
 	flags.StringVar(&o.database, "db", "", "keep the SQLite database in this `file` (default: a temporary one)")
 	flags.StringVar(&o.config, "config", "", "read the configuration of the cache from this `file` (default: bigcache)")
+	flags.BoolVar(&o.watch, "watch", false, "reload the configuration of the cache when its file changes, and on SIGHUP")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

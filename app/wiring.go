@@ -29,6 +29,9 @@ func wiring(o options, logger *slog.Logger) fx.Option {
 	if o.config != "" {
 		configuration = fxcache.ConfigFile(o.config)
 	}
+	if o.watch {
+		configuration = fx.Options(configuration, fxcache.Watch(), fx.Invoke(reloadOnHangup))
+	}
 	return fx.Options(
 		fxcache.Module,
 		configuration,

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/dig"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/breaker"
 	"github.com/fxcache/fxcache/internal/backoff"
 	"github.com/fxcache/fxcache/internal/panics"
 )
@@ -35,6 +36,17 @@ func (d *door) start(ctx context.Context, in driver.Injector) error {
 		in = scope
 	}
 	return initializer.Init(ctx, in)
+}
+
+// configure applies new options to a door.
+func (d *door) configure(options Options) {
+	d.breaker.Configure(breaker.Options{Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout})
+	d.pending.Configure(options.MaxPendingRevocations, options.MaxTTL+d.leaseTTL, options.Timeout)
+	if d.features.Limiter != nil {
+		limits := options.Limits()
+		limits.KeyPrefix = d.prefix
+		d.features.Limiter.SetLimits(limits)
+	}
 }
 
 // destroy releases what the strategy has opened.

@@ -73,6 +73,99 @@ func (s *Service) Stop(ctx context.Context) error {
 	return nil
 }
 
+// Reconfigure changes a running Service. Its arguments are as those of NewService, with the options
+// of the store named "default" in main. A Store without a Strategy keeps the one that it has. A new
+// Strategy is initialised, with in, and takes the place of the old one as Options.Handover says;
+// Reconfigure does not wait for that. Everything else applies at once, to what is done from then
+// on.
+//
+// Stores cannot be added, removed or given another Codec, Clock, Logger or MeterProvider, and
+// caches that exist cannot be moved to another store or be given another codec. If anything is
+// wrong, or an Init fails, the error lists it, and nothing is changed.
+func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Store, parts ...Part) error {
+	s.lifecycle.Lock()
+	defer s.lifecycle.Unlock()
+	if s.phase.Load() != phaseStarted {
+		return s.main().fail("reconfigure", ErrNotStarted)
+	}
+	in, err := s.injector(in)
+	if err != nil {
+		return s.main().fail("reconfigure", err)
+	}
+	main.Name = defaultStore
+	stores, configured := divide(main, parts)
+	var errs []error
+	for _, given := range stores {
+		if s.store(given.Name) == nil {
+			errs = append(errs, &StoreError{Name: given.Name, Err: errors.New("a store cannot be added while the application runs: restart it")})
+		}
+	}
+	var changes []*storeChange
+	for _, store := range s.stores {
+		i := slices.IndexFunc(stores, func(given Store) bool { return given.Name == store.name })
+		if i < 0 {
+			errs = append(errs, &StoreError{Name: store.name, Err: errors.New("a store cannot be removed while the application runs: restart it")})
+			continue
+		}
+		change, err := planChange(store, stores[i], *s.main().options())
+		if err != nil && store.name != defaultStore {
+			err = &StoreError{Name: store.name, Err: err}
+		}
+		errs, changes = append(errs, err), append(changes, change)
+	}
+	errs = append(errs, s.caches.check(configured, s.stores))
+	if err := errors.Join(errs...); err != nil {
+		return s.main().fail("reconfigure", err)
+	}
+	for i, change := range changes {
+		if err := s.prepare(ctx, in, change, changes[:i]); err != nil {
+			for _, begun := range changes[:i+1] {
+				err = errors.Join(err, begun.undo(ctx))
+			}
+			return change.store.fail("reconfigure", err)
+		}
+	}
+	for _, change := range changes {
+		change.apply()
+	}
+	s.caches.apply(configured)
+	return nil
+}
+
+// prepare initialises the new strategy of a store, if it has one.
+func (s *Service) prepare(ctx context.Context, in driver.Injector, change *storeChange, others []*storeChange) error {
+	next := change.next
+	if next == nil {
+		return nil
+	}
+	if err := next.start(ctx, in); err != nil {
+		return err
+	}
+	doors := make([]*door, 0, len(s.stores)+len(others))
+	for _, store := range s.stores {
+		if store != change.store {
+			doors = append(doors, store.doors.Load().all()...)
+		}
+	}
+	for _, other := range others {
+		if other.next != nil {
+			doors = append(doors, other.next)
+		}
+	}
+	for _, d := range doors {
+		if d.prefix == next.prefix && next.sameStorage(d) {
+			return next.clash(d)
+		}
+	}
+	if current := change.store.door(); next.prefix != current.prefix || !next.sameStorage(current) {
+		if err := next.replaceable(); err != nil {
+			return err
+		}
+	}
+	_, err := revocation.Restore(ctx, s.outbox, next.pending)
+	return err
+}
+
 // undo gives what follows a failed Start some time of its own.
 func undo(ctx context.Context, end func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

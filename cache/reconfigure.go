@@ -8,69 +8,8 @@ import (
 	"slices"
 
 	"github.com/fxcache/fxcache/cache/driver"
-	"github.com/fxcache/fxcache/cache/internal/breaker"
-	"github.com/fxcache/fxcache/cache/internal/revocation"
 	"github.com/fxcache/fxcache/internal/absent"
 )
-
-// Reconfigure changes a running Service. Its arguments are as those of NewService, with the options
-// of the store named "default" in main. A Store without a Strategy keeps the one that it has. A new
-// Strategy is initialised, with in, and takes the place of the old one as Options.Handover says;
-// Reconfigure does not wait for that. Everything else applies at once, to what is done from then
-// on.
-//
-// Stores cannot be added, removed or given another Codec, Clock, Logger or MeterProvider, and
-// caches that exist cannot be moved to another store or be given another codec. If anything is
-// wrong, or an Init fails, the error lists it, and nothing is changed.
-func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Store, parts ...Part) error {
-	s.lifecycle.Lock()
-	defer s.lifecycle.Unlock()
-	if s.phase.Load() != phaseStarted {
-		return s.main().fail("reconfigure", ErrNotStarted)
-	}
-	in, err := s.injector(in)
-	if err != nil {
-		return s.main().fail("reconfigure", err)
-	}
-	main.Name = defaultStore
-	stores, configured := divide(main, parts)
-	var errs []error
-	for _, given := range stores {
-		if s.store(given.Name) == nil {
-			errs = append(errs, &StoreError{Name: given.Name, Err: errors.New("a store cannot be added while the application runs: restart it")})
-		}
-	}
-	var changes []*storeChange
-	for _, store := range s.stores {
-		i := slices.IndexFunc(stores, func(given Store) bool { return given.Name == store.name })
-		if i < 0 {
-			errs = append(errs, &StoreError{Name: store.name, Err: errors.New("a store cannot be removed while the application runs: restart it")})
-			continue
-		}
-		change, err := store.plan(stores[i], *s.main().options())
-		if err != nil && store.name != defaultStore {
-			err = &StoreError{Name: store.name, Err: err}
-		}
-		errs, changes = append(errs, err), append(changes, change)
-	}
-	errs = append(errs, s.caches.check(configured, s.stores))
-	if err := errors.Join(errs...); err != nil {
-		return s.main().fail("reconfigure", err)
-	}
-	for i, change := range changes {
-		if err := s.prepare(ctx, in, change, changes[:i]); err != nil {
-			for _, begun := range changes[:i+1] {
-				err = errors.Join(err, begun.undo(ctx))
-			}
-			return change.store.fail("reconfigure", err)
-		}
-	}
-	for _, change := range changes {
-		change.apply()
-	}
-	s.caches.apply(configured)
-	return nil
-}
 
 // divide returns the stores and the caches among the arguments of NewService.
 func divide(main Store, parts []Part) (stores []Store, configured Caches) {
@@ -93,8 +32,8 @@ type storeChange struct {
 	next    *door // nil: the storage stays
 }
 
-// plan checks the new options of a store.
-func (s *store) plan(given Store, common Options) (*storeChange, error) {
+// planChange checks the new options of a store.
+func planChange(s *store, given Store, common Options) (*storeChange, error) {
 	old := s.options()
 	options := given.Options
 	if s.name == defaultStore {
@@ -115,7 +54,7 @@ func (s *store) plan(given Store, common Options) (*storeChange, error) {
 		if options.Namespace != s.doors.Load().newest().namespace {
 			return nil, &OptionError{Name: "namespace", Reason: "cannot change without a new storage"}
 		}
-		return change, s.accepts(options)
+		return change, acceptsLimits(s.doors.Load().newest(), options)
 	}
 	features := driver.FeaturesOf(given.Strategy)
 	if err := checkNamespace(features, options); err != nil {
@@ -125,11 +64,11 @@ func (s *store) plan(given Store, common Options) (*storeChange, error) {
 	return change, nil
 }
 
-// accepts reports limits that the strategy in use cannot take. It was initialised with others.
-func (s *store) accepts(options Options) error {
+// acceptsLimits reports limits that the strategy in use cannot take. It was initialised with
+// others.
+func acceptsLimits(d *door, options Options) error {
 	limits := options.Limits()
-	limits.KeyPrefix = s.doors.Load().newest().prefix
-	d := s.doors.Load().newest()
+	limits.KeyPrefix = d.prefix
 	if d.features.Limiter != nil {
 		return d.features.Limiter.CheckLimits(limits)
 	}
@@ -152,40 +91,6 @@ func (s *store) accepts(options Options) error {
 	return errors.Join(errs...)
 }
 
-// prepare initialises the new strategy of a store, if it has one.
-func (s *Service) prepare(ctx context.Context, in driver.Injector, change *storeChange, others []*storeChange) error {
-	next := change.next
-	if next == nil {
-		return nil
-	}
-	if err := next.start(ctx, in); err != nil {
-		return err
-	}
-	doors := make([]*door, 0, len(s.stores)+len(others))
-	for _, store := range s.stores {
-		if store != change.store {
-			doors = append(doors, store.doors.Load().all()...)
-		}
-	}
-	for _, other := range others {
-		if other.next != nil {
-			doors = append(doors, other.next)
-		}
-	}
-	for _, d := range doors {
-		if d.prefix == next.prefix && next.sameStorage(d) {
-			return next.clash(d)
-		}
-	}
-	if current := change.store.door(); next.prefix != current.prefix || !next.sameStorage(current) {
-		if err := next.replaceable(); err != nil {
-			return err
-		}
-	}
-	_, err := revocation.Restore(ctx, s.outbox, next.pending)
-	return err
-}
-
 // undo destroys the new strategy.
 func (c *storeChange) undo(ctx context.Context) error {
 	if c.next == nil {
@@ -206,17 +111,6 @@ func (c *storeChange) apply() {
 	}
 	if c.next != nil {
 		s.replace(c.next)
-	}
-}
-
-// configure applies new options to a door.
-func (d *door) configure(options Options) {
-	d.breaker.Configure(breaker.Options{Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout})
-	d.pending.Configure(options.MaxPendingRevocations, options.MaxTTL+d.leaseTTL, options.Timeout)
-	if d.features.Limiter != nil {
-		limits := options.Limits()
-		limits.KeyPrefix = d.prefix
-		d.features.Limiter.SetLimits(limits)
 	}
 }
 

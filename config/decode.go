@@ -24,6 +24,7 @@ type decoder struct {
 	source   *Source
 	root     *node
 	foreign  []string // keys of the root that other code decodes
+	again    bool     // read the files of secrets again
 	problems []Problem
 	failed   []string // keys whose values could not be read
 	secrets  []string // keys of the secrets

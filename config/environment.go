@@ -51,6 +51,7 @@ func (l *loader) variable(v variable) {
 	case v.value == "" && cmp.Or(last.kind, nothing) != nothing && last.kind != aSection && !last.empty:
 		l.report(from, strings.Join(path, delimiter), "is empty, and would replace the value in %s: give the variable a value, or remove it", last.origin.name)
 	default:
+		l.source.inputs.variables = append(l.source.inputs.variables, v.name)
 		l.set(from, path, v.value)
 	}
 }

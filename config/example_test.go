@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
@@ -78,4 +79,35 @@ func ExampleJoin() {
 	// invalid configuration: 2 problems:
 	//   cache.ttl (inline): unknown key; valid keys: max_ttl
 	//   sesion_cache (inline): unknown key; did you mean "session_cache"?
+}
+
+func ExampleChanges() {
+	before, err := config.Load(config.YAML("cache: {strategy: redis, timeout: 50ms}"))
+	if err != nil {
+		fmt.Println(err)
+	}
+	after, err := config.Load(config.YAML("cache:\n  timeout: 80ms # it was 50ms\n  strategy: redis"))
+	fmt.Println(config.Changes(before, after), err)
+	// Output: [cache.timeout] <nil>
+}
+
+func ExampleEmptied() {
+	file, err := os.CreateTemp("", "*.yaml")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	load := func() *config.Source {
+		source, err := config.Load(config.File(file.Name()))
+		if err != nil {
+			fmt.Println(err)
+		}
+		return source
+	}
+	_, _ = file.WriteString("cache: {strategy: redis}")
+	before := load()
+	_ = file.Truncate(0) // the disk is full, or the writer has died
+	fmt.Println(config.Emptied(before, load()) != nil)
+	// Output: true
 }

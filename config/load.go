@@ -67,7 +67,12 @@ func Defaults(values map[string]any) Input { return inCode(levelDefaults, "defau
 func Values(values map[string]any) Input { return inCode(levelValues, "code", values) }
 
 func inCode(at level, name string, values map[string]any) Input {
-	return Input{at, func(l *loader) { l.flatten(origin{name: name}, nil, plain(values)) }}
+	return Input{at, func(l *loader) {
+		if len(values) > 0 {
+			l.source.inputs.others = append(l.source.inputs.others, name)
+		}
+		l.flatten(origin{name: name}, nil, plain(values))
+	}}
 }
 
 // flatten loads each value below path as a layer of its own. koanf's confmap would load all of them
@@ -102,6 +107,10 @@ func File(paths ...string) Input {
 			} else if data, err := os.ReadFile(path); err != nil {
 				l.fail(from, "cannot be read: %s", reason(err))
 			} else {
+				l.source.inputs.files = append(l.source.inputs.files, path)
+				if blank(data) {
+					l.source.inputs.blank = append(l.source.inputs.blank, path)
+				}
 				l.document(from, data, parser)
 			}
 		}
@@ -110,7 +119,10 @@ func File(paths ...string) Input {
 
 // YAML is a YAML document in code, for tests and examples. It has the level of files.
 func YAML(text string) Input {
-	return Input{levelFiles, func(l *loader) { l.document(origin{name: "inline"}, []byte(text), parsers[".yaml"]) }}
+	return Input{levelFiles, func(l *loader) {
+		l.source.inputs.others = append(l.source.inputs.others, "inline")
+		l.document(origin{name: "inline"}, []byte(text), parsers[".yaml"])
+	}}
 }
 
 func (l *loader) document(from origin, data []byte, parser koanf.Parser) {
@@ -147,6 +159,7 @@ func From(k *koanf.Koanf, path string) Input {
 				return
 			}
 		}
+		l.source.inputs.others = append(l.source.inputs.others, strings.TrimSuffix("koanf at "+from.prefix, " at "))
 		content, _ := plain(k.Get(path)).(map[string]any) // a deep copy
 		l.load(from, confmap.Provider(content, ""))
 	}}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 )
 
 // maxSecretBytes limits how much of a secret's file is read, because the path may be /dev/zero by
@@ -27,7 +28,11 @@ func (d *decoder) secretFile(n, other *node, name string) error {
 	case !isString:
 		return d.report(n, "must be the path of a file, not %s", kindName(n.value))
 	}
-	text, err := readSecret(path)
+	read := d.source.secretFiles.read
+	if d.again {
+		read = readSecret
+	}
+	text, err := read(path)
 	switch {
 	case err != nil:
 		return d.report(n, "cannot read the file (its name is not shown): %s", reason(err))
@@ -54,6 +59,46 @@ func spoilt(secret string) string {
 		return "begins or ends with a blank or a line end: remove it"
 	}
 	return ""
+}
+
+// secretFiles are the files of secrets that a Source has read. Each is read once, so that every
+// Decode of one Source sees the same. It is safe for concurrent use.
+type secretFiles struct {
+	mu     sync.Mutex
+	byPath map[string]secretContent
+	paths  []string // in the order of reading
+}
+
+type secretContent struct {
+	text string
+	err  error
+}
+
+func (f *secretFiles) read(path string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	content, known := f.byPath[path]
+	if !known {
+		if f.byPath == nil {
+			f.byPath = map[string]secretContent{}
+		}
+		content.text, content.err = readSecret(path)
+		f.byPath[path] = content
+		f.paths = append(f.paths, path)
+	}
+	return content.text, content.err
+}
+
+// tried returns the paths of all files, and of those that could be read if readable is true.
+func (f *secretFiles) tried(readable bool) (paths []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, path := range f.paths {
+		if f.byPath[path].err == nil || !readable {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // readSecret returns the content of a file without the newline that editors and echo add at the

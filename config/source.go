@@ -22,6 +22,9 @@ type Source struct {
 	provenance map[string]provenance // by path in keys
 	prefix     string                // of keys that no input has set
 	variables  []variable            // those that set nothing
+	inputs     inputs
+
+	secretFiles secretFiles
 
 	mu        sync.Mutex
 	sections  map[string]bool // top-level names that were checked or decoded
@@ -48,14 +51,22 @@ type Source struct {
 //
 // sections names keys within the section that other code decodes, such as the sections of the
 // strategies within `cache`. They are allowed and ignored.
+//
+// The file of a secret is read by the first Decode that needs it, and every later one sees the same
+// content. [Section.Reread] reads it again.
 func (s *Source) Decode(path string, dst any, sections ...string) error {
+	return s.decode(path, dst, false, sections)
+}
+
+// decode is Decode. again: read the files of secrets again, and remember nothing of that.
+func (s *Source) decode(path string, dst any, again bool, sections []string) error {
 	target := reflect.ValueOf(dst)
 	if target.Kind() != reflect.Pointer || target.IsNil() || target.Elem().Kind() != reflect.Struct {
 		return newError([]Problem{{Path: path, Message: fmt.Sprintf("cannot be decoded into %T: that is not a pointer to a struct", dst)}})
 	}
 	s.registerSections()
 	s.describe(path, target.Type().Elem(), sections)
-	d := decoder{source: s, foreign: sections}
+	d := decoder{source: s, foreign: sections, again: again}
 	found := d.find(path)
 	result := reflect.New(target.Type().Elem())
 	result.Elem().Set(target.Elem())
@@ -66,7 +77,9 @@ func (s *Source) Decode(path string, dst any, sections ...string) error {
 		d.validate(result.Interface())
 	}
 	err := newError(d.problems)
-	s.remember(&d, result.Elem(), err == nil)
+	if !again {
+		s.remember(&d, result.Elem(), err == nil)
+	}
 	if err == nil {
 		target.Elem().Set(result.Elem())
 	}
@@ -182,6 +195,49 @@ func (s *Source) CheckSections(names ...string) error {
 	return newError(problems)
 }
 
+// Files returns the paths of the files that were read, in order: those of [File], and behind them
+// the files of secrets that were read so far (password_file and the like). Call it after decoding.
+func (s *Source) Files() []string { return slices.Concat(s.inputs.files, s.secretFiles.tried(true)) }
+
+// Depends is Files with the files of secrets that could not be read, for code that waits for them
+// to change. Do not print it: the path of a file that does not exist may be the secret itself,
+// under the wrong key.
+func (s *Source) Depends() []string { return slices.Concat(s.inputs.files, s.secretFiles.tried(false)) }
+
+// Variables returns the names of the environment variables that were read, in order. Those that set
+// nothing are not among them.
+func (s *Source) Variables() []string { return slices.Clone(s.inputs.variables) }
+
+// Others returns what else was read, the lowest first: "koanf", or "koanf at app.fxcache" for
+// [From] with a path; "defaults", "inline" and "code".
+func (s *Source) Others() []string { return slices.Clone(s.inputs.others) }
+
+// secretAt returns the content of the file of a secret whose path is the value of key.
+func (s *Source) secretAt(key string, path any) (text string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, isText := path.(string)
+	if !isText || !s.files[key] {
+		return "", false
+	}
+	text, err := s.secretFiles.read(name)
+	return text, err == nil
+}
+
+// values returns what belongs to the cache, by key. See [Changes].
+func (s *Source) values() map[string]any {
+	s.registerSections()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]any{}
+	for key, value := range s.keys.Raw() {
+		if !strings.HasPrefix(key, "x-") && (!s.provenance[key].origin.shared || s.sections[key]) {
+			flattenInto(all, key, value)
+		}
+	}
+	return all
+}
+
 // At returns the section at path, to pass to its owner.
 func (s *Source) At(path string) Section { return Section{s, path} }
 
@@ -198,6 +254,16 @@ func (s Section) Decode(dst any) error {
 		return new(Source).Decode("", dst)
 	}
 	return s.source.Decode(s.path, dst)
+}
+
+// Reread is Decode, but reads the files of secrets again: for a strategy that follows a password
+// that is replaced. It changes nothing that the Source has, which shows and compares what was read
+// first.
+func (s Section) Reread(dst any) error {
+	if s.source == nil {
+		return new(Source).Decode("", dst)
+	}
+	return s.source.decode(s.path, dst, true, nil)
 }
 
 // String returns the effective configuration as YAML: the loaded values, overlaid with the results

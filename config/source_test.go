@@ -16,7 +16,7 @@ import (
 	"github.com/fxcache/fxcache/config"
 )
 
-var _ driver.Decoder = config.Section{}
+var _ driver.Rereader = config.Section{}
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -27,7 +27,8 @@ import (
 // than that, another process stored the session with a longer StaleAfter, or with a clock that runs
 // fast. The session is then read from the database again too.
 type Default struct {
-	options   Options
+	options   Options // without the durations of limits
+	limits    atomic.Pointer[limits]
 	state     atomic.Pointer[state] // nil before Init
 	renewals  renewals
 	throttles [warnings]throttle.Throttle
@@ -52,11 +53,34 @@ func New(options Options) (*Default, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	return &Default{options: options, renewals: renewals{seed: maphash.MakeSeed()}}, nil
+	d := &Default{options: options, renewals: renewals{seed: maphash.MakeSeed()}}
+	d.SetOptions(options)
+	return d, nil
 }
 
 // Format implements fmt.Formatter: no verb or flag prints the sessions in d.
 func (d *Default) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "sessioncache.Default") }
+
+// limits are the options that SetOptions changes.
+type limits struct{ ttl, staleAfter time.Duration }
+
+// CheckOptions reports which of options SetOptions cannot take: those that are not valid, and
+// another Prefix.
+func (d *Default) CheckOptions(options Options) error {
+	options = options.WithDefaults()
+	err := options.Validate()
+	if options.Prefix != d.options.Prefix {
+		err = errors.Join(err, &cache.OptionError{Name: "prefix", Reason: "cannot change while the application runs: restart it"})
+	}
+	return err
+}
+
+// SetOptions changes TTL and StaleAfter, from now on and for the sessions that are cached already.
+// CheckOptions must have accepted options.
+func (d *Default) SetOptions(options Options) {
+	options = options.WithDefaults()
+	d.limits.Store(&limits{options.TTL, options.StaleAfter})
+}
 
 // Init takes *cache.Service from in.
 func (d *Default) Init(_ context.Context, in driver.Injector) error {
@@ -205,7 +229,7 @@ func (d *Default) revoke(ctx context.Context, tag string) error {
 // longer than StaleAfter.
 func (d *Default) limitPending(st *state, err error) error {
 	var pending *cache.PendingError
-	if soft := st.clock.Now().Add(d.options.StaleAfter); errors.As(err, &pending) && soft.Before(pending.Until) {
+	if soft := st.clock.Now().Add(d.limits.Load().staleAfter); errors.As(err, &pending) && soft.Before(pending.Until) {
 		pending.Until = soft
 	}
 	return err
@@ -255,10 +279,10 @@ func (d *Default) record(session *CachedSession, began time.Time) *record {
 	r.CachedSession = *session
 	r.User = session.User.Clone()
 	r.CustomFields = restored(session.CustomFields)
-	if soft := began.Add(d.options.StaleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
+	if soft := began.Add(d.limits.Load().staleAfter); r.CacheExpiry.IsZero() || r.CacheExpiry.After(soft) {
 		r.CacheExpiry = soft
 	}
-	r.ttl = min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
+	r.ttl = min(d.limits.Load().ttl, r.Expires.Sub(began), r.CacheExpiry.Sub(began))
 	return r
 }
 
@@ -302,5 +326,5 @@ func (d *Default) tags(st *state, session *CachedSession) []string {
 // fresh reports whether a cached session may be served without reading the database.
 func (d *Default) fresh(session *CachedSession, now time.Time) bool {
 	return !session.Expired(now) && !session.Stale(now) &&
-		!session.CacheExpiry.After(now.Add(d.options.StaleAfter))
+		!session.CacheExpiry.After(now.Add(d.limits.Load().staleAfter))
 }

@@ -78,11 +78,11 @@ func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) 
 	}
 	token := session.Token.Reveal()
 	name := maphash.String(d.renewals.seed, token)
-	if !d.renewals.tryStart(name, began, d.options.StaleAfter) {
+	if !d.renewals.tryStart(name, began, d.limits.Load().staleAfter) {
 		return session, true, nil // it was tried, or another request renews it, and it is still valid
 	}
 	settled := false
-	defer func() { d.renewals.finish(name, began, d.options.StaleAfter, settled) }()
+	defer func() { d.renewals.finish(name, began, d.limits.Load().staleAfter, settled) }()
 	renewed, err := d.Update(ctx, token, func(ctx context.Context) (*CachedSession, error) {
 		renewed, err := d.options.Renew(ctx, session.Clone())
 		if err != nil && !errors.Is(err, cache.ErrNotFound) {

@@ -9,6 +9,9 @@ type Factory struct {
 	// New reads the strategy's own section from cfg and builds the strategy. It does no I/O and
 	// starts nothing: that is for Init.
 	New func(cfg Decoder) (Strategy, error)
+	// FollowsSecrets: the strategy reads the files of its secrets again by itself, with Reread of a
+	// [Rereader]. Another content of such a file is then no reason to build another strategy.
+	FollowsSecrets bool
 }
 
 // Decoder gives a strategy its own section of the configuration.
@@ -18,4 +21,14 @@ type Decoder interface {
 	// errors, all of them in one. Keys that the section lacks leave dst as it was, so fill in the
 	// defaults first.
 	Decode(dst any) error
+}
+
+// Rereader is an optional part of a Decoder. Every Decode of one configuration sees the same
+// content of a secret's file.
+type Rereader interface {
+	Decoder
+
+	// Reread is Decode, but reads the files of secrets again: for a strategy that follows a
+	// password that is replaced while it is in use.
+	Reread(dst any) error
 }

@@ -29,7 +29,7 @@ var compression = []Mutant{
 	},
 	{
 		Guard: "compress-limit-told", What: "a codec that compresses is told max_value_bytes when an entry is read",
-		File: "cache/internal/entry/codec.go", Text: "return c.limited.UnmarshalLimited(data, target, c.limit)", Replacement: "return c.values.Unmarshal(data, target)",
+		File: "cache/internal/entry/codec.go", Text: "return c.limited.UnmarshalLimited(data, target, driver.Size(c.limit.Load()))", Replacement: "return c.values.Unmarshal(data, target)",
 		By: []Search{{Folder: "cache/internal/entry", Run: "^TestLimitedCodec$"}},
 	},
 	{

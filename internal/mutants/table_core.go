@@ -138,8 +138,8 @@ var core = []Mutant{
 var sessions = []Mutant{
 	{
 		Guard: "ttl-cap", What: "a session is stored no longer than until it expires",
-		File: "sessioncache/default.go", Text: "min(d.options.TTL, r.Expires.Sub(began), r.CacheExpiry.Sub(began))",
-		Replacement: "min(d.options.TTL, r.CacheExpiry.Sub(began))",
+		File: "sessioncache/default.go", Text: "min(d.limits.Load().ttl, r.Expires.Sub(began), r.CacheExpiry.Sub(began))",
+		Replacement: "min(d.limits.Load().ttl, r.CacheExpiry.Sub(began))",
 		By:          schedule("TestSessionClocks"),
 	},
 	{

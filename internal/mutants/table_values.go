@@ -4,7 +4,7 @@ package mutants
 var values = []Mutant{
 	{
 		Guard: "reader-stale-after", What: "a session stored for longer than the reader's own stale_after allows is a miss",
-		File: "sessioncache/default.go", Text: " &&\n\t\t!session.CacheExpiry.After(now.Add(d.options.StaleAfter))",
+		File: "sessioncache/default.go", Text: " &&\n\t\t!session.CacheExpiry.After(now.Add(d.limits.Load().staleAfter))",
 		By: []Search{{Folder: "sessioncache", Run: "^TestReaderAppliesItsStaleAfter$"}, {Folder: "sessioncache/sessiontest", Run: "^TestDefault$"}},
 	},
 	{

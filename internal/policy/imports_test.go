@@ -58,6 +58,7 @@ var directImports = map[string][]string{
 	"internal/backoff":          nil,
 	"internal/chain":            nil,
 	"internal/fence":            nil,
+	"internal/filewatch":        nil,
 	"internal/nearest":          nil,
 	"internal/panics":           {"cache/driver"},
 	"internal/throttle":         nil,
@@ -108,9 +109,9 @@ func layerOf(dir string) (l layer, ok bool) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(dir, "strategies/"), "/")
 		l = layer{with(driver, "strategies/"+name), []string{fx, koanf, "testing"}}
 	case dir == ".":
-		l = layer{with(library, "."), []string{"testing"}}
+		l = layer{with(library, ".", "internal/filewatch"), []string{"testing"}}
 	case under(dir, "app"):
-		l = layer{with(library, ".", "app"), []string{"testing"}}
+		l = layer{with(library, ".", "app", "internal/filewatch"), []string{"testing"}}
 	case under(dir, "fxtest"):
 		l = layer{with(library, ".", "fxtest", "internal"), nil}
 	case under(dir, "internal"):
@@ -235,6 +236,11 @@ func TestLayersBite(t *testing.T) {
 		{from: "./internal/fence", to: "./cache"},
 		{from: "./internal/fence", to: "./internal/chain"},
 		{from: "./internal/chain", to: "./cache"},
+		{from: "./internal/filewatch", to: "./config"},
+		{from: "./internal/filewatch", to: "testing"},
+		{from: "./config", to: "./internal/filewatch"},
+		{from: "./cache", to: "./internal/filewatch"},
+		{from: "./", to: "./internal/filewatch", allowed: true},
 		{from: "./sessioncache", to: "./internal/chain", allowed: true},
 		{from: "./internal/fence", to: "testing"},
 		{from: "./internal/fence", to: "./internal/mutants"},

@@ -16,7 +16,7 @@ const picturePath = "docs/architecture.md"
 
 // unpictured are the small packages and the tools, which the text below the picture names.
 var unpictured = []string{
-	"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/panics", "internal/throttle",
+	"internal/absent", "internal/backoff", "internal/chain", "internal/fence", "internal/filewatch", "internal/panics", "internal/throttle",
 	"internal/bench", "internal/checker", "internal/mutants", "internal/policy", "internal/schedules",
 }
 

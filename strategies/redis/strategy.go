@@ -39,7 +39,7 @@ var (
 
 // Factory makes the strategy from its section of the configuration.
 func Factory() driver.Factory {
-	return driver.Factory{Name: Name, New: func(cfg driver.Decoder) (driver.Strategy, error) {
+	return driver.Factory{Name: Name, FollowsSecrets: true, New: func(cfg driver.Decoder) (driver.Strategy, error) {
 		section := newSection()
 		if err := cfg.Decode(section); err != nil {
 			return nil, err
@@ -48,10 +48,14 @@ func Factory() driver.Factory {
 		if err != nil {
 			return nil, err
 		}
+		decode := cfg.Decode
+		if again, ok := cfg.(driver.Rereader); ok {
+			decode = again.Reread
+		}
 		strategy.reread = func() (Options, error) {
 			fresh := newSection()
 			fresh.again = true
-			if err := cfg.Decode(fresh); err != nil {
+			if err := decode(fresh); err != nil {
 				return Options{}, err
 			}
 			return fresh.options().withURL()

@@ -130,7 +130,7 @@ func index[F any](factories []F, of func(F) (name string, complete bool), sectio
 	var errs []error
 	byName := make(map[string]F)
 	names := slices.Clone(builtin)
-	reserved := optionNames(section)
+	reserved := append(optionNames(section), "stores") // which is no field
 	for _, factory := range factories {
 		name, complete := of(factory)
 		switch {

@@ -70,8 +70,11 @@ func newPlan(r *runtime, source *config.Source, changed []string) (*plan, error)
 		return nil, err
 	}
 	p.stores = append([]string{defaultStore}, source.Keys(cachePath+".stores")...)
+	if source.IsSet(cachePath + ".stores") {
+		err = source.Decode(cachePath+".stores", new(struct{}), p.stores...) // is it a section?
+	}
 	section, failed := p.cache()
-	err = failed
+	err = config.Join(err, failed)
 	for _, name := range p.stores[1:] {
 		err = config.Join(err, p.store(name, section))
 	}
@@ -143,7 +146,11 @@ func (p *planner) store(name string, common cacheSection) error {
 		return &config.Error{Problems: []config.Problem{{Path: path, Message: fmt.Sprintf(
 			"is no name for a store: use lower case letters, digits, _ and -, and not %q, which is the store of cache.strategy", defaultStore)}}}
 	}
-	section := p.newSection(path, common.Options)
+	inherited := common.Options.WithDefaults()
+	if inherited.LockWait == cache.NoLockWait {
+		inherited.LockWait = 0 // as the configuration has it
+	}
+	section := p.newSection(path, inherited)
 	section.inherited = !p.source.IsSet(path + ".default_ttl")
 	err := p.source.Decode(path, &section, p.names...)
 	strategy, failed := p.strategy(&section, name)
@@ -298,18 +305,20 @@ func (p *plan) newSessions(service *cache.Service) (sessioncache.Strategy, error
 // locate turns an invalid option into a config.Error with the full path, like the errors of the
 // options that the configuration itself can check. Only Init can check some of those.
 func (p *plan) locate(err error) error {
-	path, strategy := cachePath, ""
-	var store *cache.StoreError
+	path := cachePath
+	var store *cache.StoreError // about the options of the store, even if only Init could tell
 	var failed *cache.Error
+	byStore := errors.As(err, &store)
+	byStrategy := !byStore && errors.As(err, &failed) && failed.Op == "start"
 	for _, s := range p.stores {
-		if errors.As(err, &store) && store.Name == s.name || errors.As(err, &failed) && failed.Store == s.name {
+		switch {
+		case byStore && store.Name == s.name:
 			path = s.path
-		}
-		if errors.As(err, &failed) && failed.Store == s.name && failed.Op == "start" {
-			strategy = "." + s.options.StrategyName
+		case byStrategy && failed.Store == s.name:
+			path = s.path + "." + s.options.StrategyName
 		}
 	}
-	return locate(err, path+strategy)
+	return locate(err, path)
 }
 
 // publicName matches namespaces that are no URL, key or list of settings by mistake.

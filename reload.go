@@ -170,6 +170,7 @@ func (r *Reloader) reload(ctx context.Context) error {
 	}
 	generation := r.status.Generation
 	r.mu.Unlock()
+	r.cache.service.ReloadFailed(err)
 
 	switch logger := r.cache.service.Options().Logger; {
 	case err != nil && !repeated:

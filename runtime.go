@@ -7,6 +7,7 @@ import (
 	"reflect"
 	goruntime "runtime"
 	"slices"
+	"strings"
 
 	"go.uber.org/dig"
 	"go.uber.org/fx"
@@ -113,6 +114,9 @@ func locate(err error, section string) error {
 	var option *cache.OptionError
 	if !errors.As(err, &option) {
 		return err
+	}
+	if strings.HasPrefix(option.Name, "caches.") { // of the cache within a session strategy, for example
+		section = cachePath
 	}
 	return &config.Error{Problems: []config.Problem{{Path: section + "." + option.Name, Message: option.Reason}}}
 }

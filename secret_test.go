@@ -35,7 +35,7 @@ var misplaced = []string{
 
 // public lists the keys whose text is not secret.
 var public = []string{"cache.namespace", "cache.redis.client_name", "cache.redis.sentinel_master", "cache.redis.tls.server_name",
-	"cache.redis.tls.ca", "cache.redis.tls.cert", "cache.redis.tls.key", "session_cache.prefix"}
+	"cache.redis.tls.ca", "cache.redis.tls.cert", "cache.redis.tls.key", "session_cache.prefix", "cache.stores.s.namespace"}
 
 // everyKey returns the keys of the whole configuration with the strategy, and some unknown keys.
 func everyKey(t *testing.T, strategy string) []string {
@@ -63,6 +63,10 @@ func everyKey(t *testing.T, strategy string) []string {
 	return append(keys, "cache.redis.password_file", "cache.redis.passwrod", "cache.redis.passwort_file", "cache.redis.url", "cache.redis.url_file",
 		"cache.redis.addresses.0", "cache.redis.tls", "cache.redis.tls.enabled", "cache.redis.tls.ca", "cache.redis.tls.cert", "cache.redis.tls.key",
 		"cache.redis.tls.server_name", "cache.redis.tls.min_version", "cache.redis.tls.pem", "cache.passwrod", "cache.redis", "cache", "sesion_cache.key",
+		"cache.stores", "cache.stores.s", "cache.stores.s.strategy", "cache.stores.s.namespace", "cache.stores.s.timeout", "cache.stores.s.passwrod",
+		"cache.stores.s.redis", "cache.stores.s.redis.username", "cache.stores.s.redis.password", "cache.stores.s.redis.url", "cache.stores.s.redis.db",
+		"cache.stores.s.redis.lanes", "cache.stores.s.redis.passwrod", "cache.stores.s.redis.tls.key", "cache.stores.s.redis.tls.pem",
+		"cache.caches", "cache.caches.c", "cache.caches.c.store", "cache.caches.c.ttl", "cache.caches.c.jitter", "cache.caches.c.password",
 		"session_cache.strategy", "cache.noop.password", "cache.unheard.of.key", "other", "session_cache.noop")
 }
 

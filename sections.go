@@ -140,6 +140,14 @@ func advice(keys map[string]string) map[string]string {
 }
 
 // Hint says what to write in place of an unknown key.
+func (s storeSection) Hint(key string) string {
+	if redisHints[key] != "" {
+		return "if it is about Redis, write it in the section redis of the store, with strategy: redis beside that section"
+	}
+	return hints[key]
+}
+
+// Hint says what to write in place of an unknown key.
 func (s cacheSection) Hint(key string) string {
 	return cmp.Or(hints[key], redisHints[key])
 }

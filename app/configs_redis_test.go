@@ -20,6 +20,9 @@ var onServers = map[string]func(t *testing.T) []string{
 	"configs/redis.yaml": func(t *testing.T) []string {
 		return []string{"127.0.0.1:6379", redistest.Start(t).Addr()}
 	},
+	"configs/split.yaml": func(t *testing.T) []string {
+		return []string{"127.0.0.1:6379", redistest.Start(t).Addr()}
+	},
 	"configs/redis-tls.yaml": func(t *testing.T) []string {
 		server := redistest.Start(t, redistest.TLS(), redistest.User("shop", "secret", "~shop:*", "&shop:*", "+@all"))
 		files := server.TLSFiles()
@@ -36,11 +39,15 @@ var onServers = map[string]func(t *testing.T) []string{
 	},
 }
 
+// required is the key that has the start fail without Redis, by whether Redis is a further store.
+var required = map[bool]string{false: "cache.redis.require", true: "cache.stores.sessions.redis.require"}
+
 // Every configuration that comes with the shop and needs Redis works with it.
 func TestRedisConfigs(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	files, err := filepath.Glob("configs/redis*.yaml")
+	files = append(files, "configs/split.yaml")
 	if err != nil || len(files) != len(onServers) {
 		t.Fatalf("%q, %v; want a row in onServers for each", files, err)
 	}
@@ -61,7 +68,7 @@ func TestRedisConfigs(t *testing.T) {
 			}
 			var service *cache.Service
 			app := fx.New(fxcache.Module, fxcache.ConfigFile(write(t, text)), fxcache.WithoutEnvironment(nil), fx.NopLogger, fx.Populate(&service),
-				fxcache.Override(map[string]any{"cache.redis.require": true, "cache.timeout": "2s"}))
+				fxcache.Override(map[string]any{required[strings.Contains(text, "stores:")]: true, "cache.timeout": "2s"}))
 			if err := app.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ import (
 func TestConfigs(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("configs/*.yaml")
-	if err != nil || len(files) < 6 {
+	if err != nil || len(files) < 7 {
 		t.Fatalf("%q, %v", files, err)
 	}
 	for _, file := range files {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fxcache/fxcache/fxtest"
+	"github.com/fxcache/fxcache/internal/redistest"
 )
 
 // TestStory runs the story against the real program, on every configuration that needs no server.
@@ -233,4 +235,32 @@ func noneOf(t *testing.T, where, text string, secrets []string) {
 			t.Errorf("%s: has the secret %q", where, secret)
 		}
 	}
+}
+
+// TestStorySplit: sessions on Redis, and the catalog in the memory of the program. The sessions are
+// on Redis, and no product is. A second instance on the same Redis knows the session of the first.
+func TestStorySplit(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	content, err := os.ReadFile("configs/split.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := write(t, strings.ReplaceAll(string(content), "127.0.0.1:6379", server.Addr()))
+	database := filepath.Join(t.TempDir(), "shop.db")
+	here := launch(t, "-db", database, "-config", config)
+	story{here: here.url, there: here.url, cached: "cache"}.tell(t)
+	bob := visitor(t, here.url, "bob")
+	newClient(t).get(t, here.url+"/products/1").is(t, http.StatusOK)
+	reply, err := server.Do(t.Context(), "KEYS", "*")
+	if keys := fmt.Sprint(reply); err != nil || !strings.Contains(keys, "session") || strings.Contains(keys, "product") {
+		t.Errorf("on Redis are %v, %v", keys, err)
+	}
+	there := launch(t, "-db", database, "-config", config)
+	bob.get(t, there.url+"/me").from(t, "cache")
+	bob.post(t, there.url+"/logout", nil).is(t, http.StatusNoContent)
+	program(t, bob.token()).get(t, here.url+"/me").is(t, http.StatusUnauthorized)
+	here.stop(t)
+	there.stop(t)
 }

@@ -143,9 +143,6 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	if err := c.store.ready(); err != nil {
 		return zero, c.fail("load", err)
 	}
-	if !c.named.enabled() {
-		return c.loader.alone(ctx, chain.Load, physical, load)
-	}
 	if within := chain.From(ctx); within != nil {
 		switch within.To(entryID{c.store, physical}) {
 		case chain.Loading:
@@ -154,6 +151,9 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 			return c.loader.alone(ctx, chain.Load, physical, load)
 		case chain.Apart:
 		}
+	}
+	if !c.named.enabled() {
+		return c.loader.alone(ctx, chain.Load, physical, load)
 	}
 	value, e, found, err := c.get(ctx, physical)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,7 @@ type Service struct {
 	tasks  *task.Group
 	meter  metric.Meter
 	outbox revocation.Outbox // nil: there is none; set by Start
+	health health
 
 	phase     atomic.Int32
 	lifecycle sync.Mutex // held by Start and Stop
@@ -94,13 +96,14 @@ func NewService(strategy driver.Strategy, options Options, parts ...Part) (servi
 
 // add makes one store.
 func (s *Service) add(given Store, common Options) error {
+	first := len(s.stores) == 0 // and not a further one that takes its name
 	if absent.Is(given.Strategy) {
-		if given.Name == defaultStore {
+		if first {
 			return errors.New("cache: NewService needs a strategy")
 		}
 		return fmt.Errorf("cache: the store %q needs a strategy", given.Name)
 	}
-	if given.Name != defaultStore {
+	if !first {
 		given.Options = given.Options.inherit(common)
 	}
 	if given.Options.StrategyName == "" {
@@ -122,7 +125,7 @@ func (s *Service) add(given Store, common Options) error {
 			s.stores = append(s.stores, made)
 		}
 	}
-	if err != nil && given.Name != defaultStore {
+	if err != nil && !first {
 		return &StoreError{Name: given.Name, Err: err}
 	}
 	return err
@@ -251,12 +254,11 @@ func (s *Service) Delete(ctx context.Context, keys ...string) error {
 // InvalidateTags makes every entry that carries any of tags, and was stored before, unreadable, in
 // every store. It returns nil only if that is done; otherwise as Delete.
 func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
-	return s.everywhere("invalidate", func(store *store) error {
-		physical, invalid := store.usable(tags, store.tag)
-		return store.revoke("invalidate", len(physical), invalid, func(d *door) error {
-			return d.invalidateTags(ctx, store.options().MaxTTL, physical)
-		})
-	})
+	if len(s.stores) == 1 { // everywhere allocates
+		return s.main().invalidateTags(ctx, tags)
+	}
+	all := slices.Clone(tags) // that of the caller stays on its stack
+	return s.everywhere("invalidate", func(store *store) error { return store.invalidateTags(ctx, all) })
 }
 
 // Clear makes every entry unreadable, in every store. If a strategy has to look for the entries,

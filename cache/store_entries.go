@@ -103,6 +103,12 @@ func (s *store) delete(ctx context.Context, bound time.Duration, physical ...str
 	return s.revoke("delete", len(physical), nil, func(d *door) error { return d.delete(ctx, bound, physical) })
 }
 
+// invalidateTags revokes the entries of this store that carry any of tags.
+func (s *store) invalidateTags(ctx context.Context, tags []string) error {
+	physical, invalid := s.usable(tags, s.tag)
+	return s.revoke("invalidate", len(physical), invalid, func(d *door) error { return d.invalidateTags(ctx, s.options().MaxTTL, physical) })
+}
+
 // revoke runs a revocation of n names and counts it. invalid are the names that it is without.
 func (s *store) revoke(op string, n int, invalid *InvalidKeysError, run func(*door) error) error {
 	err := s.ready()

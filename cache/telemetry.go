@@ -166,6 +166,15 @@ func (s *Service) Stores() []StoreInfo {
 // caches that there are, both in order.
 func (s *Service) UnusedCaches() (unused, used []string) { return s.caches.names() }
 
+// Health reports how the Service is. It asks no storage and never waits, so it can answer every
+// probe. A breaker that has opened stays so until an operation succeeds, and it takes a request to
+// try one. A Degraded Service should go on to get requests.
+func (s *Service) Health(context.Context) Health { return healthOf(s) }
+
+// ReloadFailed notes for Health that a changed configuration could not be used, or with nil that
+// the last one is in force. Health does not repeat the text of err.
+func (s *Service) ReloadFailed(err error) { s.health.reloadFailed.Store(err != nil) }
+
 // instruments maps the counters to OpenTelemetry: one instrument for several counters, which differ
 // in the attribute "outcome".
 var instruments = []struct {

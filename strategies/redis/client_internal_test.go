@@ -121,7 +121,7 @@ func TestRefusalIsLoggedAgain(t *testing.T) {
 				a.report(&ServerError{Code: "NOPERM"})
 				<-time.After(time.Second)
 			}
-			if n := strings.Count(log.String(), "cache.redis.username"); n != minute/10+1 {
+			if n := strings.Count(log.String(), "redis.username"); n != minute/10+1 {
 				t.Fatalf("after %d minutes it is logged %d times", minute+1, n)
 			}
 		}

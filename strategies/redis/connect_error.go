@@ -24,7 +24,7 @@ type ConnectError struct {
 	// Address is the server's, as configured or as announced by others. It is empty if several
 	// servers may be meant.
 	Address string
-	// Options are the keys of the section `cache.redis` that may be at fault. There may be none.
+	// Options are the keys of the section `redis` that may be at fault. There may be none.
 	Options []string
 	// Err is the cause. What a server answered is a ServerError.
 	Err error
@@ -42,7 +42,8 @@ func (e *ConnectError) Error() string {
 	}
 	text += ": " + e.reason
 	for i, option := range e.Options {
-		text += []string{"; look at ", ", "}[min(i, 1)] + "cache.redis." + option
+		// The section may be cache.redis or that of a further store.
+		text += []string{"; look at ", ", "}[min(i, 1)] + "redis." + option
 	}
 	return text
 }

@@ -48,7 +48,7 @@ func (e *ModeError) Error() string {
 	if is == "" {
 		is = "in mode " + e.Found
 	}
-	return fmt.Sprintf("mode is %s, and the server at one of the addresses is %s; look at cache.redis.mode", e.Configured, is)
+	return fmt.Sprintf("mode is %s, and the server at one of the addresses is %s; look at redis.mode", e.Configured, is)
 }
 
 // ErrReplica says that a server is a replica, although a master was expected. A replica may serve

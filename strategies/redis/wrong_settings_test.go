@@ -266,7 +266,7 @@ func TestWrongSettings(t *testing.T) {
 			t.Parallel()
 			words := test.words
 			if test.key != "" {
-				words = append(words, "cache.redis."+test.key)
+				words = append(words, "redis."+test.key)
 			}
 			section := test.section(t)
 			s, err := initialise(t, section...)

@@ -139,6 +139,13 @@ func (b *Breaker) Enter(ctx context.Context) (p Pass, waited time.Duration, ok b
 	return p, waited, p.generation != refused
 }
 
+// Open reports whether the breaker has opened, and not closed since.
+func (b *Breaker) Open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.isOpen
+}
+
 // giveUp removes a waiting operation, unless it was let in or refused meanwhile.
 func (b *Breaker) giveUp(e *list.Element) (generation int) {
 	b.mu.Lock()

@@ -127,7 +127,8 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 // load must use the context that it gets. Then a load that reaches its own key gets
 // ErrRecursiveLoad, and one that waits for another's load waits no longer than lock_wait and then
 // runs its own. Within a write of the key, and with [ReadThrough], load runs at once, for this
-// caller alone, and nothing is stored.
+// caller alone, and nothing is stored. load may ask [Previous] for the value that it replaces, and
+// return ErrNotModified.
 //
 // What load read before an invalidation is never stored after it, and never handed to a caller that
 // came after it. If the strategy fails, load runs, and its value is returned and not stored.
@@ -171,10 +172,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 		}
 		switch verdict {
 		case serveStale:
-			c.store.counters.hits.Add(1)
-			c.store.counters.staleHits.Add(1)
-			c.loader.refresh(ctx, physical, e.Stamp, load)
-			return value, nil
+			return c.loader.pastTTL(ctx, physical, value, e.Stamp, load)
 		case serve:
 			if c.values.early(e.Stamp) {
 				c.loader.refresh(ctx, physical, e.Stamp, load)

@@ -47,7 +47,7 @@ func traits[T any](p Policy[T]) []trait {
 	slices.Sort(tags)
 	return []trait{
 		{"T", reflect.TypeFor[T]()},
-		{"TTL", p.TTL}, {"Jitter", p.Jitter}, {"StaleFor", p.StaleFor}, {"EarlyRefresh", p.EarlyRefresh},
+		{"TTL", p.TTL}, {"Jitter", p.Jitter}, {"StaleFor", p.StaleFor}, {"StaleAfter", p.StaleAfter}, {"EarlyRefresh", p.EarlyRefresh},
 		{"NegativeTTL", p.NegativeTTL}, {"Tags", fmt.Sprintf("%q", slices.Compact(tags))}, {"TagsOf", p.TagsOf != nil},
 		{"TTLOf", p.TTLOf != nil}, {"Fresh", p.Fresh != nil}, {"HashKeys", p.HashKeys}, {"Version", p.Version},
 	}

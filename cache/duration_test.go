@@ -28,6 +28,7 @@ func TestDurationsBelowAMillisecond(t *testing.T) {
 	for what, err := range map[string]error{
 		"Policy.TTL":         policy(cache.Policy[int]{TTL: 300}),
 		"Policy.StaleFor":    policy(cache.Policy[int]{StaleFor: 300}),
+		"Policy.StaleAfter":  policy(cache.Policy[int]{StaleFor: time.Hour, StaleAfter: 300}),
 		"Policy.NegativeTTL": policy(cache.Policy[int]{NegativeTTL: 300}),
 		"SetOptions.TTL":     service.Set(t.Context(), "k", 1, cache.SetOptions{TTL: 300}),
 		"TTL of TTLOf":       computed.Set(t.Context(), "k", 300),
@@ -53,7 +54,7 @@ func TestDurationsBelowAMillisecond(t *testing.T) {
 		}
 	}
 	for _, err := range []error{
-		policy(cache.Policy[int]{TTL: time.Millisecond, NegativeTTL: time.Millisecond, StaleFor: time.Millisecond}),
+		policy(cache.Policy[int]{TTL: time.Millisecond, NegativeTTL: time.Millisecond, StaleFor: time.Millisecond, StaleAfter: time.Millisecond}),
 		service.Set(t.Context(), "k", 1, cache.SetOptions{TTL: time.Millisecond}),
 		refreshed(refreshing.Options{TTL: time.Millisecond}),
 	} {

@@ -207,6 +207,8 @@ func TestPolicyValidation(t *testing.T) {
 		{"Jitter", cache.Policy[int]{Jitter: math.NaN()}},
 		{"StaleFor", cache.Policy[int]{StaleFor: -1}},
 		{"StaleFor", cache.Policy[int]{StaleFor: 1, Fresh: fresh}},
+		{"StaleAfter", cache.Policy[int]{StaleFor: time.Hour, StaleAfter: -time.Second}},
+		{"StaleAfter", cache.Policy[int]{StaleAfter: time.Second}},
 		{"EarlyRefresh", cache.Policy[int]{EarlyRefresh: -1}},
 		{"EarlyRefresh", cache.Policy[int]{EarlyRefresh: math.Inf(1)}},
 		{"EarlyRefresh", cache.Policy[int]{EarlyRefresh: math.NaN()}},

@@ -44,6 +44,11 @@ var (
 	// ErrUnchanged is what the error of an Update's write wraps if the write has changed nothing.
 	// The stored entry then stays.
 	ErrUnchanged = errors.New("cache: nothing has changed")
+	// ErrNotModified is what a loader's error wraps if the value that [Previous] returned to it is
+	// still the right one. That value is then the result, and is stored anew, with a new TTL. It is
+	// an error if Previous has returned none to that loader: GetOrLoad returns one that wraps
+	// ErrNotModified, and nothing is stored.
+	ErrNotModified = chain.ErrNotModified
 	// ErrRecursiveLoad: a loader asked for the value that it loads itself, directly or through
 	// other loaders. It is found by the loader's context. The loader may go on without the value.
 	// If it returns the error instead, its load fails with it. Packages refreshing and requestscope

@@ -33,20 +33,40 @@ type found[T any] struct {
 
 // await returns the lease on a flight's key, or the entry that somebody else has stored meanwhile.
 // It returns neither if the strategy fails, or if lock_wait has passed.
-func (l *loader[T]) await(ctx context.Context, d *door, f *flight.Flight[T]) (found[T], error) {
-	over := time.NewTimer(l.store.options().LockWait)
+func (l *loader[T]) await(ctx context.Context, d *door, f *flight.Flight[T]) (held found[T], err error) {
+	ended := l.retry(ctx, d, f.Key, l.store.options().LockWait, func() bool {
+		l.flights.Admit(f)
+		held, err = l.getOrLease(ctx, d, f)
+		return held.found || held.lease != nil || err != nil || f.Unleased
+	})
+	switch {
+	case ended == errPatience: //nolint:errorlint // never wrapped
+		l.store.counters.leaseTimeouts.Add(1)
+		return held, nil
+	case ended != nil:
+		return held, ended
+	default:
+		return held, err
+	}
+}
+
+// errPatience says that a lease was not granted in time.
+var errPatience = errors.New("cache: somebody else holds the lease")
+
+// retry calls try until it reports true, because somebody else holds the lease on a key. The error
+// is errPatience after that time, or that of ctx.
+func (l *loader[T]) retry(ctx context.Context, d *door, physical string, patience time.Duration, try func() bool) error {
+	over := time.NewTimer(patience)
 	defer over.Stop()
 	waiting, cancel := context.WithCancel(ctx) // ends the notification
 	defer cancel()
 	var told <-chan struct{}
 	for pauses := (backoff.Backoff{First: firstPause, Last: lastPause}); ; {
-		l.flights.Admit(f)
-		held, err := l.getOrLease(ctx, d, f)
-		if held.found || held.lease != nil || err != nil || f.Unleased {
-			return held, err
+		if try() {
+			return nil
 		}
 		if told == nil && d.features.Notifier != nil {
-			told, pauses.Last = d.notify(waiting, f.Key), notifiedPause
+			told, pauses.Last = d.notify(waiting, physical), notifiedPause
 		}
 		next := time.NewTimer(pauses.Next())
 		select {
@@ -57,11 +77,10 @@ func (l *loader[T]) await(ctx context.Context, d *door, f *flight.Flight[T]) (fo
 			pauses.Reset()
 		case <-over.C:
 			next.Stop()
-			l.store.counters.leaseTimeouts.Add(1)
-			return held, nil
+			return errPatience
 		case <-ctx.Done():
 			next.Stop()
-			return held, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }

@@ -23,7 +23,7 @@ type loader[T any] struct {
 	values  *values[T]
 	flights *flight.Group[T]
 	// refreshing holds the keys for which no refresh may be started now.
-	refreshing keySet
+	refreshing refreshes
 	// These are of this cache alone, because the warnings name it.
 	hung, slow, panicked throttle.Throttle
 	unstored             [causes]throttle.Throttle
@@ -92,6 +92,7 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	}
 	generation := d.pending.Generation()
 	working, end := l.flights.Begin(ctx, f)
+	replaced := newPrevious(d, l.values, f.Key, held.stale)
 	defer end()
 	l.store.counters.loads.Add(1)
 	loading = true
@@ -101,7 +102,7 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	if f.Nested() {
 		kind = chain.LoadAfterWait
 	}
-	value, err = l.run(working, kind, f.Key, f.Load)
+	value, err = l.run(working, kind, f.Key, f.Load, replaced)
 	source.end()
 	loading = err != nil
 	absent := errors.Is(err, ErrNotFound)
@@ -133,11 +134,24 @@ func (l *loader[T]) produce(ctx context.Context, f *flight.Flight[T]) (value T, 
 	return value, sharing, err
 }
 
-// run runs a load or a write of an entry.
-func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, function func(context.Context) (T, error)) (T, error) {
+// run runs a load or a write of an entry. A load that may say ErrNotModified has replaced.
+func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, function func(context.Context) (T, error), replaced *previous[T]) (T, error) {
 	ctx, link := chain.Enter(ctx, kind, entryID{l.store, physical})
 	defer link.End()
+	if replaced != nil {
+		link.Carry(replaced)
+	}
 	value, err := panics.Run(ctx, function)
+	if chain.SaysNotModified(err) {
+		if value, err = replaced.again(err); err != nil {
+			op := "load"
+			if kind == chain.Write {
+				op = "update"
+			}
+			return value, l.store.fail(op, err)
+		}
+		l.store.counters.notModified.Add(1)
+	}
 	// not that of a cache within, which has its name
 	if p, panicked := err.(*PanicError); panicked && p.Cache == "" { //nolint:errorlint // as it is
 		named := *p
@@ -156,7 +170,7 @@ func (l *loader[T]) alone(ctx context.Context, kind chain.Kind, physical string,
 			l.loadFailed(err)
 		}
 	}()
-	return l.run(memo.OutsideScope(ctx), kind, physical, load)
+	return l.run(memo.OutsideScope(ctx), kind, physical, load, nil)
 }
 
 // loadFailed counts a load without a value. That there is nothing to load is no failure.
@@ -187,7 +201,7 @@ func (l *loader[T]) write(ctx context.Context, physical string, write func(conte
 	}()
 	source := newSource(ctx, d, l.store.options().Clock, lease)
 	defer source.end() // also if write ended the goroutine
-	value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write)
+	value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write, nil)
 	source.end()
 	if errors.Is(err, ErrUnchanged) {
 		if settled = true; lease != nil {

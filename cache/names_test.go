@@ -17,7 +17,7 @@ import (
 // fullPolicy sets every field in which two caches of one name must agree.
 func fullPolicy() cache.Policy[int] {
 	return cache.Policy[int]{
-		TTL: time.Hour, Jitter: 0.5, NegativeTTL: time.Minute, StaleFor: time.Hour, EarlyRefresh: 1, HashKeys: true, Version: "1",
+		TTL: time.Hour, Jitter: 0.5, NegativeTTL: time.Minute, StaleFor: time.Hour, StaleAfter: time.Second, EarlyRefresh: 1, HashKeys: true, Version: "1",
 		Tags: []string{"SECRET", "b", "b"}, TagsOf: func(int) []string { return nil }, TTLOf: func(int) time.Duration { return 0 },
 	}
 }
@@ -41,25 +41,28 @@ func TestOneNameOneCache(t *testing.T) {
 		make    func(*cache.Service) error
 		differs []string
 	}{
-		"the same":             {with(nil), nil},
-		"tags in other words":  {with(func(p *cache.Policy[int]) { p.Tags = []string{"b", "SECRET"} }), nil},
-		"another function":     {with(func(p *cache.Policy[int]) { p.TagsOf = func(int) []string { return []string{"x"} } }), nil},
-		"TTL":                  {with(func(p *cache.Policy[int]) { p.TTL++ }), []string{"TTL"}},
-		"Jitter":               {with(func(p *cache.Policy[int]) { p.Jitter = 0 }), []string{"Jitter"}},
-		"StaleFor":             {with(func(p *cache.Policy[int]) { p.StaleFor = 0 }), []string{"StaleFor"}},
-		"EarlyRefresh":         {with(func(p *cache.Policy[int]) { p.EarlyRefresh = 2 }), []string{"EarlyRefresh"}},
-		"NegativeTTL":          {with(func(p *cache.Policy[int]) { p.NegativeTTL = 0 }), []string{"NegativeTTL"}},
-		"HashKeys":             {with(func(p *cache.Policy[int]) { p.HashKeys = false }), []string{"HashKeys"}},
-		"Version":              {with(func(p *cache.Policy[int]) { p.Version = "2" }), []string{"Version"}},
-		"Tags":                 {with(func(p *cache.Policy[int]) { p.Tags = []string{"b"} }), []string{"Tags"}},
-		"other Tags":           {with(func(p *cache.Policy[int]) { p.Tags = []string{`SECRET" "b`} }), []string{"Tags"}},
-		"TagsOf":               {with(func(p *cache.Policy[int]) { p.TagsOf = nil }), []string{"TagsOf"}},
-		"TTLOf":                {with(func(p *cache.Policy[int]) { p.TTLOf = nil }), []string{"TTLOf"}},
-		"Fresh and two others": {with(func(p *cache.Policy[int]) { p.Fresh, p.StaleFor, p.EarlyRefresh = func(int) bool { return true }, 0, 0 }), []string{"StaleFor", "EarlyRefresh", "Fresh"}},
+		"the same":            {with(nil), nil},
+		"tags in other words": {with(func(p *cache.Policy[int]) { p.Tags = []string{"b", "SECRET"} }), nil},
+		"another function":    {with(func(p *cache.Policy[int]) { p.TagsOf = func(int) []string { return []string{"x"} } }), nil},
+		"TTL":                 {with(func(p *cache.Policy[int]) { p.TTL++ }), []string{"TTL"}},
+		"Jitter":              {with(func(p *cache.Policy[int]) { p.Jitter = 0 }), []string{"Jitter"}},
+		"StaleFor":            {with(func(p *cache.Policy[int]) { p.StaleFor++ }), []string{"StaleFor"}},
+		"StaleAfter":          {with(func(p *cache.Policy[int]) { p.StaleAfter = 0 }), []string{"StaleAfter"}},
+		"EarlyRefresh":        {with(func(p *cache.Policy[int]) { p.EarlyRefresh = 2 }), []string{"EarlyRefresh"}},
+		"NegativeTTL":         {with(func(p *cache.Policy[int]) { p.NegativeTTL = 0 }), []string{"NegativeTTL"}},
+		"HashKeys":            {with(func(p *cache.Policy[int]) { p.HashKeys = false }), []string{"HashKeys"}},
+		"Version":             {with(func(p *cache.Policy[int]) { p.Version = "2" }), []string{"Version"}},
+		"Tags":                {with(func(p *cache.Policy[int]) { p.Tags = []string{"b"} }), []string{"Tags"}},
+		"other Tags":          {with(func(p *cache.Policy[int]) { p.Tags = []string{`SECRET" "b`} }), []string{"Tags"}},
+		"TagsOf":              {with(func(p *cache.Policy[int]) { p.TagsOf = nil }), []string{"TagsOf"}},
+		"TTLOf":               {with(func(p *cache.Policy[int]) { p.TTLOf = nil }), []string{"TTLOf"}},
+		"Fresh and three others": {with(func(p *cache.Policy[int]) {
+			p.Fresh, p.StaleFor, p.StaleAfter, p.EarlyRefresh = func(int) bool { return true }, 0, 0, 0
+		}), []string{"StaleFor", "StaleAfter", "EarlyRefresh", "Fresh"}},
 		"a type of nearly that name": {func(s *cache.Service) error {
 			_, err := cache.New(s, "c", cache.Policy[other]{})
 			return err
-		}, []string{"T", "TTL", "Jitter", "StaleFor", "EarlyRefresh", "NegativeTTL", "Tags", "TagsOf", "TTLOf", "HashKeys", "Version"}},
+		}, []string{"T", "TTL", "Jitter", "StaleFor", "StaleAfter", "EarlyRefresh", "NegativeTTL", "Tags", "TagsOf", "TTLOf", "HashKeys", "Version"}},
 	} {
 		for _, reversed := range []bool{false, true} {
 			service := newService(t, new(table), cache.Options{})

@@ -31,6 +31,11 @@ type Policy[T any] struct {
 	// failure: it ends the entry. An entry that was deleted or invalidated is never served.
 	// StaleFor cannot be combined with Fresh.
 	StaleFor time.Duration
+	// StaleAfter is how long GetOrLoad waits for the fresh value of an entry past its TTL. If the
+	// load takes longer or fails, GetOrLoad serves the last good value, as StaleFor says, and the
+	// load goes on in the background. If no load can be started, for example in the second after
+	// one failed, it does not wait. Zero means that it never waits. StaleAfter needs StaleFor.
+	StaleAfter time.Duration
 	// EarlyRefresh has some hits start a load in the background shortly before the TTL ends. A hit
 	// is more likely to do so the nearer the end is, and the longer the last load took. 0 means
 	// never, 1 is what the paper recommends, and a larger number starts earlier, up to 100. This is
@@ -91,7 +96,7 @@ func (p Policy[T]) validate(name string, limits Options) error {
 	for _, duration := range []struct {
 		name  string
 		value time.Duration
-	}{{"TTL", p.TTL}, {"StaleFor", p.StaleFor}, {"NegativeTTL", p.NegativeTTL}} {
+	}{{"TTL", p.TTL}, {"StaleFor", p.StaleFor}, {"StaleAfter", p.StaleAfter}, {"NegativeTTL", p.NegativeTTL}} {
 		if duration.value < 0 {
 			errs = append(errs, &OptionError{Name: duration.name, Reason: "must not be negative"})
 		} else if reason := driver.TooShort(duration.value); reason != "" {
@@ -106,6 +111,9 @@ func (p Policy[T]) validate(name string, limits Options) error {
 	}
 	if !(p.EarlyRefresh >= 0 && p.EarlyRefresh <= maxEarlyRefresh) {
 		errs = append(errs, &OptionError{Name: "EarlyRefresh", Reason: fmt.Sprintf("must be between 0 and %d", maxEarlyRefresh)})
+	}
+	if p.StaleAfter > 0 && p.StaleFor == 0 {
+		errs = append(errs, &OptionError{Name: "StaleAfter", Reason: "needs StaleFor: set that to how long the last good value is kept after its TTL"})
 	}
 	if p.Fresh != nil && p.StaleFor > 0 {
 		errs = append(errs, &OptionError{Name: "StaleFor", Reason: "must not be used together with Fresh, which says what may be served"})

@@ -38,6 +38,8 @@ type Stats struct {
 	LoadErrors uint64 `json:"load_errors"`
 	// NotFound are the Loads that returned ErrNotFound. They do not count as failed.
 	NotFound uint64 `json:"not_found"`
+	// NotModified are the Loads that returned ErrNotModified, and so kept the value.
+	NotModified uint64 `json:"not_modified"`
 	// SharedLoads are calls of GetOrLoad that waited for another caller's load.
 	SharedLoads uint64 `json:"shared_loads"`
 	// LeaseTimeouts are the Loads that stored nothing, because somebody else held the lease for
@@ -89,6 +91,7 @@ type counters struct {
 	waitedLoads, rejectedLoads             atomic.Uint64
 	shortCircuited                         atomic.Uint64
 	staleHits, negativeHits, refreshes     atomic.Uint64
+	notModified                            atomic.Uint64
 }
 
 // Stats returns a snapshot of the counts of all stores together. The counts are read one by one, so
@@ -108,7 +111,7 @@ func statsOf(s *store) Stats {
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
-		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(),
+		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), NotModified: c.notModified.Load(),
 		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), Unstorable: c.unstorable.Load(), LeaseExpired: c.leaseExpired.Load(),
 		Sets: c.sets.Load(), SetErrors: c.setErrors.Load(),
 		Deletes: c.deletes.Load(), DeleteErrors: c.deleteErrors.Load(),
@@ -195,6 +198,7 @@ var instruments = []struct {
 		"started":       func(c *counters) *atomic.Uint64 { return &c.loads },
 		"failed":        func(c *counters) *atomic.Uint64 { return &c.loadErrors },
 		"not_found":     func(c *counters) *atomic.Uint64 { return &c.notFound },
+		"not_modified":  func(c *counters) *atomic.Uint64 { return &c.notModified },
 		"shared":        func(c *counters) *atomic.Uint64 { return &c.sharedLoads },
 		"lease_timeout": func(c *counters) *atomic.Uint64 { return &c.leaseTimeouts },
 		"waited":        func(c *counters) *atomic.Uint64 { return &c.waitedLoads },

@@ -274,7 +274,7 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 		want := map[string]uint64{
 			"fxcache.reads/hit": stats.Hits, "fxcache.reads/miss": stats.Misses, "fxcache.reads/error": stats.Errors,
 			"fxcache.reads/corrupt": stats.Corrupt, "fxcache.reads/foreign": stats.Foreign, "fxcache.loads/started": stats.Loads, "fxcache.loads/failed": stats.LoadErrors, "fxcache.loads/not_found": stats.NotFound,
-			"fxcache.reads/stale": stats.StaleHits, "fxcache.reads/negative": stats.NegativeHits, "fxcache.loads/background": stats.Refreshes,
+			"fxcache.loads/not_modified": stats.NotModified, "fxcache.reads/stale": stats.StaleHits, "fxcache.reads/negative": stats.NegativeHits, "fxcache.loads/background": stats.Refreshes,
 			"fxcache.loads/shared": stats.SharedLoads, "fxcache.loads/rejected": stats.RejectedLoads, "fxcache.loads/waited": stats.WaitedLoads,
 			"fxcache.short_circuits/open": stats.ShortCircuited, "fxcache.pending_revocations/": stats.PendingRevocations,
 			"fxcache.loads/lease_timeout": stats.LeaseTimeouts,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/internal/memo"
@@ -47,6 +48,7 @@ func (r *Value[T]) join(ctx context.Context, load func(context.Context) (T, erro
 
 // start starts a load in the background. Callers hold mu.
 func (r *Value[T]) start(f *refresh[T]) {
+	last := r.latest.Load()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(memo.OutsideScope(f.ctx)), r.options.Timeout)
 	f.cancel, r.running = cancel, f
 	go func() {
@@ -59,7 +61,7 @@ func (r *Value[T]) start(f *refresh[T]) {
 		read := r.reading()
 		err := panics.ErrEnded // stays if load ends the goroutine
 		defer func() { r.finish(ctx, f, read, err) }()
-		read.value, err = r.run(ctx, chain.Load, f.load)
+		read.value, err = r.run(ctx, chain.Load, f.load, last)
 	}()
 }
 
@@ -71,14 +73,38 @@ func (r *Value[T]) reading() *reading[T] {
 	}
 }
 
-// run runs load, or r.load if load is nil.
-func (r *Value[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error)) (T, error) {
+// previous is the value that a load would replace, for cache.Previous.
+type previous[T any] struct {
+	value T
+	given atomic.Bool // to the loader
+}
+
+func (p *previous[T]) Previous(context.Context) (T, bool) {
+	p.given.Store(true)
+	return p.value, true
+}
+
+// run runs load, or r.load if load is nil. last is what the load would replace, or nil.
+func (r *Value[T]) run(ctx context.Context, kind chain.Kind, load func(context.Context) (T, error), last *reading[T]) (T, error) {
 	if load == nil {
 		load = r.load
 	}
 	ctx, link := chain.Enter(ctx, kind, r)
 	defer link.End()
-	return panics.Run(ctx, load)
+	var replaced previous[T]
+	if last != nil {
+		replaced.value = last.value
+		link.Carry(&replaced)
+	}
+	value, err := panics.Run(ctx, load)
+	switch {
+	case !chain.SaysNotModified(err):
+		return value, err
+	case replaced.given.Load():
+		return last.value, nil
+	default:
+		return value, chain.Unfounded(err)
+	}
 }
 
 // alone loads for one caller, with its context, and keeps nothing.
@@ -87,7 +113,7 @@ func (r *Value[T]) alone(ctx context.Context, kind chain.Kind, load func(context
 	defer cancel()
 	read := r.reading()
 	var err error
-	read.value, err = r.run(ctx, kind, load)
+	read.value, err = r.run(ctx, kind, load, nil)
 	return read, err
 }
 

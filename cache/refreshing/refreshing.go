@@ -99,6 +99,9 @@ func (o Options) validate() error {
 // cache.ReadThrough a caller does not wait at all. Its load runs at the same time as the others,
 // and its result is not kept.
 //
+// A load may ask cache.Previous for the last value, and return cache.ErrNotModified if that is
+// still right. Its age then counts from the start of this load.
+//
 // Everybody gets the same value, not a copy: treat what it points to as read-only.
 type Value[T any] struct {
 	options Options

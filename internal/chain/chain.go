@@ -37,6 +37,8 @@ type Link struct {
 	kind  Kind
 	what  any
 	over  atomic.Bool
+	// carried is what Carry got; nil after End, because a context may be kept for long.
+	carried atomic.Pointer[any]
 }
 
 type contextKey struct{}
@@ -64,7 +66,24 @@ func From(ctx context.Context) *Link {
 }
 
 // End marks the load or write as ended. A context that was kept beyond it then counts as outside.
-func (l *Link) End() { l.over.Store(true) }
+func (l *Link) End() {
+	l.over.Store(true)
+	l.carried.Store(nil)
+}
+
+// Carry hands something to the code within l, for Carried. It comes before that code runs.
+func (l *Link) Carry(what any) { l.carried.Store(&what) }
+
+// Carried returns what the innermost link of ctx carries, or nil. It looks no further out, not even
+// if that link has ended: what an outer load carries concerns the code of that load alone.
+func Carried(ctx context.Context) any {
+	if link, _ := ctx.Value(contextKey{}).(*Link); link != nil {
+		if what := link.carried.Load(); what != nil {
+			return *what
+		}
+	}
+	return nil
+}
 
 func (l *Link) alive() *Link {
 	for l != nil && l.over.Load() {

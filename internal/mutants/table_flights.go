@@ -9,17 +9,17 @@ func in(folder, test string) []Search {
 var flights = []Mutant{
 	{
 		Guard: "chain-load", What: "a loader's context tells what it loads",
-		File: "cache/load.go", Text: "value, err = l.run(working, kind, f.Key, f.Load)", Replacement: "_ = kind\n\tvalue, err = panics.Run(working, f.Load)",
+		File: "cache/load.go", Text: "value, err = l.run(working, kind, f.Key, f.Load, replaced)", Replacement: "_, _ = kind, replaced\n\tvalue, err = panics.Run(working, f.Load)",
 		By: []Search{{Folder: "cache", Run: "^TestLoaderReachesItself$", Crash: true}},
 	},
 	{
 		Guard: "chain-write", What: "a write's context tells what it writes",
-		File: "cache/load.go", Text: "value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write)", Replacement: "value, err = panics.Run(memo.OutsideScope(ctx), write)",
+		File: "cache/load.go", Text: "value, err = l.run(memo.OutsideScope(ctx), chain.Write, physical, write, nil)", Replacement: "value, err = panics.Run(memo.OutsideScope(ctx), write)",
 		By: in("cache", "TestWriteReadsBack"),
 	},
 	{
 		Guard: "chain-refresh", What: "so does the context of a load in the background",
-		File: "cache/refresh.go", Text: "value, err := l.run(ctx, chain.Load, physical, load)", Replacement: "value, err := load(ctx)",
+		File: "cache/refresh.go", Text: "value, err := l.run(ctx, chain.Load, physical, load, l.values.replacing(encoded))", Replacement: "_ = encoded\n\tvalue, err := load(ctx)",
 		By: in("cache", "TestRefreshReachesItself"),
 	},
 	{

@@ -94,7 +94,7 @@ var stores = []Mutant{
 	},
 	{
 		Guard: "degraded-alone", What: "a breaker that is open, or what is pending, degrades its own store and is said of no other",
-		File: "cache/health.go", Text: "if store.door().breaker.Open() {", Replacement: "if s.main().door.breaker.Open() {",
+		File: "cache/health.go", Text: "if store.door().breaker.Open() {", Replacement: "if s.main().door().breaker.Open() {",
 		By: []Search{{Folder: "cache", Run: "^TestStoresHaveTheirOwnLimits$"}},
 	},
 	{

@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -105,6 +106,32 @@ func (s deafParts) SetMany(ctx context.Context, items []driver.Item) []error {
 	return make([]error, len(items))
 }
 
+func (s deafParts) GetOrLeaseMany(_ context.Context, keys []string) []driver.LeaseResult {
+	s.wait("GetOrLeaseMany")
+	s.leases.Add(int64(len(keys)))
+	return slices.Repeat([]driver.LeaseResult{{Lease: new(driver.Lease)}}, len(keys))
+}
+
+func (s deafParts) LeaseMany(ctx context.Context, keys []string) []driver.LeaseResult {
+	return s.GetOrLeaseMany(ctx, keys)
+}
+
+func (s deafParts) ExtendMany(_ context.Context, leases []*driver.Lease) []driver.HoldResult {
+	s.wait("ExtendMany")
+	return slices.Repeat([]driver.HoldResult{{Held: true}}, len(leases))
+}
+
+func (s deafParts) FillMany(_ context.Context, fills []driver.Fill) []driver.FillResult {
+	s.wait("FillMany")
+	return slices.Repeat([]driver.FillResult{{Stored: s.filled.Load()}}, len(fills))
+}
+
+func (s deafParts) ReleaseMany(_ context.Context, leases []*driver.Lease) []error {
+	s.wait("ReleaseMany")
+	s.leases.Add(-int64(len(leases)))
+	return make([]error, len(leases))
+}
+
 func (s deafParts) Init(context.Context, driver.Injector) error {
 	s.wait("Init")
 	s.opened.Add(1)
@@ -160,6 +187,25 @@ func every(s driver.Strategy) map[string]func(ctx context.Context) (bool, error)
 		"SetMany": func(ctx context.Context) (bool, error) {
 			errs := f.Batcher.SetMany(ctx, []driver.Item{{Key: "a", Options: opts}, {Key: "b", Options: opts}})
 			return len(errs) == 2 && errs[1] == nil, errs[1]
+		},
+		"GetOrLeaseMany": func(ctx context.Context) (bool, error) {
+			r := f.BatchLeaser.GetOrLeaseMany(ctx, []string{"a", "b"})
+			return r[1].Lease != nil, r[1].Err
+		},
+		"LeaseMany": func(ctx context.Context) (bool, error) {
+			r := f.BatchLeaser.LeaseMany(ctx, []string{"a", "b"})
+			return r[1].Lease != nil, r[1].Err
+		},
+		"ExtendMany": func(ctx context.Context) (bool, error) {
+			r := f.BatchLeaser.ExtendMany(ctx, []*driver.Lease{lease, lease})
+			return r[1].Held, r[1].Err
+		},
+		"FillMany": func(ctx context.Context) (bool, error) {
+			r := f.BatchLeaser.FillMany(ctx, []driver.Fill{{Lease: lease, Options: opts}, {Lease: lease, Options: opts}})
+			return r[1].Stored, r[1].Err
+		},
+		"ReleaseMany": func(ctx context.Context) (bool, error) {
+			return did(f.BatchLeaser.ReleaseMany(ctx, []*driver.Lease{lease, lease})[1])
 		},
 		"Init":    func(ctx context.Context) (bool, error) { return did(f.Initializer.Init(ctx, nil)) },
 		"Destroy": func(ctx context.Context) (bool, error) { return did(f.Destroyer.Destroy(ctx)) },

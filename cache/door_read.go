@@ -8,7 +8,6 @@ import (
 
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/breaker"
-	"github.com/fxcache/fxcache/cache/internal/failure"
 	"github.com/fxcache/fxcache/internal/panics"
 )
 
@@ -136,27 +135,9 @@ func (d *door) getBatch(ctx context.Context, keys, tags []string, known bool, re
 	case tags == nil:
 		tags = []string{} // none are expected
 	}
-	return d.withBreaker(ctx, func(bounded context.Context) error {
-		if err := copyAll(results, d.features.Batcher.GetMany(bounded, d.keys(keys), d.keys(tags))); err != nil {
-			return err
-		}
-		failures, worst := 0, error(nil)
-		for i, r := range results {
-			if r.Err == nil {
-				continue
-			}
-			failures++
-			results[i] = driver.Result{Err: timeoutError(ctx, d.timeout(), r.Err)}
-			// prefer an error that concerns the whole strategy
-			if worst == nil || failure.IsBadEntry(worst) {
-				worst = results[i].Err
-			}
-		}
-		if failures == len(results) {
-			return worst
-		}
-		return nil
-	})
+	return batched(ctx, d, results, func(bounded context.Context) []driver.Result {
+		return d.features.Batcher.GetMany(bounded, d.keys(keys), d.keys(tags))
+	}, func(r *driver.Result) *error { return &r.Err })
 }
 
 // copyAll copies answer to dst. It is an error if they differ in length.

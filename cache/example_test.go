@@ -213,3 +213,33 @@ func ExampleNewSecret() {
 	// [redacted] [redacted] [redacted]
 	// hunter2
 }
+
+// All keys that are missing are one call of the loader, and so one SELECT.
+func ExampleCache_GetOrLoadMany() {
+	ctx, service := context.Background(), open()
+	defer func() { _ = service.Stop(ctx) }()
+	table := products{"1": {1, "tea", 450}, "2": {2, "rice", 300}, "3": {3, "salt", 90}}
+	c, err := cache.New(service, "product", cache.Policy[product]{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	load := func(_ context.Context, missing []string) (map[string]product, error) {
+		fmt.Println("SELECT … WHERE id IN", missing)
+		rows := make(map[string]product)
+		for _, id := range missing {
+			if row, found := table[id]; found {
+				rows[id] = row
+			}
+		}
+		return rows, nil // what is left out does not exist
+	}
+	for _, ids := range [][]string{{"1", "2"}, {"1", "2", "3", "4"}} {
+		found, err := c.GetOrLoadMany(ctx, ids, load)
+		fmt.Println(len(found), "of", len(ids), err)
+	}
+	// Output:
+	// SELECT … WHERE id IN [1 2]
+	// 2 of 2 <nil>
+	// SELECT … WHERE id IN [3 4]
+	// 3 of 4 <nil>
+}

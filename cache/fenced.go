@@ -81,7 +81,8 @@ func (f *fenced) settle(ctx context.Context) error {
 func (f *fenced) Features() driver.Features {
 	features := f.features
 	features.Leaser, features.LeaseLimiter, features.LeaseExtender = f, f, f
-	features.Notifier = nil // the Strategy grants no leases that it could notify about
+	features.BatchLeaser = nil // the leases are the fence's, and cost no round trip
+	features.Notifier = nil    // the Strategy grants no leases that it could notify about
 	if features.Clearer != nil {
 		features.Clearer = f
 	}

@@ -44,6 +44,7 @@ func newGuarded(strategy driver.Strategy, features driver.Features, timeout func
 func (g *guarded) Features() driver.Features {
 	f := g.features
 	f.Leaser = guardedPart(f.Leaser, driver.Leaser(g))
+	f.BatchLeaser = guardedPart(f.BatchLeaser, driver.BatchLeaser(g))
 	f.LeaseExtender = guardedPart(f.LeaseExtender, driver.LeaseExtender(g))
 	f.Notifier = guardedPart(f.Notifier, driver.Notifier(g))
 	f.Hinted = guardedPart(f.Hinted, driver.Hinted(g))

@@ -101,24 +101,32 @@ func (l *loader[T]) getOrLease(ctx context.Context, d *door, f *flight.Flight[T]
 		held.vacant, held.lease = true, lease
 		return held, nil
 	}
-	value, e, err := l.values.decode(encoded)
-	if err != nil {
-		l.store.undecoded(ctx, f.Key, err)
-	} else {
-		verdict, err := l.values.judge(value, e)
-		switch {
-		case err != nil:
-			return held, err
-		case verdict == serveNothing:
-			return held, ErrNotFound
-		case verdict != reload:
-			held.value, held.found = value, true
-			return held, nil
-		}
-		held.stale = true
+	if held, err = l.weigh(ctx, f.Key, encoded); held.found || err != nil {
+		return held, err
 	}
 	held.lease, err = l.lease(ctx, d, f.Key)
 	f.Unleased = err != nil
+	return held, nil
+}
+
+// weigh decides about an entry that a flight has read: it is served, or must be loaded again.
+func (l *loader[T]) weigh(ctx context.Context, physical string, encoded []byte) (held found[T], err error) {
+	value, e, err := l.values.decode(encoded)
+	if err != nil {
+		l.store.undecoded(ctx, physical, err)
+		return held, nil
+	}
+	verdict, err := l.values.judge(value, e)
+	switch {
+	case err != nil:
+		return held, err
+	case verdict == serveNothing:
+		return held, ErrNotFound
+	case verdict != reload:
+		held.value, held.found = value, true
+	default:
+		held.stale = true
+	}
 	return held, nil
 }
 
@@ -206,22 +214,29 @@ func (l *loader[T]) unstorable(ctx context.Context, source *source, value any, e
 // put stores an entry under the lease of source, and gives the lease up.
 func (l *loader[T]) put(ctx context.Context, encoded []byte, opts SetOptions, source *source, value any) outcome {
 	ok, err := source.door.fill(ctx, source.lease, encoded, opts)
+	how, unused := l.filled(ctx, ok, err, source, value)
+	if unused {
+		source.door.release(ctx, source.lease)
+	}
+	return how
+}
+
+// filled counts the answer to a fill. unused says that the lease may not have been used up.
+func (l *loader[T]) filled(ctx context.Context, ok bool, err error, source *source, value any) (how outcome, unused bool) {
 	switch {
 	case err != nil && failure.IsRefusal(err): // a limit of the strategy
 		l.unstorable(ctx, source, value, err)
-		source.door.release(ctx, source.lease) // it may not have been used up
-		return failed
+		return failed, true
 	case err != nil:
 		l.store.counters.unfilled.Add(1)
 		l.store.logger.warn(ctx, ofFills, "cache: a loaded value could not be stored", err)
-		source.door.release(ctx, source.lease) // it may not have been used up
-		return failed
+		return failed, true
 	case !ok:
 		l.refused(ctx, source)
-		return refused
+		return refused, false
 	default:
 		l.store.counters.filled.Add(1)
-		return stored
+		return stored, false
 	}
 }
 

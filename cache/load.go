@@ -39,6 +39,10 @@ func newLoader[T any](service *Service, named *namedCache, values *values[T]) *l
 			defer l.watch()()
 			return l.produce(ctx, f)
 		},
+		RunMany: func(ctx context.Context, b *flight.Batch[T]) {
+			defer l.watch()()
+			manyLoader[T]{l, l.store.door()}.produce(ctx, b)
+		},
 		Encode: func(value T) ([]byte, error) { return values.typ.Encode(value, noStamp) },
 		Decode: func(encoded []byte) (T, error) {
 			value, _, err := values.decode(encoded)
@@ -152,13 +156,18 @@ func (l *loader[T]) run(ctx context.Context, kind chain.Kind, physical string, f
 		}
 		l.store.counters.notModified.Add(1)
 	}
+	return value, l.blame(ctx, err)
+}
+
+// blame gives a panic of a loader or a write the name of the cache.
+func (l *loader[T]) blame(ctx context.Context, err error) error {
 	// not that of a cache within, which has its name
 	if p, panicked := err.(*PanicError); panicked && p.Cache == "" { //nolint:errorlint // as it is
 		named := *p
 		named.Cache, err = l.name, &named
 		l.store.logger.warnOnce(ctx, &l.panicked, "cache: a loader or a write panicked", err, "cache", l.name)
 	}
-	return value, err
+	return err
 }
 
 // alone runs load for its caller alone, and stores nothing.

@@ -10,10 +10,11 @@ import (
 
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/chain"
+	"github.com/fxcache/fxcache/internal/panics"
 )
 
-// BatchError says which of many keys failed in a GetMany or SetMany. Find it with errors.As.
-// errors.Is finds the causes. Its text does not contain the keys.
+// BatchError says which of many keys failed in a GetMany, SetMany or GetOrLoadMany. Find it with
+// errors.As. errors.Is finds the causes. Its text does not contain the keys.
 type BatchError struct {
 	// Failed holds the error of each key that failed. It is never empty.
 	Failed map[string]error `json:"-" yaml:"-"`
@@ -36,7 +37,7 @@ func (e *BatchError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Er
 // Unwrap returns the causes, for errors.Is and errors.As.
 func (e *BatchError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
 
-// batch collects the errors of one GetMany or SetMany.
+// batch collects the errors of one call with many keys.
 type batch struct {
 	store  *store
 	op     string
@@ -68,24 +69,9 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	values := make(map[string]T, len(keys))
 	b := batch{store: c.store, op: "get"}
 	within := chain.From(ctx)
-	names, physical := make([]string, 0, len(keys)), make([]string, 0, len(keys))
-	asked := make(map[string]struct{}, len(keys))
-	for _, key := range keys {
-		if _, twice := asked[key]; twice {
-			continue
-		}
-		asked[key] = struct{}{}
-		name, err := c.key(key)
-		if err != nil {
-			b.fail(key, err)
-			continue
-		}
-		if (within != nil || !c.named.enabled()) && c.unreadable(ctx, name) {
-			continue
-		}
-		names, physical = append(names, key), append(physical, name)
-	}
-	b.of = len(asked)
+	names, physical := c.different(&b, keys, func(_, physical string) bool {
+		return within == nil && c.named.enabled() || !c.unreadable(ctx, physical)
+	})
 	var damage error
 	var damaged []string
 	for i, r := range c.readMany(ctx, physical) {
@@ -106,6 +92,57 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 	}
 	c.store.door().discard(ctx, damage, damaged...)
 	return values, b.err()
+}
+
+// different returns the keys that wanted selects, each once, and their physical form. It notes in b
+// how many there are, and those that can name nothing.
+func (c *Cache[T]) different(b *batch, keys []string, wanted func(key, physical string) bool) (names, physical []string) {
+	names, physical = make([]string, 0, len(keys)), make([]string, 0, len(keys))
+	asked := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		if _, twice := asked[key]; twice {
+			continue
+		}
+		asked[key] = struct{}{}
+		name, err := c.key(key)
+		if err != nil {
+			b.fail(key, err)
+		} else if wanted(key, name) {
+			names, physical = append(names, key), append(physical, name)
+		}
+	}
+	b.of = len(asked)
+	return names, physical
+}
+
+// GetOrLoadMany is GetOrLoad for many keys: one read, and one call of load for all keys that are
+// missing and that nobody else is loading. It waits for those that others load. The map holds what
+// was found or loaded. A key that load leaves out has nothing: it is neither in the map nor an
+// error, and is remembered for Policy.NegativeTTL. What load returns for keys that it was not asked
+// for is ignored. A duplicate counts once.
+//
+// Every rule of GetOrLoad holds for each key. If load fails, it fails the keys that it was asked
+// for; with ErrNotFound, there is nothing for any of them. The others are returned, together with a
+// [BatchError]. load runs a second time, for some of the keys, if another process that was loading
+// them has not stored them, or has not within lock_wait. With Policy.StaleFor and EarlyRefresh, one
+// call of load in the background refreshes all keys that need it. A call of load takes one place of
+// max_concurrent_loads.
+//
+// If the strategy is a driver.Batcher and driver.BatchLeaser, the reads, the leases and the fills
+// take one round trip each for each node of the storage.
+func (c *Cache[T]) GetOrLoadMany(ctx context.Context, keys []string, load func(ctx context.Context, missing []string) (map[string]T, error)) (map[string]T, error) {
+	if load == nil {
+		return nil, c.fail("load", panics.ErrNil)
+	}
+	if err := c.store.ready(); err != nil {
+		return nil, c.fail("load", err)
+	}
+	m := &manyCaller[T]{
+		cache: c, load: load, values: make(map[string]T, len(keys)),
+		batch: batch{store: c.store, op: "load"},
+	}
+	m.get(ctx, keys)
+	return m.values, m.err()
 }
 
 // SetMany is Set for many keys. If the strategy is a driver.Batcher, it takes one round trip for

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
@@ -26,14 +25,8 @@ type source struct {
 	held    time.Time
 	revoked bool
 
-	ctx     context.Context //nolint:containedctx // a source lives no longer than a load
-	timer   *time.Timer     // nil: the lease is not extended
-	ended   bool
-	stopped chan struct{} // closed by extend
-
-	mu     sync.Mutex
-	over   bool
-	cancel context.CancelFunc // of extend; nil before
+	extension extension
+	ended     bool
 }
 
 // newSource begins a load or a write under lease, which may be nil. The lease is extended from time
@@ -41,16 +34,15 @@ type source struct {
 // write takes long.
 func newSource(ctx context.Context, d *door, clock driver.Clock, lease *driver.Lease) *source {
 	now := time.Now()
-	o := &source{door: d, clock: clock, lease: lease, began: clock.Now(), started: now, held: now, ctx: ctx}
+	o := &source{door: d, clock: clock, lease: lease, began: clock.Now(), started: now, held: now}
 	if lease != nil && d.features.LeaseExtender != nil {
-		o.stopped = make(chan struct{})
-		o.timer = time.AfterFunc(o.pause(), o.extend)
+		o.extension.begin(ctx, extendEvery(d), o)
 	}
 	return o
 }
 
-// pause returns the time between two extensions.
-func (o *source) pause() time.Duration { return max(o.door.leaseTerm/3, time.Millisecond) }
+// extendEvery returns the time between two extensions.
+func extendEvery(d *door) time.Duration { return max(d.leaseTerm/3, time.Millisecond) }
 
 // end ends the load or write. It cancels a running extension and waits for it. A second call does
 // nothing.
@@ -59,58 +51,39 @@ func (o *source) end() {
 		return
 	}
 	o.ended, o.took = true, time.Since(o.started)
-	if o.timer == nil || o.timer.Stop() {
-		return
-	}
-	o.mu.Lock()
-	if o.over = true; o.cancel != nil {
-		o.cancel()
-	}
-	o.mu.Unlock()
-	<-o.stopped
+	o.extension.end()
 }
 
-// extend extends the lease until end is called, or until somebody else may hold the lease.
-func (o *source) extend() {
-	defer close(o.stopped)
-	o.mu.Lock()
-	if o.over {
-		o.mu.Unlock()
-		return
-	}
-	ctx, cancel := context.WithCancel(o.ctx)
-	defer cancel()
-	o.cancel = cancel
-	o.mu.Unlock()
-	o.extendUntil(ctx)
-}
-
+// extendUntil implements extender.
 func (o *source) extendUntil(ctx context.Context) {
 	for {
-		asked, pause := time.Now(), o.pause()
+		asked, pause := time.Now(), extendEvery(o.door)
 		held, err := o.door.extend(ctx, o.lease)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err != nil:
+		}
+		if err != nil {
 			o.door.store.logger.warn(ctx, ofFills, "cache: a lease could not be extended", err)
-			if o.leaseExpired() {
-				return
-			}
 			pause /= 4
-		case !held:
-			o.revoked = !o.leaseExpired() && time.Since(o.started)+o.door.leaseTerm <= o.door.leaseTTL
-			return
-		default:
-			o.held = asked
 		}
-		next := time.NewTimer(pause)
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			next.Stop()
+		if !o.extended(asked, held, err) || !wait(ctx, pause) {
 			return
 		}
+	}
+}
+
+// extended takes the answer to an extension that was asked for at that time. It reports whether it
+// is of any use to ask again.
+func (o *source) extended(asked time.Time, held bool, err error) (again bool) {
+	switch {
+	case err != nil:
+		return !o.leaseExpired()
+	case !held:
+		o.revoked = !o.leaseExpired() && time.Since(o.started)+o.door.leaseTerm <= o.door.leaseTTL
+		return false
+	default:
+		o.held = asked
+		return true
 	}
 }
 

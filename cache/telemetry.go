@@ -30,20 +30,22 @@ type Stats struct {
 	// They count neither as hits nor as misses.
 	NegativeHits uint64 `json:"negative_hits"`
 
-	// Loads are calls of loaders by GetOrLoad.
+	// Loads are calls of loaders by GetOrLoad and GetOrLoadMany.
 	Loads uint64 `json:"loads"`
 	// Refreshes are the Loads that ran in the background.
 	Refreshes uint64 `json:"refreshes"`
 	// LoadErrors are the Loads that failed.
 	LoadErrors uint64 `json:"load_errors"`
-	// NotFound are the Loads that returned ErrNotFound. They do not count as failed.
+	// NotFound are the Loads that returned ErrNotFound, and the keys that those of GetOrLoadMany
+	// left out. They do not count as failed.
 	NotFound uint64 `json:"not_found"`
 	// NotModified are the Loads that returned ErrNotModified, and so kept the value.
 	NotModified uint64 `json:"not_modified"`
-	// SharedLoads are calls of GetOrLoad that waited for another caller's load.
+	// SharedLoads are calls of GetOrLoad, and keys of GetOrLoadMany, that waited for another
+	// caller's load.
 	SharedLoads uint64 `json:"shared_loads"`
-	// LeaseTimeouts are the Loads that stored nothing, because somebody else held the lease for
-	// longer than lock_wait.
+	// LeaseTimeouts are the Loads, and the keys of GetOrLoadMany, whose values were not stored,
+	// because somebody else held the lease for longer than lock_wait.
 	LeaseTimeouts uint64 `json:"lease_timeouts"`
 
 	// WaitedLoads are loads that had to wait, because max_concurrent_loads were running.

@@ -13,10 +13,13 @@ package driver
 //		return f
 //	}
 //
-// So a part that the decorator knows nothing about still works.
+// So a part that the decorator knows nothing about still works. One that replaces the Leaser
+// replaces the BatchLeaser too, or takes it away: the Service prefers that.
 type Features struct {
 	// Leaser closes the race between a loader and an invalidation across processes.
 	Leaser Leaser
+	// BatchLeaser asks for, fills and gives up the leases of many keys in one round trip.
+	BatchLeaser BatchLeaser
 	// LeaseExtender keeps the lease of a slow loader alive.
 	LeaseExtender LeaseExtender
 	// LeaseLimiter tells how long a lease is good.
@@ -63,6 +66,7 @@ func FeaturesOf(strategy Strategy) Features {
 	}
 	var f Features
 	f.Leaser, _ = strategy.(Leaser)
+	f.BatchLeaser, _ = strategy.(BatchLeaser)
 	f.LeaseExtender, _ = strategy.(LeaseExtender)
 	f.LeaseLimiter, _ = strategy.(LeaseLimiter)
 	f.Notifier, _ = strategy.(Notifier)

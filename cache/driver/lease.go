@@ -64,6 +64,52 @@ type LeaseExtender interface {
 	Extend(ctx context.Context, lease *Lease) (held bool, err error)
 }
 
+// BatchLeaser is an optional part of a Leaser: the leases of many keys in one round trip for each
+// node of the storage. Each method answers for the keys one by one: the result at i belongs to the
+// key, lease or fill at i, and one that fails stops none of the others. The keys of a call differ.
+// A method keeps no reference to its arguments. Without BatchLeaser, the Service asks for one key
+// after the other.
+type BatchLeaser interface {
+	// GetOrLeaseMany is Leaser.GetOrLease for each of keys.
+	GetOrLeaseMany(ctx context.Context, keys []string) []LeaseResult
+	// LeaseMany is Leaser.Lease for each of keys. No result has a value.
+	LeaseMany(ctx context.Context, keys []string) []LeaseResult
+	// ExtendMany is LeaseExtender.Extend for each of leases. It is called only if the Strategy is a
+	// LeaseExtender.
+	ExtendMany(ctx context.Context, leases []*Lease) []HoldResult
+	// FillMany is Leaser.Fill for each of fills.
+	FillMany(ctx context.Context, fills []Fill) []FillResult
+	// ReleaseMany is Leaser.Release for each of leases.
+	ReleaseMany(ctx context.Context, leases []*Lease) []error
+}
+
+// LeaseResult is what Leaser.GetOrLease returns, for one of many keys.
+type LeaseResult struct {
+	Value []byte
+	Found bool
+	Lease *Lease
+	Err   error
+}
+
+// HoldResult is what LeaseExtender.Extend returns, for one of many leases.
+type HoldResult struct {
+	Held bool
+	Err  error
+}
+
+// Fill is what Leaser.Fill takes, for one of many leases.
+type Fill struct {
+	Lease   *Lease
+	Value   []byte
+	Options SetOptions
+}
+
+// FillResult is what Leaser.Fill returns, for one of many leases.
+type FillResult struct {
+	Stored bool
+	Err    error
+}
+
 // Notifier is an optional part of a Leaser: callers that wait for somebody else's lease need not
 // ask all the time.
 type Notifier interface {

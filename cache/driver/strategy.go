@@ -39,7 +39,7 @@ import (
 //
 //   - [Leaser], and with it [LeaseLimiter], [LeaseExtender] and [Notifier]: leases, which close the
 //     race between a loader and an invalidation, also between processes.
-//   - [Batcher] and [Hinted]: fewer round trips.
+//   - [Batcher], [BatchLeaser] and [Hinted]: fewer round trips.
 //   - [Clearer]: everything becomes unreadable at once.
 //   - [Initializer] and [Destroyer]: connections, goroutines, what the application exports.
 //   - [Shared]: the storage outlives the process, or is shared with other processes.

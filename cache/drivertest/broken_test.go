@@ -22,7 +22,13 @@ type broken struct {
 	getMany    func(ctx context.Context, keys []string) []driver.Result
 	setMany    func(ctx context.Context, items []driver.Item) []error
 	init       func() error
-	destroy    func() error
+
+	leaseMany   func(keys []string, read bool) []driver.LeaseResult
+	extendMany  func(leases []*driver.Lease) []driver.HoldResult
+	fillMany    func(fills []driver.Fill) []driver.FillResult
+	releaseMany func(leases []*driver.Lease) []error
+
+	destroy func() error
 }
 
 func (b *broken) Get(ctx context.Context, key string) ([]byte, bool, error) {

@@ -105,6 +105,9 @@ func (s *subject) everyOperation() []named {
 			named{"Fill", func(ctx context.Context) error { _, err := l.Fill(ctx, lease, value, opts); return err }},
 			named{"Release", func(ctx context.Context) error { return l.Release(ctx, lease) }})
 	}
+	if b := f.BatchLeaser; b != nil {
+		operations = append(operations, everyBatchOperation(b, key, s.physical("released"), value, opts)...)
+	}
 	if h := f.Hinted; h != nil {
 		operations = append(operations, named{"GetHinted", func(ctx context.Context) error { _, _, err := h.GetHinted(ctx, key, tags); return err }})
 	}
@@ -119,4 +122,17 @@ func (s *subject) everyOperation() []named {
 		operations = append(operations, named{"Clear", c.Clear})
 	}
 	return operations
+}
+
+// everyBatchOperation are those of a BatchLeaser.
+func everyBatchOperation(b driver.BatchLeaser, key, released string, value []byte, opts driver.SetOptions) []named {
+	lease := &driver.Lease{Key: released} // nobody's
+	return []named{
+		{"GetOrLeaseMany", func(ctx context.Context) error { return b.GetOrLeaseMany(ctx, []string{key})[0].Err }},
+		{"LeaseMany", func(ctx context.Context) error { return b.LeaseMany(ctx, []string{key})[0].Err }},
+		{"FillMany", func(ctx context.Context) error {
+			return b.FillMany(ctx, []driver.Fill{{Lease: lease, Value: value, Options: opts}})[0].Err
+		}},
+		{"ReleaseMany", func(ctx context.Context) error { return b.ReleaseMany(ctx, []*driver.Lease{lease})[0] }},
+	}
 }

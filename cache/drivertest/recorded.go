@@ -20,6 +20,9 @@ func (s *recorded) Features() driver.Features {
 	if f.Leaser != nil {
 		f.Leaser = &recordedLeaser{s, f.Leaser}
 	}
+	if f.BatchLeaser != nil {
+		f.BatchLeaser = recordedBatchLeaser{s.recorder, f.BatchLeaser}
+	}
 	if f.LeaseExtender != nil {
 		f.LeaseExtender = recordedExtender{f.LeaseExtender, s.recorder}
 	}
@@ -185,11 +188,4 @@ func (s recordedBatcher) SetMany(ctx context.Context, items []driver.Item) (fail
 		failures = slices.Repeat([]error{err}, len(items))
 	}
 	return failures
-}
-
-func keysOf(lease *driver.Lease) []string {
-	if lease == nil {
-		return nil
-	}
-	return []string{lease.Key}
 }

@@ -25,6 +25,12 @@ const (
 	OpClear      = "clear"
 	OpGetMany    = "get_many"
 	OpSetMany    = "set_many"
+
+	OpGetOrLeaseMany = "get_or_lease_many"
+	OpLeaseMany      = "lease_many"
+	OpExtendMany     = "extend_many"
+	OpFillMany       = "fill_many"
+	OpReleaseMany    = "release_many"
 )
 
 // Operation is one call that a Recorder saw.
@@ -35,8 +41,8 @@ type Operation struct {
 	Keys []string
 	// Tags are the tags of the call.
 	Tags []string
-	// TTL is the TTL of a Set or Fill. It is zero for a SetMany, whose items have their own TTLs
-	// and tags.
+	// TTL is the TTL of a Set or Fill. It is zero for a SetMany and a FillMany, whose items have
+	// their own TTLs and tags.
 	TTL time.Duration
 	// Err is what the call returned. It is nil while the call is still running.
 	Err error
@@ -151,7 +157,8 @@ func (r *Recorder) plan(name string, change func(f *faults)) {
 // nothing.
 func mustKnow(name string) {
 	switch name {
-	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpExtend, OpFill, OpRelease, OpNotify, OpClear, OpGetMany, OpSetMany:
+	case OpGet, OpSet, OpDelete, OpInvalidate, OpGetOrLease, OpLease, OpExtend, OpFill, OpRelease, OpNotify, OpClear, OpGetMany, OpSetMany,
+		OpGetOrLeaseMany, OpLeaseMany, OpExtendMany, OpFillMany, OpReleaseMany:
 	default:
 		panic(fmt.Sprintf("drivertest: there is no operation %q", name))
 	}

@@ -21,6 +21,7 @@ var (
 // everything is a strategy with all optional parts. Its Features shows some of them.
 type everything struct {
 	driver.Leaser
+	driver.BatchLeaser
 	driver.LeaseExtender
 	driver.LeaseLimiter
 	driver.Notifier

@@ -11,6 +11,7 @@ import (
 
 var (
 	_ driver.Leaser        = (*reference)(nil)
+	_ driver.BatchLeaser   = (*reference)(nil)
 	_ driver.LeaseLimiter  = (*reference)(nil)
 	_ driver.LeaseExtender = (*reference)(nil)
 	_ driver.Initializer   = (*reference)(nil)

@@ -74,6 +74,7 @@ var topics = []topic{
 	{name: "Batches", checks: batches, applies: retains},
 	{name: "Leases", checks: leasing, applies: leases},
 	{name: "Extending", checks: extending, applies: leases},
+	{name: "BatchLeases", checks: batchLeasing, applies: leases},
 	{name: "HeldLoader", checks: heldLoader, applies: leases},
 	{name: "Races", checks: races, applies: retains},
 	{name: "LeaseRaces", checks: leaseRaces, applies: leases},

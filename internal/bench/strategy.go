@@ -27,6 +27,12 @@ func open(ctx context.Context, addr string, options cache.Options) (*redis.Strat
 	return strategy, service, service.Start(ctx, nil)
 }
 
+// NewService starts a Service on the redis strategy of one server, and returns what stops it.
+func NewService(ctx context.Context, addr string) (service *cache.Service, stop func() error, err error) {
+	_, service, err = open(ctx, addr, cache.Options{})
+	return service, func() error { return service.Stop(context.Background()) }, err
+}
+
 // Static is the redis strategy for entries whose only tag the policy of their Cache knows.
 type Static struct {
 	strategy *redis.Strategy

@@ -36,6 +36,7 @@ type Link struct {
 	outer *Link
 	kind  Kind
 	what  any
+	many  map[any]struct{} // of a load of many; then what is nil
 	over  atomic.Bool
 	// carried is what Carry got; nil after End, because a context may be kept for long.
 	carried atomic.Pointer[any]
@@ -48,6 +49,21 @@ type contextKey struct{}
 func Enter(ctx context.Context, kind Kind, what any) (context.Context, *Link) {
 	link := &Link{outer: From(ctx), kind: kind, what: what}
 	return context.WithValue(ctx, contextKey{}, link), link
+}
+
+// EnterMany is Enter for one load of many. Each of them counts as being loaded by it.
+func EnterMany(ctx context.Context, kind Kind, many map[any]struct{}) (context.Context, *Link) {
+	link := &Link{outer: From(ctx), kind: kind, many: many}
+	return context.WithValue(ctx, contextKey{}, link), link
+}
+
+// concerns reports whether what is loaded or written by the link itself.
+func (l *Link) concerns(what any) bool {
+	if l.many == nil {
+		return l.what == what
+	}
+	_, one := l.many[what]
+	return one
 }
 
 // Leave returns a context outside of all loads and writes. It is for work that no code within them
@@ -117,7 +133,7 @@ func (l *Link) To(what any) Relation {
 		case l.kind == Transaction:
 			transaction = true
 			continue
-		case l.what != what:
+		case !l.concerns(what):
 			continue
 		case l.kind == Write:
 			relation = Writing

@@ -11,7 +11,7 @@ type Kind uint8
 
 // The operations.
 const (
-	Get        Kind = iota // GetOrLoad, Get, or one key of GetMany
+	Get        Kind = iota // GetOrLoad, Get, or one key of GetMany or GetOrLoadMany
 	Put                    // Update: creates a session, or changes it
 	Revoke                 // Delete, after the database forgot the session or row
 	RevokeUser             // DeleteUser, or InvalidateTags, likewise for all that a user owns

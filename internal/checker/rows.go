@@ -31,7 +31,7 @@ var rowPolicy = cache.Policy[Mark]{
 	TagsOf: func(row Mark) []string { return []string{ownerTag(userOf(row.Token))} },
 }
 
-// rowsAtOnce is the number of keys in a GetMany.
+// rowsAtOnce is the number of keys in a GetMany or GetOrLoadMany.
 const rowsAtOnce = 4
 
 // getRow reads a row, mostly through the cache.
@@ -55,7 +55,8 @@ func (c *client) getRow(ctx context.Context, token int, e *Event) error {
 	return err
 }
 
-// getMany reads some rows from the cache. Each of them counts as an operation.
+// getMany reads some rows, half of the time only from the cache. Each of them counts as an
+// operation.
 func (c *client) getMany(ctx context.Context) {
 	first := Event{Node: c.node, Client: c.id, Call: Now()}
 	tokens := map[string]int{}
@@ -66,19 +67,53 @@ func (c *client) getMany(ctx context.Context) {
 			tokens[name(token)], keys = token, append(keys, name(token))
 		}
 	}
-	found, err := c.rows.GetMany(ctx, keys...)
+	loads := c.random.IntN(2) == 0
+	var found map[string]Mark
+	var err error
+	if loads {
+		found, err = c.rows.GetOrLoadMany(ctx, keys, func(ctx context.Context, missing []string) (map[string]Mark, error) {
+			return c.loadMany(ctx, tokens, missing)
+		})
+	} else {
+		found, err = c.rows.GetMany(ctx, keys...)
+	}
+	var failed *cache.BatchError
+	errors.As(err, &failed)
 	for _, key := range keys {
 		e := first
 		e.Read.Token = tokens[key]
+		row, ok := found[key]
 		failure := err
-		if row, ok := found[key]; ok {
+		switch {
+		case ok:
 			e.sees(row)
 			failure = nil
-		} else if err == nil {
-			e.Outcome = Silent
+		case failed != nil && failed.Failed[key] != nil:
+			failure = failed.Failed[key]
+		case err != nil && failed == nil: // it concerns all keys
+		case loads:
+			e.Gone, failure = true, nil
+		default:
+			e.Outcome, failure = Silent, nil
 		}
 		c.note(e, failure)
 	}
+}
+
+// loadMany reads some rows from the database, one after the other. Those that are gone are left
+// out.
+func (c *client) loadMany(ctx context.Context, tokens map[string]int, missing []string) (map[string]Mark, error) {
+	rows := make(map[string]Mark, len(missing))
+	for _, key := range missing {
+		row, err := c.load(ctx, tokens[key])
+		switch {
+		case err == nil:
+			rows[key] = row
+		case !errors.Is(err, cache.ErrNotFound):
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // sees records the row that a Get returned.

@@ -4,7 +4,7 @@ package mutants
 var generations = []Mutant{
 	{
 		Guard: "generation-stored", What: "an entry carries the generation of its lane",
-		File: "strategies/redis/write.go", Text: "tags := append([]string{generation}, distinct(opts.Tags)...)", Replacement: "tags := distinct(opts.Tags)",
+		File: "strategies/redis/write.go", Text: "tags: append([]string{generation}, distinct(opts.Tags)...),", Replacement: "tags: distinct(opts.Tags),",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestClearIsJudgedEverywhere$"}},
 	},
 	{
@@ -21,13 +21,13 @@ var generations = []Mutant{
 	},
 	{
 		Guard: "generation-fill", What: "a Fill is refused when everything was cleared since its lease",
-		File: "strategies/redis/store.lua", Text: "if last and (tonumber(last) or math.huge) > since then return 0 end",
-		Replacement: "if i > 0 and last and (tonumber(last) or math.huge) > since then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if at and (tonumber(at) or math.huge) > since then return false end",
+		Replacement: "if i > 1 and at and (tonumber(at) or math.huge) > since then return false end",
 		By:          []Search{{Folder: "strategies/redis", Run: "^TestClearRefusesLeases$"}},
 	},
 	{
 		Guard: "generation-lost", What: "a generation that was lost is made anew at random",
-		File: "strategies/redis/store.lua", Text: "nonce = ARGV[11 + 4 * i]", Replacement: "nonce = i == 0 and string.rep('g', 16) or ARGV[11 + 4 * i]",
+		File: "strategies/redis/store.lua", Text: "nonce = ARGV[firstTag + 4 * tag + 3]", Replacement: "nonce = tag == 0 and string.rep('g', 16) or ARGV[firstTag + 4 * tag + 3]",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLostGeneration$"}},
 	},
 	{

@@ -50,7 +50,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "lease-token", What: "a Fill needs the lease that is out (Redis)",
-		File: "strategies/redis/store.lua", Text: "if typed('GET', KEYS[2]) ~= ARGV[1] then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if held[i] ~= token then return false end",
 		By: schedule("TestStoppedHolder"),
 	},
 	{
@@ -60,7 +60,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "set-ends-lease", What: "Set revokes the lease (Redis)",
-		File: "strategies/redis/store.lua", Text: "redis.call('UNLINK', KEYS[1], KEYS[2])", Replacement: "redis.call('UNLINK', KEYS[1])",
+		File: "strategies/redis/store.lua", Text: "    gone[#gone + 1] = KEYS[3 * i + 1]\n", Replacement: "",
 		By: schedule("TestLateFrame"),
 	},
 	{
@@ -70,12 +70,12 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "ledger-bucket", What: "a Fill is refused when one of its tags was invalidated",
-		File: "strategies/redis/store.lua", Text: "if last and (tonumber(last) or math.huge) > since then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if at and (tonumber(at) or math.huge) > since then return false end",
 		By: schedule("TestLateFrame"),
 	},
 	{
 		Guard: "ledger-epoch", What: "a Fill is refused when its ledger was lost",
-		File: "strategies/redis/store.lua", Text: "if not page or page[1] ~= ARGV[2] then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if not current or current[1] ~= epoch then return false end",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLostLedger$"}},
 	},
 	{

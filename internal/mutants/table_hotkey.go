@@ -4,12 +4,12 @@ package mutants
 var hotkey = []Mutant{
 	{
 		Guard: "ledger-earlier", What: "a Fill looks for its tags on the page before as well",
-		File: "strategies/redis/store.lua", Text: "pages = 2",
+		File: "strategies/redis/store.lua", Text: "count = 2",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestOtherTagsRefuseNoFills$"}},
 	},
 	{
 		Guard: "ledger-floor", What: "a Fill is refused when its lease is older than both pages",
-		File: "strategies/redis/store.lua", Text: "if since < (tonumber(earlier[2]) or math.huge) then return 0 end",
+		File: "strategies/redis/store.lua", Text: "if since < (tonumber(earlier[2]) or math.huge) then return false end",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestOtherTagsRefuseNoFills$"}},
 	},
 	{
@@ -34,7 +34,7 @@ var hotkey = []Mutant{
 	},
 	{
 		Guard: "body-there", What: "an entry is stored when its body is there",
-		File: "strategies/redis/store.lua", Text: "elseif typed('GETRANGE', KEYS[5], 0, 15) == ARGV[7] then", Replacement: "elseif true then",
+		File: "strategies/redis/store.lua", Text: "if typed('GETRANGE', body, 0, 15) == name then", Replacement: "if true then",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestOvertakenBody$"}},
 	},
 	{

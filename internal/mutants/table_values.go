@@ -74,18 +74,18 @@ var values = []Mutant{
 	},
 	{
 		Guard: "wrong-type-lease", What: "a lease that is of another type, or does not end, is free",
-		File: "strategies/redis/lease.lua", Text: "if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end",
-		Replacement: "if true then return {} end",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', lease) and redis.call('PTTL', lease) >= 0 then return 0 end",
+		Replacement: "if true then return 0 end",
 		By:          []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
 	},
 	{
 		Guard: "lease-not-healed", What: "a lease that somebody holds stays that one's",
-		File: "strategies/redis/lease.lua", Text: "if typed('GET', KEYS[2]) and redis.call('PTTL', KEYS[2]) >= 0 then return {} end",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', lease) and redis.call('PTTL', lease) >= 0 then return 0 end",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLeaseIsNotHealed$"}},
 	},
 	{
 		Guard: "ledger-anew", What: "a ledger keeps nothing of what was in its place",
-		File: "strategies/redis/lease.lua", Text: "redis.call('UNLINK', KEYS[3])",
+		File: "strategies/redis/lease.lua", Text: "redis.call('UNLINK', KEYS[1])",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLedgerStartsAnew$"}},
 	},
 	{

@@ -98,20 +98,22 @@ func (b *batcher) setLarge(ctx context.Context, items []driver.Item, failures []
 func (b *batcher) setSmall(ctx context.Context, conn rueidis.Client, items []driver.Item) []error {
 	failures := make([]error, len(items))
 	var hidden []int // what must not stay readable
-	calls, of := make([]rueidis.LuaExec, 0, len(items)), make([]int, 0, len(items))
+	calls, of := make([]laneCall, 0, len(items)), make([]int, 0, len(items))
 	for i, item := range items {
 		if len(item.Value) > inline {
 			continue
 		}
-		call, err := b.writer.storeCall(b.writer.keys.of(item.Key), item.Value, item.Options, leaseState{})
+		k := b.writer.keys.of(item.Key)
+		prepared, err := b.writer.prepare(k, item.Value, item.Options, leaseState{})
 		if err != nil {
 			failures[i] = err
 			hidden = append(hidden, i)
 			continue
 		}
-		calls, of = append(calls, call), append(of, i)
+		calls, of = append(calls, laneCall{k.lane, b.writer.storeCall(k.lane, prepared)}), append(of, i)
 	}
-	for n, err := range b.storeAll(ctx, conn, calls) {
+	for n, reply := range runAll(ctx, conn, storeSHA, storeText, calls) {
+		err := b.client.observe(reply.Error())
 		failures[of[n]] = err
 		if isAnswer(err) {
 			// Refused before it began, for lack of memory for example.
@@ -132,36 +134,39 @@ func (b *batcher) setSmall(ctx context.Context, conn rueidis.Client, items []dri
 	return failures
 }
 
-// storeAll runs the script for each of calls. If a server does not know the script, the first
-// command in each lane carries it.
-func (b *batcher) storeAll(ctx context.Context, conn rueidis.Client, calls []rueidis.LuaExec) []error {
-	failures := make([]error, len(calls))
+// laneCall is the call of a script for keys of one lane.
+type laneCall struct {
+	lane *laneKeys
+	rueidis.LuaExec
+}
+
+// runAll runs the script for each of calls. If a server does not know the script, the first command
+// in each lane carries it.
+func runAll(ctx context.Context, conn rueidis.Client, sha, text string, calls []laneCall) []rueidis.RedisResult {
 	commands := make([]rueidis.Completed, len(calls))
 	for i, call := range calls {
-		commands[i] = evalsha(conn, storeSHA, call)
+		commands[i] = evalsha(conn, sha, call.LuaExec)
 	}
+	replies := pipeline(ctx, conn, commands)
 	var again []int
-	for i, reply := range pipeline(ctx, conn, commands) {
-		if err := reply.Error(); isNoScript(err) {
-			again = append(again, i)
-		} else {
-			failures[i] = b.client.observe(err)
-		}
-	}
 	commands = commands[:0]
-	loaded := make(map[string]bool)
-	for _, i := range again {
-		if ledger := calls[i].Keys[2]; loaded[ledger] {
-			commands = append(commands, evalsha(conn, storeSHA, calls[i]))
+	loaded := make(map[*laneKeys]bool)
+	for i, reply := range replies {
+		if !isNoScript(reply.Error()) {
+			continue
+		}
+		again = append(again, i)
+		if lane := calls[i].lane; loaded[lane] {
+			commands = append(commands, evalsha(conn, sha, calls[i].LuaExec))
 		} else {
-			loaded[ledger] = true
-			commands = append(commands, eval(conn, storeText, calls[i]))
+			loaded[lane] = true
+			commands = append(commands, eval(conn, text, calls[i].LuaExec))
 		}
 	}
 	for n, reply := range pipeline(ctx, conn, commands) {
-		failures[again[n]] = b.client.observe(reply.Error())
+		replies[again[n]] = reply
 	}
-	return failures
+	return replies
 }
 
 // pipeline sends commands, no more than perPipeline at once, and returns their replies.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
@@ -43,48 +45,88 @@ func newLeaser(a *admission, r *reader, ttl time.Duration, o *orphans) *leaser {
 	}
 }
 
+// call is the call of the script that asks for leases on keys of one lane. With read, an entry that
+// there is comes instead.
+func (l *leaser) call(lane *laneKeys, refs []keyRef, tokens []string, read bool) rueidis.LuaExec {
+	keys, args := append(make([]string, 0, 1+2*len(refs)), lane.ledger), make([]string, 0, 5+len(refs))
+	prefix := ""
+	if read {
+		prefix = lane.nonce
+	}
+	for _, k := range refs {
+		keys = append(keys, k.value(), k.lease())
+	}
+	args = append(args, prefix, l.ttl, nonces(1), l.ledgerTTL, l.limits.entryArg)
+	return rueidis.LuaExec{Keys: keys, Args: append(args, tokens...)}
+}
+
+// grants is what the script answers for the keys of one lane.
+type grants struct {
+	replies         []rueidis.RedisMessage
+	epoch, sequence string
+}
+
+func grantsOf(reply []rueidis.RedisMessage, keys int) (g grants, err error) {
+	if len(reply) != keys && len(reply) != keys+2 {
+		return g, errShortReply
+	}
+	if g.replies = reply[:keys]; len(reply) > keys {
+		epoch, err := reply[keys].ToString()
+		sequence, failure := reply[keys+1].ToString()
+		g.epoch, g.sequence = epoch, sequence
+		return g, typed(errors.Join(err, failure))
+	}
+	return g, nil
+}
+
+// entry returns the entry of a key, or nil.
+func (g *grants) entry(i int) (entry, error) {
+	if g.replies[i].IsInt64() {
+		return nil, nil
+	}
+	raw, err := g.replies[i].AsBytes()
+	return raw, typed(err)
+}
+
+// lease returns the lease on a key, or nil.
+func (g *grants) lease(i int, key, token string, asked time.Time) *driver.Lease {
+	if n, err := g.replies[i].AsInt64(); err != nil || n != 1 || g.epoch == "" {
+		return nil
+	}
+	return &driver.Lease{Key: key, State: leaseState{token, g.epoch, g.sequence, asked}}
+}
+
 // grant asks for a lease. With read, it returns the entry instead if there is one.
 func (l *leaser) grant(o *operation, read bool) ([]byte, bool, *driver.Lease, error) {
-	random, prefix := nonces(2), ""
-	if read {
-		prefix = o.lane.nonce
-	}
-	token, epoch := random[:nonceBytes], random[nonceBytes:]
-	reply, err := leaseScript.Exec(o.ctx, o.conn, []string{o.value(), o.lease(), o.lane.ledger},
-		[]string{prefix, token, l.ttl, epoch, l.ledgerTTL, l.limits.entryArg}).ToArray()
+	token := nonces(1)
+	call := l.call(o.lane, []keyRef{o.keyRef}, []string{token}, read)
+	reply, err := leaseScript.Exec(o.ctx, o.conn, call.Keys, call.Args).ToArray()
 	if err = o.observe(err); err != nil {
 		if mayHaveDone(err) {
 			l.orphans.releaseLater(o.keyRef, token)
 		}
 		return nil, false, nil, err
 	}
-	switch len(reply) {
-	case 1:
-		raw, err := reply[0].AsBytes()
-		if err != nil {
-			return nil, false, nil, typed(err)
-		}
-		if !l.reader.alive(raw) { // by our clock; the server's is behind
-			return l.grant(o, false)
-		}
-		payload, ok := entry(raw).payload()
-		if !ok {
-			return nil, false, nil, nil
-		}
-		value, found, err := l.reader.operationValue(o, raw, payload)
-		if !found && err == nil { // the body is gone
-			return l.grant(o, false)
-		}
-		return value, found, nil, err
-	case 3:
-		epoch, err := reply[1].ToString()
-		sequence, failure := reply[2].ToString()
-		if err = errors.Join(err, failure); err != nil {
-			return nil, false, nil, typed(err)
-		}
-		return nil, false, &driver.Lease{Key: o.key, State: leaseState{token, epoch, sequence, o.began}}, nil
+	g, err := grantsOf(reply, 1)
+	if err != nil {
+		return nil, false, nil, err
 	}
-	return nil, false, nil, nil
+	raw, err := g.entry(0)
+	if err != nil || raw == nil {
+		return nil, false, g.lease(0, o.key, token, o.began), err
+	}
+	if !l.reader.alive(raw) { // by our clock; the server's is behind
+		return l.grant(o, false)
+	}
+	payload, ok := raw.payload()
+	if !ok {
+		return nil, false, nil, nil
+	}
+	value, found, err := l.reader.operationValue(o, raw, payload)
+	if !found && err == nil { // the body is gone
+		return l.grant(o, false)
+	}
+	return value, found, nil, err
 }
 
 // extend makes a lease live for another ttl. It returns false if the lease is no longer held.

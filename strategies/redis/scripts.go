@@ -45,10 +45,10 @@ const (
 // These are called by their SHA-1. A server that does not know one is sent its text.
 var (
 	getScript     = rueidis.NewLuaScriptReadOnly(getText)
-	leaseScript   = rueidis.NewLuaScript(writes + typedLua + goodLua + leaseLua)
+	leaseScript   = rueidis.NewLuaScript(leaseText)
 	storeScript   = rueidis.NewLuaScript(storeText)
 	releaseScript = rueidis.NewLuaScript(releaseText)
-	extendScript  = rueidis.NewLuaScript(always + typedLua + extendLua)
+	extendScript  = rueidis.NewLuaScript(extendText)
 	dropScript    = rueidis.NewLuaScript(always + typedLua + dropLua)
 	sweepScript   = rueidis.NewLuaScript(always + typedLua + sweepLua)
 	// swapScript may use memory that a full Redis still has: a node must be able to say who it is.
@@ -62,8 +62,12 @@ var markText = always + markLua
 var (
 	getText        = readsOnly + typedLua + goodLua + getLua
 	getSHA         = nameOf(getText)
+	leaseText      = writes + typedLua + goodLua + leaseLua
+	leaseSHA       = nameOf(leaseText)
 	storeText      = writes + typedLua + storeLua
 	storeSHA       = nameOf(storeText)
+	extendText     = always + typedLua + extendLua
+	extendSHA      = nameOf(extendText)
 	releaseText    = always + typedLua + releaseLua
 	releaseSHA     = nameOf(releaseText)
 	invalidateText = always + invalidateLua

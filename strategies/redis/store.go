@@ -24,6 +24,7 @@ type store struct {
 	revoker   *revoker
 	batcher   *batcher
 	bodies    *bodies
+	leases    *leases
 }
 
 // Init starts to connect, and waits a moment for the connection. If Redis does not answer, Init
@@ -110,6 +111,7 @@ func newStore(c *client, keys *keyspace, service service, options Options, conne
 	st.revoker = newRevoker(st.admission, options.WaitReplicas, options.longestLease()+time.Second)
 	st.writer = &writer{c, keys, service.clock, limits, st.admission, st.bodies, st.revoker}
 	st.batcher = &batcher{c, st.admission, st.reader, st.writer, make(chan struct{}, maxBatching)}
+	st.leases = &leases{st.batcher, st.leaser}
 
 	c.failover.prove = func(ctx context.Context) error { return proveWritable(ctx, c, keys) }
 	bulkheads.lost = st.agreement.recheck

@@ -41,12 +41,12 @@ func (w *writer) store(ctx context.Context, key string, value []byte, opts drive
 	ctx, cancel := w.client.withDeadline(ctx)
 	defer cancel()
 	k := w.keys.of(key)
-	call, err := w.storeCall(k, value, opts, state)
+	i, err := w.prepare(k, value, opts, state)
 	if err != nil {
 		return false, errors.Join(err, w.hide(ctx, key))
 	}
-	if body := call.Args[bodyArg]; body != "" {
-		if err := w.bodies.write(ctx, k.body(), body, value); err != nil {
+	if i.body != "" {
+		if err := w.bodies.write(ctx, k.body(), i.body, value); err != nil {
 			if isAnswer(err) {
 				err = errors.Join(err, w.hide(ctx, key))
 			}
@@ -58,7 +58,8 @@ func (w *writer) store(ctx context.Context, key string, value []byte, opts drive
 		return false, err
 	}
 	defer o.end()
-	n, err := storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args).AsInt64()
+	call := w.storeCall(k.lane, i)
+	n, err := storedBy(storeScript.Exec(o.ctx, o.conn, call.Keys, call.Args), 1)
 	if err = o.observe(err); err != nil {
 		if isAnswer(err) {
 			// Refused before it began, for lack of memory for example. The old value must go.
@@ -66,7 +67,7 @@ func (w *writer) store(ctx context.Context, key string, value []byte, opts drive
 		}
 		return false, err
 	}
-	return n == 1, nil
+	return n[0] == 1, nil
 }
 
 // hide removes the entries that refused ones should have replaced.
@@ -74,12 +75,21 @@ func (w *writer) hide(ctx context.Context, keys ...string) error {
 	return w.revoker.delete(ctx, keys)
 }
 
-// bodyArg is which argument of the script names the body.
-const bodyArg = 6
+// item is one entry to store.
+type item struct {
+	state  leaseState // zero: store always
+	ref    keyRef
+	ttl    string // in ms
+	fixed  string // format and expiry
+	value  string // empty if there is a body
+	body   string // its name, or empty
+	tags   []string
+	caller int // which of the caller's items
+}
 
-// storeCall is the call of the script that stores an entry. If the value is large, the call names a
-// body, which has to be written first.
-func (w *writer) storeCall(k keyRef, value []byte, opts driver.SetOptions, state leaseState) (call rueidis.LuaExec, err error) {
+// prepare makes the item of an entry. If the value is large, the item names a body, which has to be
+// written first.
+func (w *writer) prepare(k keyRef, value []byte, opts driver.SetOptions, state leaseState) (i item, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = driver.ErrTooManyTags
@@ -88,7 +98,7 @@ func (w *writer) storeCall(k keyRef, value []byte, opts driver.SetOptions, state
 		err = driver.ErrValueTooLarge
 	}
 	if err != nil {
-		return call, err
+		return i, err
 	}
 	format, payload, body := byte(entryFormat), string(value), ""
 	if len(value) > inline {
@@ -96,18 +106,48 @@ func (w *writer) storeCall(k keyRef, value []byte, opts driver.SetOptions, state
 		format, payload = largeFormat, string(named(body, len(value)))
 	}
 	fixed := appendFixed(make([]byte, 0, 9), format, w.clock.Now().UnixMilli()+ttl)
-	tags := append([]string{generation}, distinct(opts.Tags)...)
+	return item{
+		state: state, ref: k, ttl: strconv.FormatInt(ttl, 10), fixed: string(fixed), value: payload, body: body,
+		tags: append([]string{generation}, distinct(opts.Tags)...),
+	}, nil
+}
+
+// storeCall is the call of the script that stores items of one lane.
+func (w *writer) storeCall(lane *laneKeys, items ...item) rueidis.LuaExec {
+	var tags []string // of all items
+	numbers := make(map[string]int)
+	keys := append(make([]string, 0, 3+3*len(items)+4), lane.ledger, lane.earlier)
+	args := append(make([]string, 0, 2+8*len(items)+4*4), strconv.Itoa(len(items)))
+	for _, i := range items {
+		list := make([]byte, 0, 2*len(i.tags))
+		for _, tag := range i.tags {
+			n, known := numbers[tag]
+			if !known {
+				n = len(tags)
+				numbers[tag], tags = n, append(tags, tag)
+			}
+			list = binary.BigEndian.AppendUint16(list, uint16(n)) //nolint:gosec // see maxTags and perScript
+		}
+		keys = append(keys, i.ref.value(), i.ref.lease(), i.ref.body())
+		args = append(args, i.state.token, i.state.epoch, i.state.sequence, i.ttl, i.fixed, i.value, i.body, string(list))
+	}
 	random := nonces(len(tags))
-	keys := append(make([]string, 0, 5+len(tags)), k.value(), k.lease(), k.lane.ledger, k.lane.earlier, k.body())
-	args := append(make([]string, 0, 7+4*len(tags)), state.token, state.epoch, state.sequence,
-		strconv.FormatInt(ttl, 10), string(fixed), payload, body)
 	for i, tag := range tags {
 		name := w.keys.nameOf(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // the Service allows 32 KiB
-		keys = append(keys, k.lane.nonceOf(name))
+		keys = append(keys, lane.nonceOf(name))
 		args = append(args, name, string(length), ledgerField(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
-	return rueidis.LuaExec{Keys: keys, Args: args}, nil
+	return rueidis.LuaExec{Keys: keys, Args: args}
+}
+
+// storedBy returns which of n items were stored.
+func storedBy(reply rueidis.RedisResult, n int) ([]int64, error) {
+	stored, err := reply.AsIntSlice()
+	if err == nil && len(stored) != n {
+		err = errShortReply
+	}
+	return stored, err
 }
 
 // distinct returns tags without duplicates. The result shares nothing that the caller may change.

@@ -11,10 +11,8 @@
 package flight
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +50,8 @@ type Options[T any] struct {
 	Joined func()
 	// Run loads the value of a flight. It calls Admit before each read, and Begin before the load.
 	Run func(ctx context.Context, f *Flight[T]) (T, Sharing, error)
+	// RunMany does the same for the flights of a batch, which it finishes one by one or together.
+	RunMany func(ctx context.Context, b *Batch[T])
 	// Encode and Decode make the copies that all callers but one receive.
 	Encode func(value T) ([]byte, error)
 	Decode func(encoded []byte) (T, error)
@@ -81,19 +81,23 @@ type Flight[T any] struct {
 
 	// owner is the caller whose loader runs: the first one, or, if that has left, one that is still
 	// waiting when the load begins.
-	owner  *caller[T]
-	life   context.Context // of the process
-	cancel context.CancelFunc
+	owner *caller[T]
+	batch *Batch[T] // what it is run in
+	alone Batch[T]  // that, for a flight that is run alone
 
 	// Guarded by Group.mu.
 	admitted []*caller[T] // came before the latest read of the flight began
 	late     []*caller[T] // came after
 	waiting  int          // how many of admitted and late have not left
+	finished bool
 }
 
 type caller[T any] struct {
 	ctx    context.Context
 	load   func(context.Context) (T, error)
+	many   *manyCall[T]   // what it is part of; nil: the caller wants one key. Then load is nil
+	index  int            // of the key, in that call
+	name   string         // of the key, for the load of many
 	result chan result[T] // buffered: delivering never blocks
 	// nested: the caller is within another load or write, and joined a flight.
 	nested bool
@@ -106,13 +110,19 @@ type caller[T any] struct {
 // result is what a caller gets. All callers but one get the value encoded, and decode a copy of
 // their own.
 type result[T any] struct {
+	index   int // of the caller
 	value   T
 	encoded []byte
 	err     error
 }
 
 // Load runs the loader of the owner.
-func (f *Flight[T]) Load(ctx context.Context) (T, error) { return f.owner.load(ctx) }
+func (f *Flight[T]) Load(ctx context.Context) (T, error) {
+	if f.owner.many != nil {
+		return f.owner.many.loadOne(ctx, f.owner.name)
+	}
+	return f.owner.load(ctx)
+}
 
 // Nested reports whether the owner is within another load or write, and has waited.
 func (f *Flight[T]) Nested() bool { return f.owner.nested }
@@ -134,14 +144,7 @@ func (g *Group[T]) Do(ctx context.Context, key string, load func(context.Context
 	for {
 		select {
 		case r := <-c.result:
-			if r.encoded == nil {
-				return r.value, r.err
-			}
-			value, err := g.options.Decode(r.encoded)
-			if err != nil { // the value does not survive its own codec
-				err = ErrLoadAlone
-			}
-			return value, err
+			return g.take(r)
 		case <-over:
 			if g.leave(c, true) {
 				return value, ErrPatience
@@ -154,36 +157,72 @@ func (g *Group[T]) Do(ctx context.Context, key string, load func(context.Context
 	}
 }
 
+// take returns what a caller gets.
+func (g *Group[T]) take(r result[T]) (T, error) {
+	if r.encoded == nil {
+		return r.value, r.err
+	}
+	value, err := g.options.Decode(r.encoded)
+	if err != nil { // the value does not survive its own codec
+		err = ErrLoadAlone
+	}
+	return value, err
+}
+
 // join adds a caller to the flight of key, or starts one. It reports whether there was one.
 func (g *Group[T]) join(c *caller[T], key string, unleased, nested bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.tryJoin(c, key, nested) {
+		return true
+	}
+	g.start(key, unleased, []*caller[T]{c})
+	return false
+}
+
+// tryJoin adds a caller to the flight of key, if there is one. mu must be held.
+func (g *Group[T]) tryJoin(c *caller[T], key string, nested bool) bool {
 	f := g.byKey[key]
-	if f == nil || f.life.Err() != nil { // or it is left over from before a Stop
-		g.start(key, unleased, []*caller[T]{c})
+	if f == nil || f.batch.life.Err() != nil { // or it is left over from before a Stop
 		return false
 	}
 	f.late = append(f.late, c)
 	f.waiting++
+	f.batch.waiting++
 	c.flight, c.nested = f, nested
 	return true
 }
 
 // start starts a flight for callers, of which there is at least one. mu must be held.
 func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
+	f := newFlight(key, unleased, callers)
+	f.batch = &f.alone
+	f.alone.waiting = f.waiting
+	g.begin(f.batch, f.owner.ctx, func(ctx context.Context) { g.run(ctx, f) }, f)
+}
+
+func newFlight[T any](key string, unleased bool, callers []*caller[T]) *Flight[T] {
 	f := &Flight[T]{Key: key, owner: callers[0], Unleased: unleased, admitted: callers, waiting: len(callers)}
 	for _, c := range callers {
 		c.flight = f
 	}
-	life, cancel, ok := g.options.Start(memo.OutsideScope(f.owner.ctx), func(ctx context.Context) { g.run(ctx, f) })
-	if !ok {
-		for _, c := range callers {
-			c.result <- result[T]{err: g.options.Stopped}
+	return f
+}
+
+// begin runs flights in a goroutine of their own. mu must be held.
+func (g *Group[T]) begin(b *Batch[T], owner context.Context, run func(context.Context), flights ...*Flight[T]) {
+	life, cancel, ok := g.options.Start(memo.OutsideScope(owner), run)
+	b.life, b.cancel = life, cancel
+	for _, f := range flights {
+		if ok {
+			g.byKey[f.Key] = f
+			continue
 		}
-		return
+		f.finished = true
+		for _, c := range f.admitted {
+			c.result <- result[T]{index: c.index, err: g.options.Stopped}
+		}
 	}
-	f.life, f.cancel = life, cancel
-	g.byKey[key] = f
 }
 
 // leave removes a caller. If it was the last one, the load is cancelled and the flight detached,
@@ -196,12 +235,28 @@ func (g *Group[T]) leave(c *caller[T], impatient bool) bool {
 	if impatient && f.owner == c {
 		return false
 	}
+	if f.finished { // its result comes
+		return !impatient
+	}
 	c.left = true
-	if f.waiting--; f.waiting == 0 && f.cancel != nil {
-		f.cancel()
+	f.waiting--
+	f.batch.waiting--
+	g.cancelUnwanted(f)
+	return true
+}
+
+// cancelUnwanted cancels the load of a flight if nobody waits for it, or for another flight of its
+// batch, and detaches those flights. mu must be held.
+func (g *Group[T]) cancelUnwanted(f *Flight[T]) {
+	b := f.batch
+	if b.waiting > 0 || b.cancel == nil {
+		return
+	}
+	b.cancel()
+	g.detach(f)
+	for _, f := range b.flights {
 		g.detach(f)
 	}
-	return true
 }
 
 // Detach ends the joining of a flight: a caller that comes later starts another one.
@@ -248,11 +303,9 @@ func (g *Group[T]) Begin(ctx context.Context, f *Flight[T]) (context.Context, co
 
 // run runs a flight and finishes it, whatever happens on the way.
 func (g *Group[T]) run(ctx context.Context, f *Flight[T]) {
-	var value T
-	var sharing Sharing
-	err := panics.ErrEnded // if the loader ends the goroutine
-	defer func() { g.finish(ctx, f, value, sharing, err) }()
-	value, sharing, err = g.options.Run(ctx, f)
+	s := Settled[T]{Flight: f, Err: panics.ErrEnded} // if the loader ends the goroutine
+	defer func() { g.finish(ctx, []Settled[T]{s}) }()
+	s.Value, s.Sharing, s.Err = g.options.Run(ctx, f)
 }
 
 // concernsOwner reports whether an error is the owner's alone. That is so if the owner's context
@@ -261,53 +314,4 @@ func (g *Group[T]) run(ctx context.Context, f *Flight[T]) {
 func (g *Group[T]) concernsOwner(ctx context.Context, f *Flight[T], err error) bool {
 	abandoned := err != nil && !errors.Is(err, g.options.NotFound) && f.owner.ctx.Err() != nil && ctx.Err() == nil
 	return abandoned || errors.Is(err, chain.ErrRecursiveLoad)
-}
-
-// finish ends a flight. It gives the result to the callers that may have it, and starts the next
-// flight for the others.
-func (g *Group[T]) finish(ctx context.Context, f *Flight[T], value T, sharing Sharing, err error) {
-	g.mu.Lock()
-	g.detach(f)
-	receivers, others := present(f.admitted), present(f.late)
-	switch {
-	case sharing == Everybody:
-		receivers, others = append(receivers, others...), nil
-	case g.concernsOwner(ctx, f, err):
-		others = slices.DeleteFunc(append(receivers, others...), func(c *caller[T]) bool { return c == f.owner })
-		receivers = present([]*caller[T]{f.owner})
-	}
-	if len(others) > 0 {
-		g.start(f.Key, f.Unleased, others)
-	}
-	g.mu.Unlock()
-
-	var encoded []byte
-	if err == nil && len(receivers) > 1 {
-		// Before anybody has the value, and may change it.
-		var failure error
-		if encoded, failure = g.options.Encode(value); failure != nil {
-			err = ErrLoadAlone
-		}
-	}
-	for i, c := range receivers {
-		switch {
-		case i == 0 && (err == nil || err == ErrLoadAlone): //nolint:errorlint // never wrapped
-			c.result <- result[T]{value: value}
-		case err != nil:
-			c.result <- result[T]{err: err}
-		default:
-			c.result <- result[T]{encoded: bytes.Clone(encoded)}
-		}
-	}
-}
-
-// present returns those of callers that still wait.
-func present[T any](callers []*caller[T]) []*caller[T] {
-	var here []*caller[T]
-	for _, c := range callers {
-		if !c.left {
-			here = append(here, c)
-		}
-	}
-	return here
 }

@@ -240,6 +240,9 @@ func FuzzServiceGet(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
+		if strings.HasSuffix(name, "+zstd") { // to it, a first byte that it does not know is foreign too
+			continue
+		}
 		strategy := new(table)
 		all = append(all, services{strategy, start(f, strategy, cache.Options{Codec: chosen})})
 	}

@@ -77,6 +77,7 @@ func TestStringShowsTheEffectiveConfiguration(t *testing.T) {
     breaker_failures: 10
     breaker_pause: 1s
     default_ttl: 0s
+    handover: 30s
     lock_wait: 2s
     max_concurrent_loads: 100
     max_key_bytes: 1KiB

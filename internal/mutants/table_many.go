@@ -59,7 +59,7 @@ var many = []Mutant{
 	},
 	{
 		Guard: "batch-extended", What: "the leases of a slow batch are extended",
-		File: "cache/extension.go", Text: "if extended && d.features.LeaseExtender != nil {", Replacement: "if extended && s.features.LeaseExtender == nil {",
+		File: "cache/extension.go", Text: "if extended && d.features.LeaseExtender != nil {", Replacement: "if extended && d.features.LeaseExtender == nil {",
 		By: in("cache", "TestSlowLoadManyIsStored"),
 	},
 	{

@@ -13,6 +13,7 @@ import (
 	"github.com/fxcache/fxcache"
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/fxtest"
 	"github.com/fxcache/fxcache/sessioncache"
 )
 
@@ -175,5 +176,39 @@ func TestSessionsAreNotCompressed(t *testing.T) {
 	}
 	if err := app.Stop(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// One cache has a codec of its own; the others keep that of the section `cache`.
+func TestCodecOfOneCache(t *testing.T) {
+	t.Parallel()
+	type product struct{ Name string }
+	var strategy driver.Strategy
+	app := fxtest.New(t, fxtest.Config("cache: {codec: cbor, caches: {products: {codec: json+zstd}}}"),
+		fxcache.Wrap(func(s driver.Strategy) driver.Strategy { strategy = s; return s }))
+	encoded := func(name string) string {
+		t.Helper()
+		c, err := cache.New(app.Cache, name, cache.Policy[product]{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := product{strings.Repeat("kettle ", 1000)}
+		if err := c.Set(t.Context(), "k", want); err != nil {
+			t.Fatal(err)
+		}
+		if got, found, err := c.Get(t.Context(), "k"); got != want || !found || err != nil {
+			t.Errorf("%s: %v, %v", name, found, err)
+		}
+		value, found, err := strategy.Get(t.Context(), "app:"+name+":k")
+		if !found || err != nil {
+			t.Fatal(found, err)
+		}
+		return string(value)
+	}
+	if value := encoded("products"); len(value) > 1000 {
+		t.Errorf("products have %d bytes", len(value))
+	}
+	if value := encoded("others"); len(value) < 7000 || strings.Contains(value, `"Name"`) {
+		t.Errorf("others have %d bytes", len(value))
 	}
 }

@@ -194,7 +194,8 @@ func TestStaleIsKeptInTheStorage(t *testing.T) {
 		{time.Minute, 1<<63 - 1, 24 * time.Hour},
 	} {
 		strategy := new(table)
-		service := start(t, strategy, cache.Options{MaxTTL: 24 * time.Hour})
+		clock := drivertest.NewClock(time.Now()) // it stands still: the TTL counts from the start of the load
+		service := start(t, strategy, cache.Options{MaxTTL: 24 * time.Hour, Clock: clock})
 		c := newCache(t, service, "c", cache.Policy[int]{TTL: test.ttl, StaleFor: test.staleFor})
 		for _, store := range []func() error{
 			func() error { return c.Set(t.Context(), "k", 1) },

@@ -250,7 +250,7 @@ func TestAbortedRequestsBlockNothing(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := c.GetOrLoad(ctx, fmt.Sprint(i), func(context.Context) (int, error) { return 1, nil })
+			_, err := c.GetOrLoad(ctx, fmt.Sprint(i), func(ctx context.Context) (int, error) { return 1, ctx.Err() })
 			done <- err
 		}()
 		<-held.Arrived()

@@ -3,6 +3,7 @@ package entry
 import (
 	"encoding"
 	"reflect"
+	"strconv"
 
 	"github.com/fxcache/fxcache/cache/internal/shape"
 )
@@ -55,6 +56,9 @@ func (c *Codec) TypeOf(t reflect.Type, version string, tags []string) *Type {
 	form := versioned(version)
 	if version == "" {
 		form = formOf(t, info.self)
+	}
+	if !info.self { // the tag is a byte, which two codecs may have in common
+		form = strconv.AppendQuote(append(form, " codec "...), c.values.Name())
 	}
 	info.fingerprint = fingerprintOf(form, tags)
 	return info

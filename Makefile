@@ -26,7 +26,7 @@ export GOFLAGS := $(GOFLAGS) $(if $(findstring -buildvcs,$(GOFLAGS)),,-buildvcs=
 export GOWORK := off
 IN_WORKSPACE  := GOWORK='$(CURDIR)/go.work'
 
-.PHONY: help fmt format fmt-fix vet workspace tidy-check lint redis test fuzz bench bench-once nemesis soak overload mutants cover ci run clean
+.PHONY: help fmt format fmt-fix vet workspace tidy-check lint redis test schedules fuzz bench bench-once nemesis soak overload mutants cover ci run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ redis: # a redis-server for the tests that start one
 test: redis ## vet and test with the race detector, in every module
 	.ci/each-module go vet ./...
 	.ci/each-module go test -race -timeout $(TIMEOUT) ./...
+
+schedules: redis ## every random schedule of a race, 10,000 of each; `make test` has a tenth, with the race detector
+	go test -timeout $(TIMEOUT) ./internal/schedules
 
 fuzz: redis ## run each fuzz target for FUZZTIME (10s)
 	.ci/each-module $(CURDIR)/.ci/fuzz $(FUZZTIME)

@@ -6,6 +6,8 @@
 // schedule, and `go test -run <test> -seed <n>` repeats the one that failed. Time is that of
 // testing/synctest, so the schedule decides when lease_ttl, lock_wait and deadlines pass.
 //
+// With the race detector each test plays a tenth of its schedules. `make schedules` plays them all.
+//
 // Races that need a real server, or a real process that is stopped, have tests with those too, with
 // fewer schedules. `make mutants` shows which guard each of them would miss.
 package schedules

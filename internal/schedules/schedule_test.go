@@ -138,12 +138,13 @@ func (s *schedule) next() {
 	close(g.open)
 }
 
-// inBubbles plays count schedules of a race. prepare makes the world of some hundred of them; what
-// it returns plays one. Each runs in a bubble of testing/synctest.
+// inBubbles plays count schedules of a race, or fewer with the race detector. prepare makes the
+// world of some hundred of them; what it returns plays one. Each runs in a bubble of
+// testing/synctest.
 func inBubbles(t *testing.T, name string, count int, prepare func(t *testing.T) func(s *schedule)) {
 	t.Helper()
 	const perBubble = 500
-	all := newExploration(t, name, count)
+	all := newExploration(t, name, count/raced)
 	for !all.over() {
 		synctest.Test(t, func(t *testing.T) {
 			play := prepare(t)

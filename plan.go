@@ -146,7 +146,7 @@ func (p *planner) store(name string, common cacheSection) error {
 		return &config.Error{Problems: []config.Problem{{Path: path, Message: fmt.Sprintf(
 			"is no name for a store: use lower case letters, digits, _ and -, and not %q, which is the store of cache.strategy", defaultStore)}}}
 	}
-	inherited := common.Options.WithDefaults()
+	inherited := common.WithDefaults()
 	if inherited.LockWait == cache.NoLockWait {
 		inherited.LockWait = 0 // as the configuration has it
 	}
@@ -255,7 +255,7 @@ func (p *planner) sessions() error {
 				return err
 			}
 		}
-		planned.options = section.Options.WithDefaults()
+		planned.options = section.WithDefaults()
 		err = p.place(section.Store, planned.options.Prefix)
 	}
 	return config.Join(invalid, err)

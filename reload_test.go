@@ -135,7 +135,7 @@ func TestEmptiedFile(t *testing.T) {
 func TestReloadsAreShared(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, yamlPath(t))
-	open := w.numbered.close()
+	open := w.close()
 	w.write(t, number(1))
 	var first sync.WaitGroup
 	first.Go(func() { _ = w.reloader.Reload(t.Context()) })
@@ -181,7 +181,7 @@ func TestStopDuringAReload(t *testing.T) {
 		t.Errorf("Stop: %v", err)
 	}
 	open()
-	<-result // whether it could still be applied depends on which of the two comes first
+	<-result //nolint:errcheck // whether it could still be applied depends on which of the two comes first
 }
 
 // Another content of a secret's file is a change, unless the strategy follows it itself.

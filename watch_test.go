@@ -161,7 +161,7 @@ func TestFormattingOnly(t *testing.T) {
 func TestSecondChangeDuringTheFirst(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, yamlPath(t))
-	open := w.numbered.close()
+	open := w.close()
 	w.write(t, number(1))
 	if got := <-w.entered; got != 1 {
 		t.Fatalf("validates %d", got)

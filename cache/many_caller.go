@@ -138,10 +138,10 @@ func (m *manyCaller[T]) share(ctx context.Context, missing []flight.Wanted) {
 	var own, late []named
 	for i, o := range m.cache.loader.flights.DoMany(ctx, missing, m.load, store.options().LockWait) {
 		key := named{missing[i].Name, missing[i].Key}
-		switch {
-		case o.Err == flight.ErrLoadAlone: //nolint:errorlint // never wrapped
+		switch o.Err {
+		case flight.ErrLoadAlone: //nolint:errorlint // never wrapped
 			own = append(own, key)
-		case o.Err == flight.ErrPatience: //nolint:errorlint // never wrapped
+		case flight.ErrPatience: //nolint:errorlint // never wrapped
 			store.counters.leaseTimeouts.Add(1)
 			late = append(late, key)
 		default:

@@ -236,7 +236,7 @@ func TestPreviousBelongsToItsLoad(t *testing.T) {
 				err = errors.Join(err, fmt.Errorf("%s: %w", name, failure))
 			}
 		}
-		notModified(t, 1)(context.WithoutCancel(ctx))
+		_, _ = notModified(t, 1)(context.WithoutCancel(ctx))
 		return 3, err
 	})
 	if err != nil {

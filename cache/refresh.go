@@ -270,7 +270,7 @@ func (l *loader[T]) again(ctx context.Context, physical string) (value T, v verd
 	}
 	value, e, failure := l.values.decode(encoded)
 	if failure != nil { // the load that follows sees to it
-		return value, reload, true, nil
+		return value, reload, true, nil //nolint:nilerr // it is a miss
 	}
 	v, err = l.values.judge(value, e)
 	return value, v, true, err

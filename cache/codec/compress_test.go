@@ -45,7 +45,7 @@ func (o octets) Unmarshal(data []byte, target any) error {
 
 // noise returns bytes that no codec makes smaller.
 func noise(n int) []byte {
-	random, out := rand.New(rand.NewPCG(1, 2)), make([]byte, n) //nolint:gosec // noise, not a secret
+	random, out := rand.New(rand.NewPCG(1, 2)), make([]byte, n)
 	for i := range out {
 		out[i] = byte(random.Uint32())
 	}

@@ -25,7 +25,7 @@ func contentOf(files []string) (sum digest) {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(file)))
 		all.Write(length[:])
-		io.WriteString(all, file)
+		_, _ = io.WriteString(all, file)
 		all.Write([]byte{state})
 		all.Write(content[:])
 	}

@@ -2,6 +2,7 @@ package filewatch_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -147,7 +148,7 @@ func TestNoNotifications(t *testing.T) {
 		write(t, path, "two")
 		changed(t, w)
 		wait(time.Minute)
-		if len(warnings) != 1 || warnings[0] != error(syscall.EMFILE) {
+		if len(warnings) != 1 || !errors.Is(warnings[0], syscall.EMFILE) {
 			t.Errorf("warnings: %v", warnings)
 		}
 	})

@@ -42,7 +42,7 @@ func trace(path string) (on []string) {
 		if links++; err != nil || links > maxLinks {
 			return on
 		}
-		way := strings.FieldsFunc(target, func(r rune) bool { return r < 128 && os.IsPathSeparator(uint8(r)) })
+		way := strings.FieldsFunc(target, func(r rune) bool { return r < 128 && os.IsPathSeparator(uint8(r)) }) //nolint:gosec // below 128
 		if filepath.IsAbs(target) {
 			at, way = split(target)
 		}
@@ -54,6 +54,6 @@ func trace(path string) (on []string) {
 // split returns the root of an absolute path, and the names below it.
 func split(path string) (root string, names []string) {
 	volume := filepath.VolumeName(path)
-	names = strings.FieldsFunc(path[len(volume):], func(r rune) bool { return r < 128 && os.IsPathSeparator(uint8(r)) })
+	names = strings.FieldsFunc(path[len(volume):], func(r rune) bool { return r < 128 && os.IsPathSeparator(uint8(r)) }) //nolint:gosec // below 128
 	return volume + string(filepath.Separator), names
 }

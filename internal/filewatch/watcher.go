@@ -104,7 +104,7 @@ func (w *Watcher) run(files []string) {
 			if !open || notices.matters(event) {
 				look.within(w.options.Settle / gapsInSettle)
 			}
-		case <-notices.errors():
+		case <-notices.errors(): //nolint:errcheck // a notice may be lost, so look
 			look.within(w.options.Settle / gapsInSettle)
 		case <-look.timer.C:
 			look.at = time.Time{}

@@ -198,7 +198,7 @@ func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
 	f := newFlight(key, unleased, callers)
 	f.batch = &f.alone
 	f.alone.waiting = f.waiting
-	g.begin(f.batch, f.owner.ctx, func(ctx context.Context) { g.run(ctx, f) }, f)
+	g.begin(f.owner.ctx, f.batch, func(ctx context.Context) { g.run(ctx, f) }, f)
 }
 
 func newFlight[T any](key string, unleased bool, callers []*caller[T]) *Flight[T] {
@@ -210,7 +210,7 @@ func newFlight[T any](key string, unleased bool, callers []*caller[T]) *Flight[T
 }
 
 // begin runs flights in a goroutine of their own. mu must be held.
-func (g *Group[T]) begin(b *Batch[T], owner context.Context, run func(context.Context), flights ...*Flight[T]) {
+func (g *Group[T]) begin(owner context.Context, b *Batch[T], run func(context.Context), flights ...*Flight[T]) {
 	life, cancel, ok := g.options.Start(memo.OutsideScope(owner), run)
 	b.life, b.cancel = life, cancel
 	for _, f := range flights {

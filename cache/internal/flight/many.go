@@ -67,7 +67,7 @@ func (g *Group[T]) depart(next []departure[T]) {
 			b.waiting += f.waiting
 			return true
 		})
-		g.begin(b, many.ctx, func(ctx context.Context) { g.runMany(ctx, b) }, b.flights...)
+		g.begin(many.ctx, b, func(ctx context.Context) { g.runMany(ctx, b) }, b.flights...)
 	}
 }
 

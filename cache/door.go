@@ -31,7 +31,11 @@ type door struct {
 	limits       driver.Limits   // those of Init
 	prefix       string          // of every physical key and tag; that of the store may be another one
 	closed       atomic.Bool     // no hits: the storage is being cleared
-	coming       atomic.Bool     // will be put into use
+	coming       atomic.Bool     // will be put into use, at the time enters
+	enters       time.Time       // zero if it was in use from the start
+	retired      atomic.Bool     // nothing reads it any more, on any node
+	fenced       bool            // its leases are this door's own
+	storage      *storage        // where it leads to; known doors to the same place have the same
 	features     driver.Features // with guard and fence around a strategy that needs them
 	leaser       driver.Leaser   // the same as features.Leaser
 	breaker      *breaker.Breaker
@@ -58,10 +62,13 @@ func newDoor(s *store, features driver.Features, strategy driver.Strategy, optio
 		strategy, features = guarded, guarded.Features()
 	}
 	identity := revocation.StorageOf(features, storeTag(s.name), options.StrategyName, options.KeyPrefix())
-	if features.Leaser == nil {
+	fenced := features.Leaser == nil
+	if fenced {
 		features = newFenced(strategy, features, options.Clock).Features()
 	}
 	d := &door{
+		fenced:       fenced,
+		storage:      new(storage),
 		store:        s,
 		strategyName: options.StrategyName,
 		namespace:    options.Namespace,

@@ -27,10 +27,11 @@ func (d *door) start(ctx context.Context, in driver.Injector) error {
 			Scope(name string, opts ...dig.ScopeOption) *dig.Scope
 		})
 		if !ok {
-			return fmt.Errorf("several stores need a *dig.Container or a *dig.Scope, not %T", in)
+			return fmt.Errorf("several stores, and a strategy that replaces another one, need a *dig.Container or a *dig.Scope, not %T", in)
 		}
 		scope := container.Scope("store " + d.store.name)
-		if err := scope.Decorate(func(driver.Limits) driver.Limits { return d.limits }); err != nil {
+		limits := d.limits // the container lives on, and must not keep the door
+		if err := scope.Decorate(func(driver.Limits) driver.Limits { return limits }); err != nil {
 			return err
 		}
 		in = scope
@@ -42,11 +43,23 @@ func (d *door) start(ctx context.Context, in driver.Injector) error {
 func (d *door) configure(options Options) {
 	d.breaker.Configure(breaker.Options{Failures: options.BreakerFailures, Pause: options.BreakerPause, Timeout: options.Timeout})
 	d.pending.Configure(options.MaxPendingRevocations, options.MaxTTL+d.leaseTTL, options.Timeout)
-	if d.features.Limiter != nil {
-		limits := options.Limits()
-		limits.KeyPrefix = d.prefix
-		d.features.Limiter.SetLimits(limits)
+	// A door that is being replaced may have a strategy that cannot take them.
+	if d.features.Limiter != nil && d.checkLimits(options) == nil {
+		d.features.Limiter.SetLimits(d.limitsOf(options))
 	}
+}
+
+// limitsOf are the limits of options at this door.
+func (d *door) limitsOf(options Options) driver.Limits {
+	limits := options.Limits()
+	limits.KeyPrefix = d.prefix
+	return limits
+}
+
+// checkLimits reports limits that a driver.Limiter cannot take.
+func (d *door) checkLimits(options Options) (err error) {
+	defer panics.Catch(&err)
+	return d.features.Limiter.CheckLimits(d.limitsOf(options))
 }
 
 // destroy releases what the strategy has opened.
@@ -66,6 +79,30 @@ func (d *door) sameStorage(other *door) bool {
 	}
 	where, id := d.location(), d.storageID()
 	return where != "" && where == other.location() || id != "" && id == other.storageID()
+}
+
+// storage is the place behind one or more doors.
+type storage struct{ _ byte } // not of size zero, so that each has an address of its own
+
+// leadsTo reports whether two doors are known to lead to the same entries.
+func (d *door) leadsTo(other *door) bool { return d.prefix == other.prefix && d.sameStorage(other) }
+
+// insteadOf reports whether a door can take the place of the one in use at once: it leads to the
+// same entries, and no other is coming.
+func (d *door) insteadOf(ds *doors) bool { return ds.newest() == ds.current && d.leadsTo(ds.current) }
+
+// knows reports whether what is stored or removed at another door needs no telling at this one. A
+// fence does not see what happens at another door.
+func (d *door) knows(other *door) bool {
+	return d.storage == other.storage && !d.fenced && !other.fenced
+}
+
+// unlessRetired returns the error of a revocation, unless the door was retired meanwhile.
+func (d *door) unlessRetired(err error) error {
+	if d.retired.Load() {
+		return nil
+	}
+	return err
 }
 
 // clash is the error if another store has the same namespace in the same storage.
@@ -115,9 +152,9 @@ func (d *door) claimed(ctx context.Context) string {
 
 // open lets reads in at a door that was closed. Before that, it clears the storage, unless another
 // node has done so since this one began to tell the storage of its revocations: then there is
-// another claim than old. While the storage fails, open tries again.
+// another claim than old. While the storage fails, open tries again, unless the door is retired.
 func (d *door) open(ctx context.Context, old string) {
-	for pauses := (backoff.Backoff{First: 25 * time.Millisecond, Last: 500 * time.Millisecond, Jitter: true}); ; {
+	for pauses := (backoff.Backoff{First: 25 * time.Millisecond, Last: 500 * time.Millisecond, Jitter: true}); !d.retired.Load(); {
 		err := d.tryOpen(ctx, old)
 		if err == nil {
 			d.closed.Store(false)
@@ -146,11 +183,16 @@ func (d *door) tryOpen(ctx context.Context, old string) error {
 	}
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
-	// It has to last until every node has come. If it does not, a node clears once more.
+	// It has to last until every node has come. If it does not, a node clears once more. So it also
+	// does not matter much if it cannot be stored.
 	ttl := min(2*d.store.options().Handover+time.Minute, d.store.options().MaxTTL)
-	return d.callWithin(ctx, d.timeout(), func(ctx context.Context) error {
+	err := d.callWithin(ctx, d.timeout(), func(ctx context.Context) error {
 		return d.leaser.Set(ctx, d.prefix+claimName, []byte(hex.EncodeToString(id)), SetOptions{TTL: ttl})
 	})
+	if err != nil {
+		d.store.logger.warn(ctx, ofRevocations, "cache: the new storage was cleared, and the other nodes cannot be told; they clear it once more", err)
+	}
+	return nil
 }
 
 // errNoClear is why a shared storage cannot be put into use while the application runs.

@@ -44,14 +44,16 @@ func healthOf(s *Service) Health {
 		if store.door().breaker.Open() {
 			h.degrade("store %s: its circuit breaker is open, because the storage fails", store.name)
 		}
-		if n := store.door().pending.Len(); n > 0 {
+		d := store.door()
+		if n := d.pending.Len(); n > 0 {
 			h.degrade("store %s: %d revocations are pending, and it serves no hits until they are applied", store.name, n)
 		}
-		if store.door().closed.Load() {
-			h.degrade("store %s: its new storage could not be cleared yet, and it serves no hits until it is", store.name)
+		if d.closed.Load() {
+			h.degrade("store %s: its new storage cannot be cleared, and it serves no hits until it is", store.name)
 		}
-		if n := pendingAt(store) - store.door().pending.Len(); n > 0 {
-			h.Reasons = append(h.Reasons, fmt.Sprintf("store %s: %d revocations could not be applied to the storage that is being replaced", store.name, n))
+		if n := pendingAt(store) - d.pending.Len(); n > 0 {
+			h.Reasons = append(h.Reasons, fmt.Sprintf("store %s: its storage is being replaced, and %d revocations are pending for another one "+
+				"than that in use", store.name, n))
 		}
 	}
 	unused, _ := s.UnusedCaches()

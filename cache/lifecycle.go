@@ -52,6 +52,11 @@ func (s *Service) Start(ctx context.Context, in driver.Injector) error {
 // strategies are destroyed, the last one first. If revocations are still pending, the error says
 // how many. Stopping twice, or before Start, does nothing.
 func (s *Service) Stop(ctx context.Context) error {
+	s.stopping.Add(1) // before interrupt is read
+	defer s.stopping.Add(-1)
+	if interrupt := s.interrupt.Load(); interrupt != nil {
+		(*interrupt)() // an Init that hangs must not hold it up
+	}
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
 	if !s.phase.CompareAndSwap(phaseStarted, phaseStopped) {
@@ -85,7 +90,14 @@ func (s *Service) Stop(ctx context.Context) error {
 func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Store, parts ...Part) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
-	if s.phase.Load() != phaseStarted {
+	ctx, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	s.interrupt.Store(&interrupt)
+	defer s.interrupt.Store(nil)
+	switch phase := s.phase.Load(); {
+	case phase == phaseStopped || phase == phaseStarted && s.stopping.Load() > 0:
+		return s.main().fail("reconfigure", ErrClosed)
+	case phase != phaseStarted:
 		return s.main().fail("reconfigure", ErrNotStarted)
 	}
 	in, err := s.injector(in)
@@ -133,7 +145,8 @@ func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Stor
 }
 
 // prepare initialises the new strategy of a store, if it has one.
-func (s *Service) prepare(ctx context.Context, in driver.Injector, change *storeChange, others []*storeChange) error {
+func (s *Service) prepare(ctx context.Context, in driver.Injector, change *storeChange, others []*storeChange) (err error) {
+	defer panics.Catch(&err)
 	next := change.next
 	if next == nil {
 		return nil
@@ -153,16 +166,16 @@ func (s *Service) prepare(ctx context.Context, in driver.Injector, change *store
 		}
 	}
 	for _, d := range doors {
-		if d.prefix == next.prefix && next.sameStorage(d) {
+		if next.leadsTo(d) {
 			return next.clash(d)
 		}
 	}
-	if current := change.store.door(); next.prefix != current.prefix || !next.sameStorage(current) {
+	if !next.insteadOf(change.store.doors.Load()) {
 		if err := next.replaceable(); err != nil {
 			return err
 		}
 	}
-	_, err := revocation.Restore(ctx, s.outbox, next.pending)
+	_, err = revocation.Restore(ctx, s.outbox, next.pending)
 	return err
 }
 

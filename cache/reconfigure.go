@@ -51,10 +51,15 @@ func planChange(s *store, given Store, common Options) (*storeChange, error) {
 	options.LockWait = max(0, options.LockWait)
 	change := &storeChange{store: s, options: options}
 	if absent.Is(given.Strategy) {
-		if options.Namespace != s.doors.Load().newest().namespace {
+		ds := s.doors.Load()
+		if options.Namespace != ds.newest().namespace {
 			return nil, &OptionError{Name: "namespace", Reason: "cannot change without a new storage"}
 		}
-		return change, acceptsLimits(s.doors.Load().newest(), options)
+		err := acceptsLimits(ds.newest(), options)
+		if err == nil { // it is still in use for a while
+			err = acceptsLimits(ds.current, options)
+		}
+		return change, err
 	}
 	features := driver.FeaturesOf(given.Strategy)
 	if err := checkNamespace(features, options); err != nil {
@@ -67,11 +72,10 @@ func planChange(s *store, given Store, common Options) (*storeChange, error) {
 // acceptsLimits reports limits that the strategy in use cannot take. It was initialised with
 // others.
 func acceptsLimits(d *door, options Options) error {
-	limits := options.Limits()
-	limits.KeyPrefix = d.prefix
 	if d.features.Limiter != nil {
-		return d.features.Limiter.CheckLimits(limits)
+		return d.checkLimits(options)
 	}
+	limits := d.limitsOf(options)
 	var errs []error
 	old := d.limits
 	for _, limit := range []struct {

@@ -36,7 +36,9 @@ type Service struct {
 	health health
 
 	phase     atomic.Int32
-	lifecycle sync.Mutex // held by Start and Stop
+	lifecycle sync.Mutex                         // held by Start, Stop and Reconfigure
+	interrupt atomic.Pointer[context.CancelFunc] // of the Reconfigure that is running
+	stopping  atomic.Int32                       // how many Stops there are
 	metrics   metric.Registration
 }
 

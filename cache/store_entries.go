@@ -95,7 +95,12 @@ func (s *store) elsewhere(ctx context.Context, d *door, bound time.Duration, phy
 	if s.doors.Load().only(d) {
 		return nil
 	}
-	return pendingOf(s.otherDoors([]*door{d}, func(d *door) error { return d.delete(ctx, bound, []string{physical}) }))
+	return pendingOf(s.otherDoors([]*door{d}, func(other *door) error {
+		if other.knows(d) { // it would remove what was just stored
+			return nil
+		}
+		return other.delete(ctx, bound, []string{physical})
+	}))
 }
 
 // delete removes the entries of physical keys, none of which lives longer than bound.

@@ -127,6 +127,10 @@ func (q *Queue) writeOutbox(ctx context.Context, revocations, covered []Revocati
 		return fmt.Errorf("the outbox cannot keep it: %w", err)
 	}
 	q.mu.Lock()
+	if q.closed { // the rows stay
+		q.mu.Unlock()
+		return nil
+	}
 	q.applied = append(q.applied, covered...)
 	for _, row := range rows {
 		if old, pending := q.items[row.target()]; pending {

@@ -199,9 +199,10 @@ func (q *Queue) remove(call uint64, revocations []Revocation, expired bool) {
 func (q *Queue) Adopt(other *Queue) {
 	other.mu.Lock()
 	items := maps.Clone(other.items)
-	outbox := other.outbox
+	outbox, longest := other.outbox, other.limits.longest
 	other.mu.Unlock()
 	q.mu.Lock()
+	q.limits.longest = max(q.limits.longest, longest) // see Configure
 	if q.items == nil {
 		q.items = make(map[Revocation]item)
 	}
@@ -227,9 +228,10 @@ func (q *Queue) Close() (left int) {
 	return left
 }
 
-// Configure changes the limits.
+// Configure changes the limits. longest never becomes shorter: what was stored before lives for as
+// long as it was given.
 func (q *Queue) Configure(limit int, longest, patience time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.limits = limits{limit, longest, patience}
+	q.limits = limits{limit, max(q.limits.longest, longest), patience}
 }

@@ -47,23 +47,22 @@ type layout struct {
 func plan(o Options, limits driver.Limits) (layout, error) {
 	l := layout{megabytes: max(1, int(o.MaxSize/driver.MiB*3/4))}
 	bytes := l.megabytes * int(driver.MiB)
-	key := int(limits.MaxKeyBytes) + serviceBytes + len(limits.KeyPrefix)
-	value := int(limits.MaxValueBytes) + serviceBytes
+	key, value := largest(limits)
 	for l.shards = o.Shards; l.shards > 1; l.shards /= 2 {
 		shard := bytes / l.shards
 		l.small, l.chunks = shard/16, 5*l.shards
-		if shard >= minShard && 2*key <= l.small && l.fits(key, limits.MaxTags, value) {
+		if shard >= minShard && l.holds(limits) {
 			break
 		}
 	}
 	if l.shards == 1 {
 		l.chunks = 0
-		largest := entryBytes(key, limits.MaxTags, value)
-		for l.shards = o.Shards; l.shards > 1 && bytes/l.shards <= 2*largest; {
+		whole := entryBytes(key, limits.MaxTags, value)
+		for l.shards = o.Shards; l.shards > 1 && bytes/l.shards <= 2*whole; {
 			l.shards /= 2
 		}
-		if l.small = bytes/l.shards/2 - 1; l.small < largest {
-			need := driver.Size(2*largest)/driver.MiB + 1 // megabytes for the entries
+		if l.small = bytes/l.shards/2 - 1; l.small < whole {
+			need := driver.Size(2*whole)/driver.MiB + 1 // megabytes for the entries
 			return layout{}, &driver.OptionError{Name: "max_size", Reason: fmt.Sprintf(
 				"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
 				o.MaxSize, limits.MaxValueBytes, (4*need+2)/3*driver.MiB)}
@@ -71,4 +70,15 @@ func plan(o Options, limits driver.Limits) (layout, error) {
 	}
 	l.reusable, l.maxCredit = bytes/l.shards/16, int64(bytes/l.shards*6/16)
 	return l, nil
+}
+
+// largest returns the bytes of the longest key and value of limits.
+func largest(limits driver.Limits) (key, value int) {
+	return int(limits.MaxKeyBytes) + serviceBytes + len(limits.KeyPrefix), int(limits.MaxValueBytes) + serviceBytes
+}
+
+// holds reports whether the largest entry of limits can be stored.
+func (l layout) holds(limits driver.Limits) bool {
+	key, value := largest(limits)
+	return (l.chunks == 0 || 2*key <= l.small) && l.fits(key, limits.MaxTags, value)
 }

@@ -7,6 +7,7 @@ package bigcache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ var (
 	_ driver.Located       = (*Strategy)(nil)
 	_ driver.Initializer   = (*Strategy)(nil)
 	_ driver.Destroyer     = (*Strategy)(nil)
+	_ driver.Limiter       = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
@@ -207,3 +209,21 @@ func (s *Strategy) Release(_ context.Context, lease *driver.Lease) error {
 	}
 	return nil
 }
+
+// CheckLimits implements driver.Limiter. The store was divided for the limits of Init, and must
+// hold the largest entry of other ones too.
+func (s *Strategy) CheckLimits(limits driver.Limits) error {
+	st, err := s.initialised()
+	if err != nil {
+		return err
+	}
+	if st.holds(limits) {
+		return nil
+	}
+	return &driver.OptionError{Name: "max_value_bytes", Reason: fmt.Sprintf(
+		"cannot be raised to %v, with keys of max_key_bytes (%v) and max_tags (%d), while the application runs: the storage of %v was divided for less; "+
+			"restart the application", limits.MaxValueBytes, limits.MaxKeyBytes, limits.MaxTags, s.options.MaxSize)}
+}
+
+// SetLimits implements driver.Limiter. Every entry is measured when it is stored.
+func (*Strategy) SetLimits(driver.Limits) {}

@@ -11,11 +11,11 @@ const maxDropping = 4
 // again and again.
 type dropper struct {
 	client  *client
-	limits  limits
+	limits  *liveLimits
 	running chan struct{} // has room for maxDropping
 }
 
-func newDropper(c *client, l limits) *dropper {
+func newDropper(c *client, l *liveLimits) *dropper {
 	return &dropper{c, l, make(chan struct{}, maxDropping)}
 }
 
@@ -36,7 +36,7 @@ func (d *dropper) drop(k keyRef, body string) {
 			if err != nil {
 				return err
 			}
-			return dropScript.Exec(ctx, conn, []string{k.value(), k.body()}, []string{d.limits.entryArg, body}).Error()
+			return dropScript.Exec(ctx, conn, []string{k.value(), k.body()}, []string{d.limits.Load().entryArg, body}).Error()
 		})
 	}) {
 		<-d.running

@@ -15,7 +15,7 @@ import (
 type leaser struct {
 	admission *admission
 	reader    *reader
-	limits    limits
+	limits    *liveLimits
 	// ttl is how long a lease lives, and ledgerTTL how long the ledger of its lane lives, both in
 	// ms. The ledger outlives every lease that needs it.
 	ttl, ledgerTTL string
@@ -56,7 +56,7 @@ func (l *leaser) call(lane *laneKeys, refs []keyRef, tokens []string, read bool)
 	for _, k := range refs {
 		keys = append(keys, k.value(), k.lease())
 	}
-	args = append(args, prefix, l.ttl, nonces(1), l.ledgerTTL, l.limits.entryArg)
+	args = append(args, prefix, l.ttl, nonces(1), l.ledgerTTL, l.limits.Load().entryArg)
 	return rueidis.LuaExec{Keys: keys, Args: append(args, tokens...)}
 }
 

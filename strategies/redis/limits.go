@@ -2,6 +2,7 @@ package redis
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"github.com/fxcache/fxcache/cache/driver"
 )
@@ -19,8 +20,11 @@ type limits struct {
 	entryArg string // the same, for the scripts
 }
 
-func newLimits(service driver.Limits) limits {
-	l := limits{value: int64(service.MaxValueBytes) + headroom}
+// liveLimits are those in force. Reads, writes and scripts look at them for each entry.
+type liveLimits = atomic.Pointer[limits]
+
+func newLimits(service driver.Limits) *limits {
+	l := &limits{value: int64(service.MaxValueBytes) + headroom}
 	l.entry = l.value + int64(service.MaxTags)*(int64(service.MaxKeyBytes)+2+nonceBytes) + 2 + nonceBytes // the generation
 	l.entryArg = strconv.FormatInt(l.entry, 10)
 	return l

@@ -14,7 +14,7 @@ type reader struct {
 	client     *client
 	keys       *keyspace
 	clock      driver.Clock
-	limits     limits
+	limits     *liveLimits
 	bulkheads  *bulkheads
 	hints      *tagHints
 	slow       slowEntries
@@ -59,7 +59,9 @@ func (r *reader) getHinted(o *operation, tags []string) ([]byte, bool, error) {
 }
 
 // scriptArgs are the arguments of the script that reads an entry.
-func (r *reader) scriptArgs(k keyRef) []string { return []string{k.lane.nonce, r.limits.entryArg} }
+func (r *reader) scriptArgs(k keyRef) []string {
+	return []string{k.lane.nonce, r.limits.Load().entryArg}
+}
 
 // scripted interprets what the script has answered, and remembers the tags of the entry. The entry
 // is nil if none was found.
@@ -143,7 +145,7 @@ func (r *reader) value(ctx context.Context, k keyRef, e entry, payload []byte) (
 	if !ok {
 		return nil, false, nil
 	}
-	if size > r.limits.value {
+	if size > r.limits.Load().value {
 		r.dropper.drop(k, body)
 		return nil, false, nil
 	}
@@ -152,7 +154,7 @@ func (r *reader) value(ctx context.Context, k keyRef, e entry, payload []byte) (
 
 // withinLimit reports whether an entry is no longer than it may be. One that is longer is dropped.
 func (r *reader) withinLimit(k keyRef, e entry) bool {
-	if int64(len(e)) <= r.limits.entry {
+	if int64(len(e)) <= r.limits.Load().entry {
 		return true
 	}
 	r.dropper.drop(k, "")

@@ -25,6 +25,7 @@ type store struct {
 	batcher   *batcher
 	bodies    *bodies
 	leases    *leases
+	limits    *liveLimits
 }
 
 // Init starts to connect, and waits a moment for the connection. If Redis does not answer, Init
@@ -94,8 +95,9 @@ func resolveService(in driver.Injector) (s service, err error) {
 
 // newStore connects the parts. It does no I/O.
 func newStore(c *client, keys *keyspace, service service, options Options, connection rueidis.ClientOption) *store {
-	st := &store{client: c, keys: keys}
-	lanes, limits := len(keys.lanes), newLimits(service.Limits)
+	st := &store{client: c, keys: keys, limits: new(liveLimits)}
+	st.limits.Store(newLimits(service.Limits))
+	lanes, limits := len(keys.lanes), st.limits
 	bulkheads := newBulkheads(c, keys, options.connections())
 	st.agreement = newAgreement(redisSlot{c, keys}, keys.namespace, lanes, service.logger)
 	st.admission = &admission{c, keys, st.agreement, bulkheads}

@@ -35,6 +35,7 @@ var (
 	_ driver.Shared        = (*Strategy)(nil)
 	_ driver.Located       = (*Strategy)(nil)
 	_ driver.Cancellable   = (*Strategy)(nil)
+	_ driver.Limiter       = (*Strategy)(nil)
 )
 
 // Factory makes the strategy from its section of the configuration.
@@ -83,6 +84,17 @@ func (s *Strategy) Destroy(ctx context.Context) error {
 		return st.close(ctx)
 	}
 	return nil
+}
+
+// CheckLimits implements driver.Limiter: Redis has room for any limits.
+func (s *Strategy) CheckLimits(driver.Limits) error { return nil }
+
+// SetLimits implements driver.Limiter. What was stored by higher limits is a miss once it is met.
+// What runs in the background keeps the Timeout of Init.
+func (s *Strategy) SetLimits(limits driver.Limits) {
+	if st := s.store.Load(); st != nil {
+		st.limits.Store(newLimits(limits))
+	}
 }
 
 // Cancellable implements driver.Cancellable.

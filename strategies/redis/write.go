@@ -19,7 +19,7 @@ type writer struct {
 	client    *client
 	keys      *keyspace
 	clock     driver.Clock
-	limits    limits
+	limits    *liveLimits
 	admission *admission
 	bodies    *bodies
 	revoker   *revoker
@@ -94,7 +94,7 @@ func (w *writer) prepare(k keyRef, value []byte, opts driver.SetOptions, state l
 	if err == nil && len(opts.Tags) > maxTags {
 		err = driver.ErrTooManyTags
 	}
-	if err == nil && int64(len(value)) > w.limits.value { // no reader would accept it
+	if err == nil && int64(len(value)) > w.limits.Load().value { // no reader would accept it
 		err = driver.ErrValueTooLarge
 	}
 	if err != nil {

@@ -1,7 +1,6 @@
 package cache_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -231,18 +230,19 @@ func TestSameStorageFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newShared("one"), newShared("one")
 		second.table = first.table
-		s := newSwapping(t, first, shop)
-		gate := make(chan struct{})
-		loaded := async(func() (int, error) {
-			return s.GetOrLoad(t.Context(), "k", func(context.Context) (int, error) { <-gate; return 1, nil })
-		})
+		strategy, recorder := drivertest.Record(first)
+		s := newSwapping(t, strategy, shop)
+		release := recorder.Block(drivertest.OpSet)
+		loaded := async(func() (int, error) { return s.GetOrLoad(t.Context(), "k", value(1)) })
 		synctest.Wait()
 		s.to(second)
-		if err := s.Set(t.Context(), "k", 2); err != nil {
-			t.Error(err)
-		}
-		close(gate)
+		set := async(func() (int, error) { return 0, s.Set(t.Context(), "k", 2) })
+		synctest.Wait()
+		release() // the fill of what was loaded before
 		<-loaded
+		if got := <-set; got.err != nil {
+			t.Error(got.err)
+		}
 		if got, found, err := s.Get(t.Context(), "k"); found && got != 2 || err != nil {
 			t.Errorf("Get = %d, %v", got, err)
 		}

@@ -125,7 +125,7 @@ func TestRevocationAcrossTheAnnouncement(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-deleted:
-			t.Error("Delete has returned before the new storage has done it")
+			t.Fatal("Delete has returned before the new storage has done it")
 		default:
 		}
 		hold()
@@ -210,8 +210,13 @@ func TestDeadOldStorage(t *testing.T) {
 		if n := strings.Count(log.String(), "clear it before you go back to it"); n != 1 || a.destroyed.Load() != 1 {
 			t.Errorf("%d reports, and destroyed %d times: %s", n, a.destroyed.Load(), log.String())
 		}
+		a.Recorder.Reset()
 		if err := s.Delete(t.Context(), "k"); err != nil {
 			t.Error(err)
+		}
+		pass(time.Hour)
+		if got := names(a.Recorder); len(got) > 0 {
+			t.Errorf("after the end, the old storage is asked %v", got)
 		}
 	})
 }

@@ -27,12 +27,36 @@ import (
 // Model: as in TestStaleFill.
 func TestHandover(t *testing.T) {
 	t.Parallel()
-	inBubbles(t, "handover", 10_000, handovers)
+	inBubbles(t, "handover", 10_000, func(t *testing.T) func(*schedule) { return handovers(t, oneHandover) })
+}
+
+// Nodes that are further apart than one handover do not keep the promise, and the schedules know.
+func TestHandoverTooLate(t *testing.T) {
+	t.Parallel()
+	const count = 1000
+	wrong := 0
+	for first := 0; first < count; first += count / 2 {
+		synctest.Test(t, func(t *testing.T) {
+			play := handovers(t, 3*oneHandover)
+			for i := range count / 2 {
+				s := newSchedule("handover-too-late", i, uint64(first+i)) //nolint:gosec // positive
+				play(s)
+				if s.failure != "" {
+					wrong++
+				}
+			}
+		})
+	}
+	t.Logf("%d of %d schedules serve what was revoked", wrong, count)
+	if wrong == 0 {
+		t.Error("no schedule finds what is wrong with nodes that are further apart than one handover")
+	}
 }
 
 const oneHandover = time.Second
 
-func handovers(t *testing.T) func(*schedule) {
+// handovers plays changes that nodes see at times that differ by latest at most.
+func handovers(t *testing.T, latest time.Duration) func(*schedule) {
 	servers := [2]*server{newServer(t, "a"), newServer(t, "b")}
 	options := cache.Options{
 		Namespace: "n", Handover: oneHandover, Timeout: time.Hour, LockWait: time.Second, MaxValueBytes: valueLimit,
@@ -47,7 +71,7 @@ func handovers(t *testing.T) func(*schedule) {
 		servers[0].playing, servers[1].playing = playing, playing
 		row := newRow(s)
 		nodes := make([]node, len(services))
-		lag := func() time.Duration { return time.Duration(s.random.Int64N(int64(oneHandover))) }
+		lag := func() time.Duration { return time.Duration(s.random.Int64N(int64(latest))) }
 		back := oneHandover/4 + time.Duration(s.random.Int64N(4*int64(oneHandover)))
 		for i, service := range services {
 			nodes[i] = row.nodes(t, service, 1)[0]

@@ -26,6 +26,9 @@ func (r *runtime) apply(ctx context.Context, next *config.Source, invalid error,
 	if err != nil {
 		return err
 	}
+	if p.stores[0].options.WithDefaults().Codec.Name() != r.service.Options().Codec.Name() {
+		return needsRestart(cachePath + ".codec")
+	}
 	if err := p.wrap(r.in.Wrappers); err != nil {
 		return err
 	}
@@ -37,10 +40,10 @@ func (r *runtime) apply(ctx context.Context, next *config.Source, invalid error,
 	defer cancel()
 	main := cache.Store{Strategy: p.stores[0].strategy, Options: p.stores[0].options}
 	if err := r.service.Reconfigure(ctx, container.Scope(cachePath), main, p.parts()...); err != nil {
-		return p.locate(err)
+		return p.locateEach(err)
 	}
 	sessions()
-	r.plan = p
+	r.plan, r.source = p, next
 	return nil
 }
 
@@ -68,6 +71,32 @@ func (r *runtime) planSessions(p *plan, changed []string) (apply func(), err err
 		return nil, locate(err, sessionPath)
 	}
 	return func() { sessions.SetOptions(next.options) }, err
+}
+
+// locateEach is locate for an error of Reconfigure, which lists all that may not change.
+func (p *plan) locateEach(err error) error {
+	var whole *cache.Error
+	if !errors.As(err, &whole) || whole.Op == "start" { // it is about one store, as at a start
+		return p.locate(err)
+	}
+	var all error
+	var each func(error)
+	each = func(part error) {
+		if joined, ok := part.(interface{ Unwrap() []error }); ok { //nolint:errorlint // not one within the part
+			for _, part := range joined.Unwrap() {
+				each(part)
+			}
+			return
+		}
+		var store *cache.StoreError
+		var option *cache.OptionError
+		if errors.As(part, &store) && !errors.As(part, &option) {
+			part = &config.Error{Problems: []config.Problem{{Path: cachePath + ".stores." + store.Name, Message: store.Err.Error()}}}
+		}
+		all = config.Join(all, p.locate(part))
+	}
+	each(whole.Err)
+	return all
 }
 
 func needsRestart(path string) error {

@@ -89,7 +89,7 @@ func NewSecret(text string) Secret { return driver.NewSecret(text) }
 // key, a tag or a value.
 type Error struct {
 	// Op is the operation: "get", "set", "update", "delete", "invalidate", "lease", "extend",
-	// "fill", "release", "clear", "load", "start" or "stop".
+	// "fill", "release", "clear", "load", "start", "reconfigure" or "stop".
 	Op string
 	// Store is the name of the store. It is empty if several stores failed, and before NewService.
 	Store string

@@ -134,7 +134,7 @@ func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Stor
 			for _, begun := range changes[:i+1] {
 				err = errors.Join(err, begun.undo(ctx))
 			}
-			return change.store.fail("reconfigure", err)
+			return change.store.fail("start", err) // as if the application began with it
 		}
 	}
 	for _, change := range changes {
@@ -167,7 +167,7 @@ func (s *Service) prepare(ctx context.Context, in driver.Injector, change *store
 	}
 	for _, d := range doors {
 		if next.leadsTo(d) {
-			return next.clash(d)
+			return &StoreError{Name: next.store.name, Err: next.clash(d)}
 		}
 	}
 	if !next.insteadOf(change.store.doors.Load()) {

@@ -88,7 +88,9 @@ func otherSecret(before, after *Source, key string, path any) bool {
 	if !known {
 		return false
 	}
-	// What has changed is decoded later, so after may not have read the file yet.
+	// What has changed is decoded later, so after may not have read the file yet. What has not may
+	// never be decoded, so after has to know that this is the file of a secret.
+	after.knowSecret(key)
 	next, err := after.secretFiles.read(path.(string))
 	return err != nil || old != next
 }

@@ -224,6 +224,16 @@ func (s *Source) secretAt(key string, path any) (text string, ok bool) {
 	return text, err == nil
 }
 
+// knowSecret notes that the value of key is the path of a secret's file.
+func (s *Source) knowSecret(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[string]bool{}
+	}
+	s.files[key] = true
+}
+
 // values returns what belongs to the cache, by key. See [Changes].
 func (s *Source) values() map[string]any {
 	s.registerSections()

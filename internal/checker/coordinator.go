@@ -18,6 +18,8 @@ type Order struct {
 	// Step sets the error of the node's clock to Offset.
 	Step   bool
 	Offset time.Duration
+	// Addresses are those of the Redis to use from now on. None means no change.
+	Addresses []string
 }
 
 // Batch is what a node reports after a window.

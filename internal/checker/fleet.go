@@ -163,6 +163,18 @@ func (f *Fleet) Step(place int, offset time.Duration) {
 	}
 }
 
+// Reload has a node use another Redis from now on.
+func (f *Fleet) Reload(place int, addresses []string) {
+	f.mu.Lock()
+	s := f.slots[place]
+	s.spec.Addresses = addresses // also after a restart
+	number := s.spec.Node
+	f.mu.Unlock()
+	if m := f.coordinator.members()[number]; m != nil {
+		m.order(Order{Addresses: addresses})
+	}
+}
+
 // paused reports whether any node is.
 func (f *Fleet) paused() bool {
 	f.mu.Lock()

@@ -30,10 +30,11 @@ var plans = []struct {
 }{
 	{"bigcache", 0.1},
 	{"noop", 0.04},
-	{"redis", 0.3},
-	{"moved", 0.1},
-	{"sentinel", 0.23},
-	{"cluster", 0.23},
+	{"redis", 0.27},
+	{"moved", 0.09},
+	{"reload", 0.1},
+	{"sentinel", 0.2},
+	{"cluster", 0.2},
 }
 
 func TestNemesis(t *testing.T) {
@@ -52,6 +53,14 @@ func TestSoak(t *testing.T) {
 	for _, plan := range plans {
 		t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(plan.part*float64(*soak))) })
 	}
+}
+
+// TestReload is the plan "reload" alone. It has a name of its own for the mutants.
+func TestReload(t *testing.T) {
+	if *seconds == 0 {
+		t.Skip("without -seconds")
+	}
+	run(t, "reload", time.Duration(*seconds)*time.Second)
 }
 
 // run runs a plan and writes its report. It fails if a guarantee was violated or the run is void.

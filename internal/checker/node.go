@@ -39,6 +39,7 @@ type node struct {
 	clock       *steppingClock
 	coordinator *rpc.Client
 	stop        chan struct{} // of the window's clients
+	reloads     chan []string
 }
 
 func runNode(spec Spec) error {
@@ -46,7 +47,7 @@ func runNode(spec Spec) error {
 	if err != nil {
 		return err
 	}
-	n := &node{Spec: spec, clock: &steppingClock{}, coordinator: coordinator}
+	n := &node{Spec: spec, clock: &steppingClock{}, coordinator: coordinator, reloads: make(chan []string, 16)}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if n.cached, err = spec.open(ctx, n.clock); err != nil {
@@ -55,6 +56,7 @@ func runNode(spec Spec) error {
 	if err := coordinator.Call("Coordinator.Join", n.Node, nil); err != nil {
 		return err
 	}
+	go n.reload()
 	for {
 		var order Order
 		if err := coordinator.Call("Coordinator.Next", n.Node, &order); err != nil {
@@ -63,6 +65,8 @@ func runNode(spec Spec) error {
 		switch {
 		case order.Step:
 			n.clock.step(order.Offset)
+		case len(order.Addresses) > 0:
+			n.reloads <- order.Addresses
 		case order.Begin > 0:
 			n.stop = make(chan struct{})
 			go n.window(order.Begin, n.stop)
@@ -96,5 +100,21 @@ func (n *node) window(number int, stop <-chan struct{}) {
 	if err := n.coordinator.Call("Coordinator.Report", batch, nil); err != nil {
 		fmt.Fprintf(os.Stderr, "node %d: %v\n", n.Node, err)
 		os.Exit(1)
+	}
+}
+
+// reload changes from one Redis to another while the clients work, as a reload of the configuration
+// does.
+func (n *node) reload() {
+	for addresses := range n.reloads {
+		n.Addresses = addresses
+		store, err := n.store(n.clock)
+		if err == nil {
+			err = n.service.Reconfigure(context.Background(), nil, store)
+		}
+		if err != nil { // a dead Redis is no reason to refuse it
+			fmt.Fprintf(os.Stderr, "node %d does not take %v: %v\n", n.Node, addresses, err)
+			os.Exit(1)
+		}
 	}
 }

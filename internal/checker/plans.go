@@ -66,6 +66,8 @@ func PlanOf(t testing.TB, name string) Plan {
 		return Standalone(t)
 	case "moved":
 		return Moved(t)
+	case "reload":
+		return Reload(t)
 	case "sentinel":
 		return Sentinel(t)
 	case "cluster":

@@ -37,6 +37,8 @@ type Spec struct {
 	Connections, Lanes, WaitReplicas int
 	// StaleAfter is that of the sessions, LeaseTTL that of the strategy.
 	StaleAfter, LeaseTTL time.Duration
+	// Handover is how long the nodes take to learn that Addresses have changed. 0 is the default.
+	Handover time.Duration
 	// Mutant names a mutant of the strategy, such as [SwallowDelete]. "" means none.
 	Mutant string
 }
@@ -46,6 +48,17 @@ type cached struct {
 	service  *cache.Service
 	sessions sessioncache.Sessions
 	rows     *cache.Cache[Mark]
+}
+
+// store returns the storage that a node is configured to use.
+func (s Spec) store(clock driver.Clock) (cache.Store, error) {
+	strategy, err := s.strategy()
+	if err == nil && s.Mutant != "" {
+		strategy, err = mutantOf(strategy, s.Mutant)
+	}
+	return cache.Store{Strategy: strategy, Options: cache.Options{
+		Namespace: "checker", Clock: clock, Logger: slog.New(slog.DiscardHandler), StrategyName: s.Strategy, Handover: s.Handover,
+	}}, err
 }
 
 func (s Spec) strategy() (driver.Strategy, error) {
@@ -66,18 +79,11 @@ func (s Spec) strategy() (driver.Strategy, error) {
 
 // open starts the cache as an application would, without fx.
 func (s Spec) open(ctx context.Context, clock driver.Clock) (*cached, error) {
-	strategy, err := s.strategy()
+	store, err := s.store(clock)
 	if err != nil {
 		return nil, err
 	}
-	if s.Mutant != "" {
-		if strategy, err = mutantOf(strategy, s.Mutant); err != nil {
-			return nil, err
-		}
-	}
-	service, err := cache.NewService(strategy, cache.Options{
-		Namespace: "checker", Clock: clock, Logger: slog.New(slog.DiscardHandler), StrategyName: s.Strategy,
-	})
+	service, err := cache.NewService(store.Strategy, store.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,8 @@ type App struct {
 	// Clock is the current time for every expiry in the cache. It starts at the real time, to the
 	// millisecond.
 	Clock *Clock
-	// Strategy records the operations on the storage strategy of the store "default".
+	// Strategy records the operations on the storage strategy of the store "default" that the
+	// application started with. After a reload with another one, see [App.Store].
 	Strategy *Recorder
 
 	t      testing.TB
@@ -71,6 +72,11 @@ type App struct {
 
 // Store returns what records the operations on the storage strategy of the store with that name, as
 // in `cache.stores`. If there is no such store, the test fails.
+//
+// A reload that asks for another strategy makes another Recorder. Store returns it as soon as that
+// strategy is made, even if its Init fails then. Until `cache.handover` is over, it gets the
+// revocations and no reads of entries, because the former strategy is in use. A Recorder that the
+// test already has goes on with the former strategy.
 func (a *App) Store(name string) *Recorder {
 	a.t.Helper()
 	a.mu.Lock()
@@ -88,7 +94,7 @@ func (a *App) record(store string, strategy driver.Strategy) driver.Strategy {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.stores[store] = recorder
-	if store == "default" {
+	if store == "default" && a.Strategy == nil { // a test reads it while a reload is running
 		a.Strategy = recorder
 	}
 	return recorded

@@ -3,9 +3,11 @@ package fxcache_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"go.uber.org/fx"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/bigcache"
 )
 
 // handedOver is the handover of tests in which nothing has to happen within it.
@@ -146,6 +149,34 @@ func TestOtherConnectionsToTheSameRedis(t *testing.T) {
 	}
 }
 
+// A revocation that is pending at the former connections is pending at the next ones.
+func TestPendingMovesToOtherConnections(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	brief := fxcache.Override(map[string]any{"cache.timeout": "200ms"})
+	l := startLive(t, on(server, time.Hour, ", client_name: former"), brief)
+	products := caches(t, l.service, "product", cache.Policy[int]{})
+	eventually(t, "an entry", func() bool {
+		err := products.Set(t.Context(), "1", 1)
+		_, found, _ := products.Get(t.Context(), "1")
+		return err == nil && found
+	})
+	server.Pause()
+	if err := products.Delete(t.Context(), "1"); !errors.Is(err, cache.ErrRevocationPending) {
+		t.Errorf("Delete = %v", err)
+	}
+	l.edit(t, on(server, time.Hour, ", client_name: next"))
+	server.Resume()
+	eventually(t, "an answer", func() bool {
+		_, found, err := products.Get(t.Context(), "1")
+		if found {
+			t.Fatal("an entry is served that was revoked")
+		}
+		return err == nil
+	})
+}
+
 // A password that is replaced in its file is no reason to open Redis anew.
 func TestAnotherPasswordIsNoReload(t *testing.T) {
 	t.Parallel()
@@ -192,6 +223,57 @@ func TestOneStoreChanges(t *testing.T) {
 	}
 	if made["default"] != 1 || made["sessions"] != 2 {
 		t.Errorf("made %v", made)
+	}
+}
+
+// Of a strategy that was replaced nothing stays: neither its memory nor its goroutines, for which
+// TestMain looks.
+func TestFormerStrategyIsFreed(t *testing.T) {
+	t.Parallel()
+	var former []weak.Pointer[bigcache.Strategy]
+	l := startLive(t, embedded(handedOver), fxcache.Wrap(func(s driver.Strategy) driver.Strategy {
+		former = append(former, weak.Make(s.(*bigcache.Strategy)))
+		return s
+	}))
+	logIn(t, l.sessions, "token")
+	for _, size := range []string{"16MiB", "32MiB", "16MiB", "32MiB"} {
+		l.edit(t, strings.Replace(embedded(handedOver), "timeout", "bigcache: {max_size: "+size+"}, timeout", 1))
+		l.uses(t, "bigcache", size)
+	}
+	eventually(t, "the end of four of five", func() bool {
+		runtime.GC()
+		freed := 0
+		for _, pointer := range former {
+			if pointer.Value() == nil {
+				freed++
+			}
+		}
+		return len(former) == 5 && freed == 4
+	})
+}
+
+// A second change comes before the first one is in use. The newest wins, also if it is the storage
+// in use: then that never stops serving.
+func TestSecondChangeWithinTheHandover(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	first, second, third := redistest.Start(t), redistest.Start(t), redistest.Start(t)
+	l := startLive(t, on(first, 300*time.Millisecond, ""))
+	logIn(t, l.sessions, "token")
+	stop := crowd(t, l)
+	l.edit(t, on(second, 300*time.Millisecond, ""))
+	l.edit(t, on(first, 300*time.Millisecond, ""))
+	connections(t, second, 0)
+	if l.uses(t, "redis", first.Addr()); !loggedIn(t, l.sessions, "token") {
+		t.Error("the storage that was in use all the time has lost a session")
+	}
+	l.edit(t, on(second, 300*time.Millisecond, ""))
+	l.edit(t, on(third, 300*time.Millisecond, ""))
+	l.uses(t, "redis", third.Addr())
+	connections(t, first, 0)
+	connections(t, second, 0)
+	if cached, loaded := stop(); cached == 0 || loaded == 0 {
+		t.Errorf("%d rows from the cache, %d loaded", cached, loaded)
 	}
 }
 

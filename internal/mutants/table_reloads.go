@@ -33,6 +33,21 @@ var reloads = []Mutant{
 		By: reloadNemesis,
 	},
 	{
+		Guard: "reload-retired", What: "a storage that is out of use is not told of revocations any more",
+		File: "cache/handover.go", Text: "s.change(func(ds *doors) *doors { return ds.without(d) })", Replacement: "s.change(func(ds *doors) *doors { return ds })",
+		By: []Search{{Folder: ".", Run: "^TestFormerStrategyIsFreed$"}},
+	},
+	{
+		Guard: "reload-same-storage", What: "other connections to the same storage lose nothing",
+		File: "cache/handover.go", Text: "if next.prefix == current.prefix && next.sameStorage(current) {", Replacement: "if next == current {",
+		By: []Search{{Folder: ".", Run: "^TestOtherConnectionsToTheSameRedis$"}},
+	},
+	{
+		Guard: "reload-pending", What: "what is pending at a storage is pending at other connections to it",
+		File: "cache/handover.go", Text: "next.pending.Adopt(current.pending)\n\t\ts.change", Replacement: "s.change",
+		By: []Search{{Folder: ".", Run: "^TestPendingMovesToOtherConnections$"}},
+	},
+	{
 		Guard: "reload-init-panics", What: "a strategy whose Init panics in a reload is destroyed",
 		File: "cache/lifecycle.go", Text: "(err error) {\n\tdefer panics.Catch(&err)\n\tnext := change.next", Replacement: "(err error) {\n\tnext := change.next",
 		By: []Search{{Folder: ".", Run: "^TestInitFails$"}},

@@ -27,7 +27,7 @@ var generations = []Mutant{
 	},
 	{
 		Guard: "generation-lost", What: "a generation that was lost is made anew at random",
-		File: "strategies/redis/store.lua", Text: "nonce = ARGV[firstTag + 4 * tag + 3]", Replacement: "nonce = tag == 0 and string.rep('g', 16) or ARGV[firstTag + 4 * tag + 3]",
+		File: "strategies/redis/store.lua", Text: "nonce = ARGV[names + 3 * tag + 2]", Replacement: "nonce = tag == 0 and string.rep('g', 16) or ARGV[names + 3 * tag + 2]",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLostGeneration$"}},
 	},
 	{

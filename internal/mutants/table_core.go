@@ -50,7 +50,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "lease-token", What: "a Fill needs the lease that is out (Redis)",
-		File: "strategies/redis/store.lua", Text: "if held[i] ~= token then return false end",
+		File: "strategies/redis/store.lua", Text: "if held[i] == token then", Replacement: "if not always then",
 		By: schedule("TestStoppedHolder"),
 	},
 	{
@@ -60,7 +60,7 @@ var redis = []Mutant{
 	},
 	{
 		Guard: "set-ends-lease", What: "Set revokes the lease (Redis)",
-		File: "strategies/redis/store.lua", Text: "    gone[#gone + 1] = KEYS[3 * i + 1]\n", Replacement: "",
+		File: "strategies/redis/store.lua", Text: "if mine then gone[#gone + 1] = lease end", Replacement: "if mine and not always then gone[#gone + 1] = lease end",
 		By: schedule("TestLateFrame"),
 	},
 	{

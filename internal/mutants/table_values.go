@@ -74,13 +74,13 @@ var values = []Mutant{
 	},
 	{
 		Guard: "wrong-type-lease", What: "a lease that is of another type, or does not end, is free",
-		File: "strategies/redis/lease.lua", Text: "if typed('GET', lease) and redis.call('PTTL', lease) >= 0 then return 0 end",
-		Replacement: "if true then return 0 end",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', lease) and call('PTTL', lease) >= 0 then return false end",
+		Replacement: "if true then return false end",
 		By:          []Search{{Folder: "strategies/redis", Run: "^TestWrongTypes$"}},
 	},
 	{
 		Guard: "lease-not-healed", What: "a lease that somebody holds stays that one's",
-		File: "strategies/redis/lease.lua", Text: "if typed('GET', lease) and redis.call('PTTL', lease) >= 0 then return 0 end",
+		File: "strategies/redis/lease.lua", Text: "if typed('GET', lease) and call('PTTL', lease) >= 0 then return false end",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestLeaseIsNotHealed$"}},
 	},
 	{

@@ -45,19 +45,20 @@ func newLeaser(a *admission, r *reader, ttl time.Duration, o *orphans) *leaser {
 	}
 }
 
-// call is the call of the script that asks for leases on keys of one lane. With read, an entry that
-// there is comes instead.
-func (l *leaser) call(lane *laneKeys, refs []keyRef, tokens []string, read bool) rueidis.LuaExec {
-	keys, args := append(make([]string, 0, 1+2*len(refs)), lane.ledger), make([]string, 0, 5+len(refs))
-	prefix := ""
+// call is the call of the script that asks for leases on keys of one lane, all with one token. With
+// read, an entry that there is comes instead.
+func (l *leaser) call(lane *laneKeys, refs []keyRef, token string, read bool) rueidis.LuaExec {
+	keys, prefix := append(make([]string, 0, 1+2*len(refs)), lane.ledger), ""
 	if read {
 		prefix = lane.nonce
 	}
 	for _, k := range refs {
-		keys = append(keys, k.value(), k.lease())
+		keys = append(keys, k.value())
 	}
-	args = append(args, prefix, l.ttl, nonces(1), l.ledgerTTL, l.limits.Load().entryArg)
-	return rueidis.LuaExec{Keys: keys, Args: append(args, tokens...)}
+	for _, k := range refs {
+		keys = append(keys, k.lease())
+	}
+	return rueidis.LuaExec{Keys: keys, Args: []string{prefix, l.ttl, nonces(1), l.ledgerTTL, l.limits.Load().entryArg, token}}
 }
 
 // grants is what the script answers for the keys of one lane.
@@ -99,7 +100,7 @@ func (g *grants) lease(i int, key, token string, asked time.Time) *driver.Lease 
 // grant asks for a lease. With read, it returns the entry instead if there is one.
 func (l *leaser) grant(o *operation, read bool) ([]byte, bool, *driver.Lease, error) {
 	token := nonces(1)
-	call := l.call(o.lane, []keyRef{o.keyRef}, []string{token}, read)
+	call := l.call(o.lane, []keyRef{o.keyRef}, token, read)
 	reply, err := leaseScript.Exec(o.ctx, o.conn, call.Keys, call.Args).ToArray()
 	if err = o.observe(err); err != nil {
 		if mayHaveDone(err) {

@@ -45,10 +45,9 @@ func (l *leases) ask(ctx context.Context, keys []string, read bool) []driver.Lea
 		if err := l.admission.batch(ctx); err != nil {
 			return slices.Repeat([]driver.LeaseResult{{Err: err}}, len(keys))
 		}
-		random := nonces(len(keys))
-		requests := make([]request, len(keys))
+		requests, token := make([]request, len(keys)), nonces(1)
 		for i, key := range keys {
-			requests[i] = request{key, l.reader.keys.of(key), random[i*nonceBytes : (i+1)*nonceBytes]}
+			requests[i] = request{key, l.reader.keys.of(key), token}
 		}
 		var sent atomic.Bool
 		r, ok := inTime(ctx, l.running, func() *leaseRead {
@@ -99,12 +98,12 @@ func (l *leases) sendSome(ctx context.Context, conn rueidis.Client, r *leaseRead
 	var of [][]int
 	began := time.Now()
 	for _, part := range l.byLane(r.requests, some) {
-		refs, tokens := make([]keyRef, len(part)), make([]string, len(part))
+		refs := make([]keyRef, len(part))
 		for n, i := range part {
-			refs[n], tokens[n] = r.requests[i].ref, r.requests[i].token
+			refs[n] = r.requests[i].ref
 		}
 		lane := refs[0].lane
-		calls, of = append(calls, laneCall{lane, l.leaser.call(lane, refs, tokens, read)}), append(of, part)
+		calls, of = append(calls, laneCall{lane, l.leaser.call(lane, refs, r.requests[part[0]].token, read)}), append(of, part)
 	}
 	for c, reply := range runAll(ctx, conn, leaseSHA, leaseText, calls) {
 		messages, err := reply.ToArray()

@@ -1,18 +1,19 @@
 -- Stores several entries of a lane: always, or each under a lease that is still valid.
 -- reads and writes: KEYS[1] and KEYS[2] the current and the earlier page of the lane's ledger, see
---                   invalidate.lua, then for each entry: the value, its lease, the body, then the nonces of the
---                   tags. Everything that may be written is named, so that Redis refuses the script while some
+--                   invalidate.lua, then the values of all entries, their leases, their bodies, then the nonces of
+--                   the tags. Everything that may be written is named, so that Redis refuses the script while some
 --                   of it is on another node. Otherwise a nonce could be made twice.
 -- publishes to:     the channel with the name of the lease, if the lease was used: others may wait for it
--- ARGV:   1 how many entries, then for each: token of the lease, or empty to store always, epoch and sequence of
---         the lease, TTL in ms, format and expiry, payload, name of the body that has the value, or empty, which
---         of the tags it has, in 2 bytes each, then for each tag: name, length of the name in 2 bytes, what it
---         is called in the ledger, a nonce in case it has none
+-- ARGV:   1 how many entries, 2 how many runs of entries that are alike, then for each run: how many entries,
+--         token of their leases, or empty to store always, epoch and sequence of the leases, TTL in ms, format and
+--         expiry, which of the tags they have, in 2 bytes each, then the payload of each entry, then for each tag:
+--         length of the name in 2 bytes and name, what it is called in the ledger, a nonce in case it has none
 -- returns for each entry 1, or 0: the lease is gone, or a tag was invalidated since it was granted, or the body
 --         is gone
-local byte = string.byte
-local entries = tonumber(ARGV[1])
-local firstTag, firstNonce = 2 + 8 * entries, 3 + 3 * entries
+local call, byte, sub = redis.call, string.byte, string.sub
+local entries, runs = tonumber(ARGV[1]), tonumber(ARGV[2])
+local leases, bodies, nonceKeys = 2 + entries, 2 + 2 * entries, 3 + 3 * entries -- where in KEYS
+local payloads, names = 2 + 7 * runs, 3 + 7 * runs + entries -- where in ARGV
 
 local pages, noted = {}, {}
 
@@ -25,11 +26,11 @@ end
 -- last returns when a tag was last invalidated, by that page.
 local function last(number, tag)
   local at = 2 * tag + number
-  if noted[at] == nil then noted[at] = redis.call('HGET', KEYS[number], ARGV[firstTag + 4 * tag + 2]) end
+  if noted[at] == nil then noted[at] = call('HGET', KEYS[number], ARGV[names + 3 * tag + 1]) end
   return noted[at]
 end
 
--- valid reports whether nothing was invalidated since a lease was granted.
+-- valid reports whether nothing was invalidated since leases were granted.
 local function valid(epoch, since, tags)
   local current, count = page(1), 1
   if not current or current[1] ~= epoch then return false end
@@ -52,20 +53,20 @@ local nonces, lives = {}, {}
 
 -- nonceOf returns the nonce of a tag, which lives for as long as the entry.
 local function nonceOf(tag, ttl)
-  local key = KEYS[firstNonce + tag]
+  local key = KEYS[nonceKeys + tag]
   if not nonces[tag] then
     local nonce = typed('GET', key)
     if not nonce or #nonce ~= 16 then -- there is none, or not one of ours
-      nonce = ARGV[firstTag + 4 * tag + 3]
-      redis.call('SET', key, nonce, 'PX', ttl)
+      nonce = ARGV[names + 3 * tag + 2]
+      call('SET', key, nonce, 'PX', ttl)
       lives[tag] = ttl
     else
-      lives[tag] = redis.call('PTTL', key)
+      lives[tag] = call('PTTL', key)
     end
     nonces[tag] = nonce
   end
   if lives[tag] < ttl then
-    redis.call('PEXPIRE', key, ttl)
+    call('PEXPIRE', key, ttl)
     lives[tag] = ttl
   end
   return nonces[tag]
@@ -73,7 +74,7 @@ end
 
 local lists = {}
 
--- tagsOf returns which tags an entry has.
+-- tagsOf returns which tags the entries of a run have.
 local function tagsOf(list)
   local tags = lists[list]
   if not tags then
@@ -95,9 +96,7 @@ local function headerOf(list, ttl)
     local tags = tagsOf(list)
     local header = {string.char(math.floor(#tags / 256), #tags % 256)}
     for i = 1, #tags do
-      local tag = firstTag + 4 * tags[i]
-      header[#header + 1] = ARGV[tag + 1]
-      header[#header + 1] = ARGV[tag]
+      header[#header + 1] = ARGV[names + 3 * tags[i]]
       header[#header + 1] = nonceOf(tags[i], ttl)
     end
     headers[list], longest[list] = table.concat(header), ttl
@@ -107,54 +106,52 @@ end
 
 -- What the leases hold. One that is of another type holds nothing.
 local held = {}
-if ARGV[2] ~= '' then
-  local leases = {}
-  for i = 1, entries do leases[i] = KEYS[3 * i + 1] end
-  held = redis.call('MGET', unpack(leases))
-end
+if ARGV[4] ~= '' then held = call('MGET', unpack(KEYS, leases + 1, bodies)) end
 
-local used = {}
-
--- admitted reports whether an entry may be stored.
-local function admitted(i)
-  local first = 2 + 8 * (i - 1)
-  local token = ARGV[first]
-  if token == '' then return true end
-  if held[i] ~= token then return false end
-  used[#used + 1] = KEYS[3 * i + 1]
-  return valid(ARGV[first + 1], tonumber(ARGV[first + 2]), tagsOf(ARGV[first + 7]))
-end
-
-local replies, gone = {}, {}
-for i = 1, entries do
-  replies[i] = 0
-  if admitted(i) then
-    replies[i] = 1
-    gone[#gone + 1] = KEYS[3 * i]
-    gone[#gone + 1] = KEYS[3 * i + 1]
-    if ARGV[2 + 8 * (i - 1) + 6] == '' then gone[#gone + 1] = KEYS[3 * i + 2] end
+local replies, used, gone, i = {}, {}, {}, 0
+for run = 1, runs do
+  local at = 7 * run - 4
+  local token = ARGV[at + 1]
+  local always, large = token == '', byte(ARGV[at + 5]) == 4
+  local unchanged = always or valid(ARGV[at + 2], tonumber(ARGV[at + 3]), tagsOf(ARGV[at + 6]))
+  for _ = 1, tonumber(ARGV[at]) do
+    i = i + 1
+    local lease, mine = KEYS[leases + i], always
+    if held[i] == token then
+      mine, used[#used + 1] = true, lease
+    end
+    if mine then gone[#gone + 1] = lease end
+    replies[i] = 0
+    if mine and unchanged then
+      replies[i] = 1
+      gone[#gone + 1] = KEYS[2 + i]
+      if not large then gone[#gone + 1] = KEYS[bodies + i] end
+    end
   end
-end
-if #used > 0 then
-  redis.call('UNLINK', unpack(used))
-  for i = 1, #used do redis.call('SPUBLISH', used[i], '') end
 end
 if #gone == 0 then return replies end
 -- From here on, whatever fails must not leave the previous values.
-redis.call('UNLINK', unpack(gone))
-for i = 1, entries do
-  local first = 2 + 8 * (i - 1)
-  local ttl, name = tonumber(ARGV[first + 3]), ARGV[first + 6]
-  if replies[i] == 1 and name ~= '' then
-    local body = KEYS[3 * i + 2]
-    if typed('GETRANGE', body, 0, 15) == name then
-      redis.call('PEXPIRE', body, ttl)
-    else
-      replies[i] = 0
+call('UNLINK', unpack(gone))
+for n = 1, #used do call('SPUBLISH', used[n], '') end
+i = 0
+for run = 1, runs do
+  local at = 7 * run - 4
+  local ttl, head = ARGV[at + 4], nil
+  local large = byte(ARGV[at + 5]) == 4
+  for _ = 1, tonumber(ARGV[at]) do
+    i = i + 1
+    if replies[i] == 1 and large then
+      local body, name = KEYS[bodies + i], sub(ARGV[payloads + i], 1, 16)
+      if typed('GETRANGE', body, 0, 15) == name then
+        call('PEXPIRE', body, ttl)
+      else
+        replies[i] = 0
+      end
     end
-  end
-  if replies[i] == 1 then
-    redis.call('SET', KEYS[3 * i], ARGV[first + 4] .. headerOf(ARGV[first + 7], ttl) .. ARGV[first + 5], 'PX', ttl)
+    if replies[i] == 1 then
+      head = head or ARGV[at + 5] .. headerOf(ARGV[at + 6], tonumber(ttl))
+      call('SET', KEYS[2 + i], head .. ARGV[payloads + i], 'PX', ttl)
+    end
   end
 end
 return replies

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/redis/rueidis"
@@ -112,13 +113,24 @@ func (w *writer) prepare(k keyRef, value []byte, opts driver.SetOptions, state l
 	}, nil
 }
 
+// alike reports whether two items differ in nothing but their keys and values.
+func (i *item) alike(other *item) bool {
+	return i.state.token == other.state.token && i.state.epoch == other.state.epoch && i.state.sequence == other.state.sequence &&
+		i.ttl == other.ttl && i.fixed == other.fixed && slices.Equal(i.tags, other.tags)
+}
+
 // storeCall is the call of the script that stores items of one lane.
 func (w *writer) storeCall(lane *laneKeys, items ...item) rueidis.LuaExec {
 	var tags []string // of all items
 	numbers := make(map[string]int)
-	keys := append(make([]string, 0, 3+3*len(items)+4), lane.ledger, lane.earlier)
-	args := append(make([]string, 0, 2+8*len(items)+4*4), strconv.Itoa(len(items)))
-	for _, i := range items {
+	keys := append(make([]string, 0, 2+3*len(items)+4), lane.ledger, lane.earlier)
+	args := append(make([]string, 0, 2+8*len(items)+3*4), strconv.Itoa(len(items)), "")
+	runs := 0
+	for first := 0; first < len(items); runs++ {
+		i, next := &items[first], first+1
+		for next < len(items) && i.alike(&items[next]) {
+			next++
+		}
 		list := make([]byte, 0, 2*len(i.tags))
 		for _, tag := range i.tags {
 			n, known := numbers[tag]
@@ -128,15 +140,25 @@ func (w *writer) storeCall(lane *laneKeys, items ...item) rueidis.LuaExec {
 			}
 			list = binary.BigEndian.AppendUint16(list, uint16(n)) //nolint:gosec // see maxTags and perScript
 		}
-		keys = append(keys, i.ref.value(), i.ref.lease(), i.ref.body())
-		args = append(args, i.state.token, i.state.epoch, i.state.sequence, i.ttl, i.fixed, i.value, i.body, string(list))
+		args = append(args, strconv.Itoa(next-first), i.state.token, i.state.epoch, i.state.sequence, i.ttl, i.fixed, string(list))
+		first = next
+	}
+	args[1] = strconv.Itoa(runs)
+	for i := range items {
+		keys, args = append(keys, items[i].ref.value()), append(args, items[i].value)
+	}
+	for i := range items {
+		keys = append(keys, items[i].ref.lease())
+	}
+	for i := range items {
+		keys = append(keys, items[i].ref.body())
 	}
 	random := nonces(len(tags))
 	for i, tag := range tags {
 		name := w.keys.nameOf(tag)
 		length := binary.BigEndian.AppendUint16(nil, uint16(len(name))) //nolint:gosec // the Service allows 32 KiB
 		keys = append(keys, lane.nonceOf(name))
-		args = append(args, name, string(length), ledgerField(tag), random[i*nonceBytes:(i+1)*nonceBytes])
+		args = append(args, string(length)+name, ledgerField(tag), random[i*nonceBytes:(i+1)*nonceBytes])
 	}
 	return rueidis.LuaExec{Keys: keys, Args: args}
 }

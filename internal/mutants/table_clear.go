@@ -4,7 +4,7 @@ package mutants
 var generations = []Mutant{
 	{
 		Guard: "generation-stored", What: "an entry carries the generation of its lane",
-		File: "strategies/redis/write.go", Text: "tags: append([]string{generation}, distinct(opts.Tags)...),", Replacement: "tags: distinct(opts.Tags),",
+		File: "strategies/redis/write.go", Text: "all := append(make([]string, 0, 1+len(tags)), generation)", Replacement: "all := make([]string, 0, 1+len(tags))",
 		By: []Search{{Folder: "strategies/redis", Run: "^TestClearIsJudgedEverywhere$"}},
 	},
 	{

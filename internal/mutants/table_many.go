@@ -84,7 +84,7 @@ var many = []Mutant{
 	},
 	{
 		Guard: "orphaned-fills", What: "leases whose fill in a batch was not answered are released",
-		File: "strategies/redis/leases.go", Text: "l.leaser.releaseLater(fill.Lease.Key, state.token)", Replacement: "_ = state",
+		File: "strategies/redis/fills.go", Text: "l.leaser.releaseLater(fill.Lease.Key, state.token)", Replacement: "_ = state",
 		By: in("strategies/redis", "TestUnansweredFillsOfABatch"),
 	},
 	{

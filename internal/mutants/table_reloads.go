@@ -14,7 +14,7 @@ var reloads = []Mutant{
 	},
 	{
 		Guard: "reload-doubling", What: "revocations go to the old and to the new storage",
-		File: "cache/handover.go", Text: "if len(ds.also) == 0 {\n\t\terr := revoke", Replacement: "if len(ds.also) >= 0 {\n\t\terr := revoke",
+		File: "cache/handover.go", Text: "if len(ds.also) > 0 {\n\t\treturn pendingOf", Replacement: "if len(ds.also) < 0 {\n\t\treturn pendingOf",
 		By: reloadNemesis,
 	},
 	{
@@ -24,12 +24,12 @@ var reloads = []Mutant{
 	},
 	{
 		Guard: "reload-announced", What: "the new storage is not read before every process tells it of revocations",
-		File: "cache/handover.go", Text: "s.later(handover, func(ctx context.Context) {\n\t\tif !s.enter", Replacement: "s.later(0*handover, func(ctx context.Context) {\n\t\tif !s.enter",
+		File: "cache/handover.go", Text: "s.later(time.Until(next.enters), func", Replacement: "s.later(0*time.Until(next.enters), func",
 		By: reloadNemesis,
 	},
 	{
 		Guard: "reload-afterwards", What: "the old storage is told of revocations until no process reads it",
-		File: "cache/handover.go", Text: "s.later(handover, func(context.Context) { s.retire(current) })\n\t\tvar old", Replacement: "s.later(0*handover, func(context.Context) { s.retire(current) })\n\t\tvar old",
+		File: "cache/handover.go", Text: "s.later(handover, func(context.Context) {\n\t\t\tfor _, d := range former", Replacement: "s.later(0*handover, func(context.Context) {\n\t\t\tfor _, d := range former",
 		By: reloadNemesis,
 	},
 	{
@@ -39,12 +39,12 @@ var reloads = []Mutant{
 	},
 	{
 		Guard: "reload-same-storage", What: "other connections to the same storage lose nothing",
-		File: "cache/handover.go", Text: "if next.prefix == current.prefix && next.sameStorage(current) {", Replacement: "if next == current {",
+		File: "cache/handover.go", Text: "if next.insteadOf(ds) {", Replacement: "if next == newest {",
 		By: []Search{{Folder: ".", Run: "^TestOtherConnectionsToTheSameRedis$"}},
 	},
 	{
 		Guard: "reload-pending", What: "what is pending at a storage is pending at other connections to it",
-		File: "cache/handover.go", Text: "next.pending.Adopt(current.pending)\n\t\ts.change", Replacement: "s.change",
+		File: "cache/handover.go", Text: "next.pending.Adopt(newest.pending)\n\t\ts.change", Replacement: "s.change",
 		By: []Search{{Folder: ".", Run: "^TestPendingMovesToOtherConnections$"}},
 	},
 	{

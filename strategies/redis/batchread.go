@@ -35,13 +35,15 @@ type largeHit struct {
 
 // mgetCall is one MGET for many entries of a lane.
 type mgetCall struct {
-	lane *laneKeys
-	keys []string       // of Redis: entries and nonces, each once
-	at   map[string]int // where in keys
-	of   []int          // which of the caller's keys
+	lane   *laneKeys
+	keys   []string       // of Redis: entries and nonces, each once
+	at     map[string]int // where in keys the nonces are
+	of     []int          // which of the caller's keys
+	values []int          // where in keys the entries of those are
 }
 
-func (c *mgetCall) add(key string) {
+// addNonce adds the key of a nonce.
+func (c *mgetCall) addNonce(key string) {
 	if _, there := c.at[key]; !there {
 		c.at[key] = len(c.keys)
 		c.keys = append(c.keys, key)
@@ -61,6 +63,7 @@ func newBatchRead(ctx context.Context, r *reader, conn rueidis.Client, keys, tag
 // plan returns the MGETs to send, and notes which keys the script must read.
 func (b *batchRead) plan(tags []string) (calls []*mgetCall) {
 	lanes := make(map[*laneKeys]*mgetCall)
+	room := len(b.keys)/len(b.reader.keys.lanes) + 8 // each call has about so many
 	for i, key := range b.keys {
 		if _, twice := b.first[key]; twice {
 			continue
@@ -75,20 +78,23 @@ func (b *batchRead) plan(tags []string) (calls []*mgetCall) {
 		}
 		call := lanes[k.lane]
 		if call == nil || len(call.keys) >= perMGET {
-			call = &mgetCall{lane: k.lane, at: make(map[string]int)}
-			call.add(k.lane.nonceOf(generation))
+			call = &mgetCall{
+				lane: k.lane, at: make(map[string]int), keys: make([]string, 0, room+len(tags)),
+				of: make([]int, 0, room), values: make([]int, 0, room),
+			}
+			call.addNonce(k.lane.nonceOf(generation))
+			for _, nonce := range b.reader.keys.nonces(nil, k.lane, tags) {
+				call.addNonce(nonce)
+			}
 			lanes[k.lane] = call
 			calls = append(calls, call)
 		}
-		call.of = append(call.of, i)
-		call.add(k.value())
+		call.of, call.values = append(call.of, i), append(call.values, len(call.keys))
+		call.keys = append(call.keys, k.value())
 		for n, key := range hint {
 			if n > 0 { // the first is the entry
-				call.add(key)
+				call.addNonce(key)
 			}
-		}
-		for _, nonce := range b.reader.keys.nonces(nil, k.lane, tags) {
-			call.add(nonce)
 		}
 	}
 	return calls
@@ -133,8 +139,8 @@ func (b *batchRead) takeLane(c *mgetCall, reply rueidis.RedisResult) {
 		}
 		return
 	}
-	for _, i := range c.of {
-		raw, err := values[c.at[b.refs[i].value()]].AsBytes()
+	for n, i := range c.of {
+		raw, err := values[c.values[n]].AsBytes()
 		if err != nil {
 			b.results[i].Err = nilIsMiss(err)
 			continue

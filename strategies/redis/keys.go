@@ -111,6 +111,24 @@ func (r keyRef) value() string { return r.lane.value + r.name }
 func (r keyRef) body() string  { return r.lane.body + r.name }
 func (r keyRef) lease() string { return r.lane.lease + r.name }
 
+// appendKeys appends the keys of one kind for many refs, with one allocation for all: kind is the
+// beginning of such keys in their lane.
+func appendKeys(dst []string, kind string, refs []keyRef) []string {
+	length := 0
+	for i := range refs {
+		length += len(kind) + len(refs[i].name)
+	}
+	var all strings.Builder
+	all.Grow(length)
+	for i := range refs {
+		from := all.Len()
+		all.WriteString(kind)
+		all.WriteString(refs[i].name)
+		dst = append(dst, all.String()[from:])
+	}
+	return dst
+}
+
 // wanted returns the keys that a read of an entry needs: its own, and those of the nonces of tags.
 // Before each tag, two bytes say how long it is. If they are wrong, wanted returns nil.
 func (r keyRef) wanted(tags []byte) []string {

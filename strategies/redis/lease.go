@@ -52,12 +52,7 @@ func (l *leaser) call(lane *laneKeys, refs []keyRef, token string, read bool) ru
 	if read {
 		prefix = lane.nonce
 	}
-	for _, k := range refs {
-		keys = append(keys, k.value())
-	}
-	for _, k := range refs {
-		keys = append(keys, k.lease())
-	}
+	keys = appendKeys(appendKeys(keys, lane.value, refs), lane.lease, refs)
 	return rueidis.LuaExec{Keys: keys, Args: []string{prefix, l.ttl, nonces(1), l.ledgerTTL, l.limits.Load().entryArg, token}}
 }
 
@@ -65,6 +60,7 @@ func (l *leaser) call(lane *laneKeys, refs []keyRef, token string, read bool) ru
 type grants struct {
 	replies         []rueidis.RedisMessage
 	epoch, sequence string
+	state           any // of all leases, see hold
 }
 
 func grantsOf(reply []rueidis.RedisMessage, keys int) (g grants, err error) {
@@ -89,12 +85,17 @@ func (g *grants) entry(i int) (entry, error) {
 	return raw, typed(err)
 }
 
+// hold notes with which token the leases were asked for, and when.
+func (g *grants) hold(token string, asked time.Time) {
+	g.state = leaseState{token, g.epoch, g.sequence, asked}
+}
+
 // lease returns the lease on a key, or nil.
-func (g *grants) lease(i int, key, token string, asked time.Time) *driver.Lease {
+func (g *grants) lease(i int, key string) *driver.Lease {
 	if n, err := g.replies[i].AsInt64(); err != nil || n != 1 || g.epoch == "" {
 		return nil
 	}
-	return &driver.Lease{Key: key, State: leaseState{token, g.epoch, g.sequence, asked}}
+	return &driver.Lease{Key: key, State: g.state}
 }
 
 // grant asks for a lease. With read, it returns the entry instead if there is one.
@@ -114,7 +115,8 @@ func (l *leaser) grant(o *operation, read bool) ([]byte, bool, *driver.Lease, er
 	}
 	raw, err := g.entry(0)
 	if err != nil || raw == nil {
-		return nil, false, g.lease(0, o.key, token, o.began), err
+		g.hold(token, o.began)
+		return nil, false, g.lease(0, o.key), err
 	}
 	if !l.reader.alive(raw) { // by our clock; the server's is behind
 		return l.grant(o, false)

@@ -1,9 +1,7 @@
 package redis
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,12 +12,8 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-const (
-	// perScript is how many keys one call of a script has: a server does nothing else meanwhile.
-	perScript = 64
-	// perStore is about how many bytes of values one call of a script stores.
-	perStore = 256 << 10
-)
+// perScript is how many keys one call of a script has: a server does nothing else meanwhile.
+const perScript = 64
 
 // leases asks for, extends, fills and releases the leases of many keys, in one pipeline for each
 // node. Like all batches, it passes no bulkhead.
@@ -117,10 +111,11 @@ func (l *leases) sendSome(ctx context.Context, conn rueidis.Client, r *leaseRead
 			continue
 		}
 		g, err := grantsOf(messages, len(of[c]))
+		g.hold(r.requests[of[c][0]].token, began)
 		for n, i := range of[c] {
 			if err != nil {
 				r.results[i].Err = err
-			} else if l.take(r, i, &g, n, began) {
+			} else if l.take(r, i, &g, n) {
 				late = append(late, i)
 			}
 		}
@@ -130,10 +125,10 @@ func (l *leases) sendSome(ctx context.Context, conn rueidis.Client, r *leaseRead
 
 // take takes the answer to one request. It reports whether an entry came that has expired by our
 // own clock.
-func (l *leases) take(r *leaseRead, i int, g *grants, n int, began time.Time) (late bool) {
+func (l *leases) take(r *leaseRead, i int, g *grants, n int) (late bool) {
 	raw, err := g.entry(n)
 	if err != nil || raw == nil {
-		r.results[i].Err, r.results[i].Lease = err, g.lease(n, r.requests[i].key, r.requests[i].token, began)
+		r.results[i].Err, r.results[i].Lease = err, g.lease(n, r.requests[i].key)
 		return false
 	}
 	if !l.reader.alive(raw) {
@@ -182,131 +177,6 @@ func (l *leases) withLarge(ctx context.Context, conn rueidis.Client, r *leaseRea
 		}
 	}
 	return r.results
-}
-
-// fill stores many entries under their leases.
-func (l *leases) fill(ctx context.Context, fills []driver.Fill) []driver.FillResult {
-	conn, err := l.client.connected(ctx)
-	if err == nil {
-		ctx, cancel := l.client.withDeadline(ctx)
-		defer cancel()
-		if err = l.admission.batch(ctx); err == nil {
-			fills := slices.Clone(fills) // the batch may continue after this function has returned
-			for i := range fills {
-				fills[i].Value = bytes.Clone(fills[i].Value)
-				fills[i].Options.Tags = slices.Clone(fills[i].Options.Tags)
-			}
-			if results, ok := inTime(ctx, l.running, func() []driver.FillResult { return l.fillSmall(ctx, conn, fills) }); ok {
-				l.fillLarge(ctx, fills, results)
-				return l.settled(fills, results)
-			}
-			err = ctx.Err()
-		}
-	}
-	return l.settled(fills, slices.Repeat([]driver.FillResult{{Err: err}}, len(fills)))
-}
-
-// settled releases the leases that may not have been used up.
-func (l *leases) settled(fills []driver.Fill, results []driver.FillResult) []driver.FillResult {
-	for i, fill := range fills {
-		state, ok := stateOf(fill.Lease)
-		if !ok {
-			results[i] = driver.FillResult{} // another strategy has granted it
-		} else if err := results[i].Err; err != nil && mayHaveDone(err) {
-			l.leaser.releaseLater(fill.Lease.Key, state.token)
-		}
-	}
-	return results
-}
-
-// fillSmall stores all values but the large ones.
-func (l *leases) fillSmall(ctx context.Context, conn rueidis.Client, fills []driver.Fill) []driver.FillResult {
-	results := make([]driver.FillResult, len(fills))
-	var hidden []int // what must not stay readable
-	var parts [][]item
-	lanes := make(map[*laneKeys]int) // the part that has room
-	for i, fill := range fills {
-		state, ok := stateOf(fill.Lease)
-		if !ok || len(fill.Value) > inline {
-			continue
-		}
-		prepared, err := l.writer.prepare(l.writer.keys.of(fill.Lease.Key), fill.Value, fill.Options, state)
-		if err != nil {
-			results[i].Err = err
-			hidden = append(hidden, i)
-			continue
-		}
-		prepared.caller = i
-		lane := prepared.ref.lane
-		n, there := lanes[lane]
-		if !there || !roomFor(parts[n], prepared) {
-			n = len(parts)
-			lanes[lane], parts = n, append(parts, nil)
-		}
-		parts[n] = append(parts[n], prepared)
-	}
-	calls := make([]laneCall, len(parts))
-	for n, part := range parts {
-		lane := part[0].ref.lane
-		calls[n] = laneCall{lane, l.writer.storeCall(lane, part...)}
-	}
-	for n, reply := range runAll(ctx, conn, storeSHA, storeText, calls) {
-		stored, err := storedBy(reply, len(parts[n]))
-		err = l.client.observe(err)
-		for at, i := range parts[n] {
-			if results[i.caller].Err = err; err == nil {
-				results[i.caller].Stored = stored[at] == 1
-			} else if isAnswer(err) { // refused before it began, for lack of memory for example
-				hidden = append(hidden, i.caller)
-			}
-		}
-	}
-	l.hideAll(ctx, fills, results, hidden)
-	return results
-}
-
-// roomFor reports whether a call of the script that stores part may store one more.
-func roomFor(part []item, more item) bool {
-	size, tags := len(more.value), len(more.tags)
-	for _, i := range part {
-		size, tags = size+len(i.value), tags+len(i.tags)
-	}
-	return len(part) < perScript && size <= perStore && tags <= maxTags
-}
-
-// hideAll removes the entries that refused ones should have replaced.
-func (l *leases) hideAll(ctx context.Context, fills []driver.Fill, results []driver.FillResult, hidden []int) {
-	if len(hidden) == 0 {
-		return
-	}
-	keys := make([]string, len(hidden))
-	for n, i := range hidden {
-		keys[n] = fills[i].Lease.Key
-	}
-	if err := l.writer.hide(ctx, keys...); err != nil {
-		for _, i := range hidden {
-			results[i].Err = errors.Join(results[i].Err, err)
-		}
-	}
-}
-
-// fillLarge stores the values that are too large for a pipeline.
-func (l *leases) fillLarge(ctx context.Context, fills []driver.Fill, results []driver.FillResult) {
-	var all sync.WaitGroup
-	for i, fill := range fills {
-		state, ok := stateOf(fill.Lease)
-		if !ok || len(fill.Value) <= inline {
-			continue
-		}
-		all.Go(func() {
-			results[i].Err = driver.ErrUnavailable // if an application's client ends the goroutine
-			results[i].Err = protect(func() (err error) {
-				results[i].Stored, err = l.writer.store(ctx, fill.Lease.Key, fill.Value, fill.Options, state)
-				return err
-			})
-		})
-	}
-	all.Wait()
 }
 
 // extend extends leases, none of which is extended beyond longest.

@@ -109,7 +109,7 @@ func (w *writer) prepare(k keyRef, value []byte, opts driver.SetOptions, state l
 	fixed := appendFixed(make([]byte, 0, 9), format, w.clock.Now().UnixMilli()+ttl)
 	return item{
 		state: state, ref: k, ttl: strconv.FormatInt(ttl, 10), fixed: string(fixed), value: payload, body: body,
-		tags: append([]string{generation}, distinct(opts.Tags)...),
+		tags: distinct(opts.Tags),
 	}, nil
 }
 
@@ -144,15 +144,11 @@ func (w *writer) storeCall(lane *laneKeys, items ...item) rueidis.LuaExec {
 		first = next
 	}
 	args[1] = strconv.Itoa(runs)
+	refs := make([]keyRef, len(items))
 	for i := range items {
-		keys, args = append(keys, items[i].ref.value()), append(args, items[i].value)
+		refs[i], args = items[i].ref, append(args, items[i].value)
 	}
-	for i := range items {
-		keys = append(keys, items[i].ref.lease())
-	}
-	for i := range items {
-		keys = append(keys, items[i].ref.body())
-	}
+	keys = appendKeys(appendKeys(appendKeys(keys, lane.value, refs), lane.lease, refs), lane.body, refs)
 	random := nonces(len(tags))
 	for i, tag := range tags {
 		name := w.keys.nameOf(tag)
@@ -172,10 +168,22 @@ func storedBy(reply rueidis.RedisResult, n int) ([]int64, error) {
 	return stored, err
 }
 
-// distinct returns tags without duplicates. The result shares nothing that the caller may change.
+// few is how many tags are compared with each other. More are looked up.
+const few = 8
+
+// distinct returns the generation and tags, without duplicates. The result shares nothing that the
+// caller may change.
 func distinct(tags []string) []string {
+	all := append(make([]string, 0, 1+len(tags)), generation)
+	if len(tags) <= few {
+		for _, tag := range tags {
+			if !slices.Contains(all, tag) {
+				all = append(all, tag)
+			}
+		}
+		return all
+	}
 	seen := make(map[string]struct{}, len(tags))
-	var all []string
 	for _, tag := range tags {
 		if _, ok := seen[tag]; !ok {
 			seen[tag] = struct{}{}

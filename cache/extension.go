@@ -82,10 +82,11 @@ type sources struct {
 // newSources begins a load under leases. Those that are nil have a source as well.
 func newSources(ctx context.Context, d *door, clock driver.Clock, leases []*driver.Lease) *sources {
 	now, began := time.Now(), clock.Now()
-	o := &sources{door: d, all: make([]*source, len(leases))}
+	o, all := &sources{door: d, all: make([]*source, len(leases))}, make([]source, len(leases))
 	extended := false
 	for i, lease := range leases {
-		o.all[i] = &source{door: d, clock: clock, lease: lease, began: began, started: now, held: now}
+		all[i] = source{door: d, clock: clock, lease: lease, began: began, started: now, held: now}
+		o.all[i] = &all[i]
 		extended = extended || lease != nil
 	}
 	if extended && d.features.LeaseExtender != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/fxcache/fxcache/cache/internal/shape"
@@ -41,14 +42,33 @@ func (JSON) Append(dst []byte, value any) ([]byte, error) {
 // Unmarshal implements Codec.
 func (JSON) Unmarshal(data []byte, target any) error { return json.Unmarshal(data, target) }
 
+// jsonEncoder is an encoder with the buffer that it writes to.
+type jsonEncoder struct {
+	buffer  bytes.Buffer
+	encoder *json.Encoder
+}
+
+var jsonEncoders = sync.Pool{New: func() any {
+	e := &jsonEncoder{}
+	e.encoder = json.NewEncoder(&e.buffer)
+	e.encoder.SetEscapeHTML(false)
+	return e
+}}
+
+// keptBuffer is how large a buffer may be, in bytes, that is kept for the next value.
+const keptBuffer = 16 << 10
+
 func appendJSON(dst []byte, value any) ([]byte, error) {
-	buffer := bytes.NewBuffer(dst)
-	encoder := json.NewEncoder(buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil, err
+	e := jsonEncoders.Get().(*jsonEncoder) //nolint:errcheck,forcetypeassert // nothing else is put there
+	if err := e.encoder.Encode(value); err != nil {
+		return nil, err // and e is not used again
 	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte{'\n'}), nil
+	dst = append(dst, bytes.TrimSuffix(e.buffer.Bytes(), []byte{'\n'})...)
+	if e.buffer.Cap() <= keptBuffer {
+		e.buffer.Reset()
+		jsonEncoders.Put(e)
+	}
+	return dst, nil
 }
 
 // checkJSON looks at what was encoded, where the value alone does not tell whether it comes back.

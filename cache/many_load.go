@@ -80,15 +80,12 @@ func (m manyLoader[T]) produce(ctx context.Context, b *flight.Batch[T]) {
 }
 
 func partsOf[T any](flights []*flight.Flight[T]) []*part[T] {
-	parts := make([]*part[T], len(flights))
+	parts, all := make([]*part[T], len(flights)), make([]part[T], len(flights))
 	for i, f := range flights {
-		parts[i] = newPart(f)
+		parts[i] = &all[i]
+		parts[i].flight, parts[i].named = f, named{f.Name(), f.Key}
 	}
 	return parts
-}
-
-func newPart[T any](f *flight.Flight[T]) *part[T] {
-	return &part[T]{flight: f, named: named{f.Name(), f.Key}}
 }
 
 // look reads entries once, and asks for leases on those that are not there. It finishes the flights

@@ -252,8 +252,8 @@ func TestFormerStrategyIsFreed(t *testing.T) {
 	})
 }
 
-// A second change comes before the first one is in use. The newest wins, also if it is the storage
-// in use: then that never stops serving.
+// A second change comes before the first one is in use. Both are made, one after the other: another
+// process may be using the storage of the first one already.
 func TestSecondChangeWithinTheHandover(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
@@ -263,10 +263,8 @@ func TestSecondChangeWithinTheHandover(t *testing.T) {
 	stop := crowd(t, l)
 	l.edit(t, on(second, 300*time.Millisecond, ""))
 	l.edit(t, on(first, 300*time.Millisecond, ""))
-	connections(t, second, 0)
-	if l.uses(t, "redis", first.Addr()); !loggedIn(t, l.sessions, "token") {
-		t.Error("the storage that was in use all the time has lost a session")
-	}
+	connections(t, second, 0) // it has come and gone
+	l.uses(t, "redis", first.Addr())
 	l.edit(t, on(second, 300*time.Millisecond, ""))
 	l.edit(t, on(third, 300*time.Millisecond, ""))
 	l.uses(t, "redis", third.Addr())

@@ -88,7 +88,7 @@ cache:
   strategy: redis
   namespace: shop
   redis: {addresses: [%q]}
-  stores: {sessions: {strategy: redis, timeout: 100ms, redis: {addresses: [%q]}}}
+  stores: {sessions: {strategy: redis, timeout: 1s, redis: {addresses: [%q]}}}
 session_cache: {store: sessions}
 `, up.Addr(), down.Addr())))
 	products := caches(t, app.Cache, "product", cache.Policy[int]{Tags: []string{"all"}})

@@ -34,5 +34,5 @@ func ExampleService_Reconfigure() {
 	// Output:
 	// default_ttl: 1m0s
 	// a larger storage: <nil>
-	// cache: reconfigure (bigcache): namespace: cannot change without a new storage
+	// cache reconfigure (bigcache): namespace: cannot change without a new storage
 }

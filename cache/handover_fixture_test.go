@@ -49,6 +49,7 @@ func (distant) Local() {} //nolint:unused // as above
 
 var (
 	_ driver.Shared      = (*client)(nil)
+	_ driver.Hinted      = (*client)(nil)
 	_ driver.Cancellable = (*client)(nil)
 )
 
@@ -61,6 +62,11 @@ func (c *client) Init(ctx context.Context, _ driver.Injector) error {
 		return c.begin(ctx)
 	}
 	return nil
+}
+
+// GetHinted implements driver.Hinted.
+func (c *client) GetHinted(ctx context.Context, key string, _ []string) ([]byte, bool, error) {
+	return c.Get(ctx, key)
 }
 
 func (c *client) Destroy(context.Context) error {

@@ -84,8 +84,15 @@ func (d *door) sameStorage(other *door) bool {
 // storage is the place behind one or more doors.
 type storage struct{ _ byte } // not of size zero, so that each has an address of its own
 
-// leadsTo reports whether two doors are known to lead to the same entries.
-func (d *door) leadsTo(other *door) bool { return d.prefix == other.prefix && d.sameStorage(other) }
+// leadsTo reports whether two doors are known to lead to the same entries. An address may lead to
+// another storage by now, which has another ID.
+func (d *door) leadsTo(other *door) bool {
+	if d.prefix != other.prefix || !d.sameStorage(other) {
+		return false
+	}
+	id, its := d.storageID(), other.storageID()
+	return id == "" || its == "" || id == its
+}
 
 // insteadOf reports whether a door can take the place of the one in use at once: it leads to the
 // same entries, and no other is coming.

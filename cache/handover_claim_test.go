@@ -224,6 +224,33 @@ func TestSameStorage(t *testing.T) {
 	})
 }
 
+// A storage is known by its address, unless its ID says that another one is there now.
+func TestOneAddress(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		id   string
+		uses int // at once
+	}{"the same": {"a", 1}, "not known yet": {"", 1}, "another one": {"b", 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a, b := watch(newServer(t, "a")), watch(newServer(t, test.id))
+				a.where, b.where = "redis:6379", "redis:6379"
+				s := newSwapping(t, a.strategy, shop)
+				s.load(1, 1)
+				b.raw(t, a.server)
+				s.to(b.strategy)
+				s.asks(test.uses, a, b)
+				pass(handover)
+				s.asks(1, a, b)
+				if _, found, err := s.Get(t.Context(), "k"); found != (test.uses == 1) || err != nil {
+					t.Errorf("what was there is found: %t, %v", found, err)
+				}
+			})
+		})
+	}
+}
+
 // A strategy that is fenced does not see what happens by another one, so it is told.
 func TestSameStorageFenced(t *testing.T) {
 	t.Parallel()

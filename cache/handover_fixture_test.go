@@ -38,6 +38,7 @@ type client struct {
 	remote  //nolint:unused // as in fragile
 	distant //nolint:unused // likewise
 
+	where     string                      // its Location
 	begin     func(context.Context) error // of Init; nil: at once
 	destroyed atomic.Int32
 }
@@ -55,7 +56,7 @@ var (
 
 func (c *client) Cancellable()      {}
 func (c *client) StorageID() string { return c.id }
-func (c *client) Location() string  { return "" }
+func (c *client) Location() string  { return c.where }
 
 func (c *client) Init(ctx context.Context, _ driver.Injector) error {
 	if c.begin != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,13 +71,13 @@ func TestFromRedisToRedisAndBack(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	first, second := redistest.Start(t), redistest.Start(t)
-	const handover = time.Second
+	const handover = 2 * time.Second
 	one, other := startLive(t, on(first, handover, "")), startLive(t, on(first, handover, ""))
 	stop := crowd(t, one, other)
 	former := first
 	for _, next := range []*redistest.Server{second, first} {
 		one.edit(t, on(next, handover, ""))
-		<-time.After(handover / 4)
+		<-time.After(handover / 8)
 		other.edit(t, on(next, handover, ""))
 		one.uses(t, "redis", next.Addr())
 		other.uses(t, "redis", next.Addr())
@@ -149,32 +150,50 @@ func TestOtherConnectionsToTheSameRedis(t *testing.T) {
 	}
 }
 
-// A revocation that is pending at the former connections is pending at the next ones.
+// A revocation that is pending at the former connections is pending at the next ones: they serve no
+// hits until it is applied.
 func TestPendingMovesToOtherConnections(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	server := redistest.Start(t)
-	brief := fxcache.Override(map[string]any{"cache.timeout": "200ms"})
-	l := startLive(t, on(server, time.Hour, ", client_name: former"), brief)
+	link := redistest.NewProxy(t, server.Addr())
+	text := func(name string) string {
+		return fmt.Sprintf("cache: {strategy: redis, namespace: shop, handover: 1h, timeout: 200ms, redis: {addresses: [%q], client_name: %s}}\n", link.Addr(), name)
+	}
+	l := startLive(t, text("former"))
 	products := caches(t, l.service, "product", cache.Policy[int]{})
 	eventually(t, "an entry", func() bool {
 		err := products.Set(t.Context(), "1", 1)
 		_, found, _ := products.Get(t.Context(), "1")
 		return err == nil && found
 	})
-	server.Pause()
+	link.Refuse()
 	if err := products.Delete(t.Context(), "1"); !errors.Is(err, cache.ErrRevocationPending) {
 		t.Errorf("Delete = %v", err)
 	}
-	l.edit(t, on(server, time.Hour, ", client_name: next"))
-	server.Resume()
-	eventually(t, "an answer", func() bool {
+	l.edit(t, text("next"))
+	var held []*redistest.Held // what tries it again, on either connection
+	for range 8 {
+		held = append(held, link.HoldFunc(func(args []string) bool {
+			return slices.Contains([]string{"EVALSHA", "EVAL", "UNLINK", "DEL"}, args[0])
+		}))
+	}
+	link.Accept()
+	read := func() error {
 		_, found, err := products.Get(t.Context(), "1")
 		if found {
 			t.Fatal("an entry is served that was revoked")
 		}
-		return err == nil
-	})
+		return err
+	}
+	<-held[0].Arrived()
+	for looks := time.Now().Add(time.Second); time.Now().Before(looks); { // until Redis would answer
+		_ = read()
+	}
+	for _, h := range held {
+		h.Release()
+	}
+	eventually(t, "an answer", func() bool { return read() == nil })
 }
 
 // A password that is replaced in its file is no reason to open Redis anew.
@@ -223,6 +242,31 @@ func TestOneStoreChanges(t *testing.T) {
 	}
 	if made["default"] != 1 || made["sessions"] != 2 {
 		t.Errorf("made %v", made)
+	}
+}
+
+// A node that never hears of the change goes on with the storage that the others have left. It
+// serves what they revoke until stale_after, and no longer.
+func TestNodeThatNeverHears(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	first, second := redistest.Start(t), redistest.Start(t)
+	const staleAfter = 2 * time.Second
+	short := fmt.Sprintf("session_cache: {stale_after: %v}\n", staleAfter)
+	hears, never := startLive(t, on(first, handedOver, "")+short), startLive(t, on(first, handedOver, "")+short)
+	hears.edit(t, on(second, handedOver, "")+short)
+	hears.uses(t, "redis", second.Addr())
+	eventually(t, "a session that the other node serves", func() bool {
+		logIn(t, never.sessions, "token")
+		return loggedIn(t, never.sessions, "token")
+	})
+	stored := time.Now()
+	if err := hears.sessions.Delete(t.Context(), "token"); err != nil {
+		t.Error(err)
+	}
+	<-time.After(time.Until(stored.Add(staleAfter)))
+	if loggedIn(t, never.sessions, "token") {
+		t.Error("a session is served for longer than stale_after")
 	}
 }
 

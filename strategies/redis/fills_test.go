@@ -29,6 +29,7 @@ func TestFillsOfABatchThatAreAlike(t *testing.T) {
 		{"c", time.Hour, []string{"n:x"}, false},
 		{"d", time.Hour, []string{"n:y"}, false},
 		{"e", time.Minute, []string{"n:y"}, false},
+		{"i", time.Minute, []string{"n:y"}, false},
 		{"f", time.Minute, nil, false},
 		{"g", time.Minute, []string{"n:y", "n:x", "n:y"}, false},
 		{"h", time.Minute, []string{"n:late"}, false},
@@ -38,9 +39,9 @@ func TestFillsOfABatchThatAreAlike(t *testing.T) {
 		keys[i] = "n:" + e.name
 	}
 	// Some of the leases were asked for together, and some with others.
-	leases := s.GetOrLeaseMany(ctx, keys[:5])
-	leases = append(leases, s.LeaseMany(ctx, keys[5:7])...)
-	leases = append(leases, s.LeaseMany(ctx, keys[7:])...)
+	leases := s.GetOrLeaseMany(ctx, keys[:5]) // up to e
+	leases = append(leases, s.LeaseMany(ctx, keys[5:8])...)
+	leases = append(leases, s.LeaseMany(ctx, keys[8:])...)
 	fills := make([]driver.Fill, len(entries))
 	for i, e := range entries {
 		if leases[i].Lease == nil {
@@ -68,7 +69,7 @@ func TestFillsOfABatchThatAreAlike(t *testing.T) {
 			t.Errorf("%s lives for %v more, of %v", e.name, left, e.ttl)
 		}
 	}
-	wantFound(ctx, t, s, keys, "acdefg")
+	wantFound(ctx, t, s, keys, "acdeifg")
 	s.must(s.InvalidateTags(ctx, "n:y"))
 	wantFound(ctx, t, s, keys, "acf")
 	s.must(s.InvalidateTags(ctx, "n:x"))

@@ -59,7 +59,7 @@ var jsonEncoders = sync.Pool{New: func() any {
 const keptBuffer = 16 << 10
 
 func appendJSON(dst []byte, value any) ([]byte, error) {
-	e := jsonEncoders.Get().(*jsonEncoder) //nolint:errcheck,forcetypeassert // nothing else is put there
+	e := jsonEncoders.Get().(*jsonEncoder) //nolint:forcetypeassert // nothing else is put there
 	if err := e.encoder.Encode(value); err != nil {
 		return nil, err // and e is not used again
 	}

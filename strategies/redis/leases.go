@@ -49,7 +49,7 @@ func (l *leases) ask(ctx context.Context, keys []string, read bool) []driver.Lea
 			return l.send(ctx, conn, requests, read)
 		})
 		if ok {
-			return l.withLarge(ctx, conn, r)
+			return l.withLarge(ctx, r)
 		}
 		err = ctx.Err()
 		if sent.Load() { // they may be granted, now or later
@@ -161,7 +161,7 @@ func (l *leases) byLane(requests []request, some []int) (parts [][]int) {
 }
 
 // withLarge reads the bodies of large values. For one whose body is gone it asks for the lease.
-func (l *leases) withLarge(ctx context.Context, conn rueidis.Client, r *leaseRead) []driver.LeaseResult {
+func (l *leases) withLarge(ctx context.Context, r *leaseRead) []driver.LeaseResult {
 	var all sync.WaitGroup
 	for _, h := range r.large {
 		all.Go(func() {

@@ -82,7 +82,7 @@ func (p *plan) locateEach(err error) error {
 	var all error
 	var each func(error)
 	each = func(part error) {
-		if joined, ok := part.(interface{ Unwrap() []error }); ok { //nolint:errorlint // not one within the part
+		if joined, ok := part.(interface{ Unwrap() []error }); ok {
 			for _, part := range joined.Unwrap() {
 				each(part)
 			}

@@ -72,7 +72,7 @@ func TestClaims(t *testing.T) {
 				if _, found, err := s.Get(t.Context(), "k"); found == test.cleared || err != nil {
 					t.Errorf("what was there is found: %t, %v", found, err)
 				}
-				if encoded, found, err := b.server.Get(t.Context(), claim); !found || len(encoded) == 0 || err != nil {
+				if encoded, found, err := b.Get(t.Context(), claim); !found || len(encoded) == 0 || err != nil {
 					t.Errorf("there is a claim for the others: %t, %v", found, err)
 				}
 			})
@@ -105,7 +105,7 @@ func TestNewStorageIsDown(t *testing.T) {
 				if !back {
 					s.to(watch(newServer(t, "c")).strategy)
 					pass(2 * handover)
-					b.Recorder.Reset()
+					b.Reset()
 					pass(time.Hour)
 					if n := len(b.Operations()); n > 0 || b.destroyed.Load() != 1 {
 						t.Errorf("%d operations after its turn, destroyed %d times", n, b.destroyed.Load())

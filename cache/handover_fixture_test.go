@@ -26,7 +26,7 @@ type server struct {
 func newServer(t testing.TB, id string) *server {
 	t.Helper()
 	s := &server{leasing{newBigcache(t)}, id}
-	if err := s.leasing.Strategy.Init(t.Context(), drivertest.NewInjector(t, cache.Options{MaxValueBytes: 64 * driver.KiB})); err != nil {
+	if err := s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{MaxValueBytes: 64 * driver.KiB})); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -149,7 +149,7 @@ func (s *swapping) load(v, want int) {
 func (s *swapping) asks(want int, storages ...watched) {
 	s.t.Helper()
 	for _, w := range storages {
-		w.Recorder.Reset()
+		w.Reset()
 	}
 	if _, _, err := s.Get(s.t.Context(), "k"); err != nil {
 		s.t.Error(err)
@@ -165,7 +165,7 @@ func (s *swapping) asks(want int, storages ...watched) {
 func (s *swapping) tells(storages []watched, want ...bool) {
 	s.t.Helper()
 	for _, w := range storages {
-		w.Recorder.Reset()
+		w.Reset()
 	}
 	if err := s.Delete(s.t.Context(), "k"); err != nil {
 		s.t.Error(err)

@@ -77,10 +77,10 @@ func TestBothStoragesAreTold(t *testing.T) {
 				s := newSwapping(t, a.strategy, shop)
 				s.load(1, 1)
 				s.to(b.strategy)
-				b.Recorder.Reset()
+				b.Reset()
 				act := func(other watched) {
 					t.Helper()
-					other.Recorder.Reset()
+					other.Reset()
 					if err := test.do(s); err != nil {
 						t.Error(err)
 					}
@@ -98,7 +98,7 @@ func TestBothStoragesAreTold(t *testing.T) {
 				}
 				act(a)
 				pass(handover)
-				a.Recorder.Reset()
+				a.Reset()
 				if err := test.do(s); err != nil || len(a.Operations()) > 0 || a.destroyed.Load() != 1 {
 					t.Errorf("after the end: %v, the old storage is asked %v, destroyed %d times", err, names(a.Recorder), a.destroyed.Load())
 				}
@@ -167,7 +167,7 @@ func TestLoadAcrossTheSwitch(t *testing.T) {
 				pass(handover)
 				second := async(func() (int, error) { return get(t.Context(), s, value(2)) })
 				synctest.Wait()
-				a.Recorder.Reset()
+				a.Reset()
 				close(gate)
 				if got := <-first; got.value != 1 || got.err != nil {
 					t.Errorf("who came before the switch got %d, %v", got.value, got.err)
@@ -210,7 +210,7 @@ func TestDeadOldStorage(t *testing.T) {
 		if n := strings.Count(log.String(), "clear it before you go back to it"); n != 1 || a.destroyed.Load() != 1 {
 			t.Errorf("%d reports, and destroyed %d times: %s", n, a.destroyed.Load(), log.String())
 		}
-		a.Recorder.Reset()
+		a.Reset()
 		if err := s.Delete(t.Context(), "k"); err != nil {
 			t.Error(err)
 		}
@@ -354,7 +354,7 @@ func TestOtherNamespace(t *testing.T) {
 		if err := reconfigure(s.service, b.strategy, other); err != nil {
 			t.Fatal(err)
 		}
-		b.Recorder.Reset()
+		b.Reset()
 		if err := errors.Join(s.Delete(t.Context(), "k"), s.InvalidateTags(t.Context(), "all")); err != nil {
 			t.Error(err)
 		}

@@ -141,7 +141,7 @@ func (m *manyCaller[T]) share(ctx context.Context, missing []flight.Wanted) {
 		switch o.Err {
 		case flight.ErrLoadAlone: //nolint:errorlint // never wrapped
 			own = append(own, key)
-		case flight.ErrPatience: //nolint:errorlint // never wrapped
+		case flight.ErrPatience:
 			store.counters.leaseTimeouts.Add(1)
 			late = append(late, key)
 		default:

@@ -50,7 +50,7 @@ func TestInitOfTheNewStorageFails(t *testing.T) {
 					t.Errorf("default_ttl is %v", got)
 				}
 				pass(3 * handover)
-				next.Recorder.Reset()
+				next.Reset()
 				mustSet(t, service, "k", 1, cache.SetOptions{})
 				if err := service.Delete(t.Context(), "k"); err != nil || len(next.Operations()) > 0 || a.destroyed.Load() > 0 {
 					t.Errorf("%v, the new storage is asked %v, and the old strategy destroyed %d times", err, names(next.Recorder), a.destroyed.Load())

@@ -64,7 +64,7 @@ func selectProducts(ctx context.Context, db *sql.DB, keys []string) (map[string]
 		ids[i], keyOf[id] = id, key
 	}
 	marks := strings.TrimSuffix(strings.Repeat("?,", len(ids)), ",")
-	rows, err := db.QueryContext(ctx, "SELECT id, name, slug, description, price, stock, enabled FROM products WHERE id IN ("+marks+")", ids...)
+	rows, err := db.QueryContext(ctx, "SELECT id, name, slug, description, price, stock, enabled FROM products WHERE id IN ("+marks+")", ids...) //nolint:gosec // question marks
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func BenchmarkLoadMany(b *testing.B) {
 	defer client.Close()
 	service, stop, err := bench.NewService(ctx, addr)
 	must(b, err)
-	defer stop()
+	defer func() { must(b, stop()) }()
 	c, err := cache.New(service, "products", cache.Policy[product]{TTL: time.Hour})
 	must(b, err)
 	ways := map[string]func(keys []string) (map[string]product, error){

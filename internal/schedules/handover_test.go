@@ -39,7 +39,7 @@ func TestHandoverTooLate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			play := handovers(t, 3*oneHandover)
 			for i := range count / 2 {
-				s := newSchedule("handover-too-late", i, uint64(first+i)) //nolint:gosec // positive
+				s := newSchedule("handover-too-late", i, uint64(first+i))
 				play(s)
 				if s.failure != "" {
 					wrong++

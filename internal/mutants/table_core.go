@@ -166,7 +166,7 @@ var sessions = []Mutant{
 	{
 		Guard: "too-many-tags", What: "an entry is not stored without some of its tags, because a revocation would miss it",
 		File: "cache/store.go", Text: "if len(opts.Tags) > s.options().MaxTags {",
-		Replacement: "if opts.Tags = opts.Tags[:min(len(opts.Tags), s.options.MaxTags)]; false {",
+		Replacement: "if opts.Tags = opts.Tags[:min(len(opts.Tags), s.options().MaxTags)]; false {",
 		By:          []Search{{Folder: "sessioncache", Run: "^TestUnstorableSessionIsNamed$"}},
 	},
 	{

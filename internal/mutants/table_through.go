@@ -41,7 +41,7 @@ var through = []Mutant{
 	},
 	{
 		Guard: "stale-after-elsewhere", What: "a caller that waits for the fresh value waits for the load of another process, too",
-		File: "cache/refresh.go", Text: "|| l.values.policy().StaleAfter == 0 {\n		return lease, err", Replacement: "|| l.values.policy.StaleAfter >= 0 {\n		return lease, err",
+		File: "cache/refresh.go", Text: "|| l.values.policy().StaleAfter == 0 {\n		return lease, err", Replacement: "|| l.values.policy().StaleAfter >= 0 {\n		return lease, err",
 		By: in("cache", "TestStaleAfterInAnotherProcess"),
 	},
 	{

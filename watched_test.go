@@ -2,6 +2,7 @@ package fxcache_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,14 +22,14 @@ import (
 )
 
 // patience is how long a test waits for something that should take a moment.
-const patience = 30 * time.Second
+var patience = flag.Duration("patience", 30*time.Second, "how long to wait for something that should take a moment")
 
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
-	for deadline := time.After(patience); !condition(); {
+	for deadline := time.After(*patience); !condition(); {
 		select {
 		case <-look.C:
 		case <-deadline:

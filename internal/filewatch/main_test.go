@@ -1,6 +1,7 @@
 package filewatch_test
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for something that should take a moment.
-const patience = 30 * time.Second
+var patience = flag.Duration("patience", 30*time.Second, "how long to wait for something that should take a moment")
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -34,7 +35,7 @@ func changed(t testing.TB, w *filewatch.Watcher) {
 	t.Helper()
 	select {
 	case <-w.Changes():
-	case <-time.After(patience):
+	case <-time.After(*patience):
 		t.Fatal("no change is reported")
 	}
 }

@@ -105,7 +105,7 @@ var handovers = []Mutant{
 	{
 		Guard: "handover-interrupt", What: "Stop ends an Init that hangs",
 		File: "cache/lifecycle.go", Text: "(*interrupt)() //", Replacement: "_ = interrupt //",
-		By: []Search{{Folder: "cache", Run: "^TestStopEndsAReconfigure$", Crash: true}},
+		By: []Search{{Folder: "cache", Run: "^TestStopEndsAReconfigure$", Args: []string{"-test.timeout", "10s"}, Crash: true}},
 	},
 	{
 		Guard: "handover-max-ttl", What: "revocations stay pending for as long as entries may live that were stored under a higher max_ttl",

@@ -1,5 +1,8 @@
 package mutants
 
+// impatient has a test that waits for something that does not come give up earlier.
+var impatient = []string{"-patience", "8s"}
+
 // reload are the guards of a configuration that is read again while the application runs.
 var reload = []Mutant{
 	{
@@ -35,7 +38,7 @@ var reload = []Mutant{
 	{
 		Guard: "reload-other-folder", What: "a folder that has taken the place of another is watched anew",
 		File: "internal/filewatch/notices.go", Text: "&& os.SameFile(a.info, b.info)", Replacement: "",
-		By: []Search{{Folder: "internal/filewatch", Run: "^TestAnotherFolderAbove$"}},
+		By: []Search{{Folder: "internal/filewatch", Run: "^TestAnotherFolderAbove$", Args: impatient}},
 	},
 	{
 		Guard: "reload-without-notices", What: "without notifications the poll goes on, with one warning",
@@ -95,6 +98,6 @@ var reload = []Mutant{
 	{
 		Guard: "reload-depends", What: "the file of a secret that was not there is watched too",
 		File: "reload.go", Text: "files = append(files, source.Depends()...)", Replacement: "files = append(files, source.Files()...)",
-		By: []Search{{Folder: ".", Run: "^TestWatch$"}},
+		By: []Search{{Folder: ".", Run: "^TestWatch$", Args: impatient}},
 	},
 }

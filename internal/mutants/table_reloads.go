@@ -35,7 +35,7 @@ var reloads = []Mutant{
 	{
 		Guard: "reload-retired", What: "a storage that is out of use is not told of revocations any more",
 		File: "cache/handover.go", Text: "s.change(func(ds *doors) *doors { return ds.without(d) })", Replacement: "s.change(func(ds *doors) *doors { return ds })",
-		By: []Search{{Folder: ".", Run: "^TestFormerStrategyIsFreed$"}},
+		By: []Search{{Folder: ".", Run: "^TestFormerStrategyIsFreed$", Args: impatient}},
 	},
 	{
 		Guard: "reload-same-storage", What: "other connections to the same storage lose nothing",
@@ -50,17 +50,17 @@ var reloads = []Mutant{
 	{
 		Guard: "reload-init-panics", What: "a strategy whose Init panics in a reload is destroyed",
 		File: "cache/lifecycle.go", Text: "(err error) {\n\tdefer panics.Catch(&err)\n\tnext := change.next", Replacement: "(err error) {\n\tnext := change.next",
-		By: []Search{{Folder: ".", Run: "^TestInitFails$"}},
+		By: []Search{{Folder: ".", Run: "^TestInitFails$", Args: impatient}},
 	},
 	{
 		Guard: "reload-init-path", What: "an option that only Init can check has its path in a reload too",
 		File: "cache/lifecycle.go", Text: "return change.store.fail(\"start\", err)", Replacement: "return change.store.fail(\"reconfigure\", err)",
-		By: []Search{{Folder: ".", Run: "^TestInitFails$"}},
+		By: []Search{{Folder: ".", Run: "^TestInitFails$", Args: impatient}},
 	},
 	{
 		Guard: "reload-secret-again", What: "a strategy that stays follows the file of its secret after a reload too",
 		File: "config/changes.go", Text: "after.knowSecret(key)", Replacement: "_ = after.knowSecret",
-		By: []Search{{Folder: ".", Run: "^TestSecretAfterAnotherReload$"}},
+		By: []Search{{Folder: ".", Run: "^TestSecretAfterAnotherReload$", Args: impatient}},
 	},
 	{
 		Guard: "reload-codec", What: "another codec is refused, and not ignored",

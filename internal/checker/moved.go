@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,10 @@ type moves struct {
 func (m moves) move(from, to *redistest.Server, leftBehind bool, late time.Duration) {
 	m.t.Helper()
 	m.synced(to)
+	// The replica knows a moment before its master does, which refuses to fail over until then.
+	m.until(from, "a master whose replica is online", func(info map[string]string) bool {
+		return strings.Contains(info["slave0"], "state=online")
+	})
 	host, port, _ := net.SplitHostPort(to.Addr()) // it is one
 	m.tell([]*redistest.Server{from}, "FAILOVER", "TO", host, port, "TIMEOUT", 10_000)
 	m.synced(from)
@@ -77,15 +82,23 @@ func (m moves) follow(replica, master *redistest.Server) {
 // synced waits until a server is a replica whose master answers.
 func (m moves) synced(replica *redistest.Server) {
 	m.t.Helper()
+	m.until(replica, "a replica with a link", func(info map[string]string) bool {
+		return info["role"] == "slave" && info["master_link_status"] == "up"
+	})
+}
+
+// until waits until a server says of its replication what is wanted.
+func (m moves) until(server *redistest.Server, what string, is func(info map[string]string) bool) {
+	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), 30*time.Second)
 	defer cancel()
 	for {
-		info, err := replica.Info(ctx, "replication")
-		if err == nil && info["role"] == "slave" && info["master_link_status"] == "up" {
+		info, err := server.Info(ctx, "replication")
+		if err == nil && is(info) {
 			return
 		}
 		if !wait(ctx, 5*time.Millisecond) {
-			m.t.Fatalf("not a replica with a link: %v, %v", info, err)
+			m.t.Fatalf("not %s: %v, %v", what, info, err)
 		}
 	}
 }

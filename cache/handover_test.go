@@ -184,8 +184,8 @@ func TestLoadAcrossTheSwitch(t *testing.T) {
 	}
 }
 
-// An old storage that is dead: revocations say so, and the new one serves. What is owed is reported
-// once, at the end, and dropped.
+// An old storage that is dead: revocations say so, and the new one serves. What is pending there is
+// reported once, at the end, and dropped.
 func TestDeadOldStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

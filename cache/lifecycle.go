@@ -119,7 +119,7 @@ func (s *Service) Reconfigure(ctx context.Context, in driver.Injector, main Stor
 			errs = append(errs, &StoreError{Name: store.name, Err: errors.New("a store cannot be removed while the application runs: restart it")})
 			continue
 		}
-		change, err := planChange(store, stores[i], *s.main().options())
+		change, err := planChange(store, stores[i], main.Options.WithDefaults())
 		if err != nil && store.name != defaultStore {
 			err = &StoreError{Name: store.name, Err: err}
 		}

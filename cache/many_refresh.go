@@ -84,10 +84,10 @@ func (m manyLoader[T]) rest(keys []sighting, pauses map[time.Duration][]string) 
 func (m manyLoader[T]) reload(ctx, owner context.Context, keys []sighting, load loadMany[T], settle func(pause time.Duration, physical ...string)) {
 	var parts []*part[T]
 	defer func() { m.releaseUnused(ctx, parts) }() // also if the loader ends the goroutine
-	seen := make(map[string]entry.Stamp, len(keys))
+	seen := make(map[string]sighting, len(keys))
 	physical := make([]string, len(keys))
 	for i, s := range keys {
-		seen[s.physical], physical[i] = s.stamp, s.physical
+		seen[s.physical], physical[i] = s, s.physical
 	}
 	for i, r := range (leaseBatch{m.door}).lease(ctx, physical) {
 		switch {
@@ -107,7 +107,7 @@ func (m manyLoader[T]) reload(ctx, owner context.Context, keys []sighting, load 
 		if r.Err != nil {
 			continue
 		}
-		if e, err := m.values.typ.Parse(r.Value); !r.Found || err != nil || e.Stamp != seen[parts[i].physical] {
+		if e, err := m.values.typ.Parse(r.Value); !r.Found || err != nil || e.Stamp != seen[parts[i].physical].stamp {
 			settle(0, parts[i].physical)
 			continue
 		}
@@ -126,6 +126,7 @@ func (m manyLoader[T]) reload(ctx, owner context.Context, keys []sighting, load 
 	m.fill(ctx, current, generation, func([]*part[T]) {})
 	overtaken := m.door.outdated(generation)
 	for _, p := range current {
+		seen[p.physical].refresh.absent = p.absent // for who waits for it
 		if p.how != failed || p.absent && m.values.policy().NegativeTTL == 0 && !overtaken {
 			settle(0, p.physical)
 		}

@@ -297,3 +297,24 @@ func TestMaxConcurrentLoadsInPlace(t *testing.T) {
 		}
 	})
 }
+
+// What a further store does not say is as in the new options of the store "default", not in the old
+// ones.
+func TestReconfiguredStoresInherit(t *testing.T) {
+	t.Parallel()
+	service, err := cache.NewService(newBigcache(t), cache.Options{MaxTTL: time.Hour}, cache.Store{Name: "other", Strategy: newBigcache(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Start(t.Context(), nil); err == nil {
+		t.Cleanup(func() { _ = service.Stop(context.Background()) })
+	} else {
+		t.Fatal(err)
+	}
+	other := cache.Store{Name: "other", Options: cache.Options{DefaultTTL: 2 * time.Minute}}
+	err = service.Reconfigure(t.Context(), nil, cache.Store{Options: cache.Options{MaxTTL: time.Minute}}, other)
+	var option *cache.OptionError
+	if !errors.As(err, &option) || option.Name != "default_ttl" {
+		t.Errorf("a default_ttl above the max_ttl that is inherited: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -82,16 +83,22 @@ func (s *store) setMany(ctx context.Context, bound time.Duration, items []driver
 	if s.doors.Load().only(d) {
 		return failures
 	}
+	var replaced []string
 	for i, item := range items {
 		if failures[i] == nil {
-			failures[i] = s.elsewhere(ctx, d, bound, item.Key)
+			replaced = append(replaced, item.Key)
+		}
+	}
+	if err := s.elsewhere(ctx, d, bound, replaced...); err != nil {
+		for i := range failures {
+			failures[i] = cmp.Or(failures[i], err)
 		}
 	}
 	return failures
 }
 
-// elsewhere removes the entry that was just replaced at one door at the others.
-func (s *store) elsewhere(ctx context.Context, d *door, bound time.Duration, physical string) error {
+// elsewhere removes the entries that were just replaced at one door at the others.
+func (s *store) elsewhere(ctx context.Context, d *door, bound time.Duration, physical ...string) error {
 	if s.doors.Load().only(d) {
 		return nil
 	}
@@ -99,7 +106,7 @@ func (s *store) elsewhere(ctx context.Context, d *door, bound time.Duration, phy
 		if other.knows(d) { // it would remove what was just stored
 			return nil
 		}
-		return other.delete(ctx, bound, []string{physical})
+		return other.delete(ctx, bound, physical)
 	}))
 }
 

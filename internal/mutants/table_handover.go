@@ -59,7 +59,7 @@ var handovers = []Mutant{
 	},
 	{
 		Guard: "handover-set-many", What: "SetMany removes the entries at the other storage",
-		File: "cache/store_entries.go", Text: "failures[i] = s.elsewhere(ctx, d, bound, item.Key)", Replacement: "_ = item",
+		File: "cache/store_entries.go", Text: "if err := s.elsewhere(ctx, d, bound, replaced...); err != nil {", Replacement: "if err := ctx.Err(); err != nil {",
 		By: []Search{{Folder: "cache", Run: "^TestBothStoragesAreTold$"}},
 	},
 	{
@@ -88,7 +88,7 @@ var handovers = []Mutant{
 		By: []Search{{Folder: "cache", Run: "^TestNewStorageIsDown$"}},
 	},
 	{
-		Guard: "handover-drops", What: "what a dead storage is owed is dropped with it",
+		Guard: "handover-drops", What: "what is pending for a dead storage is dropped with it",
 		File: "cache/handover.go", Text: "left := d.pending.Close()", Replacement: "left := d.pending.Len()",
 		By: []Search{{Folder: "cache", Run: "^TestDeadOldStorage$"}},
 	},

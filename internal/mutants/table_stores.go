@@ -3,12 +3,12 @@ package mutants
 // Several stores, and the operator's word for single caches.
 var stores = []Mutant{
 	{
-		Guard: "debt-store", What: "a pending revocation names its store in the outbox",
+		Guard: "outbox-store", What: "a pending revocation names its store in the outbox",
 		File: "cache/internal/revocation/storage.go", Text: `place = store + "@" + place`, Replacement: `_ = store`,
 		By: []Search{{Folder: ".", Run: "^TestOutboxOfSeveralStores$"}},
 	},
 	{
-		Guard: "debt-old-row", What: "a row that names no storage belongs to the default store alone",
+		Guard: "outbox-old-row", What: "a row that names no storage belongs to the default store alone",
 		File: "cache/internal/revocation/storage.go", Text: `row.Storage == "" && s.main || place`, Replacement: `row.Storage == "" || place`,
 		By: []Search{{Folder: ".", Run: "^TestOutboxOfSeveralStores$"}},
 	},

@@ -13,6 +13,11 @@ var bigcache = []Mutant{
 		By: inBigcache("^TestConformance$"),
 	},
 	{
+		Guard: "shards-double", What: "a shard begins with memory that doubles until it is the whole shard",
+		File: "strategies/bigcache/layout.go", Text: "l.initial%(2*entriesAtFirst) == 0 && l.initial/2 >= l.small; {", Replacement: "l.initial > 1000; {",
+		By: inBigcache("^TestShardsDoubleUntilTheyAreWhole$"),
+	},
+	{
 		Guard: "second-chance-delete", What: "what is deleted gets no second chance",
 		File: "strategies/bigcache/store.go", Text: "\terr := st.entries.Delete(key)\n\tst.take(key)\n", Replacement: "\terr := st.entries.Delete(key)\n",
 		By: inBigcache("^TestWhileItWaits$"),

@@ -19,6 +19,9 @@ const (
 	// maxKeyBytes is the length of the longest key that bigcache can store. It computes in 16 bits
 	// where the value begins, which is after its header and the key.
 	maxKeyBytes = math.MaxUint16 - 18
+	// startSmall is the size of the largest entry that is stored whole, if the limits allow it: a
+	// shard begins with at least as much memory.
+	startSmall = 16 << 10
 	// maxTags is the most that the 16-bit count in an entry can hold.
 	maxTags = math.MaxUint16
 )
@@ -27,6 +30,7 @@ const (
 type layout struct {
 	shards    int
 	megabytes int // for the entries; the rest of max_size is for bigcache's index
+	initial   int // bytes that a shard begins with
 	small     int // bytes of the largest entry that is stored whole
 	chunks    int // how many chunks a larger one may have
 	reusable  int // bytes of the largest entry that gets a second chance
@@ -38,19 +42,26 @@ type layout struct {
 // of 120 bytes, and more than enough for larger ones.
 //
 // There are as many shards as options allow, but none smaller than minShard. An entry of more than
-// 1/16 of a shard is divided into chunks of that size. A value takes at most 6/16 of each shard,
-// and what gets a second chance because of it takes as much. So it does not push itself out.
+// 1/16 of a shard is divided into chunks of that size or less. A value takes at most 6/16 of each
+// shard, and what gets a second chance because of it takes as much. So it does not push itself out.
 //
 // If max_size is too small for that, entries are stored whole. A shard is certain to accept one
-// only if it is smaller than half of the shard. bigcache refuses an entry if the memory that the
-// shard has allocated so far is too small, and cannot grow by the size of the entry.
+// only if it is smaller than half of the shard.
+//
+// The memory of a shard doubles until it is the whole shard. bigcache evicts instead if it would
+// become that by less than the entry, and doubles later for a smaller one. But memory that grows
+// after an eviction puts the newest entries where the oldest are. So a shard begins with the whole
+// divided by a power of two, and with room for the largest entry: then it never grows by less.
 func plan(o Options, limits driver.Limits) (layout, error) {
 	l := layout{megabytes: max(1, int(o.MaxSize/driver.MiB*3/4))}
 	bytes := l.megabytes * int(driver.MiB)
 	key, value := largest(limits)
 	for l.shards = o.Shards; l.shards > 1; l.shards /= 2 {
 		shard := bytes / l.shards
-		l.small, l.chunks = shard/16, 5*l.shards
+		l.small, l.chunks = min(startSmall, shard/16), 5*l.shards
+		for !l.holds(limits) && l.small < shard/16 {
+			l.small = min(2*l.small, shard/16)
+		}
 		if shard >= minShard && l.holds(limits) {
 			break
 		}
@@ -67,6 +78,9 @@ func plan(o Options, limits driver.Limits) (layout, error) {
 				"%v cannot hold a value of max_value_bytes (%v): raise it to at least %v, or lower max_value_bytes",
 				o.MaxSize, limits.MaxValueBytes, (4*need+2)/3*driver.MiB)}
 		}
+	}
+	for l.initial = bytes / l.shards; l.initial%(2*entriesAtFirst) == 0 && l.initial/2 >= l.small; {
+		l.initial /= 2
 	}
 	l.reusable, l.maxCredit = bytes/l.shards/16, int64(bytes/l.shards*6/16)
 	return l, nil

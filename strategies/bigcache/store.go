@@ -78,10 +78,11 @@ func newStore(layout layout, clock driver.Clock, fence *fence.Fence, names chunk
 		// bigcache knows whole seconds, and expires entries by the system's clock and not by ours.
 		// So it must never be the first to expire one. A CleanWindow of 0 starts no goroutine:
 		// expired entries are overwritten when their space is needed.
-		LifeWindow:         math.MaxInt64,
-		CleanWindow:        0,
-		MaxEntriesInWindow: layout.shards, // small: shards grow with use
-		MaxEntrySize:       64,
+		LifeWindow:  math.MaxInt64,
+		CleanWindow: 0,
+		// Their product, divided by the shards, is the memory that a shard begins with.
+		MaxEntriesInWindow: entriesAtFirst * layout.shards,
+		MaxEntrySize:       layout.initial / entriesAtFirst,
 		Hasher:             hasher,
 		OnRemoveWithReason: st.evicted,
 	}
@@ -89,6 +90,9 @@ func newStore(layout layout, clock driver.Clock, fence *fence.Fence, names chunk
 	st.entries, err = bigcache.New(context.Background(), config.OnRemoveFilterSet(bigcache.NoSpace))
 	return st, err
 }
+
+// entriesAtFirst is how many entries a shard's index has room for at first.
+const entriesAtFirst = 16
 
 var errDamaged = errors.New("bigcache: damaged entry")
 

@@ -208,3 +208,38 @@ func FuzzEntry(f *testing.F) {
 		}
 	})
 }
+
+// Memory that grows after an eviction puts the newest entries where the oldest are, and they are
+// evicted next. A shard grows after one if it lacks less than the entry that needed room. So the
+// memory doubles until it is exactly the shard, and no entry is larger than it is at first.
+func TestShardsDoubleUntilTheyAreWhole(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	planned := 0
+	for range 100_000 {
+		options := Options{MaxSize: driver.MiB + driver.Size(random.Int64N(1<<(21+random.IntN(16)))), Shards: 1 << random.IntN(17)}
+		limits := driver.Limits{
+			MaxValueBytes: driver.Size(1 + random.IntN(1<<random.IntN(24))),
+			MaxKeyBytes:   driver.Size(1 + random.IntN(1<<random.IntN(16))), MaxTags: random.IntN(1 << random.IntN(13)),
+		}
+		l, err := plan(options, limits)
+		if err != nil {
+			continue
+		}
+		planned++
+		shard := l.megabytes << 20 / l.shards
+		size := l.initial / entriesAtFirst * entriesAtFirst // as bigcache computes it
+		if size < l.small {
+			t.Fatalf("%+v %+v: a shard begins with %d bytes, an entry may have %d", options, limits, size, l.small)
+		}
+		for 2*size <= shard {
+			size *= 2
+		}
+		if smallest := overheadBytes + headerBytes; shard-size > smallest {
+			t.Fatalf("%+v %+v: a shard of %d bytes stops at %d", options, limits, shard, size)
+		}
+	}
+	if planned < 1000 {
+		t.Errorf("%d of 100,000 could be planned: the test compares too little", planned)
+	}
+}

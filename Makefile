@@ -11,6 +11,7 @@ SOAK      ?= 30m
 OVERLOAD  ?= 10
 STRETCH   ?= 1
 TIMEOUT   ?= 10m
+PARALLEL  ?= 4 # tests of a package at a time: many wait for a server, or for time to pass
 ARGS      ?=
 
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -59,7 +60,7 @@ redis: # a redis-server for the tests that start one
 
 test: redis ## vet and test with the race detector, in every module
 	.ci/each-module go vet ./...
-	.ci/each-module go test -race -timeout $(TIMEOUT) ./...
+	.ci/each-module go test -race -parallel $(PARALLEL) -timeout $(TIMEOUT) ./...
 
 schedules: redis ## every random schedule of a race, 10,000 of each; `make test` has a tenth, with the race detector
 	go test -timeout $(TIMEOUT) ./internal/schedules

@@ -15,8 +15,9 @@ const (
 	hintBytes = 504
 	// maxTagHints is for how many entries there may be room: 16 GB.
 	maxTagHints = 100_000_000
-	// The ring is made of chunks, when they are first needed.
-	hintChunkWords = 4096
+	// The ring and the index are made of chunks, when they are first needed.
+	hintChunkWords  = 4096
+	indexChunkWords = 512
 	// hintBucket is among how many places of the index a hint has its own: one line of a CPU's
 	// cache. There are at least two places for each entry that is to have a hint.
 	hintBucket = 8
@@ -41,15 +42,19 @@ const (
 // lookup takes no lock. Beside a remember it may read a record that is half overwritten, which is
 // another wrong guess.
 type tagHints struct {
-	seed  maphash.Seed
-	index []atomic.Uint64
-	ring  []atomic.Pointer[hintChunk]
+	seed   maphash.Seed
+	places uint64 // of the index
+	index  []atomic.Pointer[indexChunk]
+	ring   []atomic.Pointer[hintChunk]
 
 	mu   sync.Mutex
 	next uint64 // where the next record begins, if the ring were a line
 }
 
-type hintChunk [hintChunkWords]atomic.Uint64
+type (
+	hintChunk  [hintChunkWords]atomic.Uint64
+	indexChunk [indexChunkWords]atomic.Uint64
+)
 
 // newTagHints returns tagHints for so many entries.
 func newTagHints(entries int) *tagHints {
@@ -58,8 +63,9 @@ func newTagHints(entries int) *tagHints {
 		places *= 2
 	}
 	return &tagHints{
-		seed: maphash.MakeSeed(), index: make([]atomic.Uint64, places), next: 1,
-		ring: make([]atomic.Pointer[hintChunk], 1+entries*wordsPerHint/hintChunkWords),
+		seed: maphash.MakeSeed(), places: uint64(places), next: 1,
+		index: make([]atomic.Pointer[indexChunk], 1+(places-1)/indexChunkWords),
+		ring:  make([]atomic.Pointer[hintChunk], 1+entries*wordsPerHint/hintChunkWords),
 	}
 }
 
@@ -87,9 +93,15 @@ func (h *tagHints) find(hash uint64) (place *atomic.Uint64, record []atomic.Uint
 	return nil, nil, 0
 }
 
+// bucket returns the places that a hash may have. There are none yet if nothing near them was
+// remembered.
 func (h *tagHints) bucket(hash uint64) []atomic.Uint64 {
-	first := hash * hintBucket % uint64(len(h.index))
-	return h.index[first : first+hintBucket]
+	first := hash * hintBucket % h.places
+	chunk := h.index[first/indexChunkWords].Load()
+	if chunk == nil {
+		return nil
+	}
+	return chunk[first%indexChunkWords:][:hintBucket]
 }
 
 // wordsOf is how many words a record has.
@@ -154,6 +166,9 @@ func same(record []atomic.Uint64, words []uint64) bool {
 
 // oldest returns which place of a bucket is used next: a free one, or that of the oldest record.
 func (h *tagHints) oldest(hash uint64) *atomic.Uint64 {
+	if chunk := &h.index[hash*hintBucket%h.places/indexChunkWords]; chunk.Load() == nil {
+		chunk.Store(new(indexChunk))
+	}
 	bucket := h.bucket(hash)
 	oldest, most := 0, uint64(0)
 	for i := range bucket {

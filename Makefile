@@ -10,7 +10,7 @@ NEMESIS   ?= 60
 SOAK      ?= 30m
 OVERLOAD  ?= 10
 STRETCH   ?= 1
-TIMEOUT   ?= 10m
+TIMEOUT   ?= 20m
 PARALLEL  ?= 4 # tests of a package at a time: many wait for a server, or for time to pass
 ARGS      ?=
 

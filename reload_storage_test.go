@@ -29,7 +29,7 @@ func embedded(handover time.Duration) string {
 
 // on is a configuration with everything on a Redis. more are further keys of the section.
 func on(server *redistest.Server, handover time.Duration, more string) string {
-	return fmt.Sprintf("cache: {strategy: redis, namespace: shop, handover: %v, timeout: 5s, redis: {addresses: [%q]%s}}\n", handover, server.Addr(), more)
+	return fmt.Sprintf("cache: {strategy: redis, namespace: shop, handover: %v, timeout: 30s, redis: {addresses: [%q], dial_timeout: 30s%s}}\n", handover, server.Addr(), more)
 }
 
 // The storage of a running application changes with its file, from the process to Redis and back,

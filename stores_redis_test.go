@@ -283,7 +283,7 @@ func TestOutboxOfSeveralStores(t *testing.T) {
 cache:
   strategy: redis
   namespace: shop
-  timeout: 500ms
+  timeout: 2s
   redis: {addresses: [%q]}
   stores: {sessions: {strategy: redis, redis: {addresses: [%q]}}}
   caches: {there: {store: sessions}}

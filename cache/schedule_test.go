@@ -286,7 +286,7 @@ func TestRacesWithRealThreads(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
-			service := start(t, kind.make(t), cache.Options{LockWait: 20 * time.Millisecond, MaxTags: 8})
+			service := start(t, kind.make(t), cache.Options{LockWait: 20 * time.Millisecond, MaxTags: 8, Timeout: time.Minute})
 			c := newCache(t, service, "c", cache.Policy[int64]{
 				Tags: []string{"static"}, TagsOf: func(int64) []string { return []string{"learned"} },
 			})

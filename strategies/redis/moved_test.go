@@ -234,6 +234,10 @@ func TestConnectionsFromBeforeAndAfter(t *testing.T) {
 					if m.connections(m.new) == 0 {
 						return errors.New("not yet")
 					}
+					// One that takes writes takes revocations, too, until the node has noticed.
+					if (becomes == stillMaster || becomes == writable) && m.connections(m.old) > 0 {
+						return errors.New("it has not noticed")
+					}
 					return nil
 				})
 				m.revokeAll()

@@ -120,7 +120,9 @@ session_cache: {prefix: session}
 			t.Errorf("%s: a restart does not take it: %v", name, err)
 		}
 	}
-	l.edit(t, strings.Replace(before, "timeout: 5s", "timeout: 6s", 1))
+	generation := l.reloader.Status().Generation
+	l.replace(t, strings.Replace(before, "timeout: 5s", "timeout: 6s", 1))
+	eventually(t, "the mended configuration", func() bool { return l.reloader.Status().Generation > generation })
 	if health := l.service.Health(t.Context()); len(health.Reasons) > 0 {
 		t.Errorf("mended: health is %+v", health)
 	}

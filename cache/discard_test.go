@@ -320,7 +320,7 @@ func TestBadEntriesDoNotHideAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		strategy := &batching{Leaser: newBigcache(t), fails: map[string]error{"app:c:a": driver.ErrBadEntry, "app:c:b": cache.ErrUnavailable, "app:c:c": driver.ErrBadEntry}}
-		service := start(t, strategy, cache.Options{BreakerFailures: 1, BreakerPause: time.Hour})
+		service := start(t, strategy, cache.Options{BreakerFailures: 1, BreakerPause: time.Hour, Timeout: 50 * time.Millisecond})
 		c := newCache(t, service, "c", cache.Policy[int]{})
 		// The breaker opens only if failures go on for some timeouts.
 		again := func(want error, keys ...string) {

@@ -126,6 +126,9 @@ func quiet(options cache.Options) cache.Options {
 	if options.StrategyName == "" {
 		options.StrategyName = "test"
 	}
+	if options.Timeout == 0 {
+		options.Timeout = 5 * time.Second // a busy machine may take longer than the default
+	}
 	return options
 }
 

@@ -35,7 +35,7 @@ func TestFailOpen(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				log := new(logBook)
-				service, recorder, _ := record(t, newBigcache(t), cache.Options{Logger: log.logger()})
+				service, recorder, _ := record(t, newBigcache(t), cache.Options{Logger: log.logger(), Timeout: 50 * time.Millisecond})
 				c := newCache(t, service, "c", cache.Policy[int]{})
 				test.disturb(recorder)
 				began := time.Now()

@@ -88,9 +88,9 @@ func TestStaleAfter(t *testing.T) {
 						t.Errorf("GetOrLoad = %+v after %v, want %+v after %v", got, took, test.want, test.took)
 					}
 					pass(5 * time.Second)
-					stats := service.Stats()
-					if test.stats.Refreshes = 1; stats != test.stats {
-						t.Errorf("%+v, want %+v", stats, test.stats)
+					stats, want := service.Stats(), test.stats
+					if want.Refreshes = 1; stats != want {
+						t.Errorf("%+v, want %+v", stats, want)
 					}
 					if got, found, err := c.Get(t.Context(), "k"); got != test.later || found != (test.later != 0) || err != nil {
 						t.Errorf("later, Get = %v, %v, %v", got, found, err)

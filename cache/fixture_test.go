@@ -126,8 +126,10 @@ func quiet(options cache.Options) cache.Options {
 	if options.StrategyName == "" {
 		options.StrategyName = "test"
 	}
-	if options.Timeout == 0 {
-		options.Timeout = 5 * time.Second // a busy machine may take longer than the default
+	// A busy machine may take longer than the default. In a bubble of synctest, where the year is
+	// 2000, nothing does.
+	if options.Timeout == 0 && time.Now().Year() > 2000 {
+		options.Timeout = 5 * time.Second
 	}
 	return options
 }

@@ -32,9 +32,13 @@ func newFixture(t testing.TB, options sessioncache.Options) *fixture {
 	t.Helper()
 	f := &fixture{clock: drivertest.NewClock(time.Unix(1_800_000_000, 0)), log: &bytes.Buffer{}}
 	f.storage, f.recorder = drivertest.Record(newBigcache(t))
+	var timeout time.Duration // the default, in a bubble of synctest, where the year is 2000
+	if time.Now().Year() > 2000 {
+		timeout = 5 * time.Second // a busy machine may take longer than the default
+	}
 	var err error
 	f.service, err = cache.NewService(f.storage, cache.Options{
-		Clock: f.clock, Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Clock: f.clock, Timeout: timeout, Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	check(t, err)
 	check(t, f.service.Start(t.Context(), nil))

@@ -11,7 +11,8 @@ SOAK      ?= 30m
 OVERLOAD  ?= 10
 STRETCH   ?= 1
 TIMEOUT   ?= 20m
-PARALLEL  ?= 4 # tests of a package at a time: many wait for a server, or for time to pass
+# Tests of a package at a time: many wait for a server, or for time to pass.
+PARALLEL  ?= 4
 ARGS      ?=
 
 GOLANGCI_LINT_VERSION := v2.15.0

@@ -58,9 +58,6 @@ func TestStorageChangesUnderLoad(t *testing.T) {
 	defer func() {
 		over.Store(true)
 		clients.Wait()
-		if cached.Load() == 0 || loggedOut.Load() == 0 || changed.Load() == 0 {
-			t.Errorf("%d requests with a cached session, %d log-outs, %d changes", cached.Load(), loggedOut.Load(), changed.Load())
-		}
 		if log := p.stderr.String(); strings.Contains(log, "level=ERROR") || strings.Contains(log, "a request failed") {
 			t.Errorf("logged:\n%s", log)
 		}
@@ -92,4 +89,7 @@ func TestStorageChangesUnderLoad(t *testing.T) {
 		p.await(t, step.what, step.done)
 		ask("FLUSHALL") // so that the entries of the next step are its own
 	}
+	p.await(t, "a request with a cached session, a log-out and a change of a product", func() bool {
+		return cached.Load() > 0 && loggedOut.Load() > 0 && changed.Load() > 0
+	})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for something that should take a moment.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // binary is the path of the real program, which is built once for all tests.
 var binary string

@@ -329,7 +329,8 @@ func TestSilentRevocationsCloseTheGate(t *testing.T) {
 	var calls sync.WaitGroup
 	for range 3 {
 		calls.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			// Most of it must be left when the command is sent: otherwise it is no silence.
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			if err := s.Delete(ctx, "n:k"); err == nil {
 				t.Error("Delete returned nil")
@@ -340,7 +341,7 @@ func TestSilentRevocationsCloseTheGate(t *testing.T) {
 	// The first one waits for the suspicion to end; both together would be too few silences to
 	// close the bulkhead.
 	for _, want := range []error{context.DeadlineExceeded, driver.ErrUnavailable} {
-		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 		if _, _, err := s.Get(ctx, "n:k"); !errors.Is(err, want) {
 			t.Errorf("Get: %v, want %v", err, want)
 		}

@@ -135,12 +135,17 @@ func TestNothingElseWaits(t *testing.T) {
 				return errors.Join(err, must(found && v == 2, "not refreshed"))
 			})
 		}
-		// A refresh that finds nothing deletes.
+		// A refresh that finds nothing deletes, and so does who finds a damaged entry.
+		forgetful := newCache(t, service, "forgetful", cache.Policy[int]{TTL: time.Minute, StaleFor: time.Hour})
+		again := func(load func(context.Context) (int, error)) func() error {
+			return func() error { _, err := forgetful.GetOrLoad(ctx, "k", load); return err }
+		}
+		takes(t, "a load", 0, again(value(1)))
 		pass(2 * time.Minute)
-		takes(t, "a stale hit", 0, load("k", func(context.Context) (int, error) { return 0, cache.ErrNotFound }))
+		recorder.Reset()
+		takes(t, "a stale hit", 0, again(func(context.Context) (int, error) { return 0, cache.ErrNotFound }))
 		takes(t, "its refresh", 0, func() error { synctest.Wait(); return nil })
-		// Damaged entries are discarded.
-		if err := strategy.Set(ctx, "app:c:damaged", []byte("?"), cache.SetOptions{TTL: time.Hour}); err != nil {
+		if err := strategy.Set(ctx, "app:c:damaged", nil, cache.SetOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		takes(t, "a damaged entry", 0, func() error { _, _, err := c.Get(ctx, "damaged"); return err })

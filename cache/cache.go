@@ -206,7 +206,8 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(context.Co
 	if err := c.store.ready(); err != nil {
 		return value, c.fail("update", err)
 	}
-	return c.loader.write(ctx, physical, write)
+	value, err = c.loader.write(ctx, physical, write)
+	return value, written(ctx, "update", 1, err, c.store)
 }
 
 // Set stores value under key, as Service.Set does.
@@ -220,21 +221,23 @@ func (c *Cache[T]) Set(ctx context.Context, key string, value T) error {
 	}
 	encoded, opts, store, err := c.values.encode(value, nil, 0)
 	if err == nil && !store {
-		if err := c.loader.deleteReplaced(ctx, physical); err != nil {
-			return c.fail("set", err)
+		if err = c.loader.deleteReplaced(ctx, physical); err != nil {
+			err = c.fail("set", err)
 		}
-		return nil
+	} else {
+		err = c.store.set(ctx, physical, encoded, opts, c.through(ctx), err)
 	}
-	return c.store.set(ctx, physical, encoded, opts, c.through(ctx), err)
+	return written(ctx, "set", 1, err, c.store)
 }
 
 // Delete removes the entries of keys, however many, in one call of the strategy. It returns nil
 // only if all of them are gone; otherwise as Service.Delete.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 	physical, invalid := c.store.usable(keys, c.key)
-	return c.store.revoke("delete", len(physical), invalid, func(d *door) error {
+	err := c.store.revoke("delete", len(physical), invalid, func(d *door) error {
 		return d.delete(ctx, c.values.bound(), physical)
 	})
+	return propagated(ctx, "delete", len(keys), err, c.store)
 }
 
 // InvalidateTags is Service.InvalidateTags: tags are shared by all caches of a Service.

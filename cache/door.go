@@ -282,6 +282,15 @@ func (d *door) revoke(ctx context.Context, timeout, bound time.Duration, all fun
 	return &PendingError{Until: until, Err: err}
 }
 
+// propagation is that of the strategy (driver.Propagator), or 0.
+func (d *door) propagation() (delay time.Duration, err error) {
+	if d.features.Propagator == nil {
+		return 0, nil
+	}
+	defer panics.Catch(&err)
+	return d.features.Propagator.Propagation(), nil
+}
+
 // apply revokes what is pending: everything, or keys, or tags. A replica that is behind is a
 // failure here, because no caller is told of it: if that replica were promoted, this process would
 // serve what it has promised not to serve.

@@ -36,6 +36,9 @@ var (
 	// ErrNotReplicated: a revocation was applied, but fewer replicas confirmed it in time than the
 	// configuration asks for. If the server is lost now, the revocation may be undone.
 	ErrNotReplicated = driver.ErrNotReplicated
+	// ErrNotPropagated: a change was applied, but the context ended before all nodes were known to
+	// have noticed. A [PropagationError] says for how long they may not have.
+	ErrNotPropagated = errors.New("cache: applied, but maybe not noticed by every node yet")
 	// ErrUnsupported: the strategy lacks the optional part that the operation needs.
 	ErrUnsupported = driver.ErrUnsupported
 	// ErrNotFound is what a loader returns if there is nothing to load. GetOrLoad returns it to
@@ -169,7 +172,8 @@ func (e *StoreError) Unwrap() error { return e.Err }
 
 // InvalidKeysError says which of several keys or tags can name nothing: they are empty or too long.
 // If it is that of a Delete or InvalidateTags, the others were revoked, or are pending as a
-// [PendingError] beside it says. Find it with errors.As. errors.Is finds ErrInvalidKey. No text
+// [PendingError] beside it says. Like every error, it does not wait for other nodes
+// (driver.Propagator). Find it with errors.As. errors.Is finds ErrInvalidKey. No text
 // contains a key or a tag.
 type InvalidKeysError struct {
 	// Indexes are the positions of the unusable ones among Of, in ascending order. The first

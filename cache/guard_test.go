@@ -64,7 +64,7 @@ func TestGuardBoundsEveryOperation(t *testing.T) {
 	// No optional part is forgotten here.
 	f := reflect.ValueOf(driver.FeaturesOf(cache.Guarded(deafParts{slow(0)}, limit)))
 	for i := range f.NumField() {
-		if part := f.Type().Field(i); part.Type.Kind() == reflect.Interface && f.Field(i).IsNil() && part.Name != "LeaseLimiter" && part.Name != "Limiter" {
+		if part := f.Type().Field(i); part.Type.Kind() == reflect.Interface && f.Field(i).IsNil() && part.Name != "LeaseLimiter" && part.Name != "Limiter" && part.Name != "Propagator" {
 			t.Errorf("the test has no %s", part.Name)
 		}
 	}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -59,6 +60,16 @@ func (ds *doors) without(d *door) *doors {
 
 // all returns every door, the one in use first.
 func (ds *doors) all() []*door { return append([]*door{ds.current}, ds.also...) }
+
+// propagation returns the longest one of all doors: another node may be using any of them.
+func (ds *doors) propagation() (longest time.Duration, err error) {
+	longest, err = ds.current.propagation()
+	for _, d := range ds.also {
+		delay, failed := d.propagation()
+		longest, err = max(longest, delay), cmp.Or(err, failed)
+	}
+	return longest, err
+}
 
 // change changes the doors.
 func (s *store) change(to func(*doors) *doors) {

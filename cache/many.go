@@ -189,7 +189,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 	if n := len(b.failed); n > 0 {
 		s.counters.setErrors.Add(uint64(n))
 	}
-	return b.err()
+	return written(ctx, "set", len(values), b.err(), s)
 }
 
 // readMany reads many entries. It counts misses and errors. The result at i belongs to physical[i].

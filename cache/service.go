@@ -219,6 +219,11 @@ var noStamp entry.Stamp
 // is refused (ErrInvalidTTL, ErrTooManyTags, ErrValueTooLarge, ErrEncoding) or fails, the previous
 // value is not readable any more either, if the storage can be reached.
 //
+// If nodes keep entries in their own memory (driver.Propagator), Set returns nil only when no other
+// node serves what was there before. See [WithNewKey]. Delete, InvalidateTags, Clear and what a
+// [Cache] has of the same name do likewise, and an error is a [PropagationError] if ctx ends
+// meanwhile.
+//
 // A Set that runs at the same time as a Delete or InvalidateTags may win. If value was read from a
 // database, use Cache.GetOrLoad or Cache.Update, which cannot.
 func (s *Service) Set(ctx context.Context, key string, value any, opts SetOptions) error {
@@ -238,7 +243,8 @@ func (s *Service) Set(ctx context.Context, key string, value any, opts SetOption
 	if err == nil {
 		encoded, err = store.codec.UntypedOf(reflect.TypeOf(value)).Encode(value, noStamp)
 	}
-	return store.set(ctx, physical, encoded, opts, ReadsThrough(ctx), err)
+	err = store.set(ctx, physical, encoded, opts, ReadsThrough(ctx), err)
+	return written(ctx, "set", 1, err, store)
 }
 
 // Delete removes keys of Service's own. It returns nil only if all of them are gone. Otherwise, if
@@ -250,17 +256,19 @@ func (s *Service) Delete(ctx context.Context, keys ...string) error {
 		return store.fail("delete", ErrNotStarted)
 	}
 	physical, invalid := store.usable(keys, store.key)
-	return store.revoke("delete", len(physical), invalid, func(d *door) error { return d.delete(ctx, store.options().MaxTTL, physical) })
+	err := store.revoke("delete", len(physical), invalid, func(d *door) error { return d.delete(ctx, store.options().MaxTTL, physical) })
+	return propagated(ctx, "delete", len(keys), err, store)
 }
 
 // InvalidateTags makes every entry that carries any of tags, and was stored before, unreadable, in
 // every store. It returns nil only if that is done; otherwise as Delete.
 func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 	if len(s.stores) == 1 { // everywhere allocates
-		return s.main().invalidateTags(ctx, tags)
+		return propagated(ctx, "invalidate", len(tags), s.main().invalidateTags(ctx, tags), s.stores...)
 	}
 	all := slices.Clone(tags) // that of the caller stays on its stack
-	return s.everywhere("invalidate", func(store *store) error { return store.invalidateTags(ctx, all) })
+	err := s.everywhere("invalidate", func(store *store) error { return store.invalidateTags(ctx, all) })
+	return propagated(ctx, "invalidate", len(tags), err, s.stores...)
 }
 
 // Clear makes every entry unreadable, in every store. If a strategy has to look for the entries,
@@ -268,9 +276,10 @@ func (s *Service) InvalidateTags(ctx context.Context, tags ...string) error {
 // ErrUnsupported if a strategy is not a driver.Clearer; a tag that all entries carry does the same
 // there.
 func (s *Service) Clear(ctx context.Context) error {
-	return s.everywhere("clear", func(store *store) error {
+	err := s.everywhere("clear", func(store *store) error {
 		return store.revoke("clear", 1, nil, func(d *door) error { return d.clear(ctx, store.options().MaxTTL) })
 	})
+	return propagated(ctx, "clear", 1, err, s.stores...)
 }
 
 // everywhere runs a revocation in every store, at the same time. A store that fails holds up none

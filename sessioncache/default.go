@@ -139,7 +139,9 @@ func (d *Default) GetOrLoad(ctx context.Context, token string, load Load) (*Cach
 	return d.renew(ctx, st, &r.CachedSession)
 }
 
-// Update implements Sessions. Use it for login, and for every change of a session.
+// Update implements Sessions. Use it for login, and for every change of a session. The token of a
+// login is a new one, so no other node can have its session: give Update cache.WithNewKey(ctx), and
+// a login never waits for other nodes. The same holds for Set.
 func (d *Default) Update(ctx context.Context, token string, write Load) (*CachedSession, error) {
 	st, err := d.started()
 	if err != nil {

@@ -83,7 +83,9 @@ func (d *Default) renew(ctx context.Context, st *state, session *CachedSession) 
 	}
 	settled := false
 	defer func() { d.renewals.finish(name, began, d.limits.Load().staleAfter, settled) }()
-	renewed, err := d.Update(ctx, token, func(ctx context.Context) (*CachedSession, error) {
+	// A node that does not know of the renewal yet serves a session that is as valid. No read waits
+	// for it.
+	renewed, err := d.Update(chain.WithoutPropagation(ctx), token, func(ctx context.Context) (*CachedSession, error) {
 		renewed, err := d.options.Renew(ctx, session.Clone())
 		if err != nil && !errors.Is(err, cache.ErrNotFound) {
 			// A failed renewal changes nothing. The cached session is still valid, and it must stay

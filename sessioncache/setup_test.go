@@ -30,8 +30,13 @@ type fixture struct {
 
 func newFixture(t testing.TB, options sessioncache.Options) *fixture {
 	t.Helper()
+	return newFixtureOn(t, newBigcache(t), options)
+}
+
+func newFixtureOn(t testing.TB, storage driver.Strategy, options sessioncache.Options) *fixture {
+	t.Helper()
 	f := &fixture{clock: drivertest.NewClock(time.Unix(1_800_000_000, 0)), log: &bytes.Buffer{}}
-	f.storage, f.recorder = drivertest.Record(newBigcache(t))
+	f.storage, f.recorder = drivertest.Record(storage)
 	var timeout time.Duration // the default, in a bubble of synctest, where the year is 2000
 	if time.Now().Year() > 2000 {
 		timeout = 5 * time.Second // a busy machine may take longer than the default

@@ -41,6 +41,8 @@ type Features struct {
 	Limiter Limiter
 	// Located says where the storage is.
 	Located Located
+	// Propagator says for how long other nodes may serve what a revocation has ended.
+	Propagator Propagator
 	// Local: the storage is in the process, and ends with it.
 	Local bool
 	// Immediate: no operation ever waits, so none needs a deadline. A decorator that may wait takes
@@ -78,6 +80,7 @@ func FeaturesOf(strategy Strategy) Features {
 	f.Shared, _ = strategy.(Shared)
 	f.Limiter, _ = strategy.(Limiter)
 	f.Located, _ = strategy.(Located)
+	f.Propagator, _ = strategy.(Propagator)
 	_, f.Cancellable = strategy.(Cancellable)
 	_, f.Local = strategy.(Local)
 	f.Immediate = f.Local

@@ -44,6 +44,7 @@ import (
 //   - [Initializer] and [Destroyer]: connections, goroutines, what the application exports.
 //   - [Shared]: the storage outlives the process, or is shared with other processes.
 //   - [Located]: where the storage is, for logs.
+//   - [Propagator]: other nodes may serve for a moment what was revoked, from their own memory.
 //   - [Local]: no operation ever leaves the process.
 //   - [Cancellable]: every operation ends with its ctx.
 //   - [Featured]: a decorator, which has the parts of what it decorates.

@@ -25,6 +25,7 @@
 //	cannot count milliseconds                   TTLGranularity(time.Second)
 //	leaves expiry to a server, with its clock   WallClock()
 //	listens to ctx while its storage hangs      Stall(function), which proves it
+//	shares its storage with other nodes         Another(function)
 //	needs types that the application exports    Container(options, values...)
 //
 // The checks are grouped by topic. Select them by name:

@@ -32,7 +32,7 @@ func broke(name, kills string, change func(b *broken, r *reference)) mutant {
 	}}
 }
 
-var mutants = slices.Concat(basicMutants, ttlMutants, tagMutants, batchMutants, leaseMutants, batchLeaseMutants, raceMutants, limitMutants, lifecycleMutants)
+var mutants = slices.Concat(basicMutants, ttlMutants, tagMutants, batchMutants, leaseMutants, batchLeaseMutants, raceMutants, limitMutants, lifecycleMutants, nodeMutants)
 
 // anyContext is for calls to the reference, which ignores contexts.
 var anyContext = context.Background()

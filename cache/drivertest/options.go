@@ -51,6 +51,13 @@ func Stall(stall func(t testing.TB, strategy driver.Strategy) (resume func())) O
 	return func(c *config) { c.stall = stall }
 }
 
+// Another says how to make the strategy of another node, which shares the storage of strategy.
+// Another is called once per check, and its result is not initialised yet. The suite then checks
+// that what one node revokes is served by no other, once driver.Propagator has passed.
+func Another(another func(t testing.TB, strategy driver.Strategy) driver.Strategy) Option {
+	return func(c *config) { c.another = another }
+}
+
 // Container sets what Init finds in the container: what follows from the cache.Options, whose
 // Namespace and Clock the suite replaces, and values, by their type. For example, a value may be a
 // *sql.DB that the strategy resolves.

@@ -33,6 +33,7 @@ type everything struct {
 	driver.Shared
 	driver.Located
 	driver.Limiter
+	driver.Propagator
 	local
 }
 

@@ -61,6 +61,7 @@ func retains(c config) bool { return !c.noRetention }
 func leases(c config) bool  { return retains(c) && !c.noLeases }
 func stalls(c config) bool  { return c.stall != nil }
 func evicts(c config) bool  { return retains(c) && !c.noEviction }
+func shared(c config) bool  { return c.another != nil }
 
 var topics = []topic{
 	{name: "Capabilities", checks: capabilities, cold: true},
@@ -84,6 +85,7 @@ var topics = []topic{
 	{name: "Concurrency", checks: concurrency, applies: retains},
 	{name: "Restart", checks: restart, applies: retains},
 	{name: "LeaseRestart", checks: leaseRestart, applies: leases},
+	{name: "Nodes", checks: nodes, applies: shared},
 	{name: "Vendure", checks: vendure, applies: retains},
 }
 
@@ -114,6 +116,7 @@ type config struct {
 	options     cache.Options
 	values      []any
 	stall       func(t testing.TB, strategy driver.Strategy) (resume func())
+	another     func(t testing.TB, strategy driver.Strategy) driver.Strategy
 
 	// patience is how long a check waits for something that must happen soon. Only a check that
 	// fails waits that long.

@@ -77,8 +77,13 @@ func Leave(ctx context.Context) context.Context {
 
 // From returns the innermost link of ctx that has not ended, or nil.
 func From(ctx context.Context) *Link {
+	return innermost(ctx).alive()
+}
+
+// innermost returns the innermost link of ctx, also if it has ended, or nil.
+func innermost(ctx context.Context) *Link {
 	link, _ := ctx.Value(contextKey{}).(*Link)
-	return link.alive()
+	return link
 }
 
 // End marks the load or write as ended. A context that was kept beyond it then counts as outside.
@@ -93,7 +98,7 @@ func (l *Link) Carry(what any) { l.carried.Store(&what) }
 // Carried returns what the innermost link of ctx carries, or nil. It looks no further out, not even
 // if that link has ended: what an outer load carries concerns the code of that load alone.
 func Carried(ctx context.Context) any {
-	if link, _ := ctx.Value(contextKey{}).(*Link); link != nil {
+	if link := innermost(ctx); link != nil {
 		if what := link.carried.Load(); what != nil {
 			return *what
 		}
@@ -152,6 +157,22 @@ func (l *Link) To(what any) Relation {
 	default:
 		return innermost
 	}
+}
+
+// directKey is the context key of WithoutPropagation.
+type directKey struct{}
+
+// WithoutPropagation returns a context for one call that need not wait until other nodes have
+// noticed what it changes. It does not hold within the loads and writes of that call.
+func WithoutPropagation(ctx context.Context) context.Context {
+	return context.WithValue(ctx, directKey{}, innermost(ctx))
+}
+
+// SkipsPropagation reports whether ctx comes from WithoutPropagation. Links count that have ended:
+// a context may be kept beyond a write.
+func SkipsPropagation(ctx context.Context) bool {
+	link, direct := ctx.Value(directKey{}).(*Link)
+	return direct && link == innermost(ctx)
 }
 
 // Patience bounds how long code within l waits for a load of another caller, because that load may

@@ -21,7 +21,7 @@ var through = []Mutant{
 	},
 	{
 		Guard: "previous-innermost", What: "the previous value of a load is not seen by loads within it",
-		File: "internal/chain/chain.go", Text: "if link, _ := ctx.Value(contextKey{}).(*Link); link != nil {", Replacement: "if link := From(ctx); link != nil {",
+		File: "internal/chain/chain.go", Text: "if link := innermost(ctx); link != nil {", Replacement: "if link := From(ctx); link != nil {",
 		By: in("cache", "TestPreviousBelongsToItsLoad"),
 	},
 	{

@@ -54,6 +54,7 @@ func conforms(t *testing.T, options redis.Options, more ...drivertest.Option) {
 	options.Require, options.DialTimeout = true, time.Minute // the first operation needs a connection, on a busy machine too
 	t.Run("cache", func(t *testing.T) {
 		drivertest.Run(t, on(options), append(more,
+			drivertest.Another(func(t testing.TB, _ driver.Strategy) driver.Strategy { return on(options)(t) }),
 			drivertest.WallClock(), drivertest.NoEviction(), drivertest.Container(cache.Options{MaxValueBytes: driver.MiB}))...)
 	})
 	t.Run("sessions", func(t *testing.T) { sessiontest.Run(t, sessiontest.OnStorage(on(options))) })

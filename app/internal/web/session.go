@@ -134,8 +134,9 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	ctx := context.WithoutCancel(r.Context())
 	token, old, ended := shop.NewToken(), presented(r), false
 	// Update writes to the database, and then to the cache unless the session was ended meanwhile.
-	// The first request after the login is therefore a hit.
-	session, err := a.sessions.Update(ctx, token, func(ctx context.Context) (session *sessioncache.CachedSession, err error) {
+	// The first request after the login is therefore a hit. No node can know the new token, so
+	// there is none to wait for.
+	session, err := a.sessions.Update(cache.WithNewKey(ctx), token, func(ctx context.Context) (session *sessioncache.CachedSession, err error) {
 		if session, ended, err = a.store.StartSession(ctx, token, user, old); err != nil {
 			err = fmt.Errorf("%w: %w", cache.ErrUnchanged, err) // it was rolled back, and no client has this token
 		}

@@ -57,7 +57,7 @@ var lags = []Mutant{
 	{
 		Guard: "lag-unknown", What: "a node that is not active waits for the longest lag",
 		File: "strategies/redis/lag.go", Text: "if !a.active(now) { // the lag may have been raised since", Replacement: "if a.agreed.Load() == nil {",
-		By: in("strategies/redis", "TestLagOfAHeartbeat"),
+		By: in("strategies/redis", "TestLagIsLost"),
 	},
 	{
 		Guard: "lag-heartbeat-id", What: "a heartbeat that finds another storage allows nothing",

@@ -75,7 +75,7 @@ func TestLagIsRaised(t *testing.T) {
 // some node may have read less meanwhile, and be active still.
 func TestLagIsRaisedAnew(t *testing.T) {
 	t.Parallel()
-	const older = `{"format":3,"lanes":4,"id":"abc","settled":true}`
+	const older = `{"format":3,"lanes":4,"id":"abc","settled":true,"usable_ms":0}`
 	for _, putBack := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newFakeNamespace()
@@ -170,6 +170,9 @@ func TestLagIsLost(t *testing.T) {
 		defer plain.stop()
 		n := newNodeWithLag(&view{fakeNamespace: b}, 4, 25*ms)
 		wantLags(t, "before", b, 50*ms, 50*ms, n, plain)
+		if plain.recheck(); plain.propagation() != MaxLag {
+			t.Errorf("not active: %v", plain.propagation())
+		}
 		b.write("")
 		n.usableLag(b.text())
 		wantLags(t, "put back", b, 0, 50*ms, n)
@@ -179,6 +182,8 @@ func TestLagIsLost(t *testing.T) {
 		b.write(older)
 		plain.recheck()
 		wantLags(t, "forgotten", b, 0, MaxLag, plain)
+		plain.recheck()
+		wantLags(t, "read again", b, 0, MaxLag, plain)
 		<-time.After(MaxLag)
 		wantLags(t, "an L1 may be a little late", b, 0, MaxLag, plain)
 		<-time.After(doubt - MaxLag)

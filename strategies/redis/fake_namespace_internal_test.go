@@ -29,6 +29,8 @@ func (b *fakeNamespace) swap(old, with string) string {
 
 func (b *fakeNamespace) put(lanes int) { b.mu.Lock(); b.entries[lanes] = true; b.mu.Unlock() }
 
+func (b *fakeNamespace) use() { b.mu.Lock(); b.used = true; b.mu.Unlock() }
+
 func (b *fakeNamespace) write(raw string) { b.mu.Lock(); b.raw = raw; b.mu.Unlock() }
 
 func (b *fakeNamespace) text() string { b.mu.Lock(); defer b.mu.Unlock(); return b.raw }
@@ -106,7 +108,11 @@ func (v *view) swap(ctx context.Context, old, with string, _ time.Duration) (raw
 }
 
 func (v *view) empty(ctx context.Context) (empty bool, err error) {
-	err = v.call(ctx, func() { empty = !v.used && v.left(0) == 0 })
+	err = v.call(ctx, func() {
+		v.fakeNamespace.mu.Lock()
+		defer v.fakeNamespace.mu.Unlock()
+		empty = !v.used && len(v.entries) == 0
+	})
 	return empty, err
 }
 

@@ -286,9 +286,7 @@ func (s *lagSchedule) step() {
 		<-time.After(time.Duration(s.random.IntN(40)) * ms)
 		s.look()
 	}
-	s.b.mu.Lock()
-	s.b.used = true
-	s.b.mu.Unlock()
+	s.b.use()
 	<-time.After(time.Duration(s.random.IntN(5000)) * ms)
 }
 
@@ -349,7 +347,7 @@ func TestLagSchedules(t *testing.T) {
 				s.start(i)
 			}
 			<-time.After(time.Second)
-			s.b.used = true
+			s.b.use()
 			defer func() {
 				for _, n := range s.nodes {
 					n.stop()

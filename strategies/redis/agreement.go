@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -73,9 +72,10 @@ type agreement struct {
 	base      time.Time
 	// until is when this node stops being active unless it has read the fingerprint by then, as a
 	// time since base.
-	until atomic.Int64
-	id    atomic.Pointer[string] // of the storage; nil while it is unknown
-	again chan struct{}          // has room for one request to read the fingerprint now
+	until    atomic.Int64
+	agreed   atomic.Pointer[terms] // what was agreed on last; nil: nothing yet
+	declared time.Duration         // the lag of this node's L1; 0: it has none
+	again    chan struct{}         // has room for one request to read the fingerprint now
 
 	mu sync.Mutex
 	// rechecks counts the reasons to read the fingerprint again. A reading that began before the
@@ -89,7 +89,7 @@ type agreement struct {
 	// What follows belongs to the goroutine that checks.
 	confirmed time.Time // when the fingerprint in seen was asked for
 	seen      string    // settled, and agrees with own
-	awaited   string    // unsettled, and agrees with own
+	awaited   string    // agrees with own, and is unsettled or has a raise
 	since     time.Time // when awaited was first seen
 	differed  bool
 	retry     time.Duration
@@ -104,10 +104,15 @@ func newAgreement(s slot, namespace string, lanes int, logger *slog.Logger) *agr
 	}
 }
 
+// active reports whether this node is active.
+func (a *agreement) active(now time.Time) bool {
+	return now.Sub(a.base) < time.Duration(a.until.Load())
+}
+
 // holds returns nil if this node was active at the time now. Otherwise it waits for the fingerprint
 // to be read, unless the server does not answer.
 func (a *agreement) holds(ctx context.Context, now time.Time) error {
-	for now.Sub(a.base) >= time.Duration(a.until.Load()) {
+	for !a.active(now) {
 		a.mu.Lock()
 		refusal, asked, read, failing := a.refusal, a.asked, a.read, a.failing
 		if refusal == nil && asked.IsZero() {
@@ -230,6 +235,9 @@ func (a *agreement) check(ctx context.Context) (after time.Duration) {
 	case rechecks == a.rechecks:
 		a.until.Store(int64(a.confirmed.Add(lapse).Sub(a.base)))
 		after = checkEvery
+		if a.awaited == a.seen {
+			after = min(after, max(nextCheck, pause-time.Since(a.since)))
+		}
 	}
 	if rechecks == a.rechecks {
 		a.asked = time.Time{}
@@ -250,11 +258,16 @@ func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 		with, life := "", time.Duration(0)
 		switch {
 		case ok && f.Settled && f.agrees(a.own):
-			a.confirmed, a.seen, a.awaited, a.differed = began, raw, "", false
-			a.id.Store(&f.ID)
-			return nil, nil
+			a.adopt(raw, f, began)
+			began = time.Now()
+			now, err := a.raise(ctx, raw, f)
+			if now == raw || err != nil { // for lack of memory, say: this node is active all the same
+				return nil, nil
+			}
+			raw = now
+			continue
 		case active && (!ok || !f.Settled):
-			with = a.seen
+			with = putBack(a.seen)
 		case !ok:
 			if with, err = a.fresh(ctx); err != nil {
 				return nil, err
@@ -274,7 +287,7 @@ func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 			if err := a.slot.wipe(ctx); err != nil {
 				return nil, err
 			}
-			with = settled(raw)
+			with = edited(raw, map[string]any{"settled": true})
 		}
 		if f, _ := parse(with); !f.Settled {
 			life = unsettledTTL
@@ -289,7 +302,7 @@ func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 // node has differed, it is not: the others may be about to put theirs back.
 func (a *agreement) fresh(ctx context.Context) (string, error) {
 	f := a.own
-	f.ID = hex.EncodeToString([]byte(nonces(1)))
+	f.ID = newName()
 	if a.differed {
 		return f.String(), nil
 	}

@@ -299,7 +299,7 @@ func TestFingerprintOfAnotherServer(t *testing.T) {
 	proxy.Refuse()
 	server.Stop()
 	server.Restart() // empty, and somebody else is faster
-	if _, err := server.Do(t.Context(), "SET", fingerprint, `{"format":2,"lanes":1,"id":"other","settled":true}`); err != nil {
+	if _, err := server.Do(t.Context(), "SET", fingerprint, `{"format":3,"lanes":1,"id":"other","settled":true}`); err != nil {
 		t.Fatal(err)
 	}
 	proxy.Accept()

@@ -262,7 +262,7 @@ func TestEntriesOfEarlierFormats(t *testing.T) {
 			}
 		}
 	}
-	if s.direct("GET", "n:f:{0}:").(string)[:11] != `{"format":2` {
+	if s.direct("GET", "n:f:{0}:").(string)[:11] != `{"format":3` {
 		t.Errorf("the fingerprint is %v", s.direct("GET", "n:f:{0}:"))
 	}
 }

@@ -16,6 +16,7 @@
 //	revoke.go, replicas.go, clear.go     revocations
 //	client.go, failover.go, link.go      the connection
 //	fingerprint.go, agreement.go         whether all nodes make the same keys
+//	lag.go                               how long revocations wait for the memory of other nodes
 //
 // The client is rueidis. No other package sees it, unless the application exports its own
 // rueidis.Client. The strategy then uses that one, and does not close it.

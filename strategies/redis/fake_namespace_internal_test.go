@@ -29,6 +29,8 @@ func (b *fakeNamespace) swap(old, with string) string {
 
 func (b *fakeNamespace) put(lanes int) { b.mu.Lock(); b.entries[lanes] = true; b.mu.Unlock() }
 
+func (b *fakeNamespace) use() { b.mu.Lock(); b.used = true; b.mu.Unlock() }
+
 func (b *fakeNamespace) write(raw string) { b.mu.Lock(); b.raw = raw; b.mu.Unlock() }
 
 func (b *fakeNamespace) text() string { b.mu.Lock(); defer b.mu.Unlock(); return b.raw }
@@ -53,6 +55,7 @@ type view struct {
 	mu    sync.Mutex
 	cut   bool
 	delay func() time.Duration // of each message, to and fro; nil: none
+	late  func() time.Duration // how much later a swap arrives that is not answered; nil: never
 }
 
 // pass is one message. Whoever is cut off gets no answer.
@@ -94,12 +97,22 @@ func (v *view) read(ctx context.Context) (raw string, err error) {
 }
 
 func (v *view) swap(ctx context.Context, old, with string, _ time.Duration) (raw string, err error) {
+	if v.late != nil {
+		if wait := v.late(); wait > 0 {
+			time.AfterFunc(wait, func() { v.fakeNamespace.swap(old, with) })
+			return "", errNotConnected
+		}
+	}
 	err = v.call(ctx, func() { raw = v.fakeNamespace.swap(old, with) })
 	return raw, err
 }
 
 func (v *view) empty(ctx context.Context) (empty bool, err error) {
-	err = v.call(ctx, func() { empty = !v.used && v.left(0) == 0 })
+	err = v.call(ctx, func() {
+		v.fakeNamespace.mu.Lock()
+		defer v.fakeNamespace.mu.Unlock()
+		empty = !v.used && len(v.entries) == 0
+	})
 	return empty, err
 }
 
@@ -116,8 +129,13 @@ type node struct {
 }
 
 func newNode(b *fakeNamespace, lanes int, delay func() time.Duration) *node {
-	n := &node{view: &view{fakeNamespace: b, delay: delay}, log: &strings.Builder{}}
+	return newNodeWithLag(&view{fakeNamespace: b, delay: delay}, lanes, 0)
+}
+
+func newNodeWithLag(v *view, lanes int, declared time.Duration) *node {
+	n := &node{view: v, log: &strings.Builder{}}
 	n.agreement = newAgreement(n.view, "n", lanes, slog.New(slog.NewTextHandler(n.log, nil)))
+	n.declared = declared
 	life, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.watch(life, 0) }()

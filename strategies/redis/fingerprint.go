@@ -7,8 +7,9 @@ import (
 	"github.com/fxcache/fxcache/cache/driver"
 )
 
-// format is the version of keys and entries. It is 2 since entries have a generation.
-const format = 2
+// format is the version of keys and entries, and of what nodes may expect of each other. It is 2
+// since entries have a generation, and 3 since revocations wait for the lag.
+const format = 3
 
 // fingerprint is what the nodes of a namespace agree on. As text it is JSON. Fields that this
 // release does not know are kept.
@@ -19,6 +20,11 @@ type fingerprint struct {
 	// ID identifies the storage. It is random, and changes after the contents were lost.
 	ID      string `json:"id"`
 	Settled bool   `json:"settled"`
+	// LagMS is the lag that revocations wait for, and UsableMS the most that an L1 may use, both in
+	// ms. Raise is the name of a raise that is under way, or empty. See lag.go.
+	LagMS    int64  `json:"lag_ms,omitempty"`
+	UsableMS int64  `json:"usable_ms,omitempty"`
+	Raise    string `json:"raise,omitempty"`
 }
 
 // parse returns the fingerprint in raw, and false if there is none.
@@ -35,11 +41,13 @@ func (f fingerprint) String() string {
 // agrees reports whether nodes with f and g find each other's entries.
 func (f fingerprint) agrees(g fingerprint) bool { return f.Format == g.Format && f.Lanes == g.Lanes }
 
-// settled returns raw with settled set to true and nothing else changed.
-func settled(raw string) string {
+// edited returns raw with some fields changed, and the others as they are.
+func edited(raw string, changes map[string]any) string {
 	fields := make(map[string]json.RawMessage)
 	_ = json.Unmarshal([]byte(raw), &fields) // it was parsed before
-	fields["settled"] = json.RawMessage("true")
+	for name, value := range changes {
+		fields[name], _ = json.Marshal(value) // never fails
+	}
 	text, _ := json.Marshal(fields) // never fails
 	return string(text)
 }

@@ -109,14 +109,14 @@ func TestFingerprintDiffers(t *testing.T) {
 func TestFingerprintIsPutBack(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]string{
-		"lost": "", "damaged": "\x00", "no JSON object": `"x"`, "no lanes": `{"format":2,"id":"x","settled":true}`,
-		"unsettled":          `{"format":2,"lanes":4,"id":"x"}`,
-		"unsettled, differs": `{"format":2,"lanes":1,"id":"x"}`,
+		"lost": "", "damaged": "\x00", "no JSON object": `"x"`, "no lanes": `{"format":3,"id":"x","settled":true}`,
+		"unsettled":          `{"format":3,"lanes":4,"id":"x"}`,
+		"unsettled, differs": `{"format":3,"lanes":1,"id":"x"}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newFakeNamespace()
 			b.put(4)
-			was := `{"format":2,"lanes":4,"id":"abc","settled":true,"lag":"25ms"}`
+			was := `{"format":3,"lanes":4,"id":"abc","settled":true,"what":"else"}`
 			b.write(was)
 			first := newNode(b, 4, nil)
 			defer first.stop()
@@ -130,7 +130,7 @@ func TestFingerprintIsPutBack(t *testing.T) {
 					t.Fatalf("%s: not active", name)
 				}
 			}
-			if b.text() != was || !second.active() || *second.id.Load() != "abc" || b.wiped() > 0 {
+			if b.text() != was || !second.active() || second.agreed.Load().ID != "abc" || b.wiped() > 0 {
 				t.Errorf("%s: %s, the second is active: %v, %d wipes", name, b.text(), second.active(), b.wiped())
 			}
 		})
@@ -140,10 +140,11 @@ func TestFingerprintIsPutBack(t *testing.T) {
 // An unknown format is a difference, and unknown fields are kept by whoever settles it.
 func TestFingerprintOfLaterReleases(t *testing.T) {
 	t.Parallel()
-	if f, ok := parse(`{"format":3,"lanes":4,"id":"x","settled":true,"what":{}}`); !ok || f.agrees(fingerprint{Format: format, Lanes: 4}) {
+	if f, ok := parse(`{"format":4,"lanes":4,"id":"x","settled":true,"what":{}}`); !ok || f.agrees(fingerprint{Format: format, Lanes: 4}) {
 		t.Errorf("%+v, %v", f, ok)
 	}
-	if got := settled(`{"format":2,"lanes":4,"id":"x","settled":false,"lag":"25ms"}`); got != `{"format":2,"id":"x","lag":"25ms","lanes":4,"settled":true}` {
+	const later = `{"format":3,"lanes":4,"id":"x","settled":false,"what":{"n":1e3}}`
+	if got := edited(later, map[string]any{"settled": true}); got != `{"format":3,"id":"x","lanes":4,"settled":true,"what":{"n":1e3}}` {
 		t.Errorf("settled: %s", got)
 	}
 	var option *driver.OptionError

@@ -111,7 +111,7 @@ func TestServersThatCanBeUsed(t *testing.T) {
 				case "UNLINK":
 					return ":1\r\n"
 				case "GET": // the fingerprint
-					const agreed = `{"format":2,"lanes":1,"id":"one","settled":true}`
+					const agreed = `{"format":3,"lanes":1,"id":"one","settled":true}`
 					return fmt.Sprintf("$%d\r\n%s\r\n", len(agreed), agreed)
 				}
 				return "+OK\r\n"

@@ -63,6 +63,7 @@ func (s *Strategy) Init(ctx context.Context, in driver.Injector) error {
 		c.mode, c.credentials, c.addressMap, c.require = s.options.Mode, credentials, s.options.AddressMap, s.options.Require
 	}
 	st := newStore(c, newKeyspace(service.KeyPrefix, lanes), service, s.options, connection)
+	st.agreement.declared = time.Duration(s.lag.Load())
 	if !found {
 		if err := c.start(ctx); err != nil {
 			return errors.Join(fmt.Errorf("redis: %w", err), c.close(ctx))

@@ -51,23 +51,25 @@ end
 
 local nonces, lives = {}, {}
 
--- nonceOf returns the nonce of a tag, which lives for as long as the entry.
+-- nonceOf returns the nonce of a tag, which lives for at least as long as the entry. Every write of
+-- a nonce reaches all processes that have entries of this tag in memory, and makes them forget these.
+-- So it is given twice the time, and is written again only after half of that has passed.
 local function nonceOf(tag, ttl)
   local key = KEYS[nonceKeys + tag]
   if not nonces[tag] then
     local nonce = typed('GET', key)
     if not nonce or #nonce ~= 16 then -- there is none, or not one of ours
       nonce = ARGV[names + 3 * tag + 2]
-      call('SET', key, nonce, 'PX', ttl)
-      lives[tag] = ttl
+      call('SET', key, nonce, 'PX', 2 * ttl)
+      lives[tag] = 2 * ttl
     else
       lives[tag] = call('PTTL', key)
     end
     nonces[tag] = nonce
   end
   if lives[tag] < ttl then
-    call('PEXPIRE', key, ttl)
-    lives[tag] = ttl
+    call('PEXPIRE', key, 2 * ttl)
+    lives[tag] = 2 * ttl
   end
   return nonces[tag]
 end

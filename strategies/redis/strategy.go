@@ -20,6 +20,7 @@ type Strategy struct {
 	options Options
 	reread  func() (Options, error) // reads the options again, for secrets that come from files; nil if they come from code
 	store   atomic.Pointer[store]   // nil before Init and after Destroy
+	lag     atomic.Int64            // see DeclareLag
 }
 
 var (
@@ -103,11 +104,47 @@ func (s *Strategy) Cancellable() {}
 // StorageID implements driver.Shared. The ID is that of the fingerprint that was read last.
 func (s *Strategy) StorageID() string {
 	if st := s.store.Load(); st != nil {
-		if id := st.agreement.id.Load(); id != nil {
-			return *id
+		if t := st.agreement.agreed.Load(); t != nil {
+			return t.ID
 		}
 	}
 	return ""
+}
+
+// DeclareLag says that this node has an L1, a storage in its process in front of this one, which
+// may serve what was revoked up to lag ago. From Init on, the node publishes lag, so that every
+// node of the namespace waits for it in its revocations, and makes it usable 20s later. Zero means
+// that there is no L1. A lag that is negative, shorter than a millisecond or longer than MaxLag is
+// a driver.OptionError. DeclareLag has no effect on an Init that has begun.
+func (s *Strategy) DeclareLag(lag time.Duration) error {
+	if reason := driver.TooShort(lag); reason != "" {
+		return &driver.OptionError{Name: "lag", Reason: reason}
+	}
+	if lag < 0 || lag > MaxLag {
+		return &driver.OptionError{Name: "lag", Reason: fmt.Sprintf("must be at most %v and not negative, not %v", MaxLag, lag)}
+	}
+	s.lag.Store(int64(lag))
+	return nil
+}
+
+// Lag returns how old what an L1 of this node serves may be, by the fingerprint that was read last.
+// Zero means that it may serve nothing: this node has declared no lag, it is not usable yet, or it
+// is not known now whether the nodes agree.
+func (s *Strategy) Lag() time.Duration {
+	if st := s.store.Load(); st != nil {
+		return st.agreement.lag()
+	}
+	return 0
+}
+
+// Propagation returns for how long after an operation was answered the L1s of other nodes may serve
+// what was there before. It is to be asked after the answer. Zero means that no node has an L1. It
+// is MaxLag whenever this node does not know.
+func (s *Strategy) Propagation() time.Duration {
+	if st := s.store.Load(); st != nil {
+		return st.agreement.propagation()
+	}
+	return MaxLag
 }
 
 // Location implements driver.Located.

@@ -1,0 +1,235 @@
+package redis_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/internal/redistest"
+	"github.com/fxcache/fxcache/strategies/redis"
+)
+
+// A server that was demoted keeps its connections, and answers PING for ever. Heartbeats tell.
+func TestTrackerDemotedMaster(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{})
+	s.set("n:k", time.Minute)
+	id := s.kept("n:k").Feed
+	s.fresh("n:k")
+	s.direct("REPLICAOF", "127.0.0.1", "1") // where nobody is, so nothing is replaced
+	until(t, func() error {
+		s.tracker.Feed("n:k")
+		if s.heard.ends(id) == 0 {
+			return errors.New("the feed has not ended")
+		}
+		return nil
+	})
+	if _, fresh := s.tracker.Feed("n:k"); fresh {
+		t.Error("the feed to a replica is fresh")
+	}
+	s.direct("REPLICAOF", "NO", "ONE")
+	if again := s.kept("n:k").Feed; again == id {
+		t.Error("the feed has ended, and is used again")
+	}
+}
+
+// A feed ends with its connection, and with whatever changes everything. What was read over it is
+// then as good as changed, and the next feed is another one.
+func TestTrackerFeedEnds(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{})
+	s.server = server
+	for name, do := range map[string]func(){
+		"cut":         proxy.Cut,
+		"FLUSHALL":    func() { s.direct("FLUSHALL") },
+		"CLIENT KILL": func() { s.direct("CLIENT", "KILL", "TYPE", "normal") },
+		"restart":     server.Restart,
+	} {
+		until(t, func() error {
+			return s.Set(t.Context(), "n:k", []byte("value of n:k"), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}})
+		})
+		id := s.kept("n:k", "n:t").Feed
+		do()
+		s.over(id)
+		until(t, func() error {
+			return s.Set(t.Context(), "n:k", []byte("value of n:k"), driver.SetOptions{TTL: time.Minute, Tags: []string{"n:t"}})
+		})
+		if again := s.kept("n:k", "n:t").Feed; again == id {
+			t.Errorf("%s: the feed has ended, and is used again", name)
+		}
+		if n := s.heard.ends(id); n != 1 {
+			t.Errorf("%s: the end was told %d times", name, n)
+		}
+	}
+}
+
+// While heartbeats are not answered the feed is not fresh, and reads go another way. Afterwards all
+// is as before.
+func TestTrackerLateHeartbeats(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{Lag: 100 * time.Millisecond})
+	s.set("n:k", time.Minute, "n:t")
+	id := s.kept("n:k", "n:t").Feed
+	held := proxy.HoldReply("HELLO")
+	s.fresh("n:k") // asks for heartbeats
+	<-held.Arrived()
+	s.stale("n:k")
+	for range 20 {
+		s.notKept("n:k", "n:t")
+	}
+	if again, _ := s.tracker.Feed("n:k"); again == id {
+		held.Release()
+		s.fresh("n:k")
+		s.kept("n:k", "n:t")
+	}
+	held.Release()
+}
+
+// A feed proves that it tells of changes before anything is read over it.
+func TestTrackerProves(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	isProbe := func(args []string) bool {
+		return strings.EqualFold(args[0], "SET") && strings.Contains(args[1], ":p:{")
+	}
+	s := startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}})
+	s.set("n:k", time.Minute)
+	held := proxy.HoldFunc(isProbe)
+	tr := track(s, redis.TrackerOptions{})
+	tr.fresh("n:k")
+	<-held.Arrived()
+	tr.notKept("n:k")
+	held.Release()
+	tr.kept("n:k")
+	if probes := proxied(t, server, "n:p:*"); probes > 1 {
+		t.Errorf("%d probes are left", probes)
+	}
+
+	// A proxy that passes no message on: nothing is kept, and the log says so.
+	proxy.DropPushes(true)
+	proxy.Cut()
+	until(t, func() error {
+		tr.tracker.Feed("n:k")
+		if !strings.Contains(tr.tracker.Stats().Refused, "no message arrives") {
+			return errors.New("it was not noticed that no message arrives")
+		}
+		return nil
+	})
+	tr.notKept("n:k")
+	if tr.log.count("client tracking does not work") == 0 {
+		t.Errorf("it was not logged:\n%s", tr.log.all())
+	}
+	proxy.DropPushes(false)
+	tr.kept("n:k")
+	if tr.log.count("client tracking works") != 1 {
+		t.Errorf("it was not logged that it works again:\n%s", tr.log.all())
+	}
+}
+
+// proxied is how many keys match.
+func proxied(t *testing.T, server *redistest.Server, pattern string) int {
+	t.Helper()
+	keys, err := server.Do(t.Context(), "KEYS", pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _ := keys.([]any)
+	return len(all)
+}
+
+// Where the user may not track, or not say what to track, all goes on without, and the log says
+// what to do. It works as soon as it is allowed. The documented rule allows it.
+func TestTrackerWithoutPermission(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	rule := strings.NewReplacer("~shop:", "~n:", "&shop:", "&n:").Replace(documentedRule(t))
+	server := redistest.Start(t, redistest.User("shop", "password", rule))
+	s := startLogged(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password")})
+	s.server = server
+	s.set("n:k", time.Minute, "n:t")
+	acl(t, server, "-client|tracking")
+	tr := track(s, redis.TrackerOptions{})
+	refused := func() {
+		t.Helper()
+		until(t, func() error {
+			tr.notKept("n:k", "n:t")
+			if tr.log.count("+client|caching") == 0 || tr.tracker.Stats().Refused == "" {
+				return errors.New("it was not logged")
+			}
+			return nil
+		})
+	}
+	refused()
+	acl(t, server, "+client|tracking", "-client|caching")
+	refused()
+	acl(t, server, "+client|caching")
+	id := tr.kept("n:k", "n:t").Feed
+
+	// While it works, the permission is withdrawn: MGET succeeds, and is not tracked.
+	acl(t, server, "-client|caching")
+	until(t, func() error {
+		result, err := tr.tracker.Get(t.Context(), "n:k", []string{"n:t"})
+		tr.must(err)
+		if tr.heard.ends(id) == 0 && result.Feed == 0 {
+			return errors.New("the feed has not ended")
+		}
+		if result.Feed != 0 {
+			t.Errorf("kept, although CLIENT CACHING was refused")
+		}
+		return nil
+	})
+	tr.notKept("n:k", "n:t")
+	acl(t, server, "+client|caching")
+	tr.kept("n:k", "n:t")
+	for _, secret := range []string{"n:k", "n:t", "password"} {
+		if strings.Contains(strings.ReplaceAll(tr.log.all(), "password_file", ""), secret) {
+			t.Errorf("the log has %q:\n%s", secret, tr.log.all())
+		}
+	}
+}
+
+// Nothing is fresh without a fingerprint: the nodes may have agreed about another lag.
+func TestTrackerFingerprintLost(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{})
+	s.server = server
+	s.set("n:k", time.Minute)
+	id := s.kept("n:k").Feed
+	s.fresh("n:k")
+	s.direct("DEL", "n:f:{0}:") // the node puts it back within 10 s
+	s.stale("n:k")
+	if n := s.heard.ends(id); n != 0 {
+		t.Error("the feed has ended")
+	}
+	s.fresh("n:k")
+	s.kept("n:k")
+}
+
+// A server that stands still: nothing is fresh meanwhile, and all is as before when it goes on.
+func TestTrackerServerStandsStill(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{Lag: 300 * time.Millisecond})
+	s.set("n:k", time.Minute)
+	s.kept("n:k")
+	s.fresh("n:k")
+	s.server.Pause()
+	s.stale("n:k")
+	s.server.Resume()
+	s.fresh("n:k")
+	s.kept("n:k")
+}

@@ -36,7 +36,7 @@ type Search struct {
 
 // All returns every mutant.
 func All() []Mutant {
-	return slices.Concat(fences, redis, core, bigcache, sessions, secrets, configuration, flights, lease, values, overload, master, agreement, hotkey, deadlines, generations, codecs, compression, reload, reloads, stores, through, many, handovers, alike)
+	return slices.Concat(fences, redis, core, bigcache, sessions, secrets, configuration, flights, lease, values, overload, master, agreement, hotkey, deadlines, generations, codecs, compression, reload, reloads, stores, through, many, handovers, alike, trackers)
 }
 
 // Apply returns the text of the mutant's file, without the guard. root is the root of the

@@ -54,8 +54,8 @@ type feed struct {
 	left   atomic.Int64 // those of them whose callers have left, and which no heartbeat has followed yet
 }
 
-// open makes a connection that tells of changes.
-func (t *Tracker) open(life context.Context, k *keeper) (*feed, error) {
+// openFeed makes a connection that tells of changes.
+func openFeed(life context.Context, t *Tracker, k *keeper) (*feed, error) {
 	f := &feed{
 		tracker: t, keeper: k, life: life, ended: make(chan struct{}), heard: make(chan struct{}), accepted: make(chan struct{}),
 	}

@@ -1,7 +1,9 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,61 @@ func TestTrackerLateHeartbeats(t *testing.T) {
 		s.kept("n:k", "n:t")
 	}
 	held.Release()
+}
+
+// It is when a heartbeat was sent that counts: on a link that takes longer than the lag, nothing is
+// ever fresh.
+func TestTrackerSlowLink(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{Lag: 100 * time.Millisecond})
+	s.set("n:k", time.Minute, "n:t")
+	id := s.kept("n:k", "n:t").Feed
+	proxy.Delay(300 * time.Millisecond)
+	s.stale("n:k")
+	before := s.tracker.Stats().Answered
+	until(t, func() error {
+		if again, fresh := s.tracker.Feed("n:k"); fresh && again == id {
+			t.Errorf("fresh, though each heartbeat takes 300 ms and the lag is 100 ms: %+v", s.tracker.Stats())
+		}
+		if answered := s.tracker.Stats().Answered; answered < before+30 {
+			return fmt.Errorf("%d heartbeats were answered", answered-before)
+		}
+		return nil
+	})
+	proxy.Delay(0)
+	s.fresh("n:k")
+	s.kept("n:k", "n:t")
+}
+
+// Readers that leave early do not fill the connection with reads that nobody waits for, and take no
+// places away for good.
+func TestTrackerImpatientReaders(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	server := redistest.Start(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{MaxReads: 8})
+	s.set("n:k", time.Minute, "n:t")
+	s.kept("n:k", "n:t")
+	for s.tracker.Stats().Untracked["too many"] == 0 {
+		s.fresh("n:k")
+		held := proxy.HoldReply("HELLO")
+		<-held.Arrived()
+		for range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			_, err := s.tracker.Get(ctx, "n:k", []string{"n:t"})
+			cancel()
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		held.Release()
+	}
+	s.fresh("n:k")
+	s.kept("n:k", "n:t")
 }
 
 // A feed proves that it tells of changes before anything is read over it.

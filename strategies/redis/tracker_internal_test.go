@@ -1,12 +1,20 @@
 package redis
 
 import (
+	"context"
+	"errors"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
+	"github.com/fxcache/fxcache/internal/redistest"
 )
 
 // told is a Listener that writes down what it hears.
@@ -125,7 +133,7 @@ func TestTrackerRoom(t *testing.T) {
 	t.Parallel()
 	tracker, f, _ := unconnected(t, 1)
 	enter := func() (n int) {
-		for f.enter() {
+		for n < 10*maxReads && f.enter() {
 			n++
 		}
 		return n
@@ -162,10 +170,83 @@ func TestTrackerRoom(t *testing.T) {
 	}
 	tracker.agreed.Store(&heartbeat{sent: now(), lag: time.Hour})
 	f.answered.Store(&heartbeat{sent: now()})
+	tracker.store.reader = new(reader)
 	if why := tracker.admit(f, "n:k"); why != notProven {
 		t.Errorf("admitted before it has proved anything: %s", outcomeNames[why])
 	}
+	f.proven.Store(true)
+	tracker.store.reader.slow.add("n:k")
+	if why := tracker.admit(f, "n:k"); why != tooSlow {
+		t.Errorf("admitted an entry that is too slow: %s", outcomeNames[why])
+	}
+	f.answered.Store(&heartbeat{})
+	if why := tracker.admit(f, "n:other"); why != notFresh {
+		t.Errorf("admitted while heartbeats are late: %s", outcomeNames[why])
+	}
 	if why := tracker.admit(nil, "n:k"); why != noFeed {
 		t.Errorf("admitted without a feed: %s", outcomeNames[why])
+	}
+}
+
+// A feed is dialled once: rueidis may make a second connection before it says that the first one
+// was lost.
+func TestTrackerDialsOnce(t *testing.T) {
+	t.Parallel()
+	_, f, _ := unconnected(t, 1)
+	f.life, f.keeper = t.Context(), &keeper{address: "127.0.0.1:1"}
+	if _, err := f.dial(t.Context()); err == nil || errors.Is(err, errFeedEnded) {
+		t.Errorf("first: %v", err)
+	}
+	if _, err := f.dial(t.Context()); !errors.Is(err, errFeedEnded) {
+		t.Errorf("second: %v", err)
+	}
+}
+
+// hurried is a clock that is an hour later each time.
+type hurried struct{ hours atomic.Int64 }
+
+func (c *hurried) Now() time.Time { return time.Now().Add(time.Duration(c.hours.Add(1)-1) * time.Hour) }
+
+// What was read over a feed that has ended since is not kept. What has expired since is not found.
+func TestTrackerAfterTheReply(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s, err := New(Options{Addresses: redistest.Start(t).Addrs()})
+	if err == nil {
+		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Destroy(context.Background()) }()
+	if err := s.Set(t.Context(), "n:k", []byte("v"), driver.SetOptions{TTL: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	tracker, err := s.Track(new(told), TrackerOptions{Lag: minLag})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tracker.Close(context.Background()) }()
+	var f *feed
+	for f == nil || !f.proven.Load() {
+		tracker.Feed("n:k")
+		if f = tracker.lanes[0].Load(); t.Context().Err() != nil {
+			t.Fatal("no feed")
+		}
+		runtime.Gosched()
+	}
+	k, ctx := tracker.store.keys.of("n:k"), t.Context()
+	real := tracker.store.reader.clock
+	for name, want := range map[string]outcome{"as it is": tracked, "expired": missed, "ended": endedSince} {
+		tracker.store.reader.clock = real
+		if want == missed {
+			tracker.store.reader.clock = new(hurried)
+		}
+		f.over.Store(want == endedSince)
+		f.inside.Add(1)
+		result, why, err := f.read(ctx, "n:k", k, nil)
+		if err != nil || why != want || (result.Feed != 0) != (want == tracked) || result.Found != (want != missed) {
+			t.Errorf("%s: %+v, %q, %v", name, result, outcomeNames[why], err)
+		}
 	}
 }

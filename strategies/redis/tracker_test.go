@@ -67,7 +67,7 @@ type tracking struct {
 func track(s *started, options redis.TrackerOptions) *tracking {
 	s.Helper()
 	if options.Lag == 0 {
-		options.Lag = time.Second // the machine may be busy
+		options.Lag = 500 * time.Millisecond // the machine may be busy
 	}
 	t := &tracking{started: s, heard: newHeard()}
 	var err error

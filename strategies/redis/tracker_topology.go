@@ -161,7 +161,7 @@ func (t *Tracker) keep(life context.Context, k *keeper) {
 
 // feedOnce makes a feed and returns when it has ended. worked says that it was of use.
 func (t *Tracker) feedOnce(life context.Context, k *keeper) (worked bool, err error) {
-	f, err := t.open(life, k)
+	f, err := openFeed(life, t, k)
 	if err != nil {
 		return false, err
 	}

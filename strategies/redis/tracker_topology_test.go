@@ -58,7 +58,7 @@ func TestTrackerClusterMoves(t *testing.T) {
 		to = cluster.Masters()[1]
 	}
 	m := cluster.BeginMigration(cluster.SlotOf(fmt.Sprintf("{%d}", lane)), to)
-	m.Move(physicalIn(lane, key))
+	m.MoveKeys(1000)
 	until(t, func() error { // ASK, so over the feed of neither
 		s.notKept(key)
 		if s.tracker.Stats().Untracked["redirected"] == 0 {
@@ -83,9 +83,26 @@ func TestTrackerClusterMoves(t *testing.T) {
 	}
 }
 
-// physicalIn is the Redis key of an entry.
-func physicalIn(lane int, key string) string {
-	return fmt.Sprintf("n:v:{%d}:%s", lane, key[len("n:"):])
+// A heartbeat asks each node for a key in one of its lanes: a node that has lost them, or does not
+// know whether it has, would still say that it is a master.
+func TestTrackerClusterHeartbeats(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	cluster := redistest.StartCluster(t, 3, 0)
+	s := track(startLogged(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: 16}), redis.TrackerOptions{})
+	s.everyLane(16)
+	for _, node := range cluster.Masters() {
+		_, err := node.Do(t.Context(), "CONFIG", "RESETSTAT")
+		s.must(err)
+		until(t, func() error {
+			s.tracker.Feed("n:k")
+			stats, err := node.Info(t.Context(), "commandstats")
+			if err == nil && (stats["cmdstat_hello"] == "" || stats["cmdstat_exists"] == "") {
+				err = fmt.Errorf("HELLO %q, EXISTS %q", stats["cmdstat_hello"], stats["cmdstat_exists"])
+			}
+			return err
+		})
+	}
 }
 
 // In a Cluster a master is demoted in order: its connections stay, and its feed ends.

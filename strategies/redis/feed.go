@@ -39,9 +39,9 @@ type feed struct {
 	ending    sync.Once
 	ended     chan struct{} // closed after FeedEnded
 
-	probe string        // a key that only this feed has asked for
-	heard chan struct{} // closed when Redis has told of it
-	hear1 sync.Once
+	probe     string        // a key that only this feed has asked for
+	heard     chan struct{} // closed when Redis has told of it
+	heardOnce sync.Once
 
 	answered atomic.Pointer[heartbeat] // the last one, in the order in which they were sent
 	accepted chan struct{}             // closed after the first one
@@ -142,7 +142,7 @@ func (f *feed) tell(key string) bool {
 	case kindNonce:
 		t.listener.TagChanged(key)
 	case kindProbe:
-		f.hear1.Do(func() { close(f.heard) })
+		f.heardOnce.Do(func() { close(f.heard) })
 	default:
 		return false
 	}

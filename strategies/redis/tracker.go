@@ -102,6 +102,7 @@ type Tracker struct {
 	store    *store
 	options  TrackerOptions
 	listener Listener
+	unhook   func() bool            // from the life of the Strategy
 	lanes    []atomic.Pointer[feed] // nil: there is none now
 	// agreed is the last heartbeat that has read the fingerprint. Each feed of a Cluster depends on
 	// it: what the nodes agree about is in lane 0.
@@ -125,7 +126,7 @@ func newTracker(s *Strategy, st *store, listener Listener, options TrackerOption
 		lanes: make([]atomic.Pointer[feed], len(st.keys.lanes)), wake: make(chan struct{}, 1), again: make(chan struct{}, 1),
 		keepers: make(map[string]*keeper), refused: refusals{logger: options.Logger},
 	}
-	context.AfterFunc(st.client.life, t.cancel) // in case that the Strategy is destroyed first
+	t.unhook = context.AfterFunc(st.client.life, t.cancel) // in case that the Strategy is destroyed first
 	t.run(t.watch)
 	t.run(t.pulse)
 	return t
@@ -230,4 +231,7 @@ func (t *Tracker) TagsOf(tags ...string) []string {
 func (t *Tracker) Generations() []string { return t.TagsOf(generation) }
 
 // Close ends all feeds, and calls FeedEnded for each. It waits for that within ctx.
-func (t *Tracker) Close(ctx context.Context) error { return t.stop(ctx) }
+func (t *Tracker) Close(ctx context.Context) error {
+	t.unhook() // or else the Strategy would keep the Tracker and its Listener in memory
+	return t.stop(ctx)
+}

@@ -295,3 +295,49 @@ func TestTrackerServerStandsStill(t *testing.T) {
 	s.fresh("n:k")
 	s.kept("n:k")
 }
+
+// A server that has no room to remember what was read forgets some of it, and says that it changed.
+func TestTrackerTableOverflows(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := track(start(t, redistest.Start(t, redistest.Config("tracking-table-max-keys 10")), redis.Options{}), redis.TrackerOptions{})
+	const keys = 50
+	var names []string
+	for i := range keys {
+		key := fmt.Sprint("n:k", i)
+		names = append(names, "key "+key)
+		s.set(key, time.Minute)
+		s.kept(key)
+	}
+	until(t, func() error {
+		s.tracker.Feed("n:k") // the server makes room now and then
+		if n := s.heard.of(names...); n < keys-10 {
+			return fmt.Errorf("heard of %d keys", n)
+		}
+		return nil
+	})
+}
+
+// A script that holds up the server makes nothing fresh, and costs no copies.
+func TestTrackerBusyScript(t *testing.T) {
+	t.Parallel()
+	redistest.Require(t)
+	s := track(start(t, redistest.Start(t, redistest.Config("busy-reply-threshold 50")), redis.Options{}), redis.TrackerOptions{})
+	s.set("n:k", time.Minute)
+	id := s.kept("n:k").Feed
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = s.server.Do(context.Background(), "EVAL", "while true do end", 0) // until it is killed
+	}()
+	s.stale("n:k")
+	until(t, func() error {
+		_, err := s.server.Do(t.Context(), "SCRIPT", "KILL")
+		return err
+	})
+	<-ended
+	if again := s.fresh("n:k"); again != id {
+		t.Error("the feed has ended")
+	}
+	s.kept("n:k")
+}

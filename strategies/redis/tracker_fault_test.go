@@ -17,7 +17,7 @@ import (
 func TestTrackerDemotedMaster(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{})
+	s := track(startTracking(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{})
 	s.set("n:k", time.Minute)
 	id := s.kept("n:k").Feed
 	s.fresh("n:k")
@@ -45,8 +45,7 @@ func TestTrackerFeedEnds(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{})
-	s.server = server
+	s := track(startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{})
 	for name, do := range map[string]func(){
 		"cut":         proxy.Cut,
 		"FLUSHALL":    func() { s.direct("FLUSHALL") },
@@ -78,7 +77,7 @@ func TestTrackerLateHeartbeats(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{Lag: 100 * time.Millisecond})
+	s := track(startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{Lag: 100 * time.Millisecond})
 	s.set("n:k", time.Minute, "n:t")
 	id := s.kept("n:k", "n:t").Feed
 	held := proxy.HoldReply("HELLO")
@@ -103,7 +102,7 @@ func TestTrackerSlowLink(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{Lag: 100 * time.Millisecond})
+	s := track(startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{Lag: 100 * time.Millisecond})
 	s.set("n:k", time.Minute, "n:t")
 	id := s.kept("n:k", "n:t").Feed
 	proxy.Delay(300 * time.Millisecond)
@@ -130,7 +129,7 @@ func TestTrackerImpatientReaders(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{MaxReads: 8})
+	s := track(startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{MaxReads: 8})
 	s.set("n:k", time.Minute, "n:t")
 	s.kept("n:k", "n:t")
 	for s.tracker.Stats().Untracked["too many"] == 0 {
@@ -160,7 +159,7 @@ func TestTrackerProves(t *testing.T) {
 	isProbe := func(args []string) bool {
 		return strings.EqualFold(args[0], "SET") && strings.Contains(args[1], ":p:{")
 	}
-	s := startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}})
+	s := startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}})
 	s.set("n:k", time.Minute)
 	held := proxy.HoldFunc(isProbe)
 	tr := track(s, redis.TrackerOptions{})
@@ -217,8 +216,7 @@ func TestTrackerWithoutPermission(t *testing.T) {
 	redistest.Require(t)
 	rule := strings.NewReplacer("~shop:", "~n:", "&shop:", "&n:").Replace(documentedRule(t))
 	server := redistest.Start(t, redistest.User("shop", "password", rule))
-	s := startLogged(t, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password")})
-	s.server = server
+	s := startTracking(t, server, redis.Options{Addresses: server.Addrs(), Username: "shop", Password: driver.NewSecret("password")})
 	s.set("n:k", time.Minute, "n:t")
 	acl(t, server, "-client|tracking")
 	tr := track(s, redis.TrackerOptions{})
@@ -267,8 +265,7 @@ func TestTrackerFingerprintLost(t *testing.T) {
 	redistest.Require(t)
 	server := redistest.Start(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	s := track(startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{})
-	s.server = server
+	s := track(startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{})
 	s.set("n:k", time.Minute)
 	id := s.kept("n:k").Feed
 	s.fresh("n:k")
@@ -285,7 +282,7 @@ func TestTrackerFingerprintLost(t *testing.T) {
 func TestTrackerServerStandsStill(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{Lag: 300 * time.Millisecond})
+	s := track(startTracking(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{Lag: 300 * time.Millisecond})
 	s.set("n:k", time.Minute)
 	s.kept("n:k")
 	s.fresh("n:k")
@@ -300,7 +297,7 @@ func TestTrackerServerStandsStill(t *testing.T) {
 func TestTrackerTableOverflows(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t, redistest.Config("tracking-table-max-keys 10")), redis.Options{}), redis.TrackerOptions{})
+	s := track(startTracking(t, redistest.Start(t, redistest.Config("tracking-table-max-keys 10")), redis.Options{}), redis.TrackerOptions{})
 	const keys = 50
 	var names []string
 	for i := range keys {
@@ -322,7 +319,7 @@ func TestTrackerTableOverflows(t *testing.T) {
 func TestTrackerBusyScript(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t, redistest.Config("busy-reply-threshold 50")), redis.Options{}), redis.TrackerOptions{})
+	s := track(startTracking(t, redistest.Start(t, redistest.Config("busy-reply-threshold 50")), redis.Options{}), redis.TrackerOptions{})
 	s.set("n:k", time.Minute)
 	id := s.kept("n:k").Feed
 	ended := make(chan struct{})

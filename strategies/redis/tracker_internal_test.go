@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -211,7 +212,15 @@ func (c *hurried) Now() time.Time { return time.Now().Add(time.Duration(c.hours.
 func TestTrackerAfterTheReply(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s, err := New(Options{Addresses: redistest.Start(t).Addrs()})
+	server := redistest.Start(t)
+	agreed := fmt.Sprintf(`{"format":%d,"lanes":1,"id":"abc","settled":true,"lag_ms":500,"usable_ms":500}`, format)
+	if _, err := server.Do(t.Context(), "SET", "n:f:{0}:", agreed); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Addresses: server.Addrs()})
+	if d, ok := any(s).(interface{ DeclareLag(lag time.Duration) error }); ok && err == nil {
+		err = d.DeclareLag(500 * time.Millisecond)
+	}
 	if err == nil {
 		err = s.Init(t.Context(), drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second}))
 	}

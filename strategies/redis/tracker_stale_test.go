@@ -95,7 +95,8 @@ func TestTrackerNothingStale(t *testing.T) {
 	for range 2 {
 		proxy := redistest.NewProxy(t, server.Addr())
 		l1 := &copies{changed: map[string]int{}, kept: map[string]redis.Tracked{}}
-		s := startLogged(t, redis.Options{Addresses: []string{proxy.Addr()}, Lanes: 4})
+		s := startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}, Lanes: 4})
+		usable(t.Context(), server)
 		tracker, err := s.Track(l1, redis.TrackerOptions{Lag: lag})
 		s.must(err)
 		t.Cleanup(func() { s.must(tracker.Close(context.Background())) })

@@ -2,15 +2,19 @@ package redis_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/fxcache/fxcache/cache"
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/drivertest"
 	"github.com/fxcache/fxcache/internal/redistest"
 	"github.com/fxcache/fxcache/strategies/redis"
 )
@@ -62,14 +66,50 @@ type tracking struct {
 
 	tracker *redis.Tracker
 	heard   *heard
+	home    func() *redistest.Server // where the fingerprint is
+}
+
+// longestLag is the longest that a node may declare. The machine may be busy.
+const longestLag = 500 * time.Millisecond
+
+// startTracking starts a strategy that may be tracked. Without addresses, it is on the server.
+func startTracking(t testing.TB, server *redistest.Server, options redis.Options) *started {
+	t.Helper()
+	if len(options.Addresses) == 0 {
+		options.Addresses = server.Addrs()
+	}
+	s := &started{Strategy: on(options)(t).(*redis.Strategy), TB: t, log: &lines{}, server: server}
+	if d, ok := any(s.Strategy).(interface{ DeclareLag(lag time.Duration) error }); ok {
+		s.must(d.DeclareLag(longestLag))
+	}
+	in := drivertest.NewInjector(t, cache.Options{Namespace: "n", Timeout: 2 * time.Second, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
+	s.must(s.Init(t.Context(), in))
+	t.Cleanup(func() { s.must(s.Destroy(context.Background())) })
+	return s
+}
+
+// usable makes the longest lag usable, for which nodes would have to wait 20 s.
+func usable(ctx context.Context, server *redistest.Server) {
+	const fingerprint = "n:f:{0}:"
+	raw, err := server.Do(ctx, "GET", fingerprint)
+	fields := map[string]any{}
+	text, ok := raw.(string)
+	if err != nil || !ok || json.Unmarshal([]byte(text), &fields) != nil || fields["settled"] != true {
+		return // it is not there yet
+	}
+	fields["lag_ms"], fields["usable_ms"] = longestLag.Milliseconds(), longestLag.Milliseconds()
+	delete(fields, "raise")
+	if with, err := json.Marshal(fields); err == nil {
+		_, _ = server.Do(ctx, "SET", fingerprint, string(with)) // else it is tried again
+	}
 }
 
 func track(s *started, options redis.TrackerOptions) *tracking {
 	s.Helper()
 	if options.Lag == 0 {
-		options.Lag = 500 * time.Millisecond // the machine may be busy
+		options.Lag = longestLag
 	}
-	t := &tracking{started: s, heard: newHeard()}
+	t := &tracking{started: s, heard: newHeard(), home: func() *redistest.Server { return s.server }}
 	var err error
 	t.tracker, err = s.Track(t.heard, options)
 	s.must(err)
@@ -82,6 +122,7 @@ func (t *tracking) kept(key string, tags ...string) (result redis.Tracked) {
 	t.Helper()
 	until(t, func() (err error) {
 		if result, err = t.tracker.Get(t.Context(), key, tags); err == nil && result.Feed == 0 {
+			usable(t.Context(), t.home())
 			err = fmt.Errorf("%q may not be kept: found %t, %+v", key, result.Found, t.tracker.Stats())
 		}
 		return err
@@ -108,6 +149,7 @@ func (t *tracking) fresh(key string) (id redis.FeedID) {
 	until(t, func() error {
 		var fresh bool
 		if id, fresh = t.tracker.Feed(key); !fresh {
+			usable(t.Context(), t.home())
 			return fmt.Errorf("feed %d is not fresh: %+v", id, t.tracker.Stats())
 		}
 		return nil
@@ -143,7 +185,7 @@ func TestTracker(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	for _, lanes := range []int{1, 4} {
-		s := track(start(t, redistest.Start(t), redis.Options{Lanes: lanes}), redis.TrackerOptions{})
+		s := track(startTracking(t, redistest.Start(t), redis.Options{Lanes: lanes}), redis.TrackerOptions{})
 		other := start(t, s.server, redis.Options{Lanes: lanes})
 		for i, hints := range [][]string{nil, {}, {"n:a"}, {"n:b", "n:a"}, {"n:c"}} {
 			for name, revoke := range map[string]func(key, tag string) error{
@@ -167,6 +209,7 @@ func TestTracker(t *testing.T) {
 				var got redis.Tracked
 				until(t, func() (err error) {
 					if got, err = s.tracker.Get(t.Context(), key, expected); err == nil && got.Feed == 0 {
+						usable(t.Context(), s.server)
 						err = fmt.Errorf("may not be kept: %+v", s.tracker.Stats())
 					}
 					return err
@@ -207,7 +250,7 @@ func entryKey(s *tracking, key string) string {
 func TestTrackerKeepsNot(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{MaxValueBytes: 100})
+	s := track(startTracking(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{MaxValueBytes: 100})
 	s.set("n:k", time.Minute, "n:t")
 	s.kept("n:k")
 	for _, size := range []int{101, 10 << 10, 100 << 10} {
@@ -228,7 +271,7 @@ func TestTrackerKeepsNot(t *testing.T) {
 // Feed takes no lock and allocates nothing.
 func TestTrackerFeedAllocatesNothing(t *testing.T) {
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t), redis.Options{Lanes: 4}), redis.TrackerOptions{})
+	s := track(startTracking(t, redistest.Start(t), redis.Options{Lanes: 4}), redis.TrackerOptions{})
 	s.fresh("n:k")
 	if n := testing.AllocsPerRun(1000, func() { s.tracker.Feed("n:k") }); n > 0 {
 		t.Errorf("%v allocations", n)
@@ -239,7 +282,7 @@ func TestTrackerFeedAllocatesNothing(t *testing.T) {
 func TestTrackerIdles(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{Lag: 300 * time.Millisecond})
+	s := track(startTracking(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{Lag: 300 * time.Millisecond})
 	s.set("n:k", time.Minute)
 	s.kept("n:k")
 	var last uint64
@@ -264,7 +307,7 @@ func TestTrackerIdles(t *testing.T) {
 func TestTrackerClose(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
-	s := track(start(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{})
+	s := track(startTracking(t, redistest.Start(t), redis.Options{}), redis.TrackerOptions{})
 	s.set("n:k", time.Minute)
 	id := s.kept("n:k").Feed
 	s.must(s.tracker.Close(t.Context()))

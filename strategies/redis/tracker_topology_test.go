@@ -29,6 +29,13 @@ func (t *tracking) everyLane(lanes int) map[int]redis.FeedID {
 	return feeds
 }
 
+func trackCluster(t *testing.T, cluster *redistest.Cluster, lanes int) *tracking {
+	t.Helper()
+	s := track(startTracking(t, nil, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: lanes}), redis.TrackerOptions{})
+	s.home = func() *redistest.Server { return cluster.NodeForSlot(cluster.SlotOf("{0}")) }
+	return s
+}
+
 // keyIn is the key that everyLane has used for a lane.
 func keyIn(lane, lanes int) string {
 	for i := 0; ; i++ {
@@ -45,7 +52,7 @@ func TestTrackerClusterMoves(t *testing.T) {
 	redistest.Require(t)
 	cluster := redistest.StartCluster(t, 3, 0)
 	const lanes = 16
-	s := track(startLogged(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: lanes}), redis.TrackerOptions{})
+	s := trackCluster(t, cluster, lanes)
 	feeds := s.everyLane(lanes)
 	from := cluster.NodeForSlot(cluster.SlotOf("{0}"))
 	lane := lanes - 1
@@ -69,6 +76,7 @@ func TestTrackerClusterMoves(t *testing.T) {
 	m.Finish()
 	s.must(s.Set(t.Context(), key, []byte("value of "+key), driver.SetOptions{TTL: time.Hour}))
 	until(t, func() error {
+		usable(t.Context(), s.home())
 		result, err := s.tracker.Get(t.Context(), key, nil)
 		if err == nil && (result.Feed == 0 || result.Feed == feeds[lane]) {
 			err = fmt.Errorf("lane %d is read over feed %d, before over %d", lane, result.Feed, feeds[lane])
@@ -89,7 +97,7 @@ func TestTrackerClusterHeartbeats(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	cluster := redistest.StartCluster(t, 3, 0)
-	s := track(startLogged(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: 16}), redis.TrackerOptions{})
+	s := trackCluster(t, cluster, 16)
 	s.everyLane(16)
 	for _, node := range cluster.Masters() {
 		_, err := node.Do(t.Context(), "CONFIG", "RESETSTAT")
@@ -111,7 +119,7 @@ func TestTrackerClusterFailover(t *testing.T) {
 	redistest.Require(t)
 	cluster := redistest.StartCluster(t, 3, 1)
 	const lanes = 16
-	s := track(startLogged(t, redis.Options{Mode: redis.Cluster, Addresses: cluster.Addrs(), Lanes: lanes}), redis.TrackerOptions{})
+	s := trackCluster(t, cluster, lanes)
 	feeds := s.everyLane(lanes)
 	old := cluster.NodeForSlot(cluster.SlotOf("{1}"))
 	cluster.Failover(cluster.ReplicasOf(old)[0])
@@ -132,9 +140,10 @@ func TestTrackerSentinelFailover(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	sentinel := redistest.StartSentinel(t, 1, 3)
-	s := track(startLogged(t, redis.Options{
+	s := track(startTracking(t, nil, redis.Options{
 		Mode: redis.Sentinel, Addresses: sentinel.SentinelAddrs(), SentinelMaster: redistest.MasterName,
 	}), redis.TrackerOptions{})
+	s.home = sentinel.Master
 	s.set("n:k", time.Hour)
 	id := s.kept("n:k").Feed
 	sentinel.Failover()

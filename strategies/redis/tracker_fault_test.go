@@ -132,7 +132,10 @@ func TestTrackerImpatientReaders(t *testing.T) {
 	s := track(startTracking(t, server, redis.Options{Addresses: []string{proxy.Addr()}}), redis.TrackerOptions{MaxReads: 8})
 	s.set("n:k", time.Minute, "n:t")
 	s.kept("n:k", "n:t")
-	for s.tracker.Stats().Untracked["too many"] == 0 {
+	for attempt := 0; s.tracker.Stats().Untracked["too many"] == 0; attempt++ {
+		if attempt == 50 {
+			t.Fatalf("20 reads are under way, and 8 may be: %+v", s.tracker.Stats())
+		}
 		s.fresh("n:k")
 		held := proxy.HoldReply("HELLO")
 		<-held.Arrived()

@@ -37,14 +37,14 @@ func (f *feed) beat(life context.Context) {
 	defer cancel()
 	b := f.conn.B()
 	lanes := *f.keeper.lanes.Load()
-	commands := []rueidis.Completed{b.Arbitrary("HELLO").Build(), b.Get().Key(t.store.keys.fingerprint).Build()}
+	commands := []rueidis.Completed{b.Arbitrary("HELLO").Build()}
 	agrees := lanes[0] == 0
-	if !agrees || len(lanes) > 1 && t.store.client.mode == Cluster { // a node that has lost a lane says so
+	if agrees {
+		commands = append(commands, b.Get().Key(t.store.keys.fingerprint).Build())
+	}
+	if t.store.client.mode == Cluster { // a node that has lost a lane, or the others, says so
 		lane := lanes[f.turn.Add(1)%uint64(len(lanes))]
 		commands = append(commands, b.Exists().Key(t.store.keys.lanes[lane].ledger).Build())
-	}
-	if !agrees {
-		commands = append(commands[:1], commands[2])
 	}
 	left := f.left.Swap(0)
 	t.counts.heartbeats.Add(1)

@@ -114,6 +114,9 @@ func TestTrackerMessages(t *testing.T) {
 		f.tell(key.lane.nonceOf("t"))
 		f.tell(key.lane.nonceOf(generation))
 		f.hear(ending)
+		if !f.over.Load() {
+			t.Errorf("%s: the feed has not ended", name)
+		}
 		f.hear(nil)
 		want := []string{"key n:k", "tag " + key.lane.nonceOf("t"), "tag " + key.lane.nonceOf(generation), "end"}
 		if !slices.Equal(*l, want) || !f.over.Load() {

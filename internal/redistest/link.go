@@ -183,8 +183,11 @@ func (l *link) meddle(r request, raw []byte) []byte {
 // deliver writes a reply to the client.
 func (l *link) deliver(raw []byte) error {
 	l.proxy.mu.Lock()
-	size := l.proxy.slice
+	size, deaf := l.proxy.slice, l.proxy.deaf
 	l.proxy.mu.Unlock()
+	if deaf && len(raw) > 0 && raw[0] == '>' {
+		return nil
+	}
 	if size <= 0 || len(raw) == 0 {
 		return l.proxy.down.send(l.lost, raw, l.client.Write)
 	}

@@ -33,6 +33,7 @@ type Proxy struct {
 	links    map[*link]struct{}
 	delay    time.Duration
 	slice    int
+	deaf     bool // drops pushes
 	requests []*Held
 	replies  []*Held
 	cuts     []cut
@@ -96,6 +97,14 @@ func (p *Proxy) Slice(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slice = n
+}
+
+// DropPushes keeps further pushes of RESP3 from the clients, as a proxy that does not know them. It
+// also keeps what a client hears of SUBSCRIBE.
+func (p *Proxy) DropPushes(drop bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = drop
 }
 
 // Cut closes all connections to clients. As in a real network, requests that have already arrived

@@ -56,6 +56,14 @@ func TestNamesAreInjective(t *testing.T) {
 				claim(k.lane.mark, "mark"+in)
 				claim(k.lane.earlier, "earlier page"+in)
 				claim(k.lane.ledger, "ledger"+in)
+				claim(k.lane.probeOf(1), "probe"+in)
+				for key, want := range map[string][2]string{
+					k.value(): {kindValue, prefix + name}, k.lane.nonceOf(name): {kindNonce, name}, k.lane.probeOf(1): {kindProbe, "1"},
+				} {
+					if kind, got := keys.told(key); kind != want[0] || got != want[1] {
+						t.Errorf("%q is told of as %q %q, want %q", key, kind, got, want)
+					}
+				}
 				if got := keys.keysOf([]string{k.value(), k.body(), k.lease()}); !slices.Equal(got, slices.Repeat([]string{prefix + name}, 3)) {
 					t.Errorf("the keys%s are taken for those of %q", id, got)
 				}

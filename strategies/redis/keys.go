@@ -29,6 +29,7 @@ const (
 	kindMark    = "w" // one for each lane, see mark.lua
 	kindLedger  = "g" // one for each lane
 	kindEarlier = "h" // likewise
+	kindProbe   = "p" // of a feed, for a moment
 	// kindFingerprint exists once in a namespace. Its lane is 0, which exists whatever the number
 	// of lanes.
 	kindFingerprint = "f"
@@ -214,6 +215,29 @@ func (k *keyspace) keysOf(scanned []string) []string {
 		}
 	}
 	return keys
+}
+
+// probe is a key that only one feed knows.
+func (l *laneKeys) probeOf(id FeedID) string {
+	return strings.TrimSuffix(l.value, kindValue+":{"+strconv.Itoa(l.number)+"}:") +
+		kindProbe + ":{" + strconv.Itoa(l.number) + "}:" + strconv.FormatUint(uint64(id), 16)
+}
+
+// told takes a key apart that Redis tells of. kind is empty if it is not one of ours. For the key
+// of a value, name is the Service's key.
+func (k *keyspace) told(key string) (kind, name string) {
+	rest, ours := strings.CutPrefix(key, k.namespace)
+	if !ours || len(rest) < len(":v:{") || rest[0] != ':' {
+		return "", ""
+	}
+	_, name, ours = strings.Cut(rest, "}:")
+	if kind = rest[1:2]; !ours || rest[2:4] != ":{" {
+		return "", ""
+	}
+	if kind == kindValue {
+		name = k.prefix + name
+	}
+	return kind, name
 }
 
 // scanned is how many keys SCAN looks at in one step.

@@ -355,3 +355,19 @@ func (s *Strategy) Notify(ctx context.Context, key string) <-chan struct{} {
 	}
 	return make(chan struct{})
 }
+
+// Track starts a Tracker on an initialised Strategy. It must be closed before the Strategy is
+// destroyed. The error is ErrLentClient, driver.ErrClosed, or a driver.OptionError.
+func (s *Strategy) Track(listener Listener, options TrackerOptions) (*Tracker, error) {
+	st, err := s.initialised()
+	if err != nil {
+		return nil, err
+	}
+	if st.client.external {
+		return nil, ErrLentClient
+	}
+	if options, err = options.withDefaults(st.client.logger); err != nil {
+		return nil, err
+	}
+	return newTracker(s, st, listener, options), nil
+}

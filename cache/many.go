@@ -84,7 +84,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		}
 		value, e, err := c.values.decode(r.Value)
 		switch {
-		case err == nil && c.counted(e):
+		case err == nil && c.values.counted(e):
 			values[names[i]] = value
 		case err != nil && c.store.damaged(err):
 			damage, damaged = err, append(damaged, physical[i])
@@ -196,12 +196,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
 	results := c.store.door().getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {
-		switch {
-		case r.Err != nil:
-			c.store.counters.errors.Add(1)
-		case !r.Found:
-			c.store.counters.misses.Add(1)
-		}
+		c.store.counters.read(r.Found, r.Err)
 	}
 	return results
 }

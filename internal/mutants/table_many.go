@@ -68,6 +68,21 @@ var many = []Mutant{
 		By: in("cache", "TestLoadManyFailsOpen"),
 	},
 	{
+		Guard: "batch-unread", What: "a batch that was not read waits for nobody's load: what it wants may be stored",
+		File: "cache/internal/flight/many.go", Text: "if unread && slices.ContainsFunc(", Replacement: "if false && slices.ContainsFunc(",
+		By: in("cache", "TestColdBatchBesideALoad"),
+	},
+	{
+		Guard: "batch-unread-refresh", What: "a batch that was not read refreshes what it finds past its TTL",
+		File: "cache/many_load.go", Text: "m.refresh(b.Owner(), refresh, b.Load)", Replacement: "_ = refresh",
+		By: in("cache", "TestColdBatchFinds"),
+	},
+	{
+		Guard: "batch-warm", What: "a batch that was there is followed by a plain read",
+		File: "cache/many_caller.go", Text: "c.inARow.Store(0)", Replacement: "_ = n",
+		By: in("cache", "TestColdBatches"),
+	},
+	{
 		Guard: "guard-late-leases", What: "the leases of a batch that are granted too late are given up",
 		File: "cache/guarded_leases.go", Text: "g.ReleaseMany(ctx, late)", Replacement: "_ = ctx",
 		By: in("cache", "TestGuardBoundsEveryOperation"),

@@ -129,7 +129,8 @@ func (c *Cache[T]) different(b *batch, keys []string, wanted func(key, physical 
 // max_concurrent_loads.
 //
 // If the strategy is a driver.Batcher and driver.BatchLeaser, the reads, the leases and the fills
-// take one round trip each for each node of the storage.
+// take one round trip each for each node of the storage. While batches find little, the reads and
+// the leases take one together.
 func (c *Cache[T]) GetOrLoadMany(ctx context.Context, keys []string, load func(ctx context.Context, missing []string) (map[string]T, error)) (map[string]T, error) {
 	if load == nil {
 		return nil, c.fail("load", panics.ErrNil)

@@ -24,7 +24,7 @@ var many = []Mutant{
 	},
 	{
 		Guard: "batch-chain", What: "the context of a load of many tells what it loads",
-		File: "cache/many_load.go", Text: "within, link := chain.EnterMany(ctx, kind, entries)", Replacement: "within, link := chain.EnterMany(ctx, kind, nil)",
+		File: "cache/many_load.go", Text: "within, link := chain.EnterMany(ctx, kind, entries)", Replacement: "_ = entries\n\twithin, link := chain.EnterMany(ctx, kind, nil)",
 		By: []Search{{Folder: "cache", Run: "^TestLoadManyWithinLoads$", Crash: true}},
 	},
 	{

@@ -105,7 +105,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (value T, found bool, er
 		return value, false, nil
 	}
 	value, e, found, err := c.get(ctx, physical)
-	if err != nil || !found || !c.counted(e) {
+	if err != nil || !found || !c.values.counted(e) {
 		var zero T
 		return zero, false, err
 	}
@@ -168,7 +168,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 			return zero, c.fail("load", err)
 		}
 		if verdict != serveStale {
-			c.counted(e)
+			c.values.counted(e)
 		}
 		switch verdict {
 		case serveStale:
@@ -287,19 +287,4 @@ func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e entry.E
 		return zero, e, false, nil
 	}
 	return value, e, true, nil
-}
-
-// counted counts an entry that was found, and reports whether it is a value within its TTL.
-func (c *Cache[T]) counted(e entry.Entry) bool {
-	switch {
-	case e.Absent && c.values.policy().NegativeTTL > 0:
-		c.store.counters.negativeHits.Add(1)
-		return false
-	case e.Absent || e.Expired(c.store.options().Clock):
-		c.store.counters.misses.Add(1)
-		return false
-	default:
-		c.store.counters.hits.Add(1)
-		return true
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/cache/internal/failure"
 	"github.com/fxcache/fxcache/cache/internal/flight"
 	"github.com/fxcache/fxcache/internal/backoff"
@@ -101,7 +102,7 @@ func (l *loader[T]) getOrLease(ctx context.Context, d *door, f *flight.Flight[T]
 		held.vacant, held.lease = true, lease
 		return held, nil
 	}
-	if held, err = l.weigh(ctx, f.Key, encoded); held.found || err != nil {
+	if held, _, err = l.weigh(ctx, f.Key, encoded, false); held.found || err != nil {
 		return held, err
 	}
 	held.lease, err = l.lease(ctx, d, f.Key)
@@ -109,25 +110,30 @@ func (l *loader[T]) getOrLease(ctx context.Context, d *door, f *flight.Flight[T]
 	return held, nil
 }
 
-// weigh decides about an entry that a flight has read: it is served, or must be loaded again.
-func (l *loader[T]) weigh(ctx context.Context, physical string, encoded []byte) (held found[T], err error) {
+// weigh decides about an entry that a flight has read: it is served, or must be loaded again. If it
+// is the first read for its caller, it is counted, and refresh is its stamp if it should be
+// refreshed.
+func (l *loader[T]) weigh(ctx context.Context, physical string, encoded []byte, first bool) (held found[T], refresh *entry.Stamp, err error) {
 	value, e, err := l.values.decode(encoded)
 	if err != nil {
 		l.store.undecoded(ctx, physical, err)
-		return held, nil
+		return held, nil, nil
 	}
 	verdict, err := l.values.judge(value, e)
+	if err == nil && first && l.values.seen(verdict, e) {
+		refresh = &e.Stamp
+	}
 	switch {
 	case err != nil:
-		return held, err
+		return held, nil, err
 	case verdict == serveNothing:
-		return held, ErrNotFound
+		return held, nil, ErrNotFound
 	case verdict != reload:
 		held.value, held.found = value, true
 	default:
 		held.stale = true
 	}
-	return held, nil
+	return held, refresh, nil
 }
 
 // lease asks for a lease. It is nil if somebody else has it.

@@ -24,6 +24,7 @@ type loader[T any] struct {
 	flights *flight.Group[T]
 	// refreshing holds the keys for which no refresh may be started now.
 	refreshing refreshes
+	cold       coldness // of its batches
 	// These are of this cache alone, because the warnings name it.
 	hung, slow, panicked throttle.Throttle
 	unstored             [causes]throttle.Throttle

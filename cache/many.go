@@ -84,7 +84,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, e
 		}
 		value, e, err := c.values.decode(r.Value)
 		switch {
-		case err == nil && c.counted(e):
+		case err == nil && c.values.counted(e):
 			values[names[i]] = value
 		case err != nil && c.store.damaged(err):
 			damage, damaged = err, append(damaged, physical[i])
@@ -129,7 +129,8 @@ func (c *Cache[T]) different(b *batch, keys []string, wanted func(key, physical 
 // max_concurrent_loads.
 //
 // If the strategy is a driver.Batcher and driver.BatchLeaser, the reads, the leases and the fills
-// take one round trip each for each node of the storage.
+// take one round trip each for each node of the storage. While batches find little, the reads and
+// the leases take one together.
 func (c *Cache[T]) GetOrLoadMany(ctx context.Context, keys []string, load func(ctx context.Context, missing []string) (map[string]T, error)) (map[string]T, error) {
 	if load == nil {
 		return nil, c.fail("load", panics.ErrNil)
@@ -196,12 +197,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
 	results := c.store.door().getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
 	for _, r := range results {
-		switch {
-		case r.Err != nil:
-			c.store.counters.errors.Add(1)
-		case !r.Found:
-			c.store.counters.misses.Add(1)
-		}
+		c.store.counters.read(r.Found, r.Err)
 	}
 	return results
 }

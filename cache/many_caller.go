@@ -3,8 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
-	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/cache/internal/flight"
 	"github.com/fxcache/fxcache/internal/chain"
 )
@@ -19,6 +19,26 @@ type manyCaller[T any] struct {
 	cache  *Cache[T]
 	load   loadMany[T]
 	values map[string]T // the result
+}
+
+// coldness tells whether the next batch of a cache is likely to find little. Then one operation
+// reads and asks for leases, in place of two. It costs the storage more only if most is there after
+// all.
+type coldness struct{ inARow atomic.Int32 } // batches that found less than half of their keys
+
+// coldBatches is how many cold batches make the next one likely to be cold.
+const coldBatches = 2
+
+func (c *coldness) likely() bool { return c.inARow.Load() >= coldBatches }
+
+// batch notes how many keys of a batch were missing.
+func (c *coldness) batch(missing, of int) {
+	switch n := c.inARow.Load(); {
+	case 2*missing > of && n < coldBatches:
+		c.inARow.Add(1)
+	case 2*missing <= of && n > 0:
+		c.inARow.Store(0)
+	}
 }
 
 // named is a key, as the caller calls it and as it is stored.
@@ -49,9 +69,19 @@ func (m *manyCaller[T]) get(ctx context.Context, keys []string) {
 		}
 	})
 	m.alone(ctx, chain.Load, own)
-	if len(names) > 0 {
-		m.share(ctx, m.read(ctx, names, physical))
+	if len(names) == 0 {
+		return
 	}
+	if len(names) > 1 && c.loader.cold.likely() && c.store.door().features.BatchLeaser != nil {
+		all := make([]flight.Wanted, len(names))
+		for i, name := range names {
+			all[i] = flight.Wanted{Key: physical[i], Name: name}
+		}
+		if m.share(ctx, all, true) {
+			return
+		}
+	}
+	m.share(ctx, m.read(ctx, names, physical), false)
 }
 
 // read reads all keys once, and returns those that must be loaded. Entries that are stale, or soon
@@ -62,6 +92,7 @@ func (m *manyCaller[T]) read(ctx context.Context, names, physical []string) (mis
 	var damage error
 	var damaged []string
 	warned := false
+	missing = make([]flight.Wanted, 0, len(names))
 	for i, r := range c.readMany(ctx, physical) {
 		wanted := flight.Wanted{Key: physical[i], Name: names[i], Unleased: r.Err != nil}
 		switch {
@@ -84,12 +115,14 @@ func (m *manyCaller[T]) read(ctx context.Context, names, physical []string) (mis
 			missing = append(missing, wanted)
 			continue
 		}
-		served, again, err := m.judge(value, e)
-		switch {
-		case err != nil:
+		verdict, err := c.values.judge(value, e)
+		if err != nil {
 			m.fail(names[i], err)
 			continue
-		case !served:
+		}
+		again := c.values.seen(verdict, e)
+		switch {
+		case verdict == reload:
 			missing = append(missing, wanted)
 			continue
 		case !e.Absent:
@@ -99,44 +132,25 @@ func (m *manyCaller[T]) read(ctx context.Context, names, physical []string) (mis
 			refresh = append(refresh, sighting{named: named{names[i], physical[i]}, stamp: e.Stamp})
 		}
 	}
+	c.loader.cold.batch(len(missing), len(names))
 	c.store.door().discard(ctx, damage, damaged...)
 	manyLoader[T]{c.loader, c.store.door()}.refresh(ctx, refresh, m.load)
 	return missing
 }
 
-// judge counts an entry that was found. served says that it is good, or says that there is nothing,
-// and again that it should be refreshed.
-func (m *manyCaller[T]) judge(value T, e entry.Entry) (served, again bool, err error) {
-	c := m.cache
-	verdict, err := c.values.judge(value, e)
-	if err != nil {
-		return false, false, err
-	}
-	switch verdict {
-	case serveStale:
-		c.store.counters.hits.Add(1)
-		c.store.counters.staleHits.Add(1)
-		return true, true, nil
-	case serve:
-		c.counted(e)
-		return true, c.values.early(e.Stamp), nil
-	case serveNothing:
-		c.counted(e)
-		return true, false, nil
-	default:
-		c.counted(e)
-		return false, false, nil
-	}
-}
-
-// share loads keys together with all others that want them.
-func (m *manyCaller[T]) share(ctx context.Context, missing []flight.Wanted) {
+// share loads keys together with all others that want them. With unread, they were not read before;
+// share then does nothing, and returns false, if others are loading some of them.
+func (m *manyCaller[T]) share(ctx context.Context, missing []flight.Wanted, unread bool) bool {
 	if len(missing) == 0 {
-		return
+		return true
 	}
 	store := m.cache.store
+	outcomes := m.cache.loader.flights.DoMany(ctx, missing, m.load, store.options().LockWait, unread)
+	if outcomes == nil {
+		return false
+	}
 	var own, late []named
-	for i, o := range m.cache.loader.flights.DoMany(ctx, missing, m.load, store.options().LockWait) {
+	for i, o := range outcomes {
 		key := named{missing[i].Name, missing[i].Key}
 		switch o.Err {
 		case flight.ErrLoadAlone: //nolint:errorlint // never wrapped
@@ -150,6 +164,7 @@ func (m *manyCaller[T]) share(ctx context.Context, missing []flight.Wanted) {
 	}
 	m.alone(ctx, chain.Load, own)
 	m.alone(ctx, chain.LoadAfterWait, late)
+	return true
 }
 
 // alone loads keys for this caller alone, and stores nothing.

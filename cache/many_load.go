@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fxcache/fxcache/cache/driver"
+	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/cache/internal/flight"
 	"github.com/fxcache/fxcache/cache/internal/memo"
 	"github.com/fxcache/fxcache/internal/backoff"
@@ -92,17 +94,17 @@ func partsOf[T any](flights []*flight.Flight[T]) []*part[T] {
 // of those that are. The others must be loaded, or somebody else holds their leases.
 func (m manyLoader[T]) look(ctx context.Context, b *flight.Batch[T], flights []*flight.Flight[T]) (loading []*part[T], held []*flight.Flight[T]) {
 	b.Admit(flights)
-	var asked, again []*part[T]
-	for _, p := range partsOf(flights) {
-		if p.flight.Unleased {
-			loading = append(loading, p)
-		} else {
-			asked = append(asked, p)
-		}
-	}
+	asked, unleased := split(partsOf(flights), func(p *part[T]) bool { return !p.flight.Unleased })
+	loading = slices.Grow(unleased, len(flights))
+	var again []*part[T]
 	var settled []flight.Settled[T]
+	var refresh []sighting
+	first := b.Unread
 	for i, r := range (leaseBatch{m.door}).getOrLease(ctx, physicalOf(asked)) {
 		p := asked[i]
+		if first {
+			m.store.counters.read(r.Found, r.Err)
+		}
 		switch {
 		case r.Err != nil && ctx.Err() != nil: // everybody has left
 			settled = append(settled, flight.Settled[T]{Flight: p.flight, Err: ctx.Err()})
@@ -111,8 +113,12 @@ func (m manyLoader[T]) look(ctx context.Context, b *flight.Batch[T], flights []*
 			p.flight.Unleased = true
 			loading = append(loading, p)
 		case r.Found:
+			var stamp *entry.Stamp
 			var err error
-			if p.found, err = m.weigh(ctx, p.physical, r.Value); p.found.found || err != nil {
+			if p.found, stamp, err = m.weigh(ctx, p.physical, r.Value, first); stamp != nil {
+				refresh = append(refresh, sighting{named: p.named, stamp: *stamp})
+			}
+			if p.found.found || err != nil {
 				settled = append(settled, flight.Settled[T]{Flight: p.flight, Value: p.value, Err: err})
 			} else {
 				again = append(again, p)
@@ -123,6 +129,11 @@ func (m manyLoader[T]) look(ctx context.Context, b *flight.Batch[T], flights []*
 		default:
 			held = append(held, p.flight)
 		}
+	}
+	if first {
+		b.Unread = false
+		m.cold.batch(len(asked)-len(settled), len(asked))
+		m.refresh(b.Owner(), refresh, b.Load)
 	}
 	b.Finish(ctx, settled)
 	for i, r := range (leaseBatch{m.door}).lease(ctx, physicalOf(again)) {
@@ -202,6 +213,7 @@ func (m manyLoader[T]) loadFlights(ctx context.Context, b *flight.Batch[T], part
 
 // split returns the parts that are selected, and the others.
 func split[T any](parts []*part[T], selected func(*part[T]) bool) (these, others []*part[T]) {
+	these, others = make([]*part[T], 0, len(parts)), make([]*part[T], 0, len(parts))
 	for _, p := range parts {
 		if selected(p) {
 			these = append(these, p)
@@ -223,7 +235,7 @@ func (m manyLoader[T]) finish(ctx context.Context, b *flight.Batch[T], parts []*
 
 // releaseUnused gives up the leases that were not used.
 func (m manyLoader[T]) releaseUnused(ctx context.Context, parts []*part[T]) {
-	var leases []*driver.Lease
+	var leases []*driver.Lease // most often there are none
 	for _, p := range parts {
 		if p.lease != nil {
 			leases = append(leases, p.lease)
@@ -264,10 +276,17 @@ func (m manyLoader[T]) counted(ctx context.Context, kind chain.Kind, keys []name
 			m.loadFailed(err)
 		}
 	}()
-	names, entries := make([]string, len(keys)), make(map[any]struct{}, len(keys))
+	names := make([]string, len(keys))
 	for i, key := range keys {
-		names[i], entries[entryID{m.store, key.physical}] = key.name, struct{}{}
+		names[i] = key.name
 	}
+	entries := sync.OnceValue(func() map[any]struct{} { // few loads ask the cache for anything
+		all := make(map[any]struct{}, len(keys))
+		for _, key := range keys {
+			all[entryID{m.store, key.physical}] = struct{}{}
+		}
+		return all
+	})
 	within, link := chain.EnterMany(ctx, kind, entries)
 	defer link.End()
 	values, err = panics.Run(within, func(ctx context.Context) (map[string]T, error) { return load(ctx, names) })
@@ -311,8 +330,8 @@ func (m manyLoader[T]) fill(ctx context.Context, parts []*part[T], generation ui
 
 // fillAll stores parts under their leases, and gives those up.
 func (m manyLoader[T]) fillAll(ctx context.Context, parts []*part[T]) {
-	var fills []driver.Fill
-	var filling, unusable, replaced []*part[T]
+	fills, filling := make([]driver.Fill, 0, len(parts)), make([]*part[T], 0, len(parts))
+	var unusable, replaced []*part[T]
 	causes := make(map[*part[T]]error)
 	for _, p := range parts {
 		var encoded []byte

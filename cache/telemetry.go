@@ -96,6 +96,16 @@ type counters struct {
 	notModified                            atomic.Uint64
 }
 
+// read counts a read that failed or found nothing. Who decodes what was found counts that.
+func (c *counters) read(found bool, err error) {
+	switch {
+	case err != nil:
+		c.errors.Add(1)
+	case !found:
+		c.misses.Add(1)
+	}
+}
+
 // Stats returns a snapshot of the counts of all stores together. The counts are read one by one, so
 // two of them may be from slightly different moments.
 func (s *Service) Stats() Stats {

@@ -136,6 +136,33 @@ func (v *values[T]) judge(value T, e entry.Entry) (verdict, error) {
 	return serve, nil
 }
 
+// counted counts an entry that was found, and reports whether it is a value within its TTL.
+func (v *values[T]) counted(e entry.Entry) bool {
+	switch {
+	case e.Absent && v.policy().NegativeTTL > 0:
+		v.store.counters.negativeHits.Add(1)
+		return false
+	case e.Absent || e.Expired(v.store.options().Clock):
+		v.store.counters.misses.Add(1)
+		return false
+	default:
+		v.store.counters.hits.Add(1)
+		return true
+	}
+}
+
+// seen counts an entry that was read to be served or loaded again, and reports whether it should be
+// refreshed.
+func (v *values[T]) seen(verdict verdict, e entry.Entry) (refresh bool) {
+	if verdict == serveStale {
+		v.store.counters.hits.Add(1)
+		v.store.counters.staleHits.Add(1)
+		return true
+	}
+	v.counted(e)
+	return verdict == serve && v.early(e.Stamp)
+}
+
 func (v *values[T]) fresh(value T) (fresh bool, err error) {
 	if v.policy().Fresh == nil {
 		return true, nil

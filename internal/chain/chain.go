@@ -36,7 +36,7 @@ type Link struct {
 	outer *Link
 	kind  Kind
 	what  any
-	many  map[any]struct{} // of a load of many; then what is nil
+	many  func() map[any]struct{} // of a load of many; then what is nil
 	over  atomic.Bool
 	// carried is what Carry got; nil after End, because a context may be kept for long.
 	carried atomic.Pointer[any]
@@ -51,8 +51,9 @@ func Enter(ctx context.Context, kind Kind, what any) (context.Context, *Link) {
 	return context.WithValue(ctx, contextKey{}, link), link
 }
 
-// EnterMany is Enter for one load of many. Each of them counts as being loaded by it.
-func EnterMany(ctx context.Context, kind Kind, many map[any]struct{}) (context.Context, *Link) {
+// EnterMany is Enter for one load of many. Each of them counts as being loaded by it. many is
+// called if that is asked for, perhaps by several goroutines.
+func EnterMany(ctx context.Context, kind Kind, many func() map[any]struct{}) (context.Context, *Link) {
 	link := &Link{outer: From(ctx), kind: kind, many: many}
 	return context.WithValue(ctx, contextKey{}, link), link
 }
@@ -62,7 +63,7 @@ func (l *Link) concerns(what any) bool {
 	if l.many == nil {
 		return l.what == what
 	}
-	_, one := l.many[what]
+	_, one := l.many()[what]
 	return one
 }
 

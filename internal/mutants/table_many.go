@@ -24,7 +24,7 @@ var many = []Mutant{
 	},
 	{
 		Guard: "batch-chain", What: "the context of a load of many tells what it loads",
-		File: "cache/many_load.go", Text: "within, link := chain.EnterMany(ctx, kind, entries)", Replacement: "within, link := chain.EnterMany(ctx, kind, nil)",
+		File: "cache/many_load.go", Text: "within, link := chain.EnterMany(ctx, kind, entries)", Replacement: "_ = entries\n\twithin, link := chain.EnterMany(ctx, kind, nil)",
 		By: []Search{{Folder: "cache", Run: "^TestLoadManyWithinLoads$", Crash: true}},
 	},
 	{
@@ -66,6 +66,21 @@ var many = []Mutant{
 		Guard: "batch-place", What: "a load of many takes a place while the storage fails",
 		File: "cache/many_load.go", Text: "if slices.ContainsFunc(parts, func(p *part[T]) bool { return p.flight.Unleased }) {", Replacement: "if false {",
 		By: in("cache", "TestLoadManyFailsOpen"),
+	},
+	{
+		Guard: "batch-unread", What: "a batch that was not read waits for nobody's load: what it wants may be stored",
+		File: "cache/internal/flight/many.go", Text: "if unread && slices.ContainsFunc(", Replacement: "if false && slices.ContainsFunc(",
+		By: in("cache", "TestColdBatchBesideALoad"),
+	},
+	{
+		Guard: "batch-unread-refresh", What: "a batch that was not read refreshes what it finds past its TTL",
+		File: "cache/many_load.go", Text: "m.refresh(b.Owner(), refresh, b.Load)", Replacement: "_ = refresh",
+		By: in("cache", "TestColdBatchFinds"),
+	},
+	{
+		Guard: "batch-warm", What: "a batch that was there is followed by a plain read",
+		File: "cache/many_caller.go", Text: "c.inARow.Store(0)", Replacement: "_ = n",
+		By: in("cache", "TestColdBatches"),
 	},
 	{
 		Guard: "guard-late-leases", What: "the leases of a batch that are granted too late are given up",

@@ -104,12 +104,13 @@ func (b *batcher) setSmall(ctx context.Context, conn rueidis.Client, items []dri
 			continue
 		}
 		k := b.writer.keys.of(item.Key)
-		prepared, err := b.writer.prepare(k, item.Value, item.Options, leaseState{})
+		prepared, err := b.writer.prepare(k, len(item.Value), item.Options, leaseState{}, b.writer.clock.Now(), nil)
 		if err != nil {
 			failures[i] = err
 			hidden = append(hidden, i)
 			continue
 		}
+		prepared.value = string(item.Value)
 		calls, of = append(calls, laneCall{k.lane, b.writer.storeCall(k.lane, prepared)}), append(of, i)
 	}
 	for n, reply := range runAll(ctx, conn, storeSHA, storeText, calls) {

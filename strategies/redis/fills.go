@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/redis/rueidis"
@@ -69,6 +70,15 @@ func (p *fillPart) roomFor(more *item) bool {
 func (l *leases) batchFill(fills []driver.Fill) *batchFill {
 	b := &batchFill{results: make([]driver.FillResult, len(fills)), keys: make([]string, len(fills))}
 	lanes := make(map[*laneKeys]int) // the part that has room
+	size := 0
+	for i := range fills {
+		if len(fills[i].Value) <= inline {
+			size += len(fills[i].Value)
+		}
+	}
+	var values strings.Builder // one allocation for all
+	values.Grow(size)
+	now, before := l.writer.clock.Now(), (*item)(nil)
 	for i := range fills {
 		fill := &fills[i]
 		state, ok := stateOf(fill.Lease)
@@ -76,22 +86,25 @@ func (l *leases) batchFill(fills []driver.Fill) *batchFill {
 			continue
 		}
 		b.keys[i] = fill.Lease.Key
-		prepared, err := l.writer.prepare(l.writer.keys.of(fill.Lease.Key), fill.Value, fill.Options, state)
+		prepared, err := l.writer.prepare(l.writer.keys.of(fill.Lease.Key), len(fill.Value), fill.Options, state, now, before)
 		if err != nil {
 			b.results[i].Err = err
 			b.hidden = append(b.hidden, i)
 			continue
 		}
-		prepared.caller = i
+		from := values.Len()
+		values.Write(fill.Value)
+		prepared.value, prepared.caller = values.String()[from:], i
 		lane := prepared.ref.lane
 		n, there := lanes[lane]
 		if !there || !b.parts[n].roomFor(&prepared) {
 			n = len(b.parts)
 			lanes[lane] = n
-			b.parts = append(b.parts, fillPart{items: make([]item, 0, min(perScript, len(fills)-i))})
+			b.parts = append(b.parts, fillPart{items: make([]item, 0, l.room(len(fills)))})
 		}
 		part := &b.parts[n]
 		part.items, part.size, part.tags = append(part.items, prepared), part.size+len(prepared.value), part.tags+len(prepared.tags)
+		before = &part.items[len(part.items)-1]
 	}
 	return b
 }

@@ -60,7 +60,8 @@ func (l *leaser) call(lane *laneKeys, refs []keyRef, token string, read bool) ru
 type grants struct {
 	replies         []rueidis.RedisMessage
 	epoch, sequence string
-	state           any // of all leases, see hold
+	state           any            // of all leases, see hold
+	leases          []driver.Lease // with room for all, in one allocation
 }
 
 func grantsOf(reply []rueidis.RedisMessage, keys int) (g grants, err error) {
@@ -88,6 +89,7 @@ func (g *grants) entry(i int) (entry, error) {
 // hold notes with which token the leases were asked for, and when.
 func (g *grants) hold(token string, asked time.Time) {
 	g.state = leaseState{token, g.epoch, g.sequence, asked}
+	g.leases = make([]driver.Lease, 0, len(g.replies))
 }
 
 // lease returns the lease on a key, or nil.
@@ -95,7 +97,8 @@ func (g *grants) lease(i int, key string) *driver.Lease {
 	if n, err := g.replies[i].AsInt64(); err != nil || n != 1 || g.epoch == "" {
 		return nil
 	}
-	return &driver.Lease{Key: key, State: g.state}
+	g.leases = append(g.leases, driver.Lease{Key: key, State: g.state})
+	return &g.leases[len(g.leases)-1]
 }
 
 // grant asks for a lease. With read, it returns the entry instead if there is one.

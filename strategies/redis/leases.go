@@ -13,7 +13,7 @@ import (
 )
 
 // perScript is how many keys one call of a script has: a server does nothing else meanwhile.
-const perScript = 64
+const perScript = 128
 
 // leases asks for, extends, fills and releases the leases of many keys, in one pipeline for each
 // node. Like all batches, it passes no bulkhead.
@@ -21,6 +21,11 @@ type leases struct {
 	*batcher
 
 	leaser *leaser
+}
+
+// room is about how many of so many keys one call of a script has.
+func (l *leases) room(keys int) int {
+	return min(perScript, keys, keys/len(l.leaser.admission.keys.lanes)+8)
 }
 
 // request is one lease that is asked for.
@@ -153,7 +158,7 @@ func (l *leases) byLane(requests []request, some []int) (parts [][]int) {
 		n, there := lanes[lane]
 		if !there || len(parts[n]) >= perScript {
 			n = len(parts)
-			lanes[lane], parts = n, append(parts, nil)
+			lanes[lane], parts = n, append(parts, make([]int, 0, l.room(len(some))))
 		}
 		parts[n] = append(parts[n], i)
 	}

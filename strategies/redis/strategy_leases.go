@@ -10,7 +10,7 @@ import (
 var _ driver.BatchLeaser = (*Strategy)(nil)
 
 // GetOrLeaseMany implements driver.BatchLeaser: one pipeline for each node, with one script for
-// each lane and 64 keys.
+// each lane and 128 keys.
 func (s *Strategy) GetOrLeaseMany(ctx context.Context, keys []string) []driver.LeaseResult {
 	return s.askForLeases(ctx, keys, true)
 }
@@ -42,7 +42,7 @@ func (s *Strategy) ExtendMany(ctx context.Context, leases []*driver.Lease) []dri
 }
 
 // FillMany implements driver.BatchLeaser: one pipeline for each node, with one script for each lane
-// and 64 entries.
+// and 128 entries.
 func (s *Strategy) FillMany(ctx context.Context, fills []driver.Fill) []driver.FillResult {
 	if len(fills) == 0 {
 		return nil

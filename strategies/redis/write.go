@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -42,11 +43,13 @@ func (w *writer) store(ctx context.Context, key string, value []byte, opts drive
 	ctx, cancel := w.client.withDeadline(ctx)
 	defer cancel()
 	k := w.keys.of(key)
-	i, err := w.prepare(k, value, opts, state)
+	i, err := w.prepare(k, len(value), opts, state, w.clock.Now(), nil)
 	if err != nil {
 		return false, errors.Join(err, w.hide(ctx, key))
 	}
-	if i.body != "" {
+	if i.body == "" {
+		i.value = string(value)
+	} else {
 		if err := w.bodies.write(ctx, k.body(), i.body, value); err != nil {
 			if isAnswer(err) {
 				err = errors.Join(err, w.hide(ctx, key))
@@ -80,37 +83,41 @@ func (w *writer) hide(ctx context.Context, keys ...string) error {
 type item struct {
 	state  leaseState // zero: store always
 	ref    keyRef
-	ttl    string // in ms
+	ms     int64  // the TTL
+	ttl    string // the same
 	fixed  string // format and expiry
-	value  string // empty if there is a body
+	value  string // or what stands in its place, if there is a body
 	body   string // its name, or empty
 	tags   []string
 	caller int // which of the caller's items
 }
 
-// prepare makes the item of an entry. If the value is large, the item names a body, which has to be
-// written first.
-func (w *writer) prepare(k keyRef, value []byte, opts driver.SetOptions, state leaseState) (i item, err error) {
+// prepare makes the item of an entry whose value has so many bytes. If it is large, the item names
+// a body, which has to be written first. Otherwise its caller adds the value. before may be nil, or
+// an item that was prepared at the same time: what the two have in common they share.
+func (w *writer) prepare(k keyRef, size int, opts driver.SetOptions, state leaseState, now time.Time, before *item) (i item, err error) {
 	ttl, err := milliseconds(opts.TTL)
 	if err == nil && len(opts.Tags) > maxTags {
 		err = driver.ErrTooManyTags
 	}
-	if err == nil && int64(len(value)) > w.limits.Load().value { // no reader would accept it
+	if err == nil && int64(size) > w.limits.Load().value { // no reader would accept it
 		err = driver.ErrValueTooLarge
 	}
 	if err != nil {
 		return i, err
 	}
-	format, payload, body := byte(entryFormat), string(value), ""
-	if len(value) > inline {
-		body = nonces(1)
-		format, payload = largeFormat, string(named(body, len(value)))
+	i = item{state: state, ref: k, ms: ttl}
+	format := byte(entryFormat)
+	if size > inline {
+		i.body, format = nonces(1), largeFormat
+		i.value = string(named(i.body, size))
+	} else if before != nil && before.ms == ttl && before.body == "" && slices.Equal(before.tags[1:], opts.Tags) {
+		i.fixed, i.ttl, i.tags = before.fixed, before.ttl, before.tags
+		return i, nil
 	}
-	fixed := appendFixed(make([]byte, 0, 9), format, w.clock.Now().UnixMilli()+ttl)
-	return item{
-		state: state, ref: k, ttl: strconv.FormatInt(ttl, 10), fixed: string(fixed), value: payload, body: body,
-		tags: distinct(opts.Tags),
-	}, nil
+	i.fixed = string(appendFixed(make([]byte, 0, 9), format, now.UnixMilli()+ttl))
+	i.ttl, i.tags = strconv.FormatInt(ttl, 10), distinct(opts.Tags)
+	return i, nil
 }
 
 // alike reports whether two items differ in nothing but their keys and values.

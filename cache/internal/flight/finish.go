@@ -41,7 +41,7 @@ func (g *Group[T]) finish(ctx context.Context, all []Settled[T]) {
 			next = append(next, departure[T]{f.Key, f.Unleased, others})
 		}
 	}
-	g.depart(next)
+	g.depart(next, false)
 	if f := all[0].Flight; f.batch != &f.alone {
 		g.cancelUnwanted(f)
 	}
@@ -49,9 +49,7 @@ func (g *Group[T]) finish(ctx context.Context, all []Settled[T]) {
 	for i := range all {
 		g.encode(&all[i]) // all of them before anybody has a value, and may change it
 	}
-	for i := range all {
-		deliver(&all[i])
-	}
+	deliver(all)
 }
 
 // encode makes the copies of a value that several callers receive.
@@ -65,26 +63,54 @@ func (g *Group[T]) encode(s *Settled[T]) {
 	}
 }
 
-func deliver[T any](s *Settled[T]) {
-	for i, c := range s.receivers {
-		switch {
-		case i == 0 && (s.Err == nil || s.Err == ErrLoadAlone): //nolint:errorlint // never wrapped
-			c.result <- result[T]{index: c.index, value: s.Value}
-		case s.Err != nil:
-			c.result <- result[T]{index: c.index, err: s.Err}
-		default:
-			c.result <- result[T]{index: c.index, encoded: bytes.Clone(s.encoded)}
+// deliver gives the results to the callers. What a caller of many keys gets in a row, it gets at
+// once.
+func deliver[T any](all []Settled[T]) {
+	var together []result[T]
+	var of *manyCall[T]
+	send := func() {
+		if of != nil {
+			of.results <- together
 		}
+	}
+	for i := range all {
+		for n, c := range all[i].receivers {
+			r := all[i].result(n)
+			r.index = c.index
+			if c.many == nil {
+				c.result <- r
+				continue
+			}
+			if c.many != of {
+				send()
+				of, together = c.many, nil
+				if i == 0 {
+					together = make([]result[T], 0, len(all))
+				}
+			}
+			together = append(together, r)
+		}
+	}
+	send()
+}
+
+// result is what the receiver at n gets.
+func (s *Settled[T]) result(n int) result[T] {
+	switch {
+	case n == 0 && (s.Err == nil || s.Err == ErrLoadAlone): //nolint:errorlint // never wrapped
+		return result[T]{value: s.Value}
+	case s.Err != nil:
+		return result[T]{err: s.Err}
+	default:
+		return result[T]{encoded: bytes.Clone(s.encoded)}
 	}
 }
 
 // present returns those of callers that still wait.
 func present[T any](callers []*caller[T]) []*caller[T] {
-	var here []*caller[T]
-	for _, c := range callers {
-		if !c.left {
-			here = append(here, c)
-		}
+	left := func(c *caller[T]) bool { return c.left }
+	if !slices.ContainsFunc(callers, left) {
+		return callers
 	}
-	return here
+	return slices.DeleteFunc(slices.Clone(callers), left)
 }

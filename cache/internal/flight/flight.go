@@ -95,7 +95,7 @@ type Flight[T any] struct {
 type caller[T any] struct {
 	ctx    context.Context
 	load   func(context.Context) (T, error)
-	many   *manyCall[T]   // what it is part of; nil: the caller wants one key. Then load is nil
+	many   *manyCall[T]   // what it is part of, with load and result; nil: the caller wants one key
 	index  int            // of the key, in that call
 	name   string         // of the key, for the load of many
 	result chan result[T] // buffered: delivering never blocks
@@ -176,7 +176,7 @@ func (g *Group[T]) join(c *caller[T], key string, unleased, nested bool) bool {
 	if g.tryJoin(c, key, nested) {
 		return true
 	}
-	g.start(key, unleased, []*caller[T]{c})
+	g.start(departure[T]{key, unleased, []*caller[T]{c}})
 	return false
 }
 
@@ -193,20 +193,22 @@ func (g *Group[T]) tryJoin(c *caller[T], key string, nested bool) bool {
 	return true
 }
 
-// start starts a flight for callers, of which there is at least one. mu must be held.
-func (g *Group[T]) start(key string, unleased bool, callers []*caller[T]) {
-	f := newFlight(key, unleased, callers)
+// start starts a flight. mu must be held.
+func (g *Group[T]) start(d departure[T]) {
+	f := new(Flight[T])
+	f.depart(d)
 	f.batch = &f.alone
 	f.alone.waiting = f.waiting
 	g.begin(f.owner.ctx, f.batch, func(ctx context.Context) { g.run(ctx, f) }, f)
 }
 
-func newFlight[T any](key string, unleased bool, callers []*caller[T]) *Flight[T] {
-	f := &Flight[T]{Key: key, owner: callers[0], Unleased: unleased, admitted: callers, waiting: len(callers)}
-	for _, c := range callers {
+// depart makes f the flight of what is about to start.
+func (f *Flight[T]) depart(d departure[T]) {
+	f.Key, f.Unleased = d.key, d.unleased
+	f.owner, f.admitted, f.waiting = d.callers[0], d.callers, len(d.callers)
+	for _, c := range d.callers {
 		c.flight = f
 	}
-	return f
 }
 
 // begin runs flights in a goroutine of their own. mu must be held.
@@ -220,7 +222,11 @@ func (g *Group[T]) begin(owner context.Context, b *Batch[T], run func(context.Co
 		}
 		f.finished = true
 		for _, c := range f.admitted {
-			c.result <- result[T]{index: c.index, err: g.options.Stopped}
+			if r := (result[T]{index: c.index, err: g.options.Stopped}); c.many != nil {
+				c.many.results <- []result[T]{r}
+			} else {
+				c.result <- r
+			}
 		}
 	}
 }

@@ -15,6 +15,8 @@ type Batch[T any] struct {
 	group   *Group[T]
 	many    *manyCall[T] // its owner
 	flights []*Flight[T] // nil for a flight that is run alone
+	// Unread: its owner has not read the entries before. It belongs to RunMany.
+	Unread bool
 
 	life   context.Context // of the process
 	cancel context.CancelFunc
@@ -27,6 +29,7 @@ type Batch[T any] struct {
 type manyCall[T any] struct {
 	ctx      context.Context
 	load     func(ctx context.Context, names []string) (map[string]T, error)
+	results  chan []result[T] // buffered: delivering never blocks
 	notFound error
 }
 
@@ -40,28 +43,31 @@ func (m *manyCall[T]) loadOne(ctx context.Context, name string) (T, error) {
 	return value, err
 }
 
-// departure is a flight that is about to start.
+// departure is a flight that is about to start for callers, of which there is at least one.
 type departure[T any] struct {
 	key      string
 	unleased bool
 	callers  []*caller[T]
 }
 
-// depart starts flights. Those that one caller owns are a batch. mu must be held.
-func (g *Group[T]) depart(next []departure[T]) {
+// depart starts flights. Those that one caller owns are a batch. unread is its Unread. mu must be
+// held.
+func (g *Group[T]) depart(next []departure[T], unread bool) {
 	for len(next) > 0 {
 		many := next[0].callers[0].many
 		if many == nil || len(next) == 1 {
-			g.start(next[0].key, next[0].unleased, next[0].callers)
+			g.start(next[0])
 			next = next[1:]
 			continue
 		}
-		b := &Batch[T]{group: g, many: many}
+		b, all := &Batch[T]{group: g, many: many, Unread: unread}, make([]Flight[T], len(next))
+		b.flights = make([]*Flight[T], 0, len(next))
 		next = slices.DeleteFunc(next, func(d departure[T]) bool {
 			if d.callers[0].many != many {
 				return false
 			}
-			f := newFlight(d.key, d.unleased, d.callers)
+			f := &all[len(b.flights)]
+			f.depart(d)
 			f.batch = b
 			b.flights = append(b.flights, f)
 			b.waiting += f.waiting
@@ -127,6 +133,9 @@ func (b *Batch[T]) Load(ctx context.Context, names []string) (map[string]T, erro
 	return b.many.load(ctx, names)
 }
 
+// Owner is the context of the caller whose load runs.
+func (b *Batch[T]) Owner() context.Context { return b.many.ctx }
+
 // Name is what the owner of a batch calls the key of a flight of it.
 func (f *Flight[T]) Name() string { return f.owner.name }
 
@@ -146,17 +155,22 @@ type Outcome[T any] struct {
 // DoMany is Do for many keys, which differ. It starts one batch for those for which there is no
 // flight, and waits until all are settled. The outcome at i belongs to wanted[i]. A key that load
 // leaves out has the error Options.NotFound.
-func (g *Group[T]) DoMany(ctx context.Context, wanted []Wanted, load func(context.Context, []string) (map[string]T, error), patience time.Duration) []Outcome[T] {
+//
+// With unread, the caller has not read the entries, which are at least two, and waits for no flight
+// that there is already: what it wants may be stored. DoMany then does nothing, and returns nil.
+func (g *Group[T]) DoMany(ctx context.Context, wanted []Wanted, load func(context.Context, []string) (map[string]T, error), patience time.Duration, unread bool) []Outcome[T] {
 	outcomes := make([]Outcome[T], len(wanted))
 	callers := make([]caller[T], len(wanted))
 	settled := make([]bool, len(wanted))
-	many := &manyCall[T]{ctx: ctx, load: load, notFound: g.options.NotFound}
-	results := make(chan result[T], len(wanted))
+	many := &manyCall[T]{ctx: ctx, load: load, results: make(chan []result[T], len(wanted)), notFound: g.options.NotFound}
 	for i, w := range wanted {
-		callers[i] = caller[T]{ctx: ctx, many: many, index: i, name: w.Name, result: results}
+		callers[i] = caller[T]{ctx: ctx, many: many, index: i, name: w.Name}
 	}
 	within := chain.From(ctx)
-	joined := g.joinMany(wanted, callers, within != nil)
+	joined, ok := g.joinMany(wanted, callers, within != nil, unread)
+	if !ok {
+		return nil
+	}
 	for range joined {
 		g.options.Joined()
 	}
@@ -167,11 +181,13 @@ func (g *Group[T]) DoMany(ctx context.Context, wanted []Wanted, load func(contex
 	defer stop()
 	for left := len(wanted); left > 0; {
 		select {
-		case r := <-results:
-			o := &outcomes[r.index]
-			o.Value, o.Err = g.take(r)
-			settled[r.index] = true
-			left--
+		case some := <-many.results:
+			for _, r := range some {
+				o := &outcomes[r.index]
+				o.Value, o.Err = g.take(r)
+				settled[r.index] = true
+			}
+			left -= len(some)
 		case <-over:
 			for i := range callers {
 				if !settled[i] && g.leave(&callers[i], true) {
@@ -195,18 +211,21 @@ func (g *Group[T]) DoMany(ctx context.Context, wanted []Wanted, load func(contex
 }
 
 // joinMany joins the flights that there are, and starts a batch for the other keys. It returns how
-// many flights were joined.
-func (g *Group[T]) joinMany(wanted []Wanted, callers []caller[T], nested bool) (joined int) {
+// many flights were joined. With unread, it does nothing and returns false if there are any.
+func (g *Group[T]) joinMany(wanted []Wanted, callers []caller[T], nested, unread bool) (joined int, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var next []departure[T]
+	if unread && slices.ContainsFunc(wanted, func(w Wanted) bool { return g.byKey[w.Key] != nil }) {
+		return 0, false
+	}
+	next, own := make([]departure[T], 0, len(wanted)), make([]*caller[T], len(wanted))
 	for i, w := range wanted {
-		if c := &callers[i]; g.tryJoin(c, w.Key, nested) {
+		if own[i] = &callers[i]; g.tryJoin(own[i], w.Key, nested) {
 			joined++
 		} else {
-			next = append(next, departure[T]{w.Key, w.Unleased, []*caller[T]{c}})
+			next = append(next, departure[T]{w.Key, w.Unleased, own[i : i+1 : i+1]})
 		}
 	}
-	g.depart(next)
-	return joined
+	g.depart(next, unread)
+	return joined, true
 }

@@ -22,6 +22,10 @@ func (d *decoder) scalar(n *node, t reflect.Type) (any, error) {
 	case t.Kind() == reflect.String:
 		return nil, d.notText(n, ok)
 	case t.Kind() == reflect.Bool:
+		switch text { // YAML 1.1 has them as booleans, and YAML 1.2 as text
+		case "on", "off":
+			return text == "on", nil
+		}
 		value, err := strconv.ParseBool(text)
 		if kindName(n.value) == aNumber || err != nil {
 			return nil, d.report(n, "must be true or false%s", not(n))

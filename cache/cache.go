@@ -277,7 +277,7 @@ func (c *Cache[T]) key(key string) (string, error) {
 // get reads and decodes an entry, of any age. It counts misses and errors, and leaves it to the
 // caller to count what was found.
 func (c *Cache[T]) get(ctx context.Context, physical string) (value T, e entry.Entry, found bool, err error) {
-	encoded, found, err := c.store.read(ctx, physical, c.values.tags, c.values.tagsKnown())
+	encoded, found, err := c.store.read(ctx, physical, c.values.expected())
 	if err != nil || !found {
 		return value, e, false, err
 	}

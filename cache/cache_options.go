@@ -30,6 +30,12 @@ type CacheOptions struct {
 	Jitter       *float64       `koanf:"jitter"`
 	EarlyRefresh *float64       `koanf:"early_refresh"`
 	NegativeTTL  *time.Duration `koanf:"negative_ttl"`
+	// L1 is false for a cache whose entries are not copied into the process, by a strategy that
+	// does so. Default true.
+	L1 *bool `koanf:"l1"`
+	// L1TTL is how long a copy in the process may be served at most. Nil means as the strategy is
+	// configured, and so does more than that. At least a millisecond.
+	L1TTL *time.Duration `koanf:"l1_ttl"`
 
 	// Codec encodes the values, in place of Options.Codec. Nil means that.
 	Codec Codec `koanf:"-"`
@@ -44,7 +50,7 @@ func (o CacheOptions) Validate() error {
 	for _, duration := range []struct {
 		name  string
 		value *time.Duration
-	}{{"ttl", o.TTL}, {"stale_for", o.StaleFor}, {"negative_ttl", o.NegativeTTL}} {
+	}{{"ttl", o.TTL}, {"stale_for", o.StaleFor}, {"negative_ttl", o.NegativeTTL}, {"l1_ttl", o.L1TTL}} {
 		switch {
 		case duration.value == nil:
 		case *duration.value < 0:
@@ -55,6 +61,9 @@ func (o CacheOptions) Validate() error {
 	}
 	if o.TTL != nil && *o.TTL == 0 {
 		report("ttl", "must be positive; to switch the cache off, write enabled: false")
+	}
+	if o.L1TTL != nil && *o.L1TTL == 0 {
+		report("l1_ttl", "must be positive; to have no copies in the process, write l1: false")
 	}
 	if o.Jitter != nil && !(*o.Jitter >= 0 && *o.Jitter <= 1) {
 		report("jitter", "must be between 0 and 1, not %v", *o.Jitter)
@@ -153,3 +162,12 @@ func (o *CacheOptions) acceptedWithFresh() error {
 
 // storeName is the name of the store that the entries are in.
 func (o CacheOptions) storeName() string { return cmp.Or(o.Store, defaultStore) }
+
+// copies is what the operator says about copies in the process.
+func (o *CacheOptions) copies() driver.CopyOptions {
+	copies := driver.CopyOptions{Off: o.L1 != nil && !*o.L1}
+	if o.L1TTL != nil {
+		copies.TTL = *o.L1TTL
+	}
+	return copies
+}

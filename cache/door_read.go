@@ -22,20 +22,58 @@ func (d *door) mayHit(ctx context.Context) error {
 	return nil
 }
 
-// get reads an entry. If known, its tags are expected to be tags.
-func (d *door) get(ctx context.Context, key string, tags []string, known bool) (encoded []byte, found bool, err error) {
+// expected is what the caller knows about an entry that it reads.
+type expected struct {
+	tags   []string // physical, if known
+	known  bool     // the entry carries exactly tags
+	copies driver.CopyOptions
+}
+
+// get reads an entry.
+func (d *door) get(ctx context.Context, key string, want expected) (encoded []byte, found bool, err error) {
 	if err = d.mayHit(ctx); err != nil {
 		return nil, false, err
 	}
+	key = d.key(key)
+	if encoded, found, err = d.near(ctx, key, want.copies); found || err != nil {
+		return encoded, found, err
+	}
 	err = d.withBreaker(ctx, func(ctx context.Context) (err error) {
-		if known && d.features.Hinted != nil {
-			encoded, found, err = d.features.Hinted.GetHinted(ctx, d.key(key), d.keys(tags))
-		} else {
-			encoded, found, err = d.leaser.Get(ctx, d.key(key))
+		switch {
+		case d.features.Near != nil:
+			encoded, found, err = d.features.Near.GetFar(ctx, key, d.hint(want), want.copies)
+		case want.known && d.features.Hinted != nil:
+			encoded, found, err = d.features.Hinted.GetHinted(ctx, key, d.keys(want.tags))
+		default:
+			encoded, found, err = d.leaser.Get(ctx, key)
 		}
 		return err
 	})
 	return encoded, found, err
+}
+
+// near returns an entry of which there is a copy in the process. Nothing there waits, so it needs
+// neither a deadline nor the circuit breaker.
+func (d *door) near(ctx context.Context, key string, copies driver.CopyOptions) (encoded []byte, found bool, err error) {
+	if d.features.Near == nil || copies.Off || ctx.Err() != nil {
+		return nil, false, nil
+	}
+	defer panics.Catch(&err)
+	if encoded, found = d.features.Near.GetNear(key); found {
+		d.store.counters.copyHits.Add(1)
+	}
+	return encoded, found, nil
+}
+
+// hint returns the tags that an entry should carry. It is nil if that is not known.
+func (d *door) hint(want expected) []string {
+	switch {
+	case !want.known:
+		return nil
+	case want.tags == nil:
+		return []string{} // none are expected
+	}
+	return d.keys(want.tags)
 }
 
 // getOrLease reads an entry, or asks for a lease on it.
@@ -106,16 +144,16 @@ func (d *door) withBreaker(ctx context.Context, operation func(context.Context) 
 }
 
 // getMany is get for many keys.
-func (d *door) getMany(ctx context.Context, keys, tags []string, known bool) []driver.Result {
+func (d *door) getMany(ctx context.Context, keys []string, want expected) []driver.Result {
 	results := make([]driver.Result, len(keys))
 	if d.features.Batcher == nil || len(keys) == 0 {
 		for i, key := range keys {
 			r := &results[i]
-			r.Value, r.Found, r.Err = d.get(ctx, key, tags, known)
+			r.Value, r.Found, r.Err = d.get(ctx, key, want)
 		}
 		return results
 	}
-	if err := d.getBatch(ctx, keys, tags, known, results); err != nil {
+	if err := d.getBatch(ctx, keys, want, results); err != nil {
 		for i := range results {
 			results[i] = driver.Result{Err: err}
 		}
@@ -125,19 +163,37 @@ func (d *door) getMany(ctx context.Context, keys, tags []string, known bool) []d
 
 // getBatch is getMany by a Batcher. For the circuit breaker it is one operation, which fails if no
 // key succeeds.
-func (d *door) getBatch(ctx context.Context, keys, tags []string, known bool, results []driver.Result) error {
+func (d *door) getBatch(ctx context.Context, keys []string, want expected, results []driver.Result) error {
 	if err := d.mayHit(ctx); err != nil {
 		return err
 	}
-	switch {
-	case !known:
-		tags = nil
-	case tags == nil:
-		tags = []string{} // none are expected
+	keys = d.keys(keys)
+	if d.features.Near == nil {
+		return batched(ctx, d, results, func(bounded context.Context) []driver.Result {
+			return d.features.Batcher.GetMany(bounded, keys, d.hint(want))
+		}, func(r *driver.Result) *error { return &r.Err })
 	}
-	return batched(ctx, d, results, func(bounded context.Context) []driver.Result {
-		return d.features.Batcher.GetMany(bounded, d.keys(keys), d.keys(tags))
+	var far []string
+	var places []int // in results
+	for i, key := range keys {
+		r := &results[i]
+		if r.Value, r.Found, r.Err = d.near(ctx, key, want.copies); !r.Found && r.Err == nil {
+			far, places = append(far, key), append(places, i)
+		}
+	}
+	if len(far) == 0 {
+		return nil
+	}
+	rest := make([]driver.Result, len(far))
+	err := batched(ctx, d, rest, func(bounded context.Context) []driver.Result {
+		return d.features.Near.GetManyFar(bounded, far, d.hint(want), want.copies)
 	}, func(r *driver.Result) *error { return &r.Err })
+	for n, i := range places {
+		if results[i] = rest[n]; err != nil {
+			results[i] = driver.Result{Err: err}
+		}
+	}
+	return nil
 }
 
 // copyAll copies answer to dst. It is an error if they differ in length.

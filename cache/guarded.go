@@ -54,6 +54,7 @@ func (g *guarded) Features() driver.Features {
 	f.Destroyer = guardedPart(f.Destroyer, driver.Destroyer(g))
 	f.Shared = guardedPart(f.Shared, driver.Shared(g))
 	f.Located = guardedPart(f.Located, driver.Located(g))
+	f.Near = nil // it would be asked in the goroutine of the caller
 	f.Cancellable = true
 	return f
 }

@@ -195,7 +195,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, values map[string]T) error {
 
 // readMany reads many entries. It counts misses and errors. The result at i belongs to physical[i].
 func (c *Cache[T]) readMany(ctx context.Context, physical []string) []driver.Result {
-	results := c.store.door().getMany(ctx, physical, c.values.tags, c.values.tagsKnown())
+	results := c.store.door().getMany(ctx, physical, c.values.expected())
 	for _, r := range results {
 		c.store.counters.read(r.Found, r.Err)
 	}

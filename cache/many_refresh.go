@@ -103,7 +103,7 @@ func (m manyLoader[T]) reload(ctx, owner context.Context, keys []sighting, load 
 	}
 	// Since the entries were seen, they may have been refreshed or revoked.
 	var current []*part[T]
-	for i, r := range m.door.getMany(ctx, physicalOf(parts), m.values.tags, m.values.tagsKnown()) {
+	for i, r := range m.door.getMany(ctx, physicalOf(parts), m.values.stored()) {
 		if r.Err != nil {
 			continue
 		}

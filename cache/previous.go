@@ -63,7 +63,7 @@ func newPrevious[T any](d *door, v *values[T], physical string, exists bool) *pr
 	}
 	p := v.replacing(nil)
 	p.read = func(ctx context.Context) []byte {
-		encoded, found, err := d.get(ctx, physical, v.tags, v.tagsKnown())
+		encoded, found, err := d.get(ctx, physical, v.stored())
 		if err != nil || !found {
 			return nil
 		}

@@ -126,7 +126,7 @@ func (l *loader[T]) leaseToRefresh(ctx context.Context, d *door, physical string
 // find reads the entry that a refresh is to replace. same reports whether it is still there. If
 // not, it has been replaced or revoked.
 func (l *loader[T]) find(ctx context.Context, d *door, physical string, r *refresh) (encoded []byte, same bool, err error) {
-	encoded, exists, err := d.get(ctx, physical, l.values.tags, l.values.tagsKnown())
+	encoded, exists, err := d.get(ctx, physical, l.values.stored())
 	if !exists || err != nil {
 		return nil, false, err
 	}
@@ -261,7 +261,7 @@ func (l *loader[T]) again(ctx context.Context, physical string) (value T, v verd
 	if ctx.Err() != nil {
 		return value, reload, false, ctx.Err()
 	}
-	encoded, found, err := l.store.door().get(ctx, physical, l.values.tags, l.values.tagsKnown())
+	encoded, found, err := l.store.door().get(ctx, physical, l.values.expected())
 	if err != nil || !found {
 		if err != nil && ctx.Err() == nil {
 			l.store.counters.errors.Add(1)

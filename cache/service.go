@@ -196,7 +196,7 @@ func (s *Service) Get(ctx context.Context, key string, target any) (found bool, 
 	if store.unreadable(ctx, physical) {
 		return false, nil
 	}
-	encoded, found, err := store.read(ctx, physical, nil, false)
+	encoded, found, err := store.read(ctx, physical, expected{})
 	if err != nil || !found {
 		return false, err
 	}

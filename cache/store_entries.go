@@ -10,13 +10,13 @@ import (
 	"github.com/fxcache/fxcache/internal/chain"
 )
 
-// read returns the entry of a physical key, still encoded. If known, its tags are expected to be
-// tags. It counts misses and errors. The caller counts the hit once it could decode it.
-func (s *store) read(ctx context.Context, physical string, tags []string, known bool) (encoded []byte, found bool, err error) {
+// read returns the entry of a physical key, still encoded. It counts misses and errors. The caller
+// counts the hit once it could decode it.
+func (s *store) read(ctx context.Context, physical string, want expected) (encoded []byte, found bool, err error) {
 	if err := s.ready(); err != nil {
 		return nil, false, s.fail("get", err)
 	}
-	encoded, found, err = s.door().get(ctx, physical, tags, known)
+	encoded, found, err = s.door().get(ctx, physical, want)
 	if err != nil {
 		s.counters.errors.Add(1)
 		return nil, false, s.fail("get", err)

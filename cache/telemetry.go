@@ -24,6 +24,9 @@ type Stats struct {
 	// too.
 	Foreign uint64 `json:"foreign"`
 
+	// CopyHits are reads of entries of which there was a copy in the process, in front of the
+	// storage. They count as hits too, if the entry can be used.
+	CopyHits uint64 `json:"copy_hits"`
 	// StaleHits are the Hits past the TTL, because of Policy.StaleFor.
 	StaleHits uint64 `json:"stale_hits"`
 	// NegativeHits are reads that found a remembered ErrNotFound, because of Policy.NegativeTTL.
@@ -93,7 +96,7 @@ type counters struct {
 	waitedLoads, rejectedLoads             atomic.Uint64
 	shortCircuited                         atomic.Uint64
 	staleHits, negativeHits, refreshes     atomic.Uint64
-	notModified                            atomic.Uint64
+	notModified, copyHits                  atomic.Uint64
 }
 
 // read counts a read that failed or found nothing. Who decodes what was found counts that.
@@ -122,6 +125,7 @@ func statsOf(s *store) Stats {
 	return Stats{
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Errors: c.errors.Load(),
 		Corrupt: c.corrupt.Load(), Foreign: c.foreign.Load(),
+		CopyHits:  c.copyHits.Load(),
 		StaleHits: c.staleHits.Load(), NegativeHits: c.negativeHits.Load(), Refreshes: c.refreshes.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), NotModified: c.notModified.Load(),
 		Filled: c.filled.Load(), Refused: c.refused.Load(), Unfilled: c.unfilled.Load(), Unstorable: c.unstorable.Load(), LeaseExpired: c.leaseExpired.Load(),

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/cache/internal/entry"
 	"github.com/fxcache/fxcache/internal/panics"
 )
@@ -50,8 +51,18 @@ func (v *values[T]) bound() time.Duration {
 	return v.code.longest(v.store.options().MaxTTL)
 }
 
-// tagsKnown reports whether every entry carries exactly v.tags.
-func (v *values[T]) tagsKnown() bool { return v.code.TagsOf == nil }
+// expected is what is known about an entry before it is read.
+func (v *values[T]) expected() expected {
+	return expected{tags: v.tags, known: v.code.TagsOf == nil, copies: v.named.options.Load().copies()}
+}
+
+// stored is expected for an entry that must be what the storage holds now: a copy in the process
+// may be of an entry that is being replaced or revoked.
+func (v *values[T]) stored() expected {
+	want := v.expected()
+	want.copies = driver.CopyOptions{Off: true}
+	return want
+}
 
 // encode makes the entry of value. took is how long value took to load (0: unknown). The TTL counts
 // from the start of source, or from now if that is nil. store is false if the policy forbids

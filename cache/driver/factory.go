@@ -12,6 +12,9 @@ type Factory struct {
 	// FollowsSecrets: the strategy reads the files of its secrets again by itself, with Reread of a
 	// [Rereader]. Another content of such a file is then no reason to build another strategy.
 	FollowsSecrets bool
+	// Uses are the names of other strategies whose sections New reads as well, by way of
+	// [Siblings]. If one of them changes, another strategy is built, as if its own had changed.
+	Uses []string
 }
 
 // Decoder gives a strategy its own section of the configuration.
@@ -31,4 +34,14 @@ type Rereader interface {
 	// Reread is Decode, but reads the files of secrets again: for a strategy that follows a
 	// password that is replaced while it is in use.
 	Reread(dst any) error
+}
+
+// Siblings is an optional part of a Decoder: the sections of other strategies beside that of this
+// one, for a strategy that is made of others. The decoder that the module passes to New has it, for
+// the names in Uses.
+type Siblings interface {
+	Decoder
+
+	// Sibling returns the section of the strategy with that name. It is empty if there is none.
+	Sibling(name string) Decoder
 }

@@ -30,6 +30,8 @@ type Features struct {
 	Hinted Hinted
 	// Batcher reads and writes many entries in one round trip.
 	Batcher Batcher
+	// Near serves copies in the process before it asks the storage.
+	Near Near
 	// Clearer makes every entry unreadable.
 	Clearer Clearer
 	// Initializer and Destroyer open and release what the strategy needs.
@@ -74,13 +76,14 @@ func FeaturesOf(strategy Strategy) Features {
 	f.Notifier, _ = strategy.(Notifier)
 	f.Hinted, _ = strategy.(Hinted)
 	f.Batcher, _ = strategy.(Batcher)
+	f.Near, _ = strategy.(Near)
 	f.Clearer, _ = strategy.(Clearer)
 	f.Initializer, _ = strategy.(Initializer)
 	f.Destroyer, _ = strategy.(Destroyer)
 	f.Shared, _ = strategy.(Shared)
+	f.Propagator, _ = strategy.(Propagator)
 	f.Limiter, _ = strategy.(Limiter)
 	f.Located, _ = strategy.(Located)
-	f.Propagator, _ = strategy.(Propagator)
 	_, f.Cancellable = strategy.(Cancellable)
 	_, f.Local = strategy.(Local)
 	f.Immediate = f.Local

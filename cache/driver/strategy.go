@@ -40,6 +40,7 @@ import (
 //   - [Leaser], and with it [LeaseLimiter], [LeaseExtender] and [Notifier]: leases, which close the
 //     race between a loader and an invalidation, also between processes.
 //   - [Batcher], [BatchLeaser] and [Hinted]: fewer round trips.
+//   - [Near]: copies in the process, in front of the storage.
 //   - [Clearer]: everything becomes unreadable at once.
 //   - [Initializer] and [Destroyer]: connections, goroutines, what the application exports.
 //   - [Shared]: the storage outlives the process, or is shared with other processes.

@@ -35,6 +35,9 @@ func (s *recorded) Features() driver.Features {
 	if f.Batcher != nil {
 		f.Batcher = recordedBatcher{s.recorder, f.Batcher}
 	}
+	if f.Near != nil {
+		f.Near = recordedNear{s.recorder, f.Near}
+	}
 	if f.Clearer != nil {
 		f.Clearer = recordedClearer{s.recorder, f.Clearer}
 	}
@@ -91,6 +94,53 @@ func (s recordedHinted) GetHinted(ctx context.Context, key string, tags []string
 		return err
 	})
 	return value, found, err
+}
+
+// recordedNear records GetFar as a Get, and GetManyFar as a GetMany, and has them look for copies.
+// So what is planned for a Get holds for an entry with a copy too.
+type recordedNear struct {
+	recorder *Recorder
+	inner    driver.Near
+}
+
+func (s recordedNear) GetNear(string) (value []byte, found bool) { return nil, false }
+
+func (s recordedNear) GetFar(ctx context.Context, key string, tags []string, copies driver.CopyOptions) (value []byte, found bool, err error) {
+	err = s.recorder.do(ctx, Operation{Name: OpGet, Keys: []string{key}, Tags: tags}, func() (err error) {
+		if value, found = s.copy(key, copies); !found {
+			value, found, err = s.inner.GetFar(ctx, key, tags, copies)
+		}
+		return err
+	})
+	return value, found, err
+}
+
+func (s recordedNear) copy(key string, copies driver.CopyOptions) (value []byte, found bool) {
+	if copies.Off {
+		return nil, false
+	}
+	return s.inner.GetNear(key)
+}
+
+func (s recordedNear) GetManyFar(ctx context.Context, keys, tags []string, copies driver.CopyOptions) []driver.Result {
+	results := make([]driver.Result, len(keys))
+	err := s.recorder.do(ctx, Operation{Name: OpGetMany, Keys: keys, Tags: tags}, func() error {
+		var far []string
+		var places []int // in results
+		for i, key := range keys {
+			if results[i].Value, results[i].Found = s.copy(key, copies); !results[i].Found {
+				far, places = append(far, key), append(places, i)
+			}
+		}
+		for n, result := range s.inner.GetManyFar(ctx, far, tags, copies) {
+			results[places[n]] = result
+		}
+		return nil
+	})
+	if err != nil {
+		return slices.Repeat([]driver.Result{{Err: err}}, len(keys))
+	}
+	return results
 }
 
 // recordedNotifier records Notify. A planned failure loses the notice.

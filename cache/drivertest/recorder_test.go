@@ -27,6 +27,7 @@ type everything struct {
 	driver.Notifier
 	driver.Hinted
 	driver.Batcher
+	driver.Near
 	driver.Clearer
 	driver.Initializer
 	driver.Destroyer

@@ -61,7 +61,7 @@ var lags = []Mutant{
 	},
 	{
 		Guard: "lag-heartbeat-id", What: "a heartbeat that finds another storage allows nothing",
-		File: "strategies/redis/lag.go", Text: " && f.ID == t.ID {", Replacement: " {",
+		File: "strategies/redis/lag.go", Text: " && f.ID == t.ID\n", Replacement: "\n",
 		By: in("strategies/redis", "TestLagOfAHeartbeat"),
 	},
 	{

@@ -52,7 +52,7 @@ var trackers = []Mutant{
 	},
 	{
 		Guard: "tracker-fingerprint", What: "a heartbeat counts only if the fingerprint allows a lag",
-		File: "strategies/redis/feed_beat.go", Text: "h.lag = min(t.options.Lag, t.store.agreement.usableLag(raw))", Replacement: "_, h.lag = raw, t.options.Lag",
+		File: "strategies/redis/feed_beat.go", Text: "return min(t.options.Lag, t.store.agreement.usableLag(raw))", Replacement: "return t.options.Lag",
 		By: inRedis("^TestTrackerFingerprintLost$"),
 	},
 	{

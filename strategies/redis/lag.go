@@ -113,17 +113,23 @@ func (a *agreement) lag() time.Duration {
 // or unsettled, or not what this node agrees with. What this node has not seen before, it reads
 // itself at once, to put it back if need be.
 func (a *agreement) usableLag(raw string) time.Duration {
+	if f, ok := a.current(raw); ok {
+		return min(a.declared, f.usable())
+	}
+	return 0
+}
+
+// current returns the fingerprint in raw, and whether this node is active and agrees with it.
+func (a *agreement) current(raw string) (f fingerprint, ok bool) {
 	t := a.agreed.Load()
 	if t == nil || !a.active(time.Now()) {
-		return 0
+		return f, false
 	}
 	if raw != t.raw {
 		a.wake()
 	}
-	if f, ok := parse(raw); ok && f.Settled && f.agrees(a.own) && f.ID == t.ID {
-		return min(a.declared, f.usable())
-	}
-	return 0
+	f, ok = parse(raw)
+	return f, ok && f.Settled && f.agrees(a.own) && f.ID == t.ID
 }
 
 // propagation returns how long L1s may serve what was there before an operation that was answered.

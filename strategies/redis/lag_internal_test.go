@@ -234,7 +234,7 @@ func (s *lagSchedule) start(i int) {
 	if s.random.IntN(4) == 0 {
 		slow = 400 * ms
 	}
-	own := rand.New(rand.NewPCG(s.random.Uint64(), 0)) //nolint:gosec // a schedule
+	own := rand.New(rand.NewPCG(s.random.Uint64(), 0))
 	v := &view{fakeNamespace: s.b, delay: func() time.Duration { return time.Duration(own.Int64N(int64(slow))) }}
 	if !s.gentle {
 		v.late = func() time.Duration {

@@ -34,6 +34,9 @@ type TrackerOptions struct {
 	// Lag is for how long a feed counts as fresh after a heartbeat was sent. Less is used while the
 	// fingerprint of the namespace says less. It must be at least 3ms.
 	Lag time.Duration
+	// Unpublished: the lag is that of this node alone, and nobody waits for it. What other nodes
+	// revoke may be served for that long afterwards.
+	Unpublished bool
 	// MaxReads is how many tracked reads may be under way on each feed. Zero means 256, which is
 	// also the most. Fewer are allowed while heartbeats are answered late.
 	MaxReads int

@@ -248,9 +248,9 @@ func TestTrackerAfterTheReply(t *testing.T) {
 		runtime.Gosched()
 	}
 	k, ctx := tracker.store.keys.of("n:k"), t.Context()
-	real := tracker.store.reader.clock
+	clock := tracker.store.reader.clock
 	for name, want := range map[string]outcome{"as it is": tracked, "expired": missed, "ended": endedSince} {
-		tracker.store.reader.clock = real
+		tracker.store.reader.clock = clock
 		if want == missed {
 			tracker.store.reader.clock = new(hurried)
 		}

@@ -12,6 +12,7 @@ require (
 )
 
 require (
+	github.com/allegro/bigcache/v3 v3.2.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect

@@ -26,6 +26,7 @@ func Sentinel(t testing.TB) Plan {
 		nodes[i].Mode, nodes[i].WaitReplicas = redis.Sentinel, 1
 	}
 	plan := planned("redis sentinel", nodes)
+	plan.home = s.Master()
 	plan.Faults = func(r *Run) []Fault {
 		masters := func() []*redistest.Server { return []*redistest.Server{s.Master()} }
 		return append(append(nodeFaults(r), commandFaults(r, masters)...),
@@ -61,6 +62,7 @@ func Cluster(t testing.TB) Plan {
 		nodes[i].Mode, nodes[i].WaitReplicas, nodes[i].Lanes = redis.Cluster, 1, lanes
 	}
 	plan := planned("redis cluster", nodes)
+	plan.home = c.NodeForSlot(c.SlotOf("{0}"))
 	master := func() *redistest.Server { return oneOf(c.Masters()) }
 	replica := func() *redistest.Server { return oneOf(without(c.Nodes, c.Masters())) }
 	plan.Faults = func(r *Run) []Fault {

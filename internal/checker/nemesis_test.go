@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,11 +31,14 @@ var plans = []struct {
 }{
 	{"bigcache", 0.1},
 	{"noop", 0.04},
-	{"redis", 0.27},
-	{"moved", 0.09},
-	{"reload", 0.1},
-	{"sentinel", 0.2},
-	{"cluster", 0.2},
+	{"redis", 0.17},
+	{"moved", 0.06},
+	{"reload", 0.08},
+	{"sentinel", 0.13},
+	{"cluster", 0.13},
+	{"tiered", 0.15},
+	{"tiered sentinel", 0.07},
+	{"tiered cluster", 0.07},
 }
 
 func TestNemesis(t *testing.T) {
@@ -42,7 +46,22 @@ func TestNemesis(t *testing.T) {
 		t.Skip("without -seconds, or make nemesis")
 	}
 	for _, plan := range plans {
+		if strings.HasPrefix(plan.name, "tiered ") {
+			continue // in the soak
+		}
 		t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(*seconds)*time.Second) })
+	}
+}
+
+// TestTiered is the plans with copies in the processes alone, in each topology.
+func TestTiered(t *testing.T) {
+	if *seconds == 0 {
+		t.Skip("without -seconds")
+	}
+	for _, plan := range plans {
+		if strings.HasPrefix(plan.name, "tiered") {
+			t.Run(plan.name, func(t *testing.T) { run(t, plan.name, time.Duration(*seconds)*time.Second) })
+		}
 	}
 }
 

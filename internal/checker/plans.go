@@ -1,6 +1,9 @@
 package checker
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +11,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
 	"github.com/fxcache/fxcache/strategies/redis"
+	"github.com/fxcache/fxcache/strategies/tiered"
 )
 
 // Clients is the number of clients that work at the same time.
@@ -53,6 +57,7 @@ func Standalone(t testing.TB) Plan {
 		proxies[i] = redistest.NewProxy(t, s.Addr())
 	}
 	plan := planned("redis standalone", shared(func(place int) []string { return []string{proxies[place].Addr()} }))
+	plan.home = s
 	plan.Faults = func(r *Run) []Fault { return append(nodeFaults(r), serverFaults(r, s, proxies)...) }
 	return plan
 }
@@ -72,8 +77,44 @@ func PlanOf(t testing.TB, name string) Plan {
 		return Sentinel(t)
 	case "cluster":
 		return Cluster(t)
+	case "tiered":
+		return withCopies(t, Standalone(t))
+	case "tiered sentinel":
+		return withCopies(t, Sentinel(t))
+	case "tiered cluster":
+		return withCopies(t, Cluster(t))
 	default:
 		t.Fatalf("there is no plan %q", name)
 		return Plan{}
 	}
+}
+
+// lag is the default of the strategy tiered. It is short, so that links are slower at times.
+const lag = 25 * time.Millisecond
+
+// withCopies has the nodes of a plan for Redis keep copies in the process. From the start the
+// fingerprint says that all nodes know the lag. After Redis has lost it, there are no copies for
+// 20 s. Therefore faults that lose it are rare.
+func withCopies(t testing.TB, plan Plan) Plan {
+	ms := lag.Milliseconds()
+	known := fmt.Sprintf(`{"format":3,"lanes":%d,"id":"636865636b6572","settled":true,"lag_ms":%d,"usable_ms":%d}`, max(1, plan.Nodes[0].Lanes), ms, ms)
+	if _, err := plan.home.Do(t.Context(), "SET", "checker:f:{0}:", known); err != nil {
+		t.Fatal(err)
+	}
+	plan.Strategy = "tiered" + strings.TrimPrefix(plan.Strategy, redis.Name)
+	for i := range plan.Nodes {
+		plan.Nodes[i].Strategy, plan.Nodes[i].Lag = tiered.Name, lag
+	}
+	faults := plan.Faults
+	plan.Faults = func(r *Run) (all []Fault) {
+		for _, f := range faults(r) {
+			often := 8
+			if f.Kind == "FLUSHALL" || f.Kind == "kill -9" || f.Kind == "keys lost" || strings.HasPrefix(f.Kind, "eviction") {
+				often = 1
+			}
+			all = append(all, slices.Repeat([]Fault{f}, often)...)
+		}
+		return all
+	}
+	return plan
 }

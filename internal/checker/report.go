@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fxcache/fxcache/cache"
+	"github.com/fxcache/fxcache/strategies/tiered"
 )
 
 // A run with less than this proves nothing and is void.
@@ -26,6 +27,8 @@ type Report struct {
 	// Hits are the hits of the cache, including Stale ones. Negative are the hits on a cached "not
 	// found". Refreshes are the loads in the background.
 	Hits, Stale, Negative, Refreshes uint64
+	// Copies are the reads that a copy in a node's process has served.
+	Copies uint64
 	// Revocations counts the revocations that returned nil, whether of sessions, users or
 	// everything. Pending and Failed count the others. InFaults counts how many of all three began
 	// during a fault.
@@ -84,6 +87,7 @@ func (r *Report) finish(run *Run, took time.Duration) {
 		r.Stale += stats.StaleHits
 		r.Negative += stats.NegativeHits
 		r.Refreshes += stats.Refreshes
+		r.Copies += stats.CopyHits
 	}
 	r.Faults = run.Log.counts()
 	j := run.judge
@@ -116,6 +120,9 @@ func (r *Report) Void() string {
 			reasons = append(reasons, "no "+met.name)
 		}
 	}
+	if r.Copies == 0 && strings.HasPrefix(r.Strategy, tiered.Name) {
+		reasons = append(reasons, "no copy")
+	}
 	return strings.Join(reasons, "; ")
 }
 
@@ -132,7 +139,8 @@ func (r *Report) String() string {
 		{"verdict", verdict},
 		{"duration", r.Duration.Round(time.Second).String()},
 		{"operations", fmt.Sprintf("%d, %.0f/s, in %d windows", r.Operations, r.Rate(), r.Windows)},
-		{"gets", fmt.Sprintf("%d, %d hits of the cache, %d of them stale; %d negative hits, %d refreshes", r.Gets, r.Hits, r.Stale, r.Negative, r.Refreshes)},
+		{"gets", fmt.Sprintf("%d, %d hits of the cache, %d of them stale; %d negative hits, %d refreshes; %d copies served",
+			r.Gets, r.Hits, r.Stale, r.Negative, r.Refreshes, r.Copies)},
 		{"revocations", fmt.Sprintf("%d applied, %d pending, %d failed", r.Revocations, r.Pending, r.Failed)},
 		{"revocations while broken", fmt.Sprint(r.InFaults)},
 		{"faults", inline(r.Faults)},

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fxcache/fxcache/internal/redistest"
 )
 
 // Plan describes a run.
@@ -26,6 +28,8 @@ type Plan struct {
 	StopAtOnce bool
 	// Faults are what the nemesis may do, given the run.
 	Faults func(*Run) []Fault
+
+	home *redistest.Server // where the fingerprint is at first; nil: there is none
 }
 
 // windowGrace is how long the clients may take to finish after the end of a window. It is far

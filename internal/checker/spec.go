@@ -2,6 +2,7 @@ package checker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/fxcache/fxcache/strategies/bigcache"
 	"github.com/fxcache/fxcache/strategies/noop"
 	"github.com/fxcache/fxcache/strategies/redis"
+	"github.com/fxcache/fxcache/strategies/tiered"
 )
 
 // Spec describes a node. The node's process receives it as JSON.
@@ -29,12 +31,14 @@ type Spec struct {
 	// Quota is how many operations a client does in a window at most.
 	Quota int
 
-	// Strategy is bigcache, noop or redis.
+	// Strategy is bigcache, noop, redis or tiered.
 	Strategy string
 	// Mode, Addresses, Connections, Lanes and WaitReplicas are those of redis.Options.
 	Mode                             string
 	Addresses                        []string
 	Connections, Lanes, WaitReplicas int
+	// Lag is that of tiered.Options.
+	Lag time.Duration
 	// StaleAfter is that of the sessions, LeaseTTL that of the strategy.
 	StaleAfter, LeaseTTL time.Duration
 	// Handover is how long the nodes take to learn that Addresses have changed. 0 is the default.
@@ -68,13 +72,23 @@ func (s Spec) strategy() (driver.Strategy, error) {
 	case noop.Name:
 		return noop.Strategy{}, nil
 	case redis.Name:
-		return redis.New(redis.Options{
-			Mode: s.Mode, Addresses: s.Addresses, Connections: s.Connections, Lanes: s.Lanes, WaitReplicas: s.WaitReplicas,
-			LeaseTTL: s.LeaseTTL,
-		})
+		return s.redis()
+	case tiered.Name:
+		near, err := bigcache.New(bigcache.Options{})
+		far, failed := s.redis()
+		if err = errors.Join(err, failed); err != nil {
+			return nil, err
+		}
+		return tiered.New(tiered.Options{Lag: s.Lag}, near, far)
 	default:
 		return nil, fmt.Errorf("there is no strategy %q", s.Strategy)
 	}
+}
+
+func (s Spec) redis() (*redis.Strategy, error) {
+	return redis.New(redis.Options{
+		Mode: s.Mode, Addresses: s.Addresses, Connections: s.Connections, Lanes: s.Lanes, WaitReplicas: s.WaitReplicas, LeaseTTL: s.LeaseTTL,
+	})
 }
 
 // open starts the cache as an application would, without fx.

@@ -1,6 +1,7 @@
 package fxcache
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -31,6 +32,7 @@ type plannedStore struct {
 	namespace string // as in the configuration
 	// strategy is not initialised. It is nil if the one in use stays.
 	strategy driver.Strategy
+	uses     []string // other strategies that it is made of
 	options  cache.Options
 }
 
@@ -165,7 +167,7 @@ func (p *planner) store(name string, common cacheSection) error {
 
 func (p *planner) add(name string, section *storeSection, strategy driver.Strategy, options cache.Options) {
 	p.plan.stores = append(p.plan.stores, plannedStore{
-		name: name, path: section.path, namespace: section.Namespace, strategy: strategy, options: options,
+		name: name, path: section.path, namespace: section.Namespace, strategy: strategy, uses: p.factories[section.Strategy].Uses, options: options,
 	})
 }
 
@@ -192,7 +194,7 @@ func (p *planner) strategy(section *storeSection, store string) (driver.Strategy
 		return nil, nil //nolint:nilnil // the one in use
 	}
 	return newStrategy(section.path, factory.Name, func() (driver.Strategy, error) {
-		return factory.New(p.source.At(section.path + "." + factory.Name))
+		return factory.New(strategySection{p.source.At(section.path + "." + factory.Name), p.source, section.path, factory.Uses})
 	})
 }
 
@@ -205,9 +207,30 @@ func (p *planner) stays(section *storeSection, store string) bool {
 	if i < 0 {
 		return false
 	}
-	used, within := p.previous.stores[i], section.path+"."+section.Strategy
+	used := p.previous.stores[i]
 	return used.options.StrategyName == section.Strategy && used.namespace == section.Namespace &&
-		!slices.ContainsFunc(p.changed, func(path string) bool { return path == within || strings.HasPrefix(path, within+".") })
+		!slices.ContainsFunc(p.changed, func(path string) bool {
+			name, within := strings.CutPrefix(path, section.path+".")
+			name, _, _ = strings.Cut(name, ".")
+			return within && (name == section.Strategy || slices.Contains(p.factories[section.Strategy].Uses, name))
+		})
+}
+
+// strategySection is the section of a strategy, with those of the strategies that it is made of.
+type strategySection struct {
+	config.Section
+
+	source *config.Source
+	path   string // of the store
+	uses   []string
+}
+
+// Sibling implements driver.Siblings.
+func (s strategySection) Sibling(name string) driver.Decoder {
+	if !slices.Contains(s.uses, name) {
+		return config.Section{}
+	}
+	return s.source.At(s.path + "." + name)
 }
 
 // wrap decorates the strategies of a plan.
@@ -256,22 +279,32 @@ func (p *planner) sessions() error {
 			}
 		}
 		planned.options = section.WithDefaults()
-		err = p.place(section.Store, planned.options.Prefix)
+		err = p.place(&section, planned.options.Prefix)
 	}
 	return config.Join(invalid, err)
 }
 
-// place puts the session cache, which has that name, into a store.
-func (p *planner) place(store, name string) error {
-	if store == "" || p.plan.caches == nil {
+// place makes what the section says about storage that of the session cache, which has that name.
+func (p *planner) place(section *sessionSection, name string) error {
+	if p.plan.caches == nil || section.Store == "" && section.L1 == nil && section.L1TTL == nil {
 		return nil
 	}
 	sessions := p.plan.caches[name]
-	if sessions.Store != "" && sessions.Store != store {
-		return &config.Error{Problems: []config.Problem{{Path: sessionPath + ".store",
-			Message: fmt.Sprintf("differs from cache.caches.%s.store: remove one of the two", name)}}}
+	differs := func(key string) error {
+		return &config.Error{Problems: []config.Problem{{Path: sessionPath + "." + key,
+			Message: fmt.Sprintf("differs from cache.caches.%s.%s: remove one of the two", name, key)}}}
 	}
-	sessions.Store = store
+	if sessions.Store != "" && section.Store != "" && sessions.Store != section.Store {
+		return differs("store")
+	}
+	if sessions.L1 != nil && section.L1 != nil && *sessions.L1 != *section.L1 {
+		return differs("l1")
+	}
+	if sessions.L1TTL != nil && section.L1TTL != nil && *sessions.L1TTL != *section.L1TTL {
+		return differs("l1_ttl")
+	}
+	sessions.Store = cmp.Or(section.Store, sessions.Store)
+	sessions.L1, sessions.L1TTL = cmp.Or(section.L1, sessions.L1), cmp.Or(section.L1TTL, sessions.L1TTL)
 	p.plan.caches[name] = sessions
 	return nil
 }
@@ -316,6 +349,10 @@ func (p *plan) locate(err error) error {
 			path = s.path
 		case byStrategy && failed.Store == s.name:
 			path = s.path + "." + s.options.StrategyName
+			var option *cache.OptionError
+			if errors.As(err, &option) && slices.ContainsFunc(s.uses, func(name string) bool { return strings.HasPrefix(option.Name, name+".") }) {
+				path = s.path
+			}
 		}
 	}
 	return locate(err, path)

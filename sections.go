@@ -165,12 +165,17 @@ type sessionSection struct {
 	Store                string `koanf:"store,public"`
 	sessioncache.Options `koanf:",squash"`
 
+	// L1 and L1TTL are those of cache.CacheOptions.
+	L1    *bool          `koanf:"l1"`
+	L1TTL *time.Duration `koanf:"l1_ttl"`
+
 	known, unselected, stores []string
 }
 
 // Validate reports every unusable value.
 func (s sessionSection) Validate() error {
-	return errors.Join(s.Options.Validate(), checkSelected(s.Strategy, s.known, s.unselected), checkStore("store", s.Store, s.stores))
+	copies := cache.CacheOptions{L1: s.L1, L1TTL: s.L1TTL}
+	return errors.Join(s.Options.Validate(), checkSelected(s.Strategy, s.known, s.unselected), checkStore("store", s.Store, s.stores), copies.Validate())
 }
 
 // Hint says what to write in place of an unknown key.

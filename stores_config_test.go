@@ -34,7 +34,7 @@ func TestMistakesInStores(t *testing.T) {
 		"cache: {stores: sessions}":                                                                               `cache.stores (FILE)`,
 		"cache: {stores: [sessions]}":                                                                             `cache.stores (FILE)`,
 		"cache: {stores: {a: noop}}":                                                                              `cache.stores.a (FILE)`,
-		"cache: {stores: {a: {strategy: memcached}}}":                                                             `cache.stores.a.strategy (FILE): there is no such strategy; choose one of bigcache, noop, redis`,
+		"cache: {stores: {a: {strategy: memcached}}}":                                                             `cache.stores.a.strategy (FILE): there is no such strategy; choose one of bigcache, noop, redis, tiered`,
 		"cache: {stores: {a: {strategy: Redis}}}":                                                                 `cache.stores.a.strategy (FILE): must be in lower case`,
 		"cache: {stores: {a: {max_tag: 3}}}":                                                                      `cache.stores.a.max_tag (FILE): unknown key; did you mean "max_tags"?`,
 		"cache: {stores: {a: {ttl: 3m}}}":                                                                         `cache.stores.a.ttl (FILE): unknown key; write default_ttl with a unit`,

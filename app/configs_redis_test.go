@@ -23,6 +23,9 @@ var onServers = map[string]func(t *testing.T) []string{
 	"configs/split.yaml": func(t *testing.T) []string {
 		return []string{"127.0.0.1:6379", redistest.Start(t).Addr()}
 	},
+	"configs/tiered.yaml": func(t *testing.T) []string {
+		return []string{"127.0.0.1:6379", redistest.Start(t).Addr()}
+	},
 	"configs/redis-tls.yaml": func(t *testing.T) []string {
 		server := redistest.Start(t, redistest.TLS(), redistest.User("shop", "secret", "~shop:*", "&shop:*", "+@all"))
 		files := server.TLSFiles()
@@ -47,7 +50,7 @@ func TestRedisConfigs(t *testing.T) {
 	t.Parallel()
 	redistest.Require(t)
 	files, err := filepath.Glob("configs/redis*.yaml")
-	files = append(files, "configs/split.yaml")
+	files = append(files, "configs/split.yaml", "configs/tiered.yaml")
 	if err != nil || len(files) != len(onServers) {
 		t.Fatalf("%q, %v; want a row in onServers for each", files, err)
 	}

@@ -3,9 +3,19 @@ package strategies_test
 import (
 	"testing"
 
+	"github.com/fxcache/fxcache/cache/driver"
 	"github.com/fxcache/fxcache/config"
 	"github.com/fxcache/fxcache/strategies"
 )
+
+// section is what the module gives to a factory.
+type section struct {
+	config.Section
+
+	source *config.Source
+}
+
+func (s section) Sibling(name string) driver.Decoder { return s.source.At("cache." + name) }
 
 // Each name selects one strategy and names its section, so there is one factory for each.
 func TestAll(t *testing.T) {
@@ -21,12 +31,12 @@ func TestAll(t *testing.T) {
 		}
 		seen[factory.Name] = true
 		// Without a section of its own every strategy is built from its defaults, without any I/O.
-		strategy, err := factory.New(source.At("cache." + factory.Name))
+		strategy, err := factory.New(section{source.At("cache." + factory.Name), source})
 		if err != nil || strategy == nil {
 			t.Errorf("%s: %T, error %v", factory.Name, strategy, err)
 		}
 	}
-	for _, name := range []string{"bigcache", "noop"} {
+	for _, name := range []string{"bigcache", "noop", "redis", "tiered"} {
 		if !seen[name] {
 			t.Errorf("%s is missing", name)
 		}

@@ -46,7 +46,7 @@ var propagation = []Mutant{
 	{
 		Guard: "propagation-not-found", What: "it waits also if the storage had no such entry",
 		File: "cache/service.go", Text: `return propagated(ctx, "delete", len(keys), err, store)`,
-		Replacement: "n := 0\n	for _, key := range physical {\n		if _, found, _ := store.door().get(ctx, key, nil, false); found {\n			n++\n		}\n	}\n	return propagated(ctx, \"delete\", n, err, store)",
+		Replacement: "n := 0\n	for _, key := range physical {\n		if _, found, _ := store.door().get(ctx, key, expected{}); found {\n			n++\n		}\n	}\n	return propagated(ctx, \"delete\", n, err, store)",
 		By:          []Search{{Folder: "cache", Run: "^TestEveryChangeWaitsOnce$"}},
 	},
 	{

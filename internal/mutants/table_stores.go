@@ -99,7 +99,7 @@ var stores = []Mutant{
 	},
 	{
 		Guard: "session-store", What: "session_cache.store does not silently contradict cache.caches",
-		File: "plan.go", Text: `if sessions.Store != "" && sessions.Store != store {`, Replacement: "if false {",
+		File: "plan.go", Text: `if sessions.Store != "" && section.Store != "" && sessions.Store != section.Store {`, Replacement: "if false {",
 		By: []Search{{Folder: ".", Run: "^TestMistakesInStores$"}},
 	},
 }

@@ -120,7 +120,13 @@ var long = tiered.Options{Lag: redis.MaxLag}
 // until waits until check returns nil.
 func until(t testing.TB, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	within(t, time.Minute, check)
+}
+
+// within is until, for so long at most.
+func within(t testing.TB, patience time.Duration, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
 	for {
 		err := check()
 		if err == nil {

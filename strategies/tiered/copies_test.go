@@ -241,7 +241,7 @@ func TestNoCopiesBeforeAgreement(t *testing.T) {
 	if lag := s.Lag(); lag != 0 {
 		t.Errorf("Lag = %v, although nobody had the time to hear of the lag", lag)
 	}
-	within(t, 30*time.Second, func() error { // from now on they wait for it
+	within(t, 15*time.Second, func() error { // from now on they wait for it
 		if d := driver.FeaturesOf(s).Propagator.Propagation(); d != long.Lag {
 			return fmt.Errorf("Propagation = %v", d)
 		}

@@ -93,7 +93,9 @@ func (n *Near) Set(ctx context.Context, key string, value []byte) error {
 }
 
 // Get implements Peer.
-func (n *Near) Get(ctx context.Context, key string) ([]byte, bool, error) { return n.cache.Get(ctx, key) }
+func (n *Near) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	return n.cache.Get(ctx, key)
+}
 
 // Close implements Peer.
 func (n *Near) Close() error { return n.service.Stop(context.Background()) }

@@ -38,7 +38,7 @@ func BenchmarkCopies(b *testing.B) {
 	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, sessions-1)
 	order := make([]int, 1<<20)
 	for i := range order {
-		order[i] = int(zipf.Uint64()) //nolint:gosec // below sessions
+		order[i] = int(zipf.Uint64())
 	}
 	which := func(i int) int { return order[i%len(order)] }
 	turn(b, all[1], 64, len(order), which) // makes the copies

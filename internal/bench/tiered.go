@@ -14,8 +14,8 @@ import (
 	"github.com/fxcache/fxcache/strategies/tiered"
 )
 
-// Near is the bigcache strategy, or the tiered one, for entries whose only tag the policy of their
-// Cache knows.
+// Near is a Cache on the bigcache, the tiered or the redis strategy, for entries whose only tag its
+// policy knows.
 type Near struct {
 	service *cache.Service
 	cache   *cache.Cache[[]byte]

@@ -108,7 +108,7 @@ func TestCopiesExpire(t *testing.T) {
 		return nil
 	})
 	s = node(t, long, far)
-	if err := s.Set(t.Context(), "shop:short", []byte("v"), driver.SetOptions{TTL: 500 * time.Millisecond}); err != nil {
+	if err := s.Set(t.Context(), "shop:short", []byte("v"), driver.SetOptions{TTL: 3 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	reads(t, s, "shop:short", "v")
@@ -192,6 +192,14 @@ func TestNoCopiesWithoutRedis(t *testing.T) {
 	set(t, s, "shop:k", "v")
 	warm(t, s, "shop:k", "v")
 	server.Pause()
+	until(t, func() error { // the signal is not there at once
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := server.Do(ctx, "PING"); err == nil {
+			return errStill
+		}
+		return nil
+	})
 	pause(t, long.Lag) // a heartbeat that was answered is older now
 	if _, found := s.GetNear("shop:k"); found {
 		t.Error("a copy was served although Redis has not answered for longer than the lag")

@@ -77,7 +77,7 @@ func (Options) Hint(key string) string {
 		return "write it in the section bigcache beside this one: bigcache: {max_size: 64MiB}"
 	case "addresses", "url", "mode", "password", "lanes", "tls", "db":
 		return "write it in the section redis beside this one"
-	case "ttl", "localttl", "neartttl", "expiry", "maxage":
+	case "ttl", "localttl", "nearttl", "expiry", "maxage":
 		return "write l1_ttl with a unit: 1m"
 	case "consistency", "strict", "strong":
 		return "write coherence: strict"
